@@ -1,0 +1,62 @@
+# Needs a Python >= 3.11 with venv, and make; everything else is fetched from PyPI.
+# PYTHON=... chooses the interpreter, ARGS=... goes to the command of a target.
+
+works = $(1) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+NAMES := python3 python3.13 python3.12 python3.11 $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1*/bin/python3)
+ifndef PYTHON
+PYTHON := $(shell for name in $(NAMES); do $(call works,$$name) && echo $$name && break; done)
+endif
+
+BIN := .venv/bin
+DEV := .venv/.complete
+DEMO := .venv-demo/.complete
+SOURCES := $(shell find src -name '__pycache__' -prune -o -type f -print)
+
+.PHONY: help demo test test-all lint docs bench clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+demo: $(DEMO) ## run a workload against loopback servers and check what arrived
+	@.venv-demo/bin/monitored-openai demo $(ARGS)
+
+test: lint docs ## lint, docs, and the whole suite on this Python with the newest SDK
+	@scripts/install-prometheus || { code=$$?; [ $$code -eq 3 ] && [ -z "$${CI:-}" ]; }
+	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+test-all: $(DEV) ## the suite on the oldest and newest SDKs, Pythons and dependencies
+	@scripts/install-prometheus || { code=$$?; [ $$code -eq 3 ] && [ -z "$${CI:-}" ]; }
+	@$(BIN)/nox $(ARGS)
+
+lint: $(DEV) ## ruff, mypy --strict, pyright
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/pyright --warnings
+
+docs: $(DEV) ## build the pages, warnings are errors
+	@$(BIN)/sphinx-build -q -W -n --keep-going -b html -d .cache/doctrees docs .cache/docs
+
+bench: $(DEV) ## what monitoring costs, beside the bare SDK
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## remove the environments and caches
+	rm -rf .venv .venv-demo .nox .cache .hypothesis
+
+# The newest of everything, as of the day this is made; `make clean` brings it up to date.
+$(DEV): pyproject.toml
+	@$(call works,$(or $(PYTHON),false)) || { echo 'no Python >= 3.11 with venv found: set PYTHON=' >&2; exit 1; }
+	@echo 'creating .venv with $(PYTHON)'
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[scrape]' --group dev
+	@touch $@
+
+# An environment of its own, with the plain package: the demo shows what a user gets, who has no extra.
+$(DEMO): pyproject.toml README.md $(SOURCES)
+	@$(call works,$(or $(PYTHON),false)) || { echo 'no Python >= 3.11 with venv found: set PYTHON=' >&2; exit 1; }
+	@echo 'creating .venv-demo with $(PYTHON)'
+	@$(PYTHON) -m venv --clear .venv-demo
+	@.venv-demo/bin/python -m pip install --quiet --disable-pip-version-check .
+	@touch $@

@@ -1,0 +1,68 @@
+"""The behaviour tests on the SDKs, Pythons and dependencies that are supported; `make test-all` runs all sessions."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nox
+
+OLDEST = (3, 11)
+ASK = "import sys; v = sys.version_info; print(v[0], v[1], v.releaselevel, sys.executable)"
+
+nox.options.default_venv_backend = "uv"
+nox.options.error_on_missing_interpreters = True
+# Failures still show; without the successes, pytest's closing line is the last line of a good run.
+logging.getLogger("nox").setLevel(logging.WARNING)
+
+
+def candidates() -> Iterator[Path]:
+    """Whatever may be a Python 3: this one, those on PATH (shims of other tools too), those of pyenv."""
+    yield Path(sys.executable)
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for folder in [*map(Path, os.get_exec_path()), *sorted(pyenv.glob("versions/*/bin"))]:
+        yield from (path for path in sorted(folder.glob("python3*")) if re.fullmatch(r"python3(\.\d+)?", path.name))
+
+
+def interpreters() -> dict[tuple[int, int], str]:
+    """The released Pythons at hand that really start, by version, from the oldest supported on."""
+    found: dict[tuple[int, int], str] = {}
+    for path in candidates():
+        try:
+            asked = subprocess.run([path, "-c", ASK], capture_output=True, text=True, timeout=30, check=True)
+        except (OSError, subprocess.SubprocessError):
+            continue
+        major, minor, level, executable = asked.stdout.split(maxsplit=3)
+        version = (int(major), int(minor))
+        if version >= OLDEST and level == "final":
+            found.setdefault(version, executable.strip())
+    return dict(sorted(found.items()))
+
+
+def add_session(name: str, python: tuple[int, int], *packages: str, lowest: bool = False) -> None:
+    """Add a session that runs the suite on the built and installed package, with these packages beside it."""
+
+    def run(session: nox.Session) -> None:
+        resolution = "lowest-direct" if lowest else "highest"
+        own = ("--reinstall-package", "monitored-openai", ".[scrape]", *packages)
+        session.install("--resolution", resolution, *own)
+        session.install("--group", "test")
+        session.run("python", "-m", "pytest", "-m", "not once", *session.posargs)
+
+    label = ".".join(map(str, python))
+    nox.session(name=f"{name}-py{label}", python=AT_HAND[python])(run)
+
+
+AT_HAND = interpreters()
+oldest, newest = min(AT_HAND), max(AT_HAND)
+add_session("sdk-1.92", oldest, "openai==1.92.*")
+add_session("sdk-2", oldest, "openai>=2,<3")
+add_session("sdk-newest", oldest)
+if newest != oldest:
+    add_session("sdk-newest", newest)
+add_session("lowest", oldest, lowest=True)

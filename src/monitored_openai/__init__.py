@@ -1,0 +1,32 @@
+"""The official OpenAI clients, with every call's tokens, cost, latency and content sent to Prometheus and Loki."""
+
+from monitored_openai._attributes import attributes, no_content
+from monitored_openai._clients import (
+    AsyncMonitoredAzureOpenAI,
+    AsyncMonitoredOpenAI,
+    MonitoredAzureOpenAI,
+    MonitoredOpenAI,
+)
+from monitored_openai._exporter import Monitoring
+from monitored_openai._record import CallRecord, Cost, Usage
+from monitored_openai._settings import MonitoringSettings, SettingsError
+from monitored_openai._stats import FlushResult, Stats
+from monitored_openai._version import __version__
+
+__all__ = [
+    "AsyncMonitoredAzureOpenAI",
+    "AsyncMonitoredOpenAI",
+    "CallRecord",
+    "Cost",
+    "FlushResult",
+    "MonitoredAzureOpenAI",
+    "MonitoredOpenAI",
+    "Monitoring",
+    "MonitoringSettings",
+    "SettingsError",
+    "Stats",
+    "Usage",
+    "__version__",
+    "attributes",
+    "no_content",
+]

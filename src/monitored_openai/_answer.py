@@ -1,0 +1,105 @@
+"""What a family of endpoints reads out of its bodies, in the terms that all families share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from monitored_openai._json import decode
+from monitored_openai._record import NOTHING, Usage
+
+_EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_LARGEST_COUNT = 2**53
+"""Above this a JSON number is no longer exact, and no count of tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one response said; ``None`` where it did not."""
+
+    model: str | None = None
+    id: str | None = None
+    service_tier: str | None = None
+    finish_reasons: tuple[str, ...] = ()
+    usage: Usage | None = None
+    usage_unknown: str | None = None
+    body: Mapping[str, Any] | str | None = None
+
+
+class Chunks(Protocol):
+    """What the chunks of one stream have added up to so far."""
+
+    def add(self, chunk: Any) -> bool:
+        """Take in one chunk; true when it carries nothing but the usage. On the caller's thread: cheap."""
+
+    def size(self) -> int:
+        """About how many bytes of content are kept."""
+
+    def body(self) -> dict[str, Any]:
+        """The chunks put together, in the shape of the body of an unstreamed response."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One kind of call: where it goes, what the conventions call it, and how its bodies are read."""
+
+    path: str
+    operation: str
+    injects_usage: bool
+    """Whether its streams report usage only when `stream_options.include_usage` asks for it."""
+    chunks: Callable[[], Chunks]
+    chunk_type: Any
+    answer: Callable[[Mapping[str, Any]], Answer]
+
+
+def read_body(family: Family, body: bytes) -> Answer:
+    """Read a whole response: JSON, or the server-sent events of a stream that the caller read as bytes."""
+    if body.lstrip().startswith(_EVENT_STARTS):
+        return _read_events(family, body)
+    try:
+        decoded = decode(body)
+    except ValueError:
+        return Answer(usage_unknown="invalid_body", body=body.decode("utf-8", "replace"))
+    if not isinstance(decoded, dict):
+        return Answer(usage_unknown="invalid_body", body=str(decoded))
+    return family.answer(decoded)
+
+
+def _read_events(family: Family, body: bytes) -> Answer:
+    chunks = family.chunks()
+    construct: Callable[..., Any] = family.chunk_type.construct
+    for event in _events(body):
+        chunks.add(construct(**event))
+    return family.answer(chunks.body())
+
+
+def _events(body: bytes) -> Iterator[dict[str, Any]]:
+    """The JSON objects in the data lines of a server-sent event stream."""
+    for line in body.splitlines():
+        if line.startswith(b"data:"):
+            try:
+                event = decode(line[5:])
+            except ValueError:
+                continue  # `[DONE]`, or a torn last line
+            if isinstance(event, dict):
+                yield event
+
+
+def count(value: object) -> int | None:
+    """A count of tokens, or `None` for what cannot be one: null, negative, a text, a fraction, beyond 2**53."""
+    if type(value) is int:
+        return value if 0 <= value <= _LARGEST_COUNT else None
+    if type(value) is float and value.is_integer():
+        return count(int(value))
+    return None
+
+
+def text(value: object) -> str | None:
+    """A non-empty text, or `None`."""
+    return value if isinstance(value, str) and value else None
+
+
+def dictionary(value: object) -> Mapping[str, Any]:
+    """The dictionary itself, or an empty one for anything else."""
+    return value if isinstance(value, dict) else NOTHING

@@ -1,0 +1,194 @@
+"""The four clients: the official ones with observed resources in place of the plain ones."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any
+
+from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
+
+from monitored_openai._exporter import Monitoring, monitoring_for
+
+if TYPE_CHECKING:
+    from monitored_openai._answer import Family
+    from monitored_openai._call import Call
+    from monitored_openai._settings import MonitoringSettings
+
+
+class _Monitored:
+    """What the four have in common; hidden from the type checkers is what would cost the official signatures."""
+
+    _monitoring: Monitoring
+
+    @property
+    def monitoring(self) -> Monitoring:
+        """The handle on this client's telemetry: `flush`, `aflush`, `stats`, `collector`, `settings`, `close`."""
+        return self._monitoring
+
+    if not TYPE_CHECKING:
+
+        @property
+        def user_agent(self):
+            """The official client's, so that the request on the wire stays the same."""
+            return f"{_OFFICIAL_NAMES.get(type(self), type(self).__name__)}/Python {self._version}"
+
+        def _process_response(self, **parts):
+            from monitored_openai._resources._observe import see_response
+
+            see_response(parts["options"], parts["response"], parts["retries_taken"])
+            return super()._process_response(**parts)
+
+    def _opens_call(
+        self, family: Family, path: str, body: Any, options: Mapping[str, Any], stream: bool
+    ) -> Call | None:
+        observer = self._monitoring.observer
+        if observer is None or path != family.path:
+            return None
+        url = self.base_url  # type: ignore[attr-defined]  # the official client's
+        return observer.open(
+            family, base_url=url, azure=isinstance(self, _AZURE), body=body, options=options, streamed=stream
+        )
+
+
+class _Sync(_Monitored):
+    if not TYPE_CHECKING:
+
+        @cached_property
+        def chat(self):
+            from monitored_openai._resources.chat import MonitoredChat
+
+            return MonitoredChat(self)
+
+        @cached_property
+        def completions(self):
+            from monitored_openai._resources.completions import MonitoredCompletions
+
+            return MonitoredCompletions(self)
+
+        @cached_property
+        def beta(self):
+            from monitored_openai._resources.chat import MonitoredBeta
+
+            return MonitoredBeta(self)
+
+
+class _Async(_Monitored):
+    if not TYPE_CHECKING:
+
+        @cached_property
+        def chat(self):
+            from monitored_openai._resources.chat import MonitoredAsyncChat
+
+            return MonitoredAsyncChat(self)
+
+        @cached_property
+        def completions(self):
+            from monitored_openai._resources.completions import MonitoredAsyncCompletions
+
+            return MonitoredAsyncCompletions(self)
+
+        @cached_property
+        def beta(self):
+            from monitored_openai._resources.chat import MonitoredAsyncBeta
+
+            return MonitoredAsyncBeta(self)
+
+
+def _init(official: type[Any]) -> Any:
+    """An `__init__` that takes what the official one takes, and `monitoring`."""
+
+    @wraps(official.__init__)
+    def __init__(
+        self: Any, *args: Any, monitoring: MonitoringSettings | Monitoring | None = None, **kwargs: Any
+    ) -> None:
+        self._monitoring = monitoring_for(monitoring)
+        official.__init__(self, *args, **kwargs)
+
+    return _with_signature(__init__)
+
+
+def _copy(official: type[Any]) -> Any:
+    """A `copy` that hands the monitoring on; the official one drops what it does not know."""
+
+    @wraps(official.copy)
+    def copy(
+        self: Any,
+        *,
+        monitoring: MonitoringSettings | Monitoring | None = None,
+        _extra_kwargs: Mapping[str, Any] = {},  # noqa: B006  # the official default; nobody writes to it
+        **kwargs: Any,
+    ) -> Any:
+        extra = {**_extra_kwargs, "monitoring": monitoring if monitoring is not None else self._monitoring}
+        return official.copy(self, _extra_kwargs=extra, **kwargs)
+
+    return _with_signature(copy)
+
+
+def _with_signature(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the function the signature of what it wraps, with `monitoring` added: the SDK and others read it."""
+    official = inspect.signature(function)
+    monitoring = inspect.Parameter(
+        "monitoring",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation="MonitoringSettings | Monitoring | None",
+    )
+    parameters = list(official.parameters.values())
+    at = next((i for i, p in enumerate(parameters) if p.kind is p.VAR_KEYWORD), len(parameters))
+    function.__signature__ = official.replace(parameters=[*parameters[:at], monitoring, *parameters[at:]])  # type: ignore[attr-defined]
+    return function
+
+
+class MonitoredOpenAI(_Sync, OpenAI):
+    """The official `openai.OpenAI`, every completion of which is measured, priced and logged.
+
+    Args beyond the official ones:
+        monitoring: settings; or another client's handle, to share it; or `None` for what the environment's
+            `MONITORED_OPENAI_*` variables say. Clients with equal settings share one exporter.
+
+    Raises:
+        SettingsError: the environment holds wrong settings (and `on_error` is not `disable`).
+    """
+
+    if not TYPE_CHECKING:
+        __init__ = _init(OpenAI)
+        copy = _copy(OpenAI)
+        with_options = copy
+
+
+class AsyncMonitoredOpenAI(_Async, AsyncOpenAI):
+    """The official `openai.AsyncOpenAI`, monitored; see `MonitoredOpenAI`."""
+
+    if not TYPE_CHECKING:
+        __init__ = _init(AsyncOpenAI)
+        copy = _copy(AsyncOpenAI)
+        with_options = copy
+
+
+class MonitoredAzureOpenAI(_Sync, AzureOpenAI):
+    """The official `openai.AzureOpenAI`, monitored; see `MonitoredOpenAI`."""
+
+    if not TYPE_CHECKING:
+        __init__ = _init(AzureOpenAI)
+        copy = _copy(AzureOpenAI)
+        with_options = copy
+
+
+class AsyncMonitoredAzureOpenAI(_Async, AsyncAzureOpenAI):
+    """The official `openai.AsyncAzureOpenAI`, monitored; see `MonitoredOpenAI`."""
+
+    if not TYPE_CHECKING:
+        __init__ = _init(AsyncAzureOpenAI)
+        copy = _copy(AsyncAzureOpenAI)
+        with_options = copy
+
+
+_AZURE = (AzureOpenAI, AsyncAzureOpenAI)
+_OFFICIAL_NAMES = {
+    MonitoredOpenAI: "OpenAI",
+    AsyncMonitoredOpenAI: "AsyncOpenAI",
+    MonitoredAzureOpenAI: "AzureOpenAI",
+    AsyncMonitoredAzureOpenAI: "AsyncAzureOpenAI",
+}

@@ -1,0 +1,276 @@
+"""What back ends take: pure rules over push URLs, credentials, headers and labels, no I/O.
+
+Every rule raises `Refusal`, whose text says what is wrong and how to mend it and never repeats the value.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import Literal
+from urllib.parse import SplitResult, unquote, urlsplit
+
+Lane = Literal["metrics", "logs"]
+"""One of the two ways out: remote write for metrics, Loki push for logs."""
+
+_LOKI_PUSH = "/loki/api/v1/push"
+_CLOUD_WRITE = "/api/prom/push"
+_PUSH_PATHS: Mapping[Lane, tuple[str, ...]] = {
+    "metrics": (_CLOUD_WRITE, "/api/v1/write", "/api/v1/push"),
+    "logs": (_LOKI_PUSH, _CLOUD_WRITE),
+}
+_COMPLETED: Mapping[Lane, Mapping[str, str]] = {
+    "metrics": {"/api/prom": _CLOUD_WRITE},
+    "logs": {"": _LOKI_PUSH, "/loki": _LOKI_PUSH, "/loki/api/v1": _LOKI_PUSH},
+}
+_WRONG_PATHS: Mapping[Lane, Mapping[str, str]] = {
+    "metrics": {
+        r"/loki(/|$)": "is a Loki address; put it into logs_url and the remote-write address here",
+        r"/influx(/|$)": "is an Influx address; give the remote-write one, on Grafana Cloud that in /api/prom/push",
+        r"/otlp(/|$)": "is an OTLP address; give the remote-write one, on Grafana Cloud that in /api/prom/push",
+        r"/query(_range)?/*$": "is an address for queries; give the remote-write one, as https://HOST/api/v1/write",
+    },
+    "logs": {
+        r"/api/v1/write/*$": "is a remote-write address; put it into metrics_url and Loki's address here",
+        r"/otlp(/|$)": "is an OTLP address; give Loki's push address, as https://HOST/loki/api/v1/push",
+        r"/query(_range)?/*$": "is an address for queries; give Loki's push address, as https://HOST/loki/api/v1/push",
+    },
+}
+_WRONG_CLOUD_HOSTS: Mapping[Lane, tuple[str, str]] = {
+    "metrics": ("logs-", "is the host of the logs; put it into logs_url and the one of prometheus-... here"),
+    "logs": ("prometheus-", "is the host of the metrics; put it into metrics_url and the one of logs-... here"),
+}
+_RESERVED_HEADERS = frozenset(
+    "connection content-encoding content-length content-type host transfer-encoding user-agent"
+    " x-prometheus-remote-write-version".split()
+)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+_UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+_AUTHORITY = re.compile(r"(\[[^\[\]@]*\]|[^:\[\]@]*)(:[0-9]*)?")
+_PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[!-~\xa0-\xff](?:[\t -~\xa0-\xff]*[!-~\xa0-\xff])?")
+_CREDENTIAL = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_SECRET_HEADER = re.compile(r"auth|token|key|secret|cookie|password", re.IGNORECASE)
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
+_RESERVED_LABELS = frozenset(
+    "job instance environment service_name shard le quantile error_type kind reason signal resource"
+    " organization project".split()
+)
+_LABEL_VALUE_BYTES = 1024  # half of what Mimir and Loki take by default, as the instance is made longer
+
+
+class Refusal(ValueError):
+    """A value that cannot be used; the text says what is wrong and how to mend it, never the value."""
+
+
+def split_userinfo(url: str) -> tuple[str, str | None, str | None]:
+    """Take ``user:password@`` out of a URL: the URL without it, the user name, the password (percent-decoded).
+
+    Raises `Refusal` for what cannot be a credential.
+    """
+    scheme, separator, rest = url.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    userinfo, at, host = authority.rpartition("@")
+    if not separator or not at:
+        return url, None, None
+    username, _, password = userinfo.partition(":")
+    if password and not username:
+        raise Refusal("has a password but no user name before the host; set the token by its own field")
+    for part in (username, password):
+        if part:
+            credential(unquote(part))
+    bare = f"{scheme}://{host}{rest[len(authority) :]}"
+    return bare, unquote(username) or None, unquote(password) or None
+
+
+def push_url(url: str, lane: Lane) -> str:
+    """The full push URL meant by ``url``, in one spelling: host in lower case, path complete, no default port or user.
+
+    A host alone gets the back end's standard path; a path that is already complete, or unknown, stays.
+    Raises `Refusal` for what can never work as a push URL.
+    """
+    parts = _split(split_userinfo(url)[0])
+    path = _push_path(parts.path, parts.hostname or "", lane)
+    return f"{parts.scheme}://{_authority(parts)}{path}"
+
+
+def proxy_url(url: str) -> str:
+    """``url`` if it can be a proxy for HTTP requests, user name and password allowed; else raises `Refusal`."""
+    if url.lower().startswith("socks"):
+        raise Refusal("is a SOCKS proxy, which is not supported; give an http:// or https:// proxy")
+    if _split(split_userinfo(url)[0]).path not in ("", "/"):
+        raise Refusal("has a path, which a proxy does not have; end it after the port")
+    return url
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this very machine, by its name or address and without asking the resolver."""
+    host = (urlsplit(url).hostname or "").removesuffix(".")
+    address = _address(host)
+    return address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
+
+
+def is_link_local(url: str) -> bool:
+    """Whether the URL's host is a link-local address (169.254.0.0/16, fe80::/10), where cloud metadata lives."""
+    address = _address(urlsplit(url).hostname or "")
+    return address is not None and address.is_link_local
+
+
+def is_grafana_cloud(url: str) -> bool:
+    """Whether the URL's host belongs to grafana.net."""
+    return _is_cloud_host(urlsplit(url).hostname or "")
+
+
+def credential(text: str) -> str:
+    """``text`` if it can be a user name or a token on the wire; else raises `Refusal`."""
+    if text != text.strip():
+        raise Refusal("begins or ends with white space or a line break; remove it")
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        raise Refusal("is in quotation marks; remove them")
+    if not _CREDENTIAL.fullmatch(text):
+        raise Refusal("must be printable ASCII text, not empty and on one line; copy it again from where it was issued")
+    return text
+
+
+def tenant(text: str) -> str:
+    """``text`` if Mimir and Loki accept it as a tenant (their documented rule); else raises `Refusal`."""
+    if not re.fullmatch(r"[A-Za-z0-9!_.*'()-]{1,150}", text) or text in (".", ".."):
+        raise Refusal("must be one tenant of 1 to 150 of the characters A-Z a-z 0-9 ! - _ . * ' ( )")
+    return text
+
+
+def header(name: str, value: str) -> None:
+    """Raise `Refusal` unless the header may be sent along and its value fits into a header."""
+    if not _HEADER_NAME.fullmatch(name):
+        raise Refusal("has an illegal header name; use letters, digits and hyphens")
+    if name.lower() in _RESERVED_HEADERS:
+        raise Refusal(f"may not set {name.lower()}, which the protocol fixes; remove it")
+    if not _HEADER_VALUE.fullmatch(value):
+        raise Refusal(f"has a value for {name.lower()} that no header can carry; use one line of Latin-1 text")
+
+
+def label_name(text: str) -> str:
+    """``text`` if Prometheus, Mimir and Loki take it as a label and the library does not set it; else `Refusal`."""
+    if not _LABEL_NAME.fullmatch(text):
+        raise Refusal("has an illegal label name; use 1 to 128 of A-Z a-z 0-9 _ and no digit first")
+    if text.startswith(("__", "gen_ai_")):
+        raise Refusal("has a label name that begins with __ or gen_ai_, which are reserved; choose another")
+    if text in _RESERVED_LABELS:
+        raise Refusal("has a label name that the library sets itself; choose another")
+    return text
+
+
+def label_value(text: str) -> str:
+    """``text`` if it can be a label's value: one line of Unicode text, at most 1024 bytes; else `Refusal`."""
+    if not text.strip():
+        raise Refusal("is empty; give it a value or leave it out")
+    if not text.isprintable():  # lone surrogates are not printable either
+        raise Refusal("has a line break, a control character or broken Unicode in it; remove it")
+    if len(text.encode()) > _LABEL_VALUE_BYTES:
+        raise Refusal(f"is longer than {_LABEL_VALUE_BYTES} bytes; shorten it")
+    return text
+
+
+def is_secret_header(name: str) -> bool:
+    """Whether a header of this name most likely carries a credential."""
+    return _SECRET_HEADER.search(name) is not None
+
+
+def authorization(username: str | None, token: str) -> str:
+    """The value of ``Authorization``: Basic with a user name, Bearer without."""
+    if username is None:
+        return f"Bearer {token}"
+    return "Basic " + base64.b64encode(f"{username}:{token}".encode()).decode("ascii")
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of an http(s) URL without user name, query and fragment, each of them checked."""
+    if not url.lower().startswith(("http://", "https://")):
+        raise Refusal("must begin with https:// (or http://), without quotation marks or spaces before it")
+    if "?" in url or "#" in url:
+        raise Refusal("has a query or a fragment; end it before the ? or #")
+    if _UNSAFE.search(url):
+        raise Refusal("has a space, a line break or a backslash in it; remove it")
+    try:
+        parts = urlsplit(url)
+        usable_port = parts.port != 0
+    except ValueError:  # not passed on: its text repeats the value
+        usable_port = False
+    if not usable_port or not _AUTHORITY.fullmatch(parts.netloc):
+        raise Refusal("has a malformed host or port; write https://HOST or https://HOST:PORT, PORT 1 to 65535")
+    _check_host(parts.hostname or "", bracketed="[" in parts.netloc)
+    _check_path(parts.path)
+    return parts
+
+
+def _check_path(path: str) -> None:
+    if not _PATH.fullmatch(path):
+        raise Refusal("has a character in its path that a URL cannot have; percent-encode it")
+    segments = path.split("/")[1:]
+    if "" in segments[:-1] or "." in segments or ".." in segments:
+        raise Refusal("has an empty or dotted path segment (//, /./ or /../); write the path plainly")
+
+
+def _check_host(host: str, *, bracketed: bool) -> None:
+    if not host:
+        raise Refusal("has no host; write https://HOST/...")
+    if bracketed:
+        if _address(host) is None:
+            raise Refusal("has a malformed IPv6 address; write it as https://[ADDRESS]:PORT")
+        return
+    if not host.isascii():
+        raise Refusal("has a host name with letters outside ASCII; write it in its ASCII form (xn--...)")
+    labels = host.removesuffix(".").split(".")
+    if _NUMERIC_LABEL.fullmatch(labels[-1]):
+        if _address(host) is None:
+            raise Refusal("has a malformed IPv4 address; write it as four decimal numbers with dots")
+    elif len(host) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
+        raise Refusal("has a malformed host name; check it for spaces, odd characters and doubled dots")
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        if ":" not in host:
+            return IPv4Address(host)
+        address = IPv6Address(host)
+    except AddressValueError:
+        return None
+    return address.ipv4_mapped or address
+
+
+def _is_cloud_host(host: str) -> bool:
+    name = host.lower().removesuffix(".")
+    return name == "grafana.net" or name.endswith(".grafana.net")
+
+
+def _authority(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    bracketed = f"[{IPv6Address(host).compressed}]" if ":" in host else host
+    port = None if parts.port == _DEFAULT_PORTS[parts.scheme] else parts.port
+    return bracketed if port is None else f"{bracketed}:{port}"
+
+
+def _push_path(path: str, host: str, lane: Lane) -> str:
+    for wrong, text in _WRONG_PATHS[lane].items():
+        if re.search(wrong, path):
+            raise Refusal(text)
+    cloud = _is_cloud_host(host)
+    wrong_host, text = _WRONG_CLOUD_HOSTS[lane]
+    if cloud and host.startswith(wrong_host):
+        raise Refusal(text)
+    bare = path.rstrip("/")
+    if not bare and lane == "metrics":
+        return _CLOUD_WRITE if cloud else "/api/v1/write"
+    if bare in _COMPLETED[lane]:
+        return _COMPLETED[lane][bare]
+    for full in _PUSH_PATHS[lane]:
+        if f"{full}/" in bare:
+            raise Refusal(f"goes on after its push path; end it with {full}, given once")
+        if bare.endswith(full):  # a slash after it is a 404 on Loki
+            return bare
+    return path

@@ -1,0 +1,71 @@
+"""What went wrong, in the closed set of words that the metrics use.
+
+The SDK's classes are told apart by name along the method resolution order: the SDK is not imported here, its 1.x and
+2.x let transport errors of httpx through in the middle of a stream where 3.x wraps them, and 3.x is on httpx2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitored_openai._record import ErrorType
+
+_BY_STATUS: dict[int, ErrorType] = {
+    400: "bad_request",
+    401: "authentication",
+    403: "permission_denied",
+    404: "not_found",
+    408: "timeout",
+    409: "conflict",
+    422: "unprocessable_entity",
+    429: "rate_limit",
+}
+_BY_CLASS: dict[str, ErrorType] = {
+    "CancelledError": "cancelled",
+    "Cancelled": "cancelled",  # trio's
+    "KeyboardInterrupt": "cancelled",
+    "SystemExit": "cancelled",
+    "GeneratorExit": "abandoned",
+    "APITimeoutError": "timeout",
+    "APIConnectionError": "connection",
+    "APIResponseValidationError": "invalid_response",
+    "LengthFinishReasonError": "length_limit",
+    "ContentFilterFinishReasonError": "content_filter",
+    "TimeoutException": "timeout",
+    "TransportError": "connection",
+    "DecodingError": "invalid_response",
+    "ValidationError": "invalid_response",
+    "JSONDecodeError": "invalid_response",
+    "UnicodeDecodeError": "invalid_response",
+    "TimeoutError": "timeout",
+    "ConnectionError": "connection",
+}
+_BY_CODE: dict[str, ErrorType] = {
+    "rate_limit_exceeded": "rate_limit",
+    "insufficient_quota": "rate_limit",
+    "server_error": "server_error",
+    "content_filter": "content_filter",
+    "invalid_request_error": "bad_request",
+}
+
+
+def error_type(error: BaseException) -> ErrorType:
+    """The word for an exception that a call raised."""
+    status = status_of(error)
+    if status is not None:
+        return _BY_STATUS.get(status, "server_error" if status >= 500 else "other")
+    for cls in type(error).__mro__:
+        if cls.__name__ in _BY_CLASS:
+            return _BY_CLASS[cls.__name__]
+    # An error that came as an event inside a stream: the status was 200, the body says what it was.
+    facts: Any = error
+    for word in (getattr(facts, "code", None), getattr(facts, "type", None)):
+        if isinstance(word, str) and word in _BY_CODE:
+            return _BY_CODE[word]
+    return "other"
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status that an exception stands for, if any."""
+    status = getattr(error, "status_code", None)
+    return status if isinstance(status, int) and not isinstance(status, bool) else None

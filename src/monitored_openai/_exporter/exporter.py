@@ -1,0 +1,206 @@
+"""The work of one handle on the exporter's loop: calls in, records and totals and log entries out."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import os
+import zlib
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from monitored_openai._exporter import loki
+from monitored_openai._exporter.log_lane import LogLane
+from monitored_openai._exporter.metrics_lane import MetricsLane
+from monitored_openai._exporter.urgency import Urgency
+from monitored_openai._log import warn_sparsely
+from monitored_openai._log_entry import is_sampled, log_entry
+from monitored_openai._pricing import PriceBook
+from monitored_openai._redaction import redactor
+
+if TYPE_CHECKING:
+    from monitored_openai._answer import Answer
+    from monitored_openai._call import Call
+    from monitored_openai._endpoints import Lane
+    from monitored_openai._exporter.intake import Intake
+    from monitored_openai._exporter.sender import Sender
+    from monitored_openai._exporter.totals import Totals
+    from monitored_openai._metrics import Sample
+    from monitored_openai._record import CallRecord, Cost
+    from monitored_openai._settings import MonitoringSettings
+
+_GATHER_SECONDS = 0.1
+"""Calls are taken in together: a wake-up for each would make the callers' threads share the interpreter each time."""
+_CALLS_IN_A_ROW = 64
+_RESTART_SECONDS = 1.0
+
+
+class Exporter:
+    """Takes in what has ended, and runs the two lanes."""
+
+    def __init__(self, settings: MonitoringSettings, intake: Intake, totals: Totals, instance: str) -> None:
+        """On the exporter's loop, of which nothing here is used from elsewhere; `instance` is the metrics' label."""
+        self._settings = settings
+        self._intake = intake
+        self._totals = totals
+        self._prices = PriceBook(settings.prices)
+        self._redact = redactor(settings.redact)
+        prefix = os.urandom(8).hex()
+        self._ids = (f"{prefix}{number:08x}" for number in itertools.count())
+        self._last_entry_ns = 0
+        self._urgency = Urgency()
+        self._woken = asyncio.Event()
+        shared = {"job": settings.job, **settings.shared_labels}
+        self._log_lane = self._opens_log_lane(shared)
+        self._metrics_lane = self._opens_metrics_lane({**shared, "instance": instance})
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to work."""
+        lanes = [lane for lane in (self._log_lane, self._metrics_lane) if lane is not None]
+        for run in (self._run, *(lane.run for lane in lanes)):
+            self._tasks.append(asyncio.get_running_loop().create_task(_for_ever(run)))
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Something has come in."""
+        self._woken.set()
+
+    async def flush(self) -> bool:
+        """Take in and deliver everything; whether the metrics' back end has taken the totals' latest state."""
+        with self._urgency.held():
+            await self._take_in()
+            pushed, _ = await asyncio.gather(
+                self._metrics_lane.flush() if self._metrics_lane else _true(),
+                self._log_lane.idle() if self._log_lane else _true(),
+            )
+            return pushed
+
+    async def stop(self) -> None:
+        """End all work and close the connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for lane in (self._log_lane, self._metrics_lane):
+            if lane is not None:
+                await lane.aclose()
+
+    async def _run(self) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            await self._urgency.linger(_GATHER_SECONDS)
+            await self._take_in()
+
+    async def _take_in(self) -> None:
+        taken = 0
+        while (call := self._intake.next_call()) is not None:
+            self._take(call)
+            taken += 1
+            if taken % _CALLS_IN_A_ROW == 0:
+                await asyncio.sleep(0)
+
+    def _take(self, call: Call) -> None:
+        """One call to a record, the totals, and an entry of the log."""
+        try:
+            record = call.record(next(self._ids), self._price)
+            self._totals.fold(record)
+        except Exception:
+            warn_sparsely("record", "a call could not be recorded", exc_info=True)
+            self._intake.faulty()
+            return
+        self._tell(record)
+        entry = self._entry(record)
+        if isinstance(entry, str):
+            self._intake.folded(None, reason=entry)
+        elif self._intake.folded(len(entry.encoded), cut=entry.cut, failed=entry.failed) and self._log_lane is not None:
+            self._log_lane.add(entry.encoded)
+
+    def _price(self, provider: str, answer: Answer, at_ns: int) -> Cost | str:
+        return self._prices.cost(
+            provider=provider, model=answer.model, service_tier=answer.service_tier, usage=answer.usage, at_ns=at_ns
+        )
+
+    def _tell(self, record: CallRecord) -> None:
+        if self._settings.on_record is None:
+            return
+        try:
+            self._settings.on_record(record)
+        except Exception:
+            warn_sparsely("on_record", "the function given as on_record raised", exc_info=True)
+
+    def _entry(self, record: CallRecord) -> _Encoded | str:
+        """The entry of a call as it will be sent, or the reason why there is none."""
+        if self._log_lane is None or not is_sampled(record, self._settings.log_sample_ratio):
+            return "sampled"
+        try:
+            entry = log_entry(record, redact=self._redact, max_bytes=self._settings.max_content_bytes)
+            self._last_entry_ns = max(record.ended_ns, self._last_entry_ns + 1)
+            return _Encoded(loki.encode_entry(self._last_entry_ns, entry.line, entry.metadata), entry.cut, entry.failed)
+        except Exception:
+            warn_sparsely("entry", "a call could not be logged", exc_info=True)
+            return "fault"
+
+    def _samples(self) -> list[Sample]:
+        date = self._prices.table_timestamp
+        self._totals.prices_timestamp = None if math.isnan(date) else date
+        return self._totals.samples()
+
+    def _opens_log_lane(self, labels: Mapping[str, str]) -> LogLane | None:
+        sender = self._opens_sender("logs", self._settings.logs_url)
+        if sender is None:
+            return None
+        return LogLane(
+            self._intake,
+            sender,
+            self._urgency,
+            stream=labels,
+            shards=self._settings.log_shards,
+            linger=self._settings.log_linger,
+            timed=partial(self._totals.timed, "logs"),
+        )
+
+    def _opens_metrics_lane(self, labels: Mapping[str, str]) -> MetricsLane | None:
+        sender = self._opens_sender("metrics", self._settings.metrics_url)
+        if sender is None:
+            return None
+        interval = self._settings.push_seconds
+        return MetricsLane(
+            self._intake,
+            sender,
+            self._urgency,
+            samples=self._samples,
+            labels=labels,
+            interval=interval,
+            phase=interval * (zlib.crc32(labels["instance"].encode()) / 2**32),
+            timed=partial(self._totals.timed, "metrics"),
+        )
+
+    def _opens_sender(self, lane: Lane, url: str | None) -> Sender | None:
+        if url is None:
+            return None
+        from monitored_openai._exporter.sender import Sender  # httpx takes 50 ms to import; here nobody waits for it
+
+        return Sender(url, self._settings.request_headers(lane), self._settings)
+
+
+class _Encoded(NamedTuple):
+    encoded: bytes
+    cut: bool
+    failed: bool
+
+
+async def _for_ever(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a loop; should it break, say so and begin it again."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            warn_sparsely("loop", "the exporter had to begin again", exc_info=True)
+            await asyncio.sleep(_RESTART_SECONDS)
+
+
+async def _true() -> bool:
+    return True

@@ -1,0 +1,229 @@
+"""The way in: a bounded queue between the callers' threads and the exporter's, and the books, which always balance.
+
+Callers may come from any thread, from a signal handler, or from a finalizer that the garbage collector runs in the
+middle of anything, even of this. So the lock is re-entrant, held for moments, and nothing is waited for under it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from monitored_openai._stats import Stats
+
+if TYPE_CHECKING:
+    from monitored_openai._call import Call
+
+_MOST_CALLS = 200_000
+"""Calls kept, the most of them without content, while the exporter's thread cannot run; one more is lost and counted."""
+
+
+class Intake:
+    """Ended calls on their way in, log entries on their way out, and the count of both."""
+
+    def __init__(self, *, most_entries: int, most_bytes: int, logs: bool, wake: Callable[[], None]) -> None:
+        """`logs`: whether calls become log entries; `wake` is called once when something comes in after `sleep`."""
+        self._most_entries = most_entries
+        self._most_bytes = most_bytes
+        self._logs = logs
+        self._wake = wake
+        self.reset()
+
+    def reset(self) -> None:
+        """Start from nothing, as a forked child must: not even the lock is usable there."""
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._asleep = True
+        self._closed = False
+        self._calls: deque[tuple[Call, int, bool]] = deque()
+        self.active: set[Call] = set()
+        self._bytes = 0
+        self._ended = 0
+        self._folded = 0
+        self._metrics_dropped: Counter[str] = Counter()
+        self._queued = 0
+        self._in_flight = 0
+        self._delivered = 0
+        self._dropped: Counter[str] = Counter()
+        self._cut = 0
+        self._content_failed = 0
+        self._pushes = 0
+        self._failed_pushes = 0
+        self._last_push_ns: int | None = None
+        self._last_delivery_ns: int | None = None
+
+    # On the callers' threads
+
+    def opened(self, call: Call) -> None:
+        """A call has started."""
+        if os.getpid() != self._pid:
+            self.reset()  # forked by something that runs no fork hooks, as uWSGI does
+        self.active.add(call)
+
+    def ended(self, call: Call) -> None:
+        """A call has ended. One that another process opened, before this one was forked from it, is that one's."""
+        try:
+            self.active.remove(call)
+        except KeyError:
+            return
+        with self._lock:
+            if self._closed or len(self._calls) >= _MOST_CALLS:
+                self._lose("closed" if self._closed else "queue_full")
+                return
+            size = call.size()
+            sheds = self._bytes + size > self._most_bytes or self._queued + self._in_flight >= self._most_entries
+            if sheds:
+                call.sheds_content()
+                size = 0
+                if self._logs:
+                    self._dropped["queue_full"] += 1
+            self._ended += 1
+            self._bytes += size
+            enters = self._logs and not sheds
+            self._queued += enters
+            self._calls.append((call, size, enters))
+            wakes, self._asleep = self._asleep, False
+        if wakes:
+            self._wake()
+
+    def lost(self, reason: str) -> None:
+        """A call could not even be observed."""
+        with self._lock:
+            self._lose(reason)
+
+    def _lose(self, reason: str) -> None:
+        self._ended += 1
+        self._metrics_dropped[reason] += 1
+        if self._logs:
+            self._dropped[reason] += 1
+
+    def sleeps(self) -> None:
+        """The wake came to nothing; the next call to end wakes again."""
+        self._asleep = True
+
+    # On the exporter's thread
+
+    def next_call(self) -> Call | None:
+        """The oldest call, which stays where it is until `folded`; `None`, and sleep until the next wake, if none."""
+        with self._lock:
+            if self._calls:
+                return self._calls[0][0]
+            self._asleep = True
+            return None
+
+    def folded(self, entry: int | None, *, reason: str = "", cut: bool = False, failed: bool = False) -> bool:
+        """The oldest call is in the counters, and has become an entry of so many bytes or, for `reason`, none.
+
+        False when there is no room for the entry: the back end is behind by as much as may be kept in memory.
+        """
+        with self._lock:
+            if self._closed:
+                return False
+            self._folded += 1
+            return self._leaves(entry, reason=reason, cut=cut, failed=failed)
+
+    def faulty(self) -> None:
+        """The oldest call could not be read."""
+        with self._lock:
+            if not self._closed:
+                self._metrics_dropped["fault"] += 1
+                self._leaves(None, reason="fault", cut=False, failed=False)
+
+    def _leaves(self, entry: int | None, *, reason: str, cut: bool, failed: bool) -> bool:
+        _, size, enters = self._calls.popleft()
+        self._bytes -= size
+        if not enters:
+            return False
+        if entry is not None and self._bytes + entry <= self._most_bytes:
+            self._bytes += entry
+            self._cut += cut
+            self._content_failed += failed
+            return True
+        self._queued -= 1
+        self._dropped["queue_full" if entry is not None else reason] += 1
+        return False
+
+    def sends(self, entries: int) -> None:
+        """Entries leave the queue for a request."""
+        with self._lock:
+            if self._closed:
+                return
+            self._queued -= entries
+            self._in_flight += entries
+
+    def returns(self, entries: int) -> None:
+        """Entries come back from a request that failed, to be sent again."""
+        with self._lock:
+            if self._closed:
+                return
+            self._in_flight -= entries
+            self._queued += entries
+
+    def delivers(self, entries: int, size: int) -> None:
+        """Entries have arrived."""
+        with self._lock:
+            if self._closed:
+                return
+            self._in_flight -= entries
+            self._bytes -= size
+            self._delivered += entries
+            self._last_delivery_ns = time.time_ns()
+
+    def drops(self, entries: int, size: int, reason: str) -> None:
+        """Entries of a request are given up."""
+        with self._lock:
+            if self._closed:
+                return
+            self._in_flight -= entries
+            self._bytes -= size
+            self._dropped[reason] += entries
+
+    def pushed(self) -> None:
+        """The metrics' back end has taken a push."""
+        self._pushes += 1
+        self._last_push_ns = time.time_ns()
+
+    def failed_to_push(self) -> None:
+        """The metrics' back end has not taken a push."""
+        self._failed_pushes += 1
+
+    # From anywhere
+
+    def close(self, reason: str) -> None:
+        """Take nothing more in, and give up, for `reason`, what has not been delivered."""
+        with self._lock:
+            self._closed = True
+            lost = self._queued + self._in_flight
+            if lost:
+                self._dropped[reason] += lost
+            if self._calls:
+                self._metrics_dropped[reason] += len(self._calls)
+            self._calls.clear()
+            self._queued = self._in_flight = self._bytes = 0
+
+    def stats(self) -> Stats:
+        """The books at this instant."""
+        with self._lock:
+            return Stats(
+                calls=self._ended,
+                active=len(self.active),
+                produced=self._ended if self._logs else 0,
+                delivered=self._delivered,
+                dropped=dict(self._dropped),
+                queued=self._queued,
+                in_flight=self._in_flight,
+                spooled=0,
+                cut=self._cut,
+                content_failed=self._content_failed,
+                folded=self._folded,
+                metrics_dropped=dict(self._metrics_dropped),
+                metrics_queued=len(self._calls),
+                pushes=self._pushes,
+                failed_pushes=self._failed_pushes,
+                last_push_ns=self._last_push_ns,
+                last_delivery_ns=self._last_delivery_ns,
+            )

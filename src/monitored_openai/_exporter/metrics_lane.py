@@ -1,0 +1,169 @@
+"""Metrics to Prometheus: the present value of every series, again and again, so that a lost push loses nothing.
+
+Rules that keep a total exact and the back end content:
+- A counter is born with a zero at the time of the push before, so that `rate` and `increase` see its first value.
+- No timestamp is repeated or goes back, and an older payload never follows a newer one.
+- When it is not known whether a payload arrived, the same bytes go once more, which the back end takes as one; after
+  that its zeros count as sent, as they would be out of order if they had been.
+- A payload that is refused (400) goes once more as the newest values alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import cramjam
+
+from monitored_openai._exporter import remote_write
+from monitored_openai._exporter.delivery import Action, Failure, Reply, Step, Trouble, next_step
+from monitored_openai._log import warn_sparsely
+
+if TYPE_CHECKING:
+    from monitored_openai._exporter.intake import Intake
+    from monitored_openai._exporter.sender import Sender
+    from monitored_openai._exporter.urgency import Urgency
+    from monitored_openai._metrics import Labels, Sample
+
+MOST_SERIES = 2000
+"""Series in one request; Prometheus itself sends as many samples."""
+_LONGEST_LOOK_BACK_MS = 60_000
+_MOST_AHEAD_MS = 600_000
+"""Prometheus 2.42 takes a sample from further in the future, and then refuses everybody's present ones."""
+
+
+class MetricsLane:
+    """What has been pushed so far, and the pushing of the rest."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        sender: Sender,
+        urgency: Urgency,
+        *,
+        samples: Callable[[], list[Sample]],
+        labels: Mapping[str, str],
+        interval: float,
+        phase: float,
+        timed: Callable[[float], None],
+    ) -> None:
+        """`labels` go on every series; the pushes are `interval` seconds apart, the first comes after `phase`."""
+        self._intake = intake
+        self._sender = sender
+        self._urgency = urgency
+        self._samples = samples
+        self._own_labels = tuple(labels.items())
+        self._interval = interval
+        self._phase = phase
+        self._timed = timed
+        self._encoded: dict[tuple[str, Labels], bytes] = {}
+        self._born: set[bytes] = set()
+        self._last_ms = 0
+        self._trouble = Trouble()
+        self._pushing = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Push at every interval, for ever; sooner again after a failure."""
+        wait = self._phase
+        while True:
+            await asyncio.sleep(wait)
+            step = await self.push()
+            wait = min(step.wait, self._interval) if step.action is Action.RETRY else self._interval
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._sender.aclose()
+
+    async def flush(self) -> bool:
+        """Push now, and again until the back end has taken it or refused it; whether it has taken it."""
+        while (step := await self.push()).action is Action.RETRY:
+            await self._urgency.back_off(step.wait, step.at_least)
+        return step.action is Action.DELIVERED
+
+    async def push(self) -> Step:
+        """Push the present state once."""
+        async with self._pushing:
+            outcome = await self._push_all()
+        now = time.monotonic()
+        if isinstance(outcome, Reply) and outcome.is_success:
+            self._trouble = Trouble()
+            self._intake.pushed()
+        else:
+            self._trouble = self._trouble.after(now)
+            self._intake.failed_to_push()
+            warn_sparsely("push", "metrics could not be pushed; the next push makes up for it: %s", outcome)
+        return next_step(outcome, self._trouble, now=now, divisible=False, random=random.random)
+
+    async def _push_all(self) -> Reply | Failure:
+        samples = iter(self._samples())
+        born_ms, now_ms = self._tick()
+        if now_ms - time.time_ns() // 1_000_000 > _MOST_AHEAD_MS:
+            warn_sparsely(
+                "clock", "the clock went back by more than 10 minutes; no metrics are pushed until it is past that"
+            )
+            return Failure.CONNECT
+        outcome: Reply | Failure = Reply(204)
+        while part := list(islice(samples, MOST_SERIES)):
+            replied = await self._push_part(part, born_ms, now_ms)
+            if isinstance(replied, Failure) or (not replied.is_success and replied.status != 400):
+                return replied
+            if not replied.is_success:
+                outcome = replied  # refused for good; the other parts still have their chance
+        return outcome
+
+    async def _push_part(self, part: Sequence[Sample], born_ms: int, now_ms: int) -> Reply | Failure:
+        series = [(self._labels_of(sample), sample) for sample in part]
+        body = self._encode(series, born_ms, now_ms)
+        outcome = await self._post(body)
+        if _is_ambiguous(outcome):
+            outcome = await self._post(body)
+        if outcome is not Failure.CONNECT:
+            births = self._births(series)
+            self._born.update(births)
+            if births and isinstance(outcome, Reply) and outcome.status == 400:
+                outcome = await self._post(self._encode(series, *self._tick()))
+        return outcome
+
+    async def _post(self, body: bytes) -> Reply | Failure:
+        started = time.monotonic()
+        outcome = await self._sender.post(body, remote_write.HEADERS)
+        self._timed(time.monotonic() - started)
+        return outcome
+
+    def _encode(self, series: Sequence[tuple[bytes, Sample]], born_ms: int, now_ms: int) -> bytes:
+        births = self._births(series)
+        encoded = b"".join(
+            remote_write.encode_series(
+                labels, [(0.0, born_ms), (sample.value, now_ms)] if labels in births else [(sample.value, now_ms)]
+            )
+            for labels, sample in series
+        )
+        return bytes(cramjam.snappy.compress_raw(encoded))
+
+    def _births(self, series: Sequence[tuple[bytes, Sample]]) -> set[bytes]:
+        return {labels for labels, sample in series if sample.cumulative and labels not in self._born}
+
+    def _labels_of(self, sample: Sample) -> bytes:
+        key = (sample.name, sample.labels)
+        encoded = self._encoded.get(key)
+        if encoded is None:
+            encoded = remote_write.encode_labels(sample.name, (*self._own_labels, *sample.labels))
+            self._encoded[key] = encoded
+        return encoded
+
+    def _tick(self) -> tuple[int, int]:
+        """The time of births, which is that of the push before as far as it is near, and the time of this push."""
+        wall_ms = time.time_ns() // 1_000_000
+        now_ms = max(wall_ms, self._last_ms + 1)
+        before_ms = self._last_ms or now_ms - int(self._interval * 1000)
+        self._last_ms = now_ms
+        return max(before_ms, now_ms - _LONGEST_LOOK_BACK_MS), now_ms
+
+
+def _is_ambiguous(outcome: Reply | Failure) -> bool:
+    """Whether the payload may have been stored although no success was heard of."""
+    return outcome is Failure.LOST or (isinstance(outcome, Reply) and outcome.status >= 500)

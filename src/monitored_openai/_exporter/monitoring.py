@@ -1,0 +1,219 @@
+"""The public handle on the telemetry of one set of settings in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import threading
+import time
+from concurrent.futures import CancelledError, Future, wait
+from typing import TYPE_CHECKING
+
+from monitored_openai._exporter.intake import Intake
+from monitored_openai._exporter.process import PROCESS
+from monitored_openai._exporter.totals import OWN_METRICS, Totals
+from monitored_openai._log import logger, warn_sparsely
+from monitored_openai._observer import Observer
+from monitored_openai._settings import MonitoringSettings
+from monitored_openai._stats import FlushResult, Stats
+
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
+    from monitored_openai._exporter.exporter import Exporter
+    from monitored_openai._exporter.thread import ExporterThread
+
+_numbers = itertools.count()
+_shared: dict[MonitoringSettings, Monitoring] = {}
+_sharing = threading.RLock()
+_STOP_SECONDS = 0.5
+
+
+class Monitoring:
+    """What becomes of the calls of all clients with the same settings: their totals, their log, their delivery."""
+
+    def __init__(self, settings: MonitoringSettings) -> None:
+        """Nothing starts before the first call has ended."""
+        self._settings = settings
+        self._number = next(_numbers)
+        self._intake = Intake(
+            most_entries=settings.queue_size,
+            most_bytes=settings.queue_bytes,
+            logs=settings.logs_url is not None,
+            wake=self._wake,
+        )
+        self._totals = Totals(self._intake, label_names=settings.label_names, max_label_sets=settings.max_label_sets)
+        self._thread: ExporterThread | None = None
+        self._exporter: Exporter | None = None
+        self._ended = False
+        self._born_ms = time.time_ns() // 1_000_000
+        self.observer = (
+            Observer(
+                emit=self._intake.ended,
+                opened=self._intake.opened,
+                lost=self._intake.lost,
+                inject_usage=settings.inject_stream_usage,
+                keeps_content=settings.capture_content
+                and (settings.logs_url is not None or settings.on_record is not None),
+                provider=settings.provider,
+            )
+            if settings.enabled
+            else None
+        )
+        PROCESS.handles.add(self)
+        if settings.enabled and settings.metrics_url is None and settings.logs_url is None:
+            logger.info("neither metrics_url nor logs_url is set: calls are counted in memory only")
+
+    @property
+    def settings(self) -> MonitoringSettings:
+        """The settings that all of this follows."""
+        return self._settings
+
+    def stats(self) -> Stats:
+        """The books at this instant."""
+        return self._intake.stats()
+
+    @property
+    def collector(self) -> Collector:
+        """The metrics for those who scrape: register it with a `prometheus_client` registry.
+
+        Raises:
+            ImportError: `prometheus_client` is not installed; the extra `scrape` brings it.
+        """
+        from monitored_openai._collector import MonitoringCollector
+
+        return MonitoringCollector(self._totals.samples, self._settings.shared_labels, OWN_METRICS)
+
+    def flush(self, timeout: float = 5.0) -> FlushResult:
+        """Deliver what has been recorded so far, waiting for at most `timeout` seconds."""
+        flush = self.begin_flush()
+        if flush is None:
+            return self._flushed(pushed=True)
+        try:
+            return self._flushed(flush.result(timeout))
+        except (TimeoutError, CancelledError):
+            flush.cancel()
+            return self._flushed(pushed=False)
+
+    async def aflush(self, timeout: float = 5.0) -> FlushResult:
+        """The same as `flush`, without blocking the caller's event loop."""
+        flush = self.begin_flush()
+        if flush is None:
+            return self._flushed(pushed=True)
+        try:
+            return self._flushed(await asyncio.wait_for(asyncio.wrap_future(flush), timeout))
+        except TimeoutError:
+            flush.cancel()
+            return self._flushed(pushed=False)
+
+    def close(self, timeout: float = 5.0) -> FlushResult:
+        """Flush, then stop for good; calls that end later are counted as dropped, for the reason `closed`."""
+        result = self.flush(timeout)
+        self.end("closed")
+        return result
+
+    # For the process: its end, and the child of a fork
+
+    def begin_flush(self) -> Future[bool] | None:
+        """Start a flush; `None` when there is nothing to flush."""
+        if self._thread is None or self._ended:
+            return None
+        if self._thread.is_current:  # called from `on_record`, which the flush would have to wait for
+            return _unfinished()
+        return self._thread.submit(self._flush())
+
+    def end(self, reason: str) -> None:
+        """Stop, and count what has not been delivered as dropped for `reason`."""
+        self._ended = True
+        self._intake.close(reason)
+        if _shared.get(self._settings) is self:
+            del _shared[self._settings]
+        if self._exporter is not None and self._thread is not None and self._thread.is_alive:
+            wait([self._thread.submit(self._exporter.stop())], timeout=_STOP_SECONDS)
+
+    def progress(self) -> int:
+        """A number that grows with whatever is achieved."""
+        stats = self._intake.stats()
+        return stats.folded + stats.delivered + sum(stats.dropped.values()) + stats.pushes
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child, under its own instance: what the parent has recorded is the parent's."""
+        self._intake.reset()
+        self._totals.reset()
+        self._thread = self._exporter = None
+        self._born_ms = time.time_ns() // 1_000_000
+
+    # On the exporter's thread
+
+    def _start(self) -> None:
+        from monitored_openai._exporter.exporter import Exporter  # it imports much; here nobody waits for it
+
+        instance = f"{self._settings.instance}:{os.getpid()}:{self._born_ms:x}:{self._number}"
+        try:
+            self._exporter = Exporter(self._settings, self._intake, self._totals, instance)
+            self._exporter.start()
+        except Exception:
+            warn_sparsely("start", "the exporter could not start; calls are not recorded", exc_info=True)
+            self.end("fault")
+
+    def _rouse(self) -> None:
+        if self._exporter is not None:
+            self._exporter.wake()
+
+    async def _flush(self) -> bool:
+        return self._exporter is not None and await self._exporter.flush()
+
+    # On any thread
+
+    def _wake(self) -> None:
+        try:
+            thread = PROCESS.thread()
+            if thread is self._thread:
+                thread.call(self._rouse)
+            else:
+                self._thread = thread
+                thread.call(self._start)
+        except RuntimeError:
+            self._intake.sleeps()
+            warn_sparsely("thread", "the exporter's thread cannot be started now", exc_info=True)
+
+    def _flushed(self, pushed: bool) -> FlushResult:
+        stats = self._intake.stats()
+        left = stats.queued + stats.in_flight + stats.spooled
+        return FlushResult(
+            complete=pushed and left == 0 and stats.metrics_queued == 0,
+            delivered=stats.delivered,
+            dropped=sum(stats.dropped.values()),
+            left=left,
+            pushed=pushed,
+        )
+
+
+def monitoring_for(monitoring: MonitoringSettings | Monitoring | None) -> Monitoring:
+    """The handle that a client's `monitoring` argument means; equal settings share one.
+
+    Raises:
+        SettingsError: the environment, where `None` looks, holds wrong settings.
+        TypeError: it is none of these.
+    """
+    if isinstance(monitoring, Monitoring):
+        return monitoring
+    if monitoring is None:
+        monitoring = MonitoringSettings()
+    elif not isinstance(monitoring, MonitoringSettings):
+        raise TypeError(
+            "monitoring must be a MonitoringSettings, another client's .monitoring, or None for the environment, "
+            f"not {type(monitoring).__name__}"
+        )
+    with _sharing:
+        handle = _shared.get(monitoring)
+        if handle is None:
+            handle = _shared[monitoring] = Monitoring(monitoring)
+        return handle
+
+
+def _unfinished() -> Future[bool]:
+    future: Future[bool] = Future()
+    future.set_result(False)
+    return future

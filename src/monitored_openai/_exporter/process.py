@@ -1,0 +1,110 @@
+"""What belongs to the process as a whole: the exporter's thread, the shared handles, fork and exit.
+
+Exit: `atexit` runs in a plain process and in one that multiprocessing spawned. Before Python 3.13 it does not run in a
+process that multiprocessing forked; there `multiprocessing.util.Finalize` does. Neither runs in a process that a signal
+ends or that calls `os._exit`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+import weakref
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any
+
+from monitored_openai._exporter.thread import ExporterThread
+from monitored_openai._log import warn_sparsely
+
+if TYPE_CHECKING:
+    from monitored_openai._exporter.monitoring import Monitoring
+
+_MOST_SECONDS_WITHOUT_PROGRESS = 2.0
+_LOOK_SECONDS = 0.05
+_STOP_SECONDS = 0.2
+
+
+class _Process:
+    """This process's one thread and its handles."""
+
+    def __init__(self) -> None:
+        self.handles: weakref.WeakSet[Monitoring] = weakref.WeakSet()
+        self._inherited: list[ExporterThread] = []
+        self._thread: ExporterThread | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.RLock()
+        self._starting = False
+
+    def thread(self) -> ExporterThread:
+        """The exporter's thread, started if it does not run.
+
+        Raises:
+            RuntimeError: no thread can be started, as at the interpreter's end, or one is being started further up
+                this very stack, which a finalizer has interrupted.
+        """
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive:
+                return self._thread
+            if self._starting:
+                raise RuntimeError("the exporter's thread is being started")
+            self._starting = True
+            try:
+                self._thread = ExporterThread()
+            finally:
+                self._starting = False
+            _end_with_multiprocessing(self.at_exit)
+            return self._thread
+
+    def after_fork(self) -> None:
+        """In a forked child: nothing of the parent's thread, locks and books may be used again."""
+        if self._thread is not None:
+            self._inherited.append(self._thread)  # its loop must be neither closed nor collected
+        self._thread = None
+        self._reset()
+        for handle in list(self.handles):
+            handle.after_fork()
+
+    def at_exit(self) -> None:
+        """Deliver what can be delivered in time, and count the rest."""
+        flushes = {handle: flush for handle in list(self.handles) if (flush := handle.begin_flush()) is not None}
+        if flushes:
+            _wait(flushes)
+        for handle in flushes:
+            handle.end("shutdown")
+        if self._thread is not None and self._thread.is_alive:
+            self._thread.stop(_STOP_SECONDS)
+
+
+def _wait(flushes: dict[Monitoring, Future[Any]]) -> None:
+    """Until all is done, or for too long nothing has been."""
+    start = progressed = time.monotonic()
+    most = max(handle.settings.exit_timeout for handle in flushes)
+    before: list[int] = []
+    while True:
+        _, waiting = wait(flushes.values(), timeout=_LOOK_SECONDS)
+        now = time.monotonic()
+        progress = [handle.progress() for handle in flushes]
+        if progress != before:
+            before, progressed = progress, now
+        if not waiting:
+            return
+        if now - start >= most or now - progressed >= _MOST_SECONDS_WITHOUT_PROGRESS:
+            warn_sparsely("exit", "the process ends before all telemetry could be delivered")
+            return
+
+
+def _end_with_multiprocessing(at_exit: Any) -> None:
+    util, process = sys.modules.get("multiprocessing.util"), sys.modules.get("multiprocessing.process")
+    if util is not None and process is not None and process.parent_process() is not None:
+        util.Finalize(None, at_exit, exitpriority=100)
+
+
+PROCESS = _Process()
+atexit.register(PROCESS.at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=PROCESS.after_fork)

@@ -1,0 +1,116 @@
+"""The one place that talks to the back ends: httpx, below the level on which it logs URLs.
+
+The transport is used without a client: `httpx.AsyncClient` logs every URL at INFO, follows environment variables for
+proxies, and has no limit on a request's whole time or on what it reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import math
+import os
+import re
+import ssl
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import certifi
+import httpx
+
+from monitored_openai._exporter.delivery import Failure, Reply
+from monitored_openai._redaction import without_secrets
+
+if TYPE_CHECKING:
+    from monitored_openai._settings import MonitoringSettings
+
+_TOTAL_SECONDS = 10.0
+_TIMEOUTS = {"connect": 3.0, "read": 5.0, "write": 5.0, "pool": 2.0}
+_MOST_READ_BYTES = 4096
+_MOST_EXCERPT_CHARACTERS = 300
+_LONGEST_RETRY_AFTER = 300.0
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+
+class Sender:
+    """Posts bytes to one back end, over at most two kept connections."""
+
+    def __init__(self, url: str, headers: Mapping[str, str], settings: MonitoringSettings) -> None:
+        """`headers` go with every request; they and the URL never reach a log."""
+        self._url = httpx.URL(url)
+        self._headers = {**headers, "Host": self._url.netloc.decode("ascii"), "Accept": "*/*"}
+        self._transport = httpx.AsyncHTTPTransport(
+            verify=_ssl_context(self._url, settings),
+            proxy=httpx.Proxy(settings.proxy.get_secret_value()) if settings.proxy else None,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=2, max_keepalive_connections=2, keepalive_expiry=30.0),
+        )
+
+    async def post(self, body: bytes, headers: Mapping[str, str]) -> Reply | Failure:
+        """Send one request; never raises but for a cancellation."""
+        request = httpx.Request(
+            "POST", self._url, headers={**self._headers, **headers}, content=body, extensions={"timeout": _TIMEOUTS}
+        )
+        try:
+            async with asyncio.timeout(_TOTAL_SECONDS):
+                response = await self._transport.handle_async_request(request)
+                try:
+                    return Reply(
+                        response.status_code,
+                        _retry_after(response.headers.get("retry-after")),
+                        await _excerpt(response) if response.status_code >= 300 else "",
+                    )
+                finally:
+                    await response.aclose()
+        except _NOT_SENT:
+            return Failure.CONNECT
+        except Exception:
+            return Failure.LOST
+
+    async def aclose(self) -> None:
+        """Close the kept connections."""
+        await self._transport.aclose()
+
+
+async def _excerpt(response: httpx.Response) -> str:
+    """The beginning of the body, undecoded: a compressed answer could be any size."""
+    read = b""
+    if response.headers.get("content-encoding", "identity") == "identity":
+        async for piece in response.aiter_raw():
+            read += piece
+            if len(read) >= _MOST_READ_BYTES:
+                break
+    text = read[:_MOST_READ_BYTES].decode("utf-8", "replace")
+    return without_secrets(_UNPRINTABLE.sub(" ", text))[:_MOST_EXCERPT_CHARACTERS]
+
+
+def _retry_after(header: str | None) -> float | None:
+    """Seconds to wait at least, from a number or a date; `None` for what is neither."""
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return min(seconds, _LONGEST_RETRY_AFTER) if seconds >= 0 and not math.isnan(seconds) else None
+
+
+def _ssl_context(url: httpx.URL, settings: MonitoringSettings) -> ssl.SSLContext:
+    """Certificates are checked unless the settings say otherwise; an http:// URL needs none, so none are loaded."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if url.scheme == "https":
+        if settings.verify is False:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        else:
+            path = certifi.where() if settings.verify is True else settings.verify
+            is_directory = os.path.isdir(path)
+            context.load_verify_locations(capath=path if is_directory else None, cafile=None if is_directory else path)
+        if settings.client_cert is not None:
+            context.load_cert_chain(*settings.client_cert)
+    return context

@@ -1,0 +1,84 @@
+"""The one background thread of a process, with its asyncio loop, which resolves names in a way that works until the end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+THREAD_NAME = "monitored-openai-exporter"
+
+
+class ExporterLoop(asyncio.SelectorEventLoop):
+    """A loop that resolves names without asyncio's thread pool, which is gone when the interpreter exits.
+
+    Names are looked up in daemon threads, so that a dead resolver stops neither lane; where no thread can be started
+    any more, they are looked up in line.
+    """
+
+    async def getaddrinfo(self, host: Any, port: Any, **hints: int) -> Any:  # type: ignore[override]
+        """`socket.getaddrinfo`, awaited."""
+        answer: asyncio.Future[Any] = self.create_future()
+
+        def look_up() -> None:
+            try:
+                found, error = socket.getaddrinfo(host, port, **hints), None
+            except OSError as failure:
+                found, error = [], failure
+            self.call_soon_threadsafe(_settle, answer, found, error)
+
+        try:
+            threading.Thread(target=look_up, name="monitored-openai-resolver", daemon=True).start()
+        except RuntimeError:
+            look_up()
+        return await answer
+
+
+def _settle(answer: asyncio.Future[Any], found: Any, error: OSError | None) -> None:
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(found)
+    else:
+        answer.set_exception(error)
+
+
+class ExporterThread:
+    """A daemon thread that runs a loop until the process ends."""
+
+    def __init__(self) -> None:
+        self._loop = ExporterLoop()
+        self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is this thread that asks."""
+        return threading.current_thread() is self._thread
+
+    def call(self, callback: Callable[[], object]) -> None:
+        """Have the loop call something; from any thread, also from a finalizer or a signal handler."""
+        self._loop.call_soon_threadsafe(callback)
+
+    def submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
+        """Have the loop run a coroutine; cancelling the future cancels it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def stop(self, timeout: float) -> None:
+        """End the loop and wait for the thread for so many seconds."""
+        self.call(self._loop.stop)
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()

@@ -1,0 +1,95 @@
+"""Every series that an exporter has to tell of: the calls' and its own."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter as Count
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from monitored_openai._metrics import ACTIVE, SECONDS, Histogram, Metric, Metrics, Sample
+
+if TYPE_CHECKING:
+    from monitored_openai._exporter.intake import Intake
+    from monitored_openai._record import CallRecord
+
+PRODUCED = Metric("monitored_openai_produced_total", "counter", "Calls seen (metrics) and log entries to be (logs).")
+DELIVERED = Metric(
+    "monitored_openai_delivered_total", "counter", "Calls added to the counters (metrics), log entries taken (logs)."
+)
+DROPPED = Metric("monitored_openai_dropped_total", "counter", "What was given up, by reason.")
+QUEUED = Metric("monitored_openai_queued", "gauge", "Calls and log entries that wait in memory.")
+IN_FLIGHT = Metric("monitored_openai_in_flight", "gauge", "Log entries in the request under way.")
+FOLDED = Metric("monitored_openai_folded_label_sets_total", "counter", "Updates that went to label sets of `other`.")
+LAST_SUCCESS = Metric(
+    "monitored_openai_last_success_timestamp_seconds", "gauge", "When the back end last took anything."
+)
+PRICES_DATE = Metric("monitored_openai_prices_timestamp_seconds", "gauge", "The date of the table of prices.")
+SEND_SECONDS = Metric("monitored_openai_send_seconds", "histogram", "Time of each request to a back end.", SECONDS)
+
+OWN_METRICS = (
+    *(PRODUCED, DELIVERED, DROPPED, QUEUED, IN_FLIGHT),
+    *(FOLDED, LAST_SUCCESS, PRICES_DATE, SEND_SECONDS),
+)
+
+
+class Totals:
+    """The calls' metrics and the exporter's own, for one reader or writer at a time."""
+
+    def __init__(self, intake: Intake, *, label_names: Iterable[str], max_label_sets: int) -> None:
+        """See `Metrics` for the limits."""
+        self._intake = intake
+        self._label_names = tuple(label_names)
+        self._max_label_sets = max_label_sets
+        self.reset()
+
+    def reset(self) -> None:
+        """Start from nothing, as a forked child must."""
+        self._lock = threading.Lock()
+        self._metrics = Metrics(label_names=self._label_names, max_label_sets=self._max_label_sets)
+        self._send_seconds = {signal: Histogram(SECONDS) for signal in ("metrics", "logs")}
+        self.prices_timestamp: float | None = None
+
+    def fold(self, record: CallRecord) -> None:
+        """Add a call."""
+        with self._lock:
+            self._metrics.fold(record)
+
+    def timed(self, signal: str, seconds: float) -> None:
+        """Add a request to a back end."""
+        with self._lock:
+            self._send_seconds[signal].observe(seconds)
+
+    def samples(self) -> list[Sample]:
+        """Every series' present value, without the labels that all of them share."""
+        with self._lock:
+            return [*self._metrics.samples(), *self._active(), *self._own()]
+
+    def _active(self) -> Iterator[Sample]:
+        labels = Count(
+            self._metrics.labels(call.family.operation, call.provider, call.request_model, call.attributes)
+            for call in tuple(self._intake.active)
+        )
+        return (Sample(ACTIVE.name, of, number, cumulative=False) for of, number in labels.items())
+
+    def _own(self) -> Iterator[Sample]:
+        stats = self._intake.stats()
+        logs, metrics = (("signal", "logs"),), (("signal", "metrics"),)
+        yield Sample(PRODUCED.name, metrics, stats.calls)
+        yield Sample(DELIVERED.name, metrics, stats.folded)
+        yield Sample(PRODUCED.name, logs, stats.produced)
+        yield Sample(DELIVERED.name, logs, stats.delivered)
+        for signal, dropped in ((metrics, stats.metrics_dropped), (logs, stats.dropped)):
+            for reason, number in dropped.items():
+                yield Sample(DROPPED.name, (*signal, ("reason", reason)), number)
+        yield Sample(FOLDED.name, (), self._metrics.folded_label_sets)
+        yield Sample(QUEUED.name, metrics, stats.metrics_queued, cumulative=False)
+        yield Sample(QUEUED.name, logs, stats.queued, cumulative=False)
+        yield Sample(IN_FLIGHT.name, logs, stats.in_flight, cumulative=False)
+        for signal, at_ns in ((metrics, stats.last_push_ns), (logs, stats.last_delivery_ns)):
+            if at_ns is not None:
+                yield Sample(LAST_SUCCESS.name, signal, at_ns / 1e9, cumulative=False)
+        if self.prices_timestamp is not None:
+            yield Sample(PRICES_DATE.name, (), self.prices_timestamp, cumulative=False)
+        for signal_name, histogram in self._send_seconds.items():
+            yield from histogram.samples(SEND_SECONDS.name, (("signal", signal_name),))

@@ -1,0 +1,255 @@
+"""Records folded into cumulative counters and histograms, in a store of our own.
+
+Names, label names and bucket bounds are those of OpenTelemetry's GenAI conventions in their Prometheus form, where the
+conventions have one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from monitored_openai._record import CallRecord
+
+Labels = tuple[tuple[str, str], ...]
+
+SECONDS = (
+    *(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
+    *(163.84, 327.68, 655.36),
+)
+"""The conventions' bounds up to 81.92 s, and three more: a call to a reasoning model takes longer than that."""
+CHUNK_SECONDS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 2.56)
+TOKENS = tuple(float(4**power) for power in range(14))
+OTHER = "other"
+_MOST_LABEL_BYTES = 1024
+
+
+class Sample(NamedTuple):
+    """One value of one series, as Prometheus knows it."""
+
+    name: str
+    labels: Labels
+    value: float
+    cumulative: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # each is itself and hashed as such
+class Metric:
+    """The name, type and meaning of a metric."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    help: str
+    bounds: tuple[float, ...] = ()
+
+    @property
+    def series_names(self) -> tuple[str, ...]:
+        """The names under which its values appear."""
+        if self.type != "histogram":
+            return (self.name,)
+        return tuple(f"{self.name}_{part}" for part in ("bucket", "sum", "count"))
+
+
+DURATION = Metric(
+    "gen_ai_client_operation_duration_seconds",
+    "histogram",
+    "Time from the call to the last byte received, without the time the caller spent between chunks.",
+    SECONDS,
+)
+TIME_TO_FIRST_CHUNK = Metric(
+    "gen_ai_client_operation_time_to_first_chunk_seconds",
+    "histogram",
+    "Time from the call to the first chunk of a streamed answer.",
+    SECONDS,
+)
+TIME_PER_OUTPUT_CHUNK = Metric(
+    "gen_ai_client_operation_time_per_output_chunk_seconds",
+    "histogram",
+    "Time waited for each chunk of a streamed answer after the first.",
+    CHUNK_SECONDS,
+)
+TOKEN_USAGE = Metric("gen_ai_client_token_usage", "histogram", "Tokens of one call, as the API reported them.", TOKENS)
+TOKENS_TOTAL = Metric("gen_ai_client_tokens_total", "counter", "Tokens, as the API reported them.")
+TOKEN_DETAILS = Metric(
+    "gen_ai_client_token_details_total", "counter", "Parts of the tokens: cached, audio, reasoning, ..."
+)
+COST = Metric("gen_ai_client_cost_usd_total", "counter", "Cost in USD; the kinds are disjoint and add up.")
+SAVINGS = Metric(
+    "gen_ai_client_cache_savings_usd_total", "counter", "What cached input would have cost more at the full rate, USD."
+)
+UNPRICED = Metric("gen_ai_client_unpriced_total", "counter", "Calls whose cost is not known.")
+USAGE_UNKNOWN = Metric("gen_ai_client_usage_unknown_total", "counter", "Calls whose tokens are not known.")
+RETRIES = Metric("gen_ai_client_retries_total", "counter", "Requests that the SDK sent again.")
+ACTIVE = Metric("gen_ai_client_active_requests", "gauge", "Calls that have started and not ended.")
+
+CALL_METRICS = (
+    *(DURATION, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, TOKEN_USAGE, TOKENS_TOTAL, TOKEN_DETAILS),
+    *(COST, SAVINGS, UNPRICED, USAGE_UNKNOWN, RETRIES, ACTIVE),
+)
+
+_DETAILS = (
+    "input_cached",
+    "input_cache_write",
+    "input_audio",
+    "input_image",
+    "output_audio",
+    "output_reasoning",
+    "output_accepted_prediction",
+    "output_rejected_prediction",
+)
+_UNBOUNDED = frozenset({"gen_ai_request_model", "gen_ai_response_model"})
+
+
+def label_value(text: str) -> str:
+    """A text as every back end takes it for a label's value: valid UTF-8 of at most 1024 bytes (Mimir takes 2048)."""
+    if len(text) <= _MOST_LABEL_BYTES // 4 and text.isascii():
+        return text
+    return text.encode("utf-8", "replace")[:_MOST_LABEL_BYTES].decode("utf-8", "ignore")
+
+
+class Histogram:
+    """Counts of values by bucket, not yet cumulative over the buckets, and their sum."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value; a bucket includes its upper bound."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def samples(self, name: str, labels: Labels) -> Iterator[Sample]:
+        """The series that Prometheus makes of a histogram."""
+        cumulative = 0
+        for bound, counted in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
+            cumulative += counted
+            yield Sample(f"{name}_bucket", (*labels, ("le", bound)), cumulative)
+        yield Sample(f"{name}_sum", labels, self.total)
+        yield Sample(f"{name}_count", labels, cumulative)
+
+
+@dataclass(slots=True)
+class Counter:
+    """A number that only grows."""
+
+    value: float = 0.0
+
+
+class Metrics:
+    """The cumulative state of one exporter; folding and reading at the same time is for the exporter to prevent."""
+
+    def __init__(self, *, label_names: Iterable[str] = (), max_label_sets: int = 500) -> None:
+        """`label_names`: the per-call attributes that become labels; `max_label_sets`: per metric, then `other`."""
+        self._label_names = tuple(label_names)
+        self._unbounded = _UNBOUNDED | set(self._label_names)
+        self._max_label_sets = max_label_sets
+        self._counters: dict[Metric, dict[Labels, Counter]] = {}
+        self._histograms: dict[Metric, dict[Labels, Histogram]] = {}
+        self._folded_label_sets = 0
+
+    @property
+    def folded_label_sets(self) -> int:
+        """How many updates went to a label set of `other` because there were too many."""
+        return self._folded_label_sets
+
+    def labels(self, operation: str, provider: str, model: str | None, attributes: Mapping[str, str]) -> Labels:
+        """The labels that all metrics of a call have."""
+        own = (
+            ("gen_ai_operation_name", operation),
+            ("gen_ai_provider_name", provider),
+            *((("gen_ai_request_model", label_value(model)),) if model else ()),
+        )
+        return own + tuple((name, label_value(attributes[name])) for name in self._label_names if name in attributes)
+
+    def fold(self, record: CallRecord) -> None:
+        """Add a call to the totals."""
+        base = self.labels(record.operation, record.provider, record.request_model, record.attributes)
+        error = (("error_type", record.error_type),) if record.error_type else ()
+        self._observe(DURATION, base + error, record.duration)
+        if record.time_to_first_chunk is not None:
+            self._observe(TIME_TO_FIRST_CHUNK, base, record.time_to_first_chunk)
+        if record.chunk_intervals:
+            intervals = self._histogram(TIME_PER_OUTPUT_CHUNK, base)
+            for interval in record.chunk_intervals:
+                intervals.observe(interval)
+        if record.response_model:
+            full = (*base, ("gen_ai_response_model", label_value(record.response_model)))
+        else:
+            full = base
+        self._fold_tokens(record, base, full)
+        self._fold_cost(record, full)
+        if record.retries:
+            self._add(RETRIES, full, record.retries)
+
+    def _fold_tokens(self, record: CallRecord, base: Labels, full: Labels) -> None:
+        if record.usage_unknown is not None:
+            self._add(USAGE_UNKNOWN, (*full, ("reason", record.usage_unknown)), 1)
+        usage = record.usage
+        if usage is None:
+            return
+        for kind, tokens in (("input", usage.input_tokens), ("output", usage.output_tokens)):
+            if tokens is not None:
+                self._observe(TOKEN_USAGE, (*base, ("gen_ai_token_type", kind)), tokens)
+                self._add(TOKENS_TOTAL, (*full, ("gen_ai_token_type", kind)), tokens)
+        for kind in _DETAILS:
+            tokens = getattr(usage, f"{kind}_tokens")
+            if tokens:
+                self._add(TOKEN_DETAILS, (*full, ("gen_ai_token_type", kind)), tokens)
+
+    def _fold_cost(self, record: CallRecord, full: Labels) -> None:
+        if record.unpriced is not None:
+            self._add(UNPRICED, (*full, ("reason", record.unpriced)), 1)
+        cost = record.cost
+        if cost is None:
+            return
+        parts = (("input", cost.input_usd), ("input_cached", cost.input_cached_usd), ("output", cost.output_usd))
+        for kind, usd in parts:
+            if usd:
+                self._add(COST, (*full, ("kind", kind)), usd)
+        if cost.cache_savings_usd > 0:
+            self._add(SAVINGS, full, cost.cache_savings_usd)
+
+    def samples(self) -> list[Sample]:
+        """Every series' present value."""
+        counters = [
+            Sample(metric.name, labels, counter.value)
+            for metric, series in self._counters.items()
+            for labels, counter in series.items()
+        ]
+        histograms = [
+            sample
+            for metric, series in self._histograms.items()
+            for labels, histogram in series.items()
+            for sample in histogram.samples(metric.name, labels)
+        ]
+        return counters + histograms
+
+    def _add(self, metric: Metric, labels: Labels, amount: float) -> None:
+        series = self._counters.setdefault(metric, {})
+        counter = series.get(labels)
+        if counter is None:
+            counter = series.setdefault(self._bounded(labels, len(series)), Counter())
+        counter.value += amount
+
+    def _observe(self, metric: Metric, labels: Labels, value: float) -> None:
+        self._histogram(metric, labels).observe(value)
+
+    def _histogram(self, metric: Metric, labels: Labels) -> Histogram:
+        series = self._histograms.setdefault(metric, {})
+        histogram = series.get(labels)
+        if histogram is None:
+            histogram = series.setdefault(self._bounded(labels, len(series)), Histogram(metric.bounds))
+        return histogram
+
+    def _bounded(self, labels: Labels, label_sets: int) -> Labels:
+        """The labels of a new series; past the limit, with `other` for whatever makes the sets so many."""
+        if label_sets < self._max_label_sets:
+            return labels
+        self._folded_label_sets += 1
+        return tuple((name, OTHER if name in self._unbounded else value) for name, value in labels)

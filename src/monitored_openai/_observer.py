@@ -1,0 +1,84 @@
+"""Opens a `Call` for each request of one handle's clients, and never raises into the request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from monitored_openai._answer import Family
+from monitored_openai._call import Call
+from monitored_openai._injection import UsageAsking
+from monitored_openai._log import warn_sparsely
+from monitored_openai._providers import provider_of
+
+RAW_RESPONSE_HEADER = "X-Stainless-Raw-Response"
+"""The header by which the SDK's `with_raw_response` and `with_streaming_response` mark a request."""
+
+
+class Observer:
+    """What the resources of a client need to know: how to open a call."""
+
+    def __init__(
+        self,
+        *,
+        emit: Callable[[Call], None],
+        opened: Callable[[Call], None],
+        lost: Callable[[str], None],
+        inject_usage: bool,
+        keeps_content: bool,
+        provider: str | None,
+    ) -> None:
+        """`opened` and `emit` see each call at its start and end; `lost` hears why one could not be observed."""
+        self._emit = emit
+        self._opened = opened
+        self._lost = lost
+        self._keeps_content = keeps_content
+        self._provider = provider
+        self._asking = UsageAsking() if inject_usage else None
+        self._last_server: tuple[Any, str, str, str] | None = None
+
+    def open(
+        self, family: Family, *, base_url: Any, azure: bool, body: Any, options: Mapping[str, Any], streamed: bool
+    ) -> Call | None:
+        """A call for a request that is about to go out; `None` if it cannot be observed, which is counted."""
+        try:
+            raw = (options.get("headers") or {}).get(RAW_RESPONSE_HEADER)
+            extra_body = options.get("extra_json")
+            provider, server, url = self._server(base_url, azure=azure)
+            asks_usage = family.injects_usage and streamed and raw is None
+            call = Call(
+                family,
+                provider=provider,
+                server=server,
+                body=body,
+                extra_body=extra_body,
+                streamed=streamed,
+                whole=not streamed and raw != "stream",
+                injection=self._asking.injection(url)
+                if self._asking and asks_usage and _is_silent(body, extra_body)
+                else None,
+                keeps_content=self._keeps_content,
+                emit=self._emit,
+            )
+            self._opened(call)
+        except Exception:
+            warn_sparsely("open", "a call could not be observed", exc_info=True)
+            self._lost("fault")
+            return None
+        return call
+
+    def _server(self, base_url: Any, *, azure: bool) -> tuple[str, str, str]:
+        """Provider, host and whole base URL; read once for as long as the client's base URL stays the same object."""
+        last = self._last_server
+        if last is None or last[0] is not base_url:
+            provider = self._provider or provider_of(base_url.host, azure=azure)
+            last = (base_url, provider, base_url.netloc.decode("ascii"), str(base_url))
+            self._last_server = last
+        return last[1:]
+
+
+def _is_silent(body: Any, extra_body: object) -> bool:
+    """Whether the caller says nothing about `stream_options` in either place."""
+    return isinstance(body, Mapping) and not any(
+        isinstance(part, Mapping) and "stream_options" in part for part in (body, extra_body)
+    )

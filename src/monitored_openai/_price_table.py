@@ -1,0 +1,204 @@
+"""The table of published prices, read from `genai-prices`: a model's rates at a moment and in a service tier.
+
+Importing this module imports the table (140 ms): only `PriceBook` does so, at its first use. Nothing here touches the
+network; where the program itself keeps the table fresh (`genai_prices.UpdatePrices`), its newer snapshot is used.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from datetime import time as time_of_day
+from decimal import Decimal
+from itertools import chain
+
+from genai_prices import types
+from genai_prices.data_snapshot import DataSnapshot, get_snapshot
+
+from monitored_openai._rates import Bands, Rates, Unpriced
+
+_MOST_REMEMBERED = 1024
+_MINUTE_NS = 60 * 10**9
+_DAY_NS = 24 * 60 * _MINUTE_NS
+_STANDARD_TIERS = frozenset({None, "default", "standard", "on_demand"})  # the last one is Groq's word
+_PROVIDER_IDS = {  # OpenTelemetry's names where the table has another
+    "aws.bedrock": "aws",
+    "azure.ai.inference": "azure",
+    "azure.ai.openai": "azure",
+    "gcp.gemini": "google",
+    "gcp.gen_ai": "google",
+    "gcp.vertex_ai": "google",
+    "mistral_ai": "mistral",
+    "moonshot_ai": "moonshotai",
+    "x_ai": "x-ai",
+}
+# Output of these kinds is billed at rates of its own, and no usage of the OpenAI API says how much of it there was.
+_UNCOUNTED_OUTPUT = {"output_image_mtok", "output_video_mtok", "output_citation_mtok"}
+
+_Constraint = types.StartDateConstraint | types.TimeOfDateConstraint | None
+_PriceValues = Mapping[str, Decimal | types.TieredPrices]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Priced:
+    """A model's rates, or the reason for none, and the span of time that this holds for."""
+
+    bands: Bands | Unpriced
+    start_ns: int
+    end_ns: int
+
+
+class PriceTable:
+    """The published rates; those asked for are kept, as taking them costs ten times what using them does."""
+
+    def __init__(self) -> None:
+        self._snapshot = get_snapshot()
+        self._priced: dict[tuple[str, str, str | None, bool], _Priced] = {}
+
+    def bands(self, provider: str, model: str, service_tier: str | None, batch: bool, at_ns: int) -> Bands | Unpriced:
+        """The rates of a model at a moment, or why there are none."""
+        snapshot = get_snapshot()
+        if snapshot is not self._snapshot:
+            self._priced.clear()
+            self._snapshot = snapshot
+        key = (provider, model, service_tier, batch)
+        priced = self._priced.get(key)
+        if priced is None or not priced.start_ns <= at_ns < priced.end_ns:
+            if len(self._priced) >= _MOST_REMEMBERED:
+                self._priced.clear()
+            context = _price_context(service_tier, batch=batch)
+            priced = self._priced[key] = _look_up(snapshot, provider, model, context, at_ns)
+        return priced.bands
+
+    def newest_date(self) -> float:
+        """When the snapshot was fetched, or for the bundled one the newest day on which a price in it took effect."""
+        snapshot = get_snapshot()
+        if snapshot.from_auto_update:
+            return snapshot.timestamp.timestamp()
+        models = chain.from_iterable(provider.models for provider in snapshot.providers)
+        starts = (
+            datetime.combine(constraint.start_date, time_of_day(), UTC).timestamp()
+            for constraint in chain.from_iterable(_constraints(model) for model in models)
+            if isinstance(constraint, types.StartDateConstraint)
+        )
+        now = time.time()  # the table also knows prices that were announced for later
+        return max((start for start in starts if start <= now), default=math.nan)
+
+
+def _price_context(service_tier: str | None, *, batch: bool) -> dict[str, str] | Unpriced:
+    """The table's own words for what may change a price; none for the standard price."""
+    if batch:
+        return {"processing": "batch"}
+    if service_tier == "scale":
+        return Unpriced.PREPAID
+    return {} if service_tier is None or service_tier in _STANDARD_TIERS else {"service_tier": service_tier}
+
+
+def _look_up(
+    snapshot: DataSnapshot, provider: str, model: str, context: Mapping[str, str] | Unpriced, at_ns: int
+) -> _Priced:
+    # The library's own look-up would take any name that resembles a provider's ("my-openai-proxy").
+    seller = next((p for p in snapshot.providers if p.id == _PROVIDER_IDS.get(provider, provider)), None)
+    found = _find_model(snapshot, seller, model) if seller is not None else None
+    by_the_hour = found is not None and any(isinstance(c, types.TimeOfDateConstraint) for c in _constraints(found))
+    period_ns = _MINUTE_NS if by_the_hour else _DAY_NS
+    start_ns = at_ns - at_ns % period_ns
+    bands: Bands | Unpriced
+    if seller is None:
+        bands = Unpriced.UNKNOWN_PROVIDER
+    elif found is None:
+        bands = Unpriced.UNKNOWN_MODEL
+    elif isinstance(context, Unpriced):
+        bands = context
+    else:
+        bands = _bands_at(datetime.fromtimestamp(start_ns // 10**9, UTC), seller, found, context)
+    return _Priced(bands=bands, start_ns=start_ns, end_ns=start_ns + period_ns)
+
+
+def _find_model(snapshot: DataSnapshot, seller: types.Provider, model: str) -> types.ModelInfo | None:
+    """The table's entry; for a fine-tune only an entry of fine-tunes, as their base models cost less."""
+    found = seller.find_model(model, all_providers=snapshot.providers)
+    if not _fine_tuned(model) or (found is not None and _fine_tuned(found.id)):
+        return found
+    # "ft:gpt-4o-mini:org::id": the table matches dated names only, but has the family under "ft:gpt-4o-mini".
+    family = ":".join(model.lower().split(":")[:2])
+    return next((entry for entry in seller.models if entry.id == family), None)
+
+
+def _fine_tuned(model: str) -> bool:
+    """OpenAI's names begin with `ft:`, Azure's hold `.ft-`."""
+    return model.lower().startswith("ft:") or ".ft-" in model.lower()
+
+
+def _constraints(model: types.ModelInfo) -> Iterator[_Constraint]:
+    if isinstance(model.prices, list):
+        for price in model.prices:
+            yield price.constraint
+    for variant in model.price_variants or ():
+        yield variant.constraint
+
+
+def _bands_at(
+    at: datetime, seller: types.Provider, model: types.ModelInfo, context: Mapping[str, str]
+) -> Bands | Unpriced:
+    """The bands of the context's own price: where there is none, the library would give the standard price."""
+    if context:
+        # Tiers are the seller's own: Azure's are not those of OpenAI, whose entries stand in for its models.
+        own = any(model is entry for entry in seller.models)
+        if not own or not _has_variant(model, context, at):
+            return Unpriced.NO_RATE_FOR_TIER
+    return _bands(model.get_prices(at, context), cached_as_input=not _fine_tuned(model.id))
+
+
+def _has_variant(model: types.ModelInfo, context: Mapping[str, str], at: datetime) -> bool:
+    return any(
+        (variant.constraint is None or variant.constraint.active(at))
+        and all(context.get(key) == value for key, value in variant.when.items())
+        for variant in model.price_variants or ()
+    )
+
+
+def _bands(price: types.ModelPrice, *, cached_as_input: bool) -> Bands | Unpriced:
+    values: _PriceValues = {kind: value for kind, value in vars(price).items() if value is not None}
+    # A fee per request depends on things that no usage tells; an entry without token rates is billed by something else
+    # (seconds, characters) or is kept without a price.
+    if "requests_kcount" in values or values.keys().isdisjoint({"input_mtok", "output_mtok"}):
+        return Unpriced.NO_RATE_FOR_KIND
+    tiered = (value for value in values.values() if isinstance(value, types.TieredPrices))
+    starts = sorted({tier.start for value in tiered for tier in value.tiers}, reverse=True)
+    return tuple((start, _rates(values, start, cached_as_input=cached_as_input)) for start in (*starts, -1))
+
+
+def _rates(values: _PriceValues, longer_than: int, *, cached_as_input: bool) -> Rates:
+    def rate(kind: str) -> float | None:
+        return _per_token(values[kind], longer_than) if kind in values else None
+
+    input_rate, cached, written = rate("input_mtok"), rate("cache_read_mtok"), rate("cache_write_mtok")
+    # No cached rate means no discount, but for fine-tunes, whose published discount the table (0.2.3) lacks.
+    if cached is None and cached_as_input:
+        cached = input_rate
+    return Rates(
+        input=input_rate,
+        output=rate("output_mtok"),
+        input_cached=cached,
+        input_cache_write=input_rate if written is None else written,
+        input_audio=rate("input_audio_mtok"),
+        input_image=rate("input_image_mtok"),
+        output_audio=rate("output_audio_mtok"),
+        output_reasoning=rate("output_reasoning_mtok"),
+        output_mixed=not _UNCOUNTED_OUTPUT.isdisjoint(values),
+    )
+
+
+def _per_token(price: Decimal | types.TieredPrices, longer_than: int) -> float:
+    """USD per token; past a threshold the whole prompt and its answer cost the higher price."""
+    if isinstance(price, types.TieredPrices):
+        reached = [tier.price for tier in price.tiers if tier.start <= longer_than]
+        price = reached[-1] if reached else price.base
+    rate = float(price) / 1e6
+    if not 0 <= rate < math.inf:
+        raise ValueError(f"the price table holds {price} USD per million tokens")
+    return rate

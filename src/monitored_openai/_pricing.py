@@ -1,0 +1,114 @@
+"""What a call cost: the user's own prices first, then the published ones, else the reason why it is unknown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from monitored_openai._log import logger
+from monitored_openai._rates import Bands, Rates, Unpriced, charge
+from monitored_openai._record import Cost, Usage
+
+if TYPE_CHECKING:
+    from monitored_openai._price_table import PriceTable
+
+__all__ = ["PriceBook", "Unpriced"]
+
+_TIERS_WITH_OWN_PRICE = frozenset({"flex", "priority", "fast", "scale"})
+
+
+class PriceBook:
+    """Prices calls by provider, the response's model and the response's service tier. For use by one thread.
+
+    The published prices are those of `genai-prices`, imported at the first use; no network is touched.
+
+    Args:
+        overrides: by model name (or, for all fine-tunes of a model, ``ft:<base model>``) the keys ``input``,
+            ``cached_input`` and ``output`` in USD per million tokens. They replace the standard price; the tiers flex,
+            priority, fast and scale and batch stay as published. Without ``cached_input``, cached tokens cost
+            ``input``.
+    """
+
+    def __init__(self, overrides: Mapping[str, Mapping[str, float]] = {}) -> None:
+        self._overrides: Mapping[str, Bands] = {model: _own_bands(prices) for model, prices in overrides.items()}
+        self._opened: PriceTable | None = None
+        self._error_logged = False
+
+    def cost(
+        self,
+        *,
+        provider: str,
+        model: str | None,
+        service_tier: str | None,
+        usage: Usage | None,
+        at_ns: int,
+        batch: bool = False,
+    ) -> Cost | Unpriced:
+        """The cost of one call, or why it is unknown. Never raises.
+
+        Args:
+            provider: OpenTelemetry's name of the provider, or an id of `genai-prices`.
+            model: as the response named it.
+            service_tier: as the response named it; `None` is the standard price.
+            usage: the tokens that the response reported.
+            at_ns: the time of the call in nanoseconds since the epoch, as prices change.
+            batch: whether the call was part of a batch, which has a price of its own whatever the tier.
+        """
+        if usage is None:
+            return Unpriced.USAGE_UNKNOWN
+        if model is None:
+            return Unpriced.UNKNOWN_MODEL
+        try:
+            bands: Bands | Unpriced | None = None
+            if self._overrides and not batch and service_tier not in _TIERS_WITH_OWN_PRICE:
+                bands = self._override(model)
+            if bands is None:
+                bands = self._table().bands(provider, model, service_tier, batch, at_ns)
+            return bands if isinstance(bands, Unpriced) else charge(bands, usage)
+        except Exception:
+            self._log_once("the price of a call could not be worked out (model %.80r)", model)
+            return Unpriced.PRICE_ERROR
+
+    @property
+    def table_timestamp(self) -> float:
+        """How new the published prices are, in seconds since the epoch; not-a-number when that is unknown.
+
+        The bundled table carries no date of its own, so this is the newest day on which a price in it took effect
+        (prices announced for later are left out): the table is at least this new. After an update that the program
+        itself asked `genai-prices` for, it is the time of that update. Takes some milliseconds.
+        """
+        try:
+            return self._table().newest_date()
+        except Exception:
+            self._log_once("the date of the price table could not be read")
+            return math.nan
+
+    def _table(self) -> PriceTable:
+        if self._opened is None:
+            from monitored_openai._price_table import PriceTable  # noqa: PLC0415 - 140 ms, not for `import`
+
+            self._opened = PriceTable()
+        return self._opened
+
+    def _override(self, model: str) -> Bands | None:
+        """The user's price for the model itself, or for all fine-tunes of its base model."""
+        base = ":".join(model.split(":")[:2]) if model.startswith("ft:") else model
+        return self._overrides.get(model) or self._overrides.get(base)
+
+    def _log_once(self, message: str, *args: object) -> None:
+        if not self._error_logged:
+            self._error_logged = True
+            logger.warning(message, *args, exc_info=True)
+
+
+def _own_bands(prices: Mapping[str, float]) -> Bands:
+    per_token = {kind: usd / 1e6 for kind, usd in prices.items()}
+    input_rate = per_token.get("input")
+    rates = Rates(
+        input=input_rate,
+        output=per_token.get("output"),
+        input_cached=per_token.get("cached_input", input_rate),
+        input_cache_write=input_rate,
+    )
+    return ((-1, rates),)

@@ -1,0 +1,140 @@
+"""What one model's tokens cost each, and what a call's usage comes to at those rates. Pure arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from monitored_openai._record import Cost, Usage
+
+MOST_TOKENS = 10**9
+"""More tokens than any one call can have (the largest context windows of 2026 hold ten million)."""
+
+
+class Unpriced(StrEnum):
+    """Why a call has no cost; the values of the metric label ``reason``."""
+
+    USAGE_UNKNOWN = "usage_unknown"
+    """The reply did not say how many tokens were used."""
+    USAGE_INVALID = "usage_invalid"
+    """The reply's token counts contradict each other: a part above its whole, a negative or an absurd count."""
+    UNKNOWN_PROVIDER = "unknown_provider"
+    UNKNOWN_MODEL = "unknown_model"
+    NO_RATE_FOR_TIER = "no_rate_for_tier"
+    """The model has no published price for the service tier (or batch), or the tier is no known one."""
+    NO_RATE_FOR_KIND = "no_rate_for_kind"
+    """A kind of tokens that the call used has no rate, or the model is not billed by the token."""
+    SPLIT_UNKNOWN = "split_unknown"
+    """Kinds of tokens that are priced apart are not told apart by the usage."""
+    PREPAID = "prepaid"
+    """The scale tier: the capacity was paid for in advance, whatever the number of tokens."""
+    PRICE_ERROR = "price_error"
+    """The price table could not be read; the log says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """USD per token of each kind; ``None`` where no rate is known.
+
+    ``input_image`` and ``output_reasoning`` are ``None`` also where such tokens cost what other ones do.
+    """
+
+    input: float | None
+    output: float | None
+    input_cached: float | None
+    input_cache_write: float | None
+    input_audio: float | None = None
+    input_image: float | None = None
+    output_audio: float | None = None
+    output_reasoning: float | None = None
+    output_mixed: bool = False
+    """Whether some output (images, video, citations) has a price of its own that no usage counts."""
+
+
+Bands = Sequence[tuple[int, Rates]]
+"""Rates by the length of the prompt, longest first: each for prompts of more tokens than the number beside it."""
+
+
+def charge(bands: Bands, usage: Usage) -> Cost | Unpriced:
+    """What the usage costs. A side that is not reported counts as none: embeddings have no output."""
+    if usage.input_tokens is None and usage.output_tokens is None:
+        return Unpriced.USAGE_UNKNOWN
+    if not _consistent(usage):
+        return Unpriced.USAGE_INVALID
+    tokens = usage.input_tokens or 0
+    rates = bands[-1][1]
+    for longer_than, higher in bands[:-1]:
+        if tokens > longer_than:
+            rates = higher
+            break
+    input_parts = _input_usd(rates, usage)
+    if isinstance(input_parts, Unpriced):
+        return input_parts
+    output_usd = _output_usd(rates, usage)
+    if isinstance(output_usd, Unpriced):
+        return output_usd
+    input_usd, input_cached_usd, cache_savings_usd = input_parts
+    return Cost(
+        input_usd=input_usd,
+        input_cached_usd=input_cached_usd,
+        output_usd=output_usd,
+        cache_savings_usd=cache_savings_usd,
+    )
+
+
+def _consistent(usage: Usage) -> bool:
+    """Whether no part is above its whole and no count negative or absurd."""
+    cached, written = usage.input_cached_tokens or 0, usage.input_cache_write_tokens or 0
+    audio, image = usage.input_audio_tokens or 0, usage.input_image_tokens or 0
+    if cached < 0 or written < 0 or audio < 0 or image < 0:
+        return False
+    tokens = usage.input_tokens or 0
+    if cached + written > tokens or audio + image > tokens or not 0 <= tokens <= MOST_TOKENS:
+        return False
+    audio, reasoning = usage.output_audio_tokens or 0, usage.output_reasoning_tokens or 0
+    return audio >= 0 and reasoning >= 0 and audio + reasoning <= (usage.output_tokens or 0) <= MOST_TOKENS
+
+
+def _input_usd(rates: Rates, usage: Usage) -> tuple[float, float, float] | Unpriced:
+    """The cost of the uncached input, that of the cached, and what the cache saved."""
+    tokens = usage.input_tokens or 0
+    if not tokens:
+        return 0.0, 0.0, 0.0
+    audio = usage.input_audio_tokens or 0
+    if rates.input is None or (audio and rates.input_audio is None):
+        return Unpriced.NO_RATE_FOR_KIND
+    usd, apart = 0.0, audio
+    if audio and rates.input_audio is not None:
+        usd = audio * rates.input_audio
+    if usage.input_image_tokens and rates.input_image is not None:
+        usd += usage.input_image_tokens * rates.input_image
+        apart += usage.input_image_tokens
+    cached, written = usage.input_cached_tokens or 0, usage.input_cache_write_tokens or 0
+    if not cached and not written:
+        return usd + (tokens - apart) * rates.input, 0.0, 0.0
+    if apart:
+        return Unpriced.SPLIT_UNKNOWN
+    if rates.input_cached is None or rates.input_cache_write is None:
+        return Unpriced.NO_RATE_FOR_KIND
+    usd = (tokens - cached - written) * rates.input + written * rates.input_cache_write
+    return usd, cached * rates.input_cached, cached * (rates.input - rates.input_cached)
+
+
+def _output_usd(rates: Rates, usage: Usage) -> float | Unpriced:
+    tokens = usage.output_tokens or 0
+    if not tokens:
+        return 0.0
+    if rates.output_mixed:
+        return Unpriced.SPLIT_UNKNOWN
+    audio = usage.output_audio_tokens or 0
+    if rates.output is None or (audio and rates.output_audio is None):
+        return Unpriced.NO_RATE_FOR_KIND
+    usd = 0.0
+    if audio and rates.output_audio is not None:
+        usd = audio * rates.output_audio
+        tokens -= audio
+    if usage.output_reasoning_tokens and rates.output_reasoning is not None:
+        usd += usage.output_reasoning_tokens * rates.output_reasoning
+        tokens -= usage.output_reasoning_tokens
+    return usd + tokens * rates.output

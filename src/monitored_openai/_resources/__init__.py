@@ -1,0 +1,1 @@
+"""The overridden resources, one file per family of endpoints."""

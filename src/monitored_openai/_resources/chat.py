@@ -1,0 +1,117 @@
+"""Chat completions: `client.chat.completions`, `client.beta.chat.completions`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cached_property
+from typing import Any
+
+from openai import AsyncOpenAI, OpenAI
+from openai.resources.beta import AsyncBeta, Beta
+from openai.resources.chat import AsyncChat, AsyncCompletions, Chat, Completions
+from openai.types.chat import ChatCompletionChunk
+
+from monitored_openai._answer import Family
+from monitored_openai._resources._choices import dump, head, merge, read_answer
+from monitored_openai._resources._observe import observe, observe_async
+
+
+class ChatChunks:
+    """A chat stream as far as it got: its text apart, the deltas that carry more than text as they came."""
+
+    __slots__ = ("_first", "_last", "_rest", "_texts", "_usage")
+
+    def __init__(self) -> None:
+        self._first: Any = None
+        self._last: Any = None
+        self._texts: defaultdict[int, list[str]] = defaultdict(list)
+        self._rest: list[Any] = []
+        self._usage: Any = None
+
+    def add(self, chunk: Any) -> bool:
+        """Take in one chunk; true when it carries nothing but the usage."""
+        if self._first is None:
+            self._first = chunk
+        self._last = chunk
+        usage = chunk.usage
+        if usage is not None:
+            self._usage = usage
+        choices = chunk.choices
+        if not choices:
+            return usage is not None
+        for choice in choices:
+            delta = choice.delta
+            if delta is not None and delta.content:
+                self._texts[choice.index].append(delta.content)
+                if delta.model_fields_set == _ONLY_CONTENT and choice.finish_reason is None:
+                    continue
+            self._rest.append(choice)
+        return False
+
+    def size(self) -> int:
+        """About how many bytes of content are kept."""
+        return sum(sum(map(len, texts)) for texts in self._texts.values()) + _REST_BYTES * len(self._rest)
+
+    def body(self) -> dict[str, Any]:
+        """The stream put together as if it had not been streamed."""
+        choices: dict[int, dict[str, Any]] = {}
+        for choice in self._rest:
+            whole = choices.setdefault(choice.index, {"index": choice.index, "message": {}})
+            if choice.finish_reason is not None:
+                whole["finish_reason"] = choice.finish_reason
+            if choice.delta is not None:
+                merge(whole["message"], choice.delta.model_dump(exclude={"content"}, warnings=False))
+        for index, texts in self._texts.items():
+            whole = choices.setdefault(index, {"index": index, "message": {}})
+            whole["message"]["content"] = "".join(texts)
+        return {**head(self._first, self._last), "choices": list(choices.values()), "usage": dump(self._usage)}
+
+
+_ONLY_CONTENT = {"content"}
+_REST_BYTES = 1000
+"""Roughly what one delta kept as an object takes."""
+
+CHAT = Family(
+    path="/chat/completions",
+    operation="chat",
+    injects_usage=True,
+    chunks=ChatChunks,
+    chunk_type=ChatCompletionChunk,
+    answer=read_answer,
+)
+
+
+class MonitoredCompletions(Completions):
+    def __init__(self, client: OpenAI) -> None:
+        super().__init__(client)
+        observe(self, CHAT)
+
+
+class MonitoredAsyncCompletions(AsyncCompletions):
+    def __init__(self, client: AsyncOpenAI) -> None:
+        super().__init__(client)
+        observe_async(self, CHAT)
+
+
+class MonitoredChat(Chat):
+    @cached_property
+    def completions(self) -> Completions:
+        return MonitoredCompletions(self._client)
+
+
+class MonitoredAsyncChat(AsyncChat):
+    @cached_property
+    def completions(self) -> AsyncCompletions:
+        return MonitoredAsyncCompletions(self._client)
+
+
+class MonitoredBeta(Beta):
+    @cached_property
+    def chat(self) -> Chat:
+        return MonitoredChat(self._client)
+
+
+class MonitoredAsyncBeta(AsyncBeta):
+    @cached_property
+    def chat(self) -> AsyncChat:
+        return MonitoredAsyncChat(self._client)

@@ -1,0 +1,78 @@
+"""Legacy completions: `client.completions`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from openai import AsyncOpenAI, OpenAI
+from openai.resources.completions import AsyncCompletions, Completions
+from openai.types import Completion
+
+from monitored_openai._answer import Family
+from monitored_openai._resources._choices import dump, head, read_answer
+from monitored_openai._resources._observe import observe, observe_async
+
+
+class CompletionChunks:
+    """A stream of a legacy completion as far as it got."""
+
+    __slots__ = ("_finish_reasons", "_first", "_last", "_texts", "_usage")
+
+    def __init__(self) -> None:
+        self._first: Any = None
+        self._last: Any = None
+        self._texts: defaultdict[int, list[str]] = defaultdict(list)
+        self._finish_reasons: dict[int, str] = {}
+        self._usage: Any = None
+
+    def add(self, chunk: Any) -> bool:
+        """Take in one chunk; true when it carries nothing but the usage."""
+        if self._first is None:
+            self._first = chunk
+        self._last = chunk
+        usage = chunk.usage
+        if usage is not None:
+            self._usage = usage
+        choices = chunk.choices
+        if not choices:
+            return usage is not None
+        for choice in choices:
+            self._texts[choice.index].append(choice.text or "")
+            if choice.finish_reason is not None:
+                self._finish_reasons[choice.index] = choice.finish_reason
+        return False
+
+    def size(self) -> int:
+        """About how many bytes of content are kept."""
+        return sum(sum(map(len, texts)) for texts in self._texts.values())
+
+    def body(self) -> dict[str, Any]:
+        """The stream put together as if it had not been streamed."""
+        choices = [
+            {"index": index, "text": "".join(texts), "finish_reason": self._finish_reasons.get(index)}
+            for index, texts in self._texts.items()
+        ]
+        return {**head(self._first, self._last), "choices": choices, "usage": dump(self._usage)}
+
+
+COMPLETIONS = Family(
+    path="/completions",
+    operation="text_completion",
+    injects_usage=True,
+    chunks=CompletionChunks,
+    chunk_type=Completion,
+    answer=read_answer,
+)
+
+
+class MonitoredCompletions(Completions):
+    def __init__(self, client: OpenAI) -> None:
+        super().__init__(client)
+        observe(self, COMPLETIONS)
+
+
+class MonitoredAsyncCompletions(AsyncCompletions):
+    def __init__(self, client: AsyncOpenAI) -> None:
+        super().__init__(client)
+        observe_async(self, COMPLETIONS)

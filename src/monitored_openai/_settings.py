@@ -1,0 +1,658 @@
+"""`MonitoringSettings`: every setting in one frozen value, checked once when it is made."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+import platform
+import re
+import ssl
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainValidator,
+    SecretStr,
+    SerializationInfo,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from . import _endpoints as endpoints
+from ._endpoints import Lane, Refusal
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+
+logger = logging.getLogger("monitored_openai")
+
+ENV_PREFIX = "MONITORED_OPENAI_"
+"""What the environment variable of every setting begins with; the field's name in capitals follows."""
+
+_LANES: tuple[Lane, ...] = ("metrics", "logs")
+_MAX_LABELS = 10  # with the library's own, the 30 labels of a series that Mimir takes and the 15 of a Loki stream
+_MAX_PRICE = 1_000_000
+
+_Item_co = TypeVar("_Item_co", covariant=True)
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used: one line per wrong field, with its name, what is wrong and how to mend it."""
+
+
+class FrozenMapping(Mapping[str, _Item_co]):
+    """A mapping that cannot change and can be hashed, so that settings can be compared and shared."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, _Item_co] | None = None) -> None:
+        self._items = dict(items or {})
+
+    def __getitem__(self, key: str) -> _Item_co:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+
+class _Conflicts(ValueError):
+    """Fields that do not go together: (field, text) pairs."""
+
+    def __init__(self, faults: list[tuple[str, str]]) -> None:
+        super().__init__()
+        self.faults = faults
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Refusal("must be text")
+    return value
+
+
+def _optional(rule: Callable[[Any], object]) -> PlainValidator:
+    return PlainValidator(lambda value: None if value is None else rule(value))
+
+
+def _identifier(value: object) -> str:
+    """Text, or a whole number as Grafana Cloud gives them out for user names and tenants."""
+    return str(value) if type(value) is int else _text(value)
+
+
+def _username(value: object) -> str:
+    name = endpoints.credential(_identifier(value))
+    if ":" in name:
+        raise Refusal("has a colon, which Basic authentication cannot carry in a user name; remove it")
+    return name
+
+
+def _token(value: object) -> SecretStr:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return SecretStr(endpoints.credential(_text(text)))
+
+
+def _proxy(value: object) -> SecretStr:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return SecretStr(endpoints.proxy_url(_text(text)))
+
+
+def _not_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise Refusal("must be a number, not true or false")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    items = dict(pairs)
+    if len(items) != len(pairs):
+        raise Refusal("names a key twice; name each once")
+    return items
+
+
+def _json(text: str, opening: str) -> object:
+    """The JSON in ``text`` if it begins with ``opening`` and is JSON, else ``None``."""
+    if not text.lstrip().startswith(opening):
+        return None
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except Refusal:
+        raise
+    except (ValueError, RecursionError):
+        return None
+
+
+def _listed(value: object) -> list[str]:
+    if isinstance(value, str):
+        parsed = _json(value, "[")
+        value = [item.strip() for item in value.split(",")] if parsed is None else parsed
+    if not isinstance(value, (list, tuple, AbstractSet)) or not all(isinstance(item, str) for item in value):
+        raise Refusal("must be a list of texts, in the environment a,b or a JSON list")
+    return list(value)
+
+
+def _mapped(value: object) -> dict[str, Any]:
+    if isinstance(value, str):
+        parsed = _json(value, "{")
+        pairs = [item.partition("=") for item in value.split(",")]
+        if parsed is None and all(equals for _, equals, _ in pairs):
+            parsed = _unique([(key.strip(), item.strip()) for key, _, item in pairs])
+        value = parsed
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise Refusal("must be a mapping with texts as keys, in the environment k=v,k=v or a JSON object")
+    return dict(value)
+
+
+def _headers(value: object) -> FrozenMapping[SecretStr]:
+    headers: dict[str, SecretStr] = {}
+    for name, item in _mapped(value).items():
+        text = _text(item.get_secret_value() if isinstance(item, SecretStr) else item)
+        endpoints.header(name, text)
+        headers[name] = SecretStr(text)
+    _unique([(name.lower(), None) for name in headers])
+    return FrozenMapping(headers)
+
+
+def _extra_labels(value: object) -> FrozenMapping[str]:
+    labels = {endpoints.label_name(name): endpoints.label_value(_text(item)) for name, item in _mapped(value).items()}
+    if len(labels) > _MAX_LABELS:
+        raise Refusal(f"has more than {_MAX_LABELS} labels; remove some")
+    return FrozenMapping(labels)
+
+
+def _label_names(value: object) -> tuple[str, ...]:
+    names = sorted(endpoints.label_name(name) for name in _listed(value))
+    if len(names) > _MAX_LABELS:
+        raise Refusal(f"has more than {_MAX_LABELS} names; remove some")
+    return tuple(_unique([(name, None) for name in names]))
+
+
+def _prices(value: object) -> FrozenMapping[FrozenMapping[float]]:
+    prices: dict[str, FrozenMapping[float]] = {}
+    for model, rates in _mapped(value).items():
+        if not isinstance(rates, Mapping) or not {"input", "output"} <= rates.keys() <= {
+            "input",
+            "cached_input",
+            "output",
+        }:
+            raise Refusal("must give each model input and output, and may give it cached_input, and nothing else")
+        for rate in rates.values():
+            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= _MAX_PRICE:
+                raise Refusal(f"must be in USD per million tokens, each a number from 0 to {_MAX_PRICE}")
+        prices[endpoints.label_value(model)] = FrozenMapping({kind: float(rate) for kind, rate in rates.items()})
+    return FrozenMapping(prices)
+
+
+def _named(function: object, arguments: int) -> Callable[..., Any]:
+    """``function`` if its module finds it again by its name: only then are two settings with it equal."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not callable(function) or not isinstance(module, str) or not isinstance(name, str):
+        raise Refusal("must be a function with a name, given in code; objects and partials cannot be compared")
+    found: object = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if found is not function:
+        raise Refusal(
+            "must be a function defined at the top of a module: a lambda, a local function or a method "
+            "is a new object each time, and settings could not be compared; define it with def"
+        )
+    if inspect.iscoroutinefunction(function):
+        raise Refusal("must be a plain function, as nothing awaits it; define it with def, not async def")
+    try:
+        inspect.signature(function).bind(*[None] * arguments)
+    except (TypeError, ValueError):
+        raise Refusal(f"must be a function of {arguments} positional argument(s); correct its parameters") from None
+    return function
+
+
+def _on_record(value: object) -> Callable[..., Any]:
+    return _named(value, arguments=1)
+
+
+def _redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
+    if callable(value):
+        return _named(value, arguments=2)
+    if isinstance(value, str) and "," in value and re.search(r"[\[({]", value) and _json(value, "[") is None:
+        raise Refusal("has a comma that may belong to a pattern; write the patterns as a JSON list")
+    if isinstance(value, AbstractSet):
+        raise Refusal("must be a list, not a set: patterns are used in order")
+    patterns = tuple(_listed(value))
+    for pattern in patterns:
+        try:
+            matches_nothing = re.compile(pattern).search("") is not None
+        except (re.error, RecursionError, OverflowError, Warning):
+            raise Refusal("has a pattern that is not a regular expression; correct it") from None
+        if matches_nothing:
+            raise Refusal("has a pattern that matches the empty text, so everywhere; make it ask for a character")
+    return patterns
+
+
+def _path(value: object) -> str:
+    path = value if isinstance(value, Path) else Path(_text(value))
+    if value == "":
+        raise Refusal("is empty; give a path or leave it out")
+    try:
+        return str(path.expanduser())
+    except (RuntimeError, ValueError):  # no such user
+        raise Refusal("begins with ~ and a name that is no user here; write the path in full") from None
+
+
+def _verify(value: object) -> bool | str:
+    if isinstance(value, bool):
+        return value
+    path = _path(value)
+    if path.lower() in ("true", "1", "yes", "on"):
+        return True
+    if path.lower() in ("false", "0", "no", "off"):
+        raise Refusal("cannot be switched off by a text or the environment; give the path of your CA's certificate")
+    try:
+        if not Path(path).is_dir():
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except (OSError, ValueError):
+        raise Refusal("is no file of CA certificates in PEM form and no directory of them; correct the path") from None
+    return path
+
+
+def _client_cert(value: object) -> tuple[str, ...]:
+    items = [value] if isinstance(value, Path) else _listed(value) if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple)) or len(items) not in (1, 2):
+        raise Refusal("must be one path, or two: certificate and key")
+    paths = tuple(_path(item) for item in items)
+    certificate, key = paths[0], paths[-1] if len(paths) > 1 else None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=lambda: "")
+    except (OSError, ValueError):
+        raise Refusal(
+            "is no PEM file with certificate and unencrypted key, nor two of them; correct the path"
+        ) from None
+    return paths
+
+
+def _plain(value: object, mode: str) -> object:
+    """``value`` with plain mappings; as JSON with secrets hidden and functions by their names."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item, mode) for key, item in value.items()}
+    if mode == "json" and isinstance(value, SecretStr):
+        return str(value)
+    if mode == "json" and (inspect.isroutine(value) or inspect.isclass(value)):
+        return f"{value.__module__}:{value.__qualname__}"
+    return value
+
+
+def _host_name() -> str:
+    """The host name."""
+    return platform.node() or "localhost"
+
+
+def _otel_service_name() -> str | None:
+    """`OTEL_SERVICE_NAME`, else unset."""
+    name = os.environ.get("OTEL_SERVICE_NAME", "")
+    return name if name.strip() else None
+
+
+def _push_url(lane: Lane) -> PlainValidator:
+    return _optional(lambda value: endpoints.push_url(_text(value), lane))
+
+
+Username = Annotated[str | None, _optional(_username)]
+Token = Annotated[SecretStr | None, _optional(_token)]
+LabelValue = Annotated[str, PlainValidator(lambda value: endpoints.label_value(_text(value)))]
+OptionalLabelValue = Annotated[str | None, _optional(lambda value: endpoints.label_value(_text(value)))]
+Whole = Annotated[int, BeforeValidator(_not_bool)]
+Number = Annotated[float, BeforeValidator(_not_bool)]
+NO_ITEMS: FrozenMapping[Any] = FrozenMapping()
+
+
+class MonitoringSettings(BaseSettings):
+    """All settings of the monitoring; what is not given comes from ``MONITORED_OPENAI_*`` in the environment.
+
+    Frozen and hashable; settings with equal fields are equal. Each field is described in its declaration.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        enable_decoding=False,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+        defer_build=True,  # the schema is built by the first settings, not by the import
+    )
+
+    metrics_url: Annotated[str | None, _push_url("metrics")] = Field(
+        None, description="Where metrics are pushed by Prometheus remote write; a host alone gets the standard path."
+    )
+    logs_url: Annotated[str | None, _push_url("logs")] = Field(
+        None, description="Where log entries are pushed to Loki; a host alone gets the standard path."
+    )
+    metrics_username: Username = Field(
+        None, description="User name for `metrics_url`, on Grafana Cloud the instance ID of Prometheus."
+    )
+    logs_username: Username = Field(
+        None, description="User name for `logs_url`, on Grafana Cloud the instance ID of Loki."
+    )
+    access_token: Token = Field(
+        None, description="Token or password for both; sent as Basic with a user name, as Bearer without."
+    )
+    metrics_token: Token = Field(None, description="Token for `metrics_url`, where it is not `access_token`.")
+    logs_token: Token = Field(None, description="Token for `logs_url`, where it is not `access_token`.")
+    tenant_id: Annotated[str | None, _optional(lambda value: endpoints.tenant(_identifier(value)))] = Field(
+        None, description="Tenant of a self-hosted Mimir or Loki, sent as `X-Scope-OrgID`."
+    )
+    headers: Annotated[Mapping[str, SecretStr], PlainValidator(_headers)] = Field(
+        NO_ITEMS, description="More headers for every push; those that the protocol fixes are refused."
+    )
+    verify: Annotated[bool | str, PlainValidator(_verify)] = Field(
+        True, description="Path of the CA certificates to trust (PEM file or directory); `False` only in code."
+    )
+    client_cert: Annotated[tuple[str, ...] | None, _optional(_client_cert)] = Field(
+        None, description="Client certificate for TLS: a PEM file, or certificate and key."
+    )
+    proxy: Annotated[SecretStr | None, _optional(_proxy)] = Field(
+        None, description="HTTP proxy for the pushes; `HTTP_PROXY` and its like are not read."
+    )
+    allow_insecure: bool = Field(
+        False, description="Allow credentials over http:// to another machine, and link-local addresses."
+    )
+
+    environment: LabelValue = Field("default", description="Label `environment` of all metrics and log entries.")
+    job: LabelValue = Field("integrations/openai", description="Label `job` of all metrics and log entries.")
+    service_name: OptionalLabelValue = Field(
+        default_factory=_otel_service_name,
+        validate_default=True,
+        description="Label `service_name` of all metrics and log entries.",
+    )
+    instance: LabelValue = Field(
+        default_factory=_host_name,
+        validate_default=True,
+        description="First part of the metric label `instance`, which is unique to each process.",
+    )
+    extra_labels: Annotated[Mapping[str, str], PlainValidator(_extra_labels)] = Field(
+        NO_ITEMS, description="At most 10 more labels for all metrics and log entries."
+    )
+    label_names: Annotated[tuple[str, ...], PlainValidator(_label_names)] = Field(
+        (), description="Names of at most 10 per-request attributes that may become metric labels."
+    )
+    provider: OptionalLabelValue = Field(
+        None, description="Label `gen_ai_provider_name`; unset, it is known by the API's host."
+    )
+    max_label_sets: Whole = Field(
+        500, ge=1, le=100_000, description="Label sets per metric; those beyond it are folded into `other`."
+    )
+    log_shards: Whole = Field(1, ge=1, le=128, description="Loki streams over which a fleet's log entries are spread.")
+
+    capture_content: bool = Field(True, description="Whether log entries contain requests and answers.")
+    redact: Annotated[tuple[str, ...] | Callable[[str, str], str], PlainValidator(_redact)] = Field(
+        (), description="What is taken out of content: regular expressions, or a function `(text, field) -> text`."
+    )
+    max_content_bytes: Whole = Field(
+        240 * 1024, ge=1024, le=240 * 1024, description="Bytes per log entry; longer content is cut and marked."
+    )
+    log_sample_ratio: Number = Field(
+        1.0, ge=0, le=1, description="Share of calls that get a log entry; errors always do."
+    )
+    inject_stream_usage: bool = Field(
+        True, description="Whether a stream is asked to report its tokens; the extra chunk is hidden."
+    )
+    prices: Annotated[Mapping[str, Mapping[str, float]], PlainValidator(_prices)] = Field(
+        NO_ITEMS,
+        description="Own prices by model, USD per million tokens: `input`, `output` and, if need be, `cached_input`.",
+    )
+    on_record: Annotated[Callable[..., None] | None, _optional(_on_record)] = Field(
+        None, description="Function called with each priced `CallRecord` in the exporter's thread."
+    )
+
+    push_interval: Annotated[float | None, BeforeValidator(_not_bool)] = Field(
+        None, ge=0.01, le=60, description="Seconds between pushes of metrics; unset means 15, and 60 for grafana.net."
+    )
+    log_linger: Number = Field(1.0, ge=0, le=60, description="Seconds that a log entry may wait for others.")
+    queue_size: Whole = Field(
+        50_000, ge=1, le=200_000, description="Calls held in memory with their content until they are delivered."
+    )
+    queue_bytes: Whole = Field(
+        32 * 1024 * 1024, ge=1024, le=1024**3, description="Bytes of content held in memory; at least one log entry's."
+    )
+    exit_timeout: Number = Field(5.0, ge=0, le=300, description="Seconds that the last push may take at exit.")
+    on_error: Literal["raise", "disable"] = Field(
+        "raise", description="Wrong settings: `raise`, or `disable`, which logs the reason and goes on unmonitored."
+    )
+    enabled: bool = Field(True, description="Whether calls are monitored at all.")
+
+    def __init__(self, *, _env_file: str | Path | None = None, **values: Any) -> None:
+        """Check ``values`` and what the environment adds; a `.env` file is read only when ``_env_file`` names it.
+
+        Raises `SettingsError` with a line for each wrong field, and for an ``_env_file`` that cannot be read.
+        """
+        wrong: list[str] = []
+        try:
+            if _env_file is not None and not Path(_env_file).expanduser().is_file():
+                raise FileNotFoundError
+            super().__init__(_env_file=_env_file, **values)
+        except ValidationError as error:
+            wrong = _lines(error, given=values.keys())
+        except (OSError, UnicodeDecodeError):
+            wrong = ["_env_file: is no readable file of UTF-8 text; correct its path or its content"]
+        if wrong:  # raised here and not above: the caught errors hold the values
+            raise SettingsError("\n".join(wrong))
+
+    @property
+    def push_seconds(self) -> float:
+        """Seconds between pushes of metrics: `push_interval`, or what it defaults to for the host of `metrics_url`."""
+        if self.push_interval is not None:
+            return self.push_interval
+        return 60.0 if self.metrics_url and endpoints.is_grafana_cloud(self.metrics_url) else 15.0
+
+    @property
+    def shared_labels(self) -> dict[str, str]:
+        """The labels that say whose calls these are, on every series and every stream of the log."""
+        service = {"service_name": self.service_name} if self.service_name else {}
+        return {"environment": self.environment, **service, **self.extra_labels}
+
+    def request_headers(self, lane: Lane) -> dict[str, str]:
+        """What these settings add to the headers of a push on ``lane``: credentials in clear, for the wire alone."""
+        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
+        if self.tenant_id is not None:
+            headers["X-Scope-OrgID"] = self.tenant_id
+        _, username, token = self._way(lane)
+        if token is not None:
+            headers["Authorization"] = endpoints.authorization(username, token.get_secret_value())
+        return headers
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it by name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then the `.env` file if one is named."""
+        return init_settings, _Variables(settings_cls, env_settings), _Variables(settings_cls, dotenv_settings)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if faults := list(self._faults()):
+            raise _Conflicts(faults)
+        return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, data: dict[str, Any], validate: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return validate(_without_userinfo(data))
+        except (ValidationError, _Conflicts) as error:
+            if data.get("on_error") != "disable":
+                raise
+            lines = _lines(error, given=())
+        _log_once(logging.ERROR, "monitoring is disabled by wrong settings: " + "; ".join(lines))
+        return validate({"on_error": "disable", "enabled": False, "service_name": None, "instance": "localhost"})
+
+    @field_serializer("*")
+    def _dumped(self, value: object, info: SerializationInfo) -> object:
+        return _plain(value, info.mode)
+
+    def _way(self, lane: Lane) -> tuple[str | None, str | None, SecretStr | None]:
+        """The URL, user name and token of a lane."""
+        if lane == "metrics":
+            return self.metrics_url, self.metrics_username, self.metrics_token or self.access_token
+        return self.logs_url, self.logs_username, self.logs_token or self.access_token
+
+    def _faults(self) -> Iterator[tuple[str, str]]:
+        """(Field, text) of the fields that do not go together."""
+        for lane in _LANES:
+            yield from self._lane_faults(lane)
+        if self.proxy is not None:
+            proxy = self.proxy.get_secret_value()
+            yield from self._host_faults("proxy", proxy, credentials="@" in proxy, trusted=endpoints.is_loopback(proxy))
+        names = {name.lower() for name in self.headers}
+        if "authorization" in names and (self.access_token or self.metrics_token or self.logs_token):
+            yield "headers", "sets authorization, which the token sets; remove one of them"
+        if "x-scope-orgid" in names and self.tenant_id is not None:
+            yield "headers", "sets x-scope-orgid, which tenant_id sets; remove one of them"
+        if not self.extra_labels.keys().isdisjoint(self.label_names):
+            yield "label_names", "has a name that extra_labels has too; remove one of them"
+        if self.queue_bytes < self.max_content_bytes:
+            yield "queue_bytes", "is less than max_content_bytes, so no full log entry fits; raise it"
+
+    def _lane_faults(self, lane: Lane) -> Iterator[tuple[str, str]]:
+        url, username, token = self._way(lane)
+        if username is not None and token is None:
+            yield f"{lane}_username", f"has no token to go with it; set access_token or {lane}_token"
+        if username is None and token is not None and " " in token.get_secret_value():
+            own_token = self.metrics_token if lane == "metrics" else self.logs_token
+            field = "access_token" if own_token is None else f"{lane}_token"
+            yield field, f"has a space, which a Bearer token cannot have; set {lane}_username, or copy the token again"
+        if url is not None:
+            secret = token is not None or any(map(endpoints.is_secret_header, self.headers))
+            private = self.proxy is None or endpoints.is_loopback(self.proxy.get_secret_value())
+            trusted = endpoints.is_loopback(url) and private
+            yield from self._host_faults(f"{lane}_url", url, credentials=secret, trusted=trusted)
+
+    def _host_faults(self, field: str, url: str, *, credentials: bool, trusted: bool) -> Iterator[tuple[str, str]]:
+        if self.allow_insecure:
+            return
+        if endpoints.is_link_local(url):
+            yield field, "is a link-local address, where clouds serve secrets; use another, or set allow_insecure=True"
+        if credentials and not trusted and url.lower().startswith("http:"):
+            yield field, "would carry credentials unencrypted; use https://, or set allow_insecure=True"
+
+
+class _Variables(PydanticBaseSettingsSource):
+    """The settings in one set of variables: blank ones count as unset, unknown ones are warned of by name."""
+
+    def __init__(self, settings_cls: type[BaseSettings], variables: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._variables = variables
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self._variables.get_field_value(field, field_name)
+
+    def __call__(self) -> dict[str, Any]:
+        fields = self.settings_cls.model_fields
+        names = self._variables.env_vars if isinstance(self._variables, EnvSettingsSource) else {}
+        for name in names:
+            field = name.lower().removeprefix(ENV_PREFIX.lower())
+            if field not in fields and field != name.lower():
+                unknown = _printable(ENV_PREFIX + field.upper())
+                _log_once(logging.WARNING, f"{unknown}: {_unknown(field, prefix=ENV_PREFIX)}")
+        return {name: value for name, value in self._variables().items() if name in fields and str(value).strip()}
+
+
+@lru_cache(maxsize=256)
+def _log_once(level: int, text: str) -> None:
+    logger.log(level, "%s", text)
+
+
+def _printable(name: str) -> str:
+    """``name`` on one line of at most 80 characters, whatever is in it."""
+    return ascii(name)[1:-1][:80]
+
+
+def _unknown(name: str, prefix: str = "") -> str:
+    nearest = get_close_matches(name.lower(), MonitoringSettings.model_fields, n=1)
+    if not nearest:
+        return "is no setting; remove it"
+    return f"is no setting; did you mean {prefix + nearest[0].upper() if prefix else nearest[0]}?"
+
+
+def _without_userinfo(data: dict[str, Any]) -> dict[str, Any]:
+    """``data`` with user names and passwords moved from the URLs to their own fields."""
+    moved = dict(data)
+    for lane in _LANES:
+        field = f"{lane}_url"
+        if not isinstance(url := data.get(field), str):
+            continue
+        try:
+            bare, *credentials = endpoints.split_userinfo(url)
+        except Refusal:  # as the field itself will say
+            continue
+        moved[field] = bare
+        for name, value in zip((f"{lane}_username", f"{lane}_token"), credentials, strict=True):
+            if value is not None and data.get(name) is not None:
+                raise _Conflicts([(field, f"holds a credential that {name} gives as well; remove one of them")])
+            if value is not None:
+                moved[name] = value
+    return moved
+
+
+def _lines(error: ValidationError | _Conflicts, *, given: Collection[str]) -> list[str]:
+    """A line for each wrong field; one not ``given`` in code is named with its environment variable as well."""
+    faults = (
+        error.faults
+        if isinstance(error, _Conflicts)
+        else [
+            fault
+            for details in error.errors(include_url=False, include_input=False)
+            for fault in _details_faults(details)
+        ]
+    )
+    named = (
+        (
+            field
+            if field in given or field not in MonitoringSettings.model_fields
+            else f"{field} ({_variable(field)})",
+            text,
+        )
+        for field, text in faults
+    )
+    return [f"{field}: {text}" for field, text in dict.fromkeys(named)]
+
+
+def _details_faults(details: ErrorDetails) -> list[tuple[str, str]]:
+    cause = details.get("ctx", {}).get("error")
+    if isinstance(cause, _Conflicts):
+        return cause.faults
+    field = str(details["loc"][0]) if details["loc"] else "settings"
+    if details["type"] == "extra_forbidden":
+        return [(_printable(field), _unknown(field))]
+    if isinstance(cause, Refusal):
+        return [(field, str(cause))]
+    if isinstance(cause, ValueError):  # not one of ours: its text may repeat the value
+        return [(field, "is not valid; correct it")]
+    return [(field, f"{details['msg'].replace('Input should be', 'must be')}; correct it")]
+
+
+def _variable(field: str) -> str:
+    variable = ENV_PREFIX + field.upper()
+    return f"{variable} or OTEL_SERVICE_NAME" if field == "service_name" else variable

@@ -1,0 +1,66 @@
+"""The books of an exporter, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """What has become of the calls of one exporter, at one instant, since the process started (or was forked).
+
+    For the log entries ``produced == delivered + sum(dropped.values()) + queued + in_flight + spooled``, and for the
+    metrics ``calls == folded + sum(metrics_dropped.values()) + metrics_queued``, at every instant.
+    """
+
+    calls: int
+    """Calls that ended."""
+    active: int
+    """Calls that have not ended yet."""
+    produced: int
+    """Log entries to be: one for each call, when a `logs_url` is set."""
+    delivered: int
+    """Log entries that Loki took."""
+    dropped: Mapping[str, int]
+    """Log entries given up, by reason."""
+    queued: int
+    """Log entries that wait."""
+    in_flight: int
+    """Log entries in the request that is under way."""
+    spooled: int
+    """Log entries on disk."""
+    cut: int
+    """Log entries delivered or waiting with a part of their content cut off."""
+    content_failed: int
+    """Log entries without their content because the redaction of it raised."""
+    folded: int
+    """Calls added to the counters."""
+    metrics_dropped: Mapping[str, int]
+    """Calls missing from the counters, by reason."""
+    metrics_queued: int
+    """Calls on their way to the counters."""
+    pushes: int
+    """Pushes of metrics that the back end took."""
+    failed_pushes: int
+    """Pushes of metrics that failed; the next one makes up for it."""
+    last_push_ns: int | None
+    """When the back end last took metrics."""
+    last_delivery_ns: int | None
+    """When Loki last took entries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushResult:
+    """What a flush achieved."""
+
+    complete: bool
+    """Whether everything produced before the flush has been delivered or, for good, been given up."""
+    delivered: int
+    """Log entries that Loki took, since the start of the process."""
+    dropped: int
+    """Log entries given up, since the start of the process."""
+    left: int
+    """Log entries that still wait, or are on their way."""
+    pushed: bool
+    """Whether the metrics' latest state has been taken (true where there is no `metrics_url`)."""

@@ -1,0 +1,196 @@
+"""The pages do what they say: every Python block runs, every command is exercised somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers.openai_api import OpenAIServer
+
+pytestmark = pytest.mark.once
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+SHELL = {"bash", "console", "sh", "shell"}
+TIMEOUT = 60
+FENCE = re.compile(
+    r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)(?P=fence) *$",
+    re.MULTILINE | re.DOTALL,
+)
+
+NOT_RUN: dict[str, str] = {}
+"""First line of each block marked ```python no-run, and why it cannot run here."""
+MOST_NOT_RUN = 4
+
+COMMANDS: dict[str, str] = {
+    "make demo": "a step of the CI workflow",
+    "make test": "the first half of .ci/run",
+    "pip install monitored-openai": "make demo installs the package so, from the checkout",
+    "pip install 'monitored-openai[scrape]'": "every session of the matrix installs it so, from the checkout",
+}
+"""Each command on the pages that something else exercises, and what does."""
+RUN: dict[str, list[str]] = {
+    "monitored-openai demo": [str(Path(sys.executable).with_name("monitored-openai")), "demo"],
+}
+"""Each command on the pages that this module runs: as on the page, and as arguments."""
+
+LOOPBACK_ONLY = """
+import sys
+
+def refuse(event, arguments):
+    if event == "socket.getaddrinfo":
+        host = arguments[0]
+    elif event == "socket.connect" and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+    else:
+        return
+    host = host.decode() if isinstance(host, bytes) else host
+    if host and host not in ("localhost", "0.0.0.0", "::", "::1") and not host.startswith("127."):
+        raise ConnectionRefusedError(f"{host} is not this machine")
+
+sys.addaudithook(refuse)
+"""
+"""The sitecustomize of a page's process: host names made up for an example are never called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    runs: bool
+    text: str
+
+    @property
+    def first_line(self) -> str:
+        return self.text.strip().partition("\n")[0]
+
+
+def blocks_of(page: Path, text: str) -> Iterator[Block]:
+    for match in FENCE.finditer(text):
+        language, _, rest = match["info"].strip().partition(" ")
+        yield Block(
+            page=page,
+            line=text.count("\n", 0, match.start("text")) + 1,
+            language=language,
+            runs="no-run" not in rest.split(),
+            text=re.sub(rf"^{match['indent']}", "", match["text"], flags=re.MULTILINE),
+        )
+
+
+def commands_of(block: Block) -> Iterator[str]:
+    """The commands of a shell block; in a console block those behind a prompt, the rest is output."""
+    for line in block.text.replace("\\\n", " ").splitlines():
+        command = " ".join(line.split())
+        if block.language == "console":
+            if command.startswith("$ "):
+                yield command.removeprefix("$ ")
+        elif command and not command.startswith("#"):
+            yield command
+
+
+def script_of(blocks: list[Block]) -> str:
+    """The blocks of a page as one script, each on the line it has on the page."""
+    lines: list[str] = []
+    for block in blocks:
+        lines += [""] * (block.line - 1 - len(lines)) + block.text.splitlines()
+    return "\n".join(lines) + "\n"
+
+
+def all_blocks() -> list[Block]:
+    return [block for page in PAGES for block in blocks_of(page, page.read_text())]
+
+
+def all_commands() -> set[str]:
+    return {command for block in all_blocks() if block.language in SHELL for command in commands_of(block)}
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def environment(folder: Path, base_url: str) -> dict[str, str]:
+    """What a page's process sees: the loopback API, no settings from outside."""
+    (folder / "sitecustomize.py").write_text(LOOPBACK_ONLY)
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("MONITORED_OPENAI_", "OPENAI_"))}
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    return ours | {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": base_url, "PYTHONPATH": path}
+
+
+def run_script(script: Path, folder: Path, base_url: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, script],
+        cwd=folder,
+        env=environment(folder, base_url),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+RUNNABLE = {
+    page: blocks
+    for page in PAGES
+    if (blocks := [block for block in all_blocks() if block.page == page and block.language == "python" and block.runs])
+}
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=name_of)
+def test_the_python_blocks_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
+    script = tmp_path / f"{page.stem}.py"
+    script.write_text(script_of(RUNNABLE[page]))
+    with OpenAIServer() as server:
+        done = run_script(script, tmp_path, server.base_url)
+    assert done.returncode == 0, f"{name_of(page)} (line numbers are the page's):\n{done.stderr}"
+
+
+def test_only_blocks_with_a_reason_are_not_run_and_they_are_few() -> None:
+    marked = [block.first_line for block in all_blocks() if block.language == "python" and not block.runs]
+    assert sorted(marked) == sorted(NOT_RUN)
+    assert len(marked) <= MOST_NOT_RUN
+
+
+def test_every_command_on_the_pages_is_exercised_somewhere_and_no_other_is_listed() -> None:
+    assert COMMANDS.keys().isdisjoint(RUN)
+    assert all_commands() == COMMANDS.keys() | RUN.keys()
+
+
+@pytest.mark.parametrize("command", RUN)
+def test_a_command_on_the_pages_ends_well(command: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        RUN[command], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_failing_block_is_reported_with_the_line_of_its_page(tmp_path: Path) -> None:
+    text = "# Page\n\n```python\nname = 'a'\n```\n\n1. Then:\n\n   ```python\n   assert name == 'b'\n   ```\n"
+    script = tmp_path / "page.py"
+    script.write_text(script_of(list(blocks_of(script, text))))
+    done = run_script(script, tmp_path, "http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert 'page.py", line 10' in done.stderr
+
+
+def test_a_block_cannot_reach_a_foreign_host(tmp_path: Path) -> None:
+    script = tmp_path / "page.py"
+    script.write_text("import socket\nsocket.create_connection(('prometheus.example.com', 443), timeout=5)\n")
+    done = run_script(script, tmp_path, "http://127.0.0.1:9")
+    assert "prometheus.example.com is not this machine" in done.stderr
+
+
+def test_commands_are_found_behind_prompts_and_across_continued_lines() -> None:
+    text = "```console\n$ make demo\noutput\n```\n\n```sh\n# first\npip install \\\n    x\n```\n"
+    found = [command for block in blocks_of(ROOT / "README.md", text) for command in commands_of(block)]
+    assert found == ["make demo", "pip install x"]

@@ -1,0 +1,165 @@
+"""Which module may import which, and where I/O may happen: the tables below are the architecture."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.once
+
+PACKAGE = "monitored_openai"
+SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
+
+LAYERS: dict[str, set[str]] = {
+    "_version": set(),
+    "_log": set(),
+    "_record": set(),
+    "_endpoints": set(),
+    "_settings": {"_endpoints"},
+    "_providers": set(),
+    "_attributes": {"_record"},
+    "_errors": {"_record"},
+    "_answer": {"_record"},
+    "_injection": {"_errors"},
+    "_call": {"_answer", "_attributes", "_errors", "_injection", "_log", "_record"},
+    "_observer": {"_answer", "_call", "_injection", "_log", "_providers", "_record"},
+    "_resources": {"_answer", "_call", "_log", "_observer", "_record"},
+    "_rates": {"_record"},
+    "_price_table": {"_rates"},
+    "_pricing": {"_log", "_price_table", "_rates", "_record"},
+    "_metrics": {"_record"},
+    "_redaction": set(),
+    "_log_entry": {"_metrics", "_record", "_redaction"},
+    "_collector": {"_metrics"},
+    "_exporter": {
+        "_collector",
+        "_endpoints",
+        "_log",
+        "_log_entry",
+        "_metrics",
+        "_pricing",
+        "_record",
+        "_settings",
+        "_version",
+    },
+    "_clients": {"_answer", "_call", "_exporter", "_observer", "_record", "_resources", "_settings"},
+    "__init__": {"_attributes", "_clients", "_exporter", "_log", "_record", "_settings", "_version"},
+    "_cli": {"__init__"},
+}
+"""Each module or folder of the package, and which others it may import; a row names only rows above it."""
+
+IO = {"_exporter", "_cli"}
+RESERVED: dict[str, set[str]] = {
+    "_thread": IO,
+    "asyncio": IO,
+    "concurrent": IO,
+    "cramjam": IO,
+    "genai_prices": {"_price_table"},
+    "http": IO,
+    "httpx": IO,
+    "httpx2": set(),  # the SDK's own HTTP library since its version 3, and not always there
+    "multiprocessing": IO,
+    "openai": {"_clients", "_errors", "_resources"},
+    "prometheus_client": {"_collector"},
+    "pydantic_settings": {"_settings"},
+    "requests": set(),
+    "selectors": IO,
+    "socket": IO,
+    "subprocess": {"_cli"},
+    "threading": IO,
+    "urllib3": set(),
+}
+"""Libraries outside of the package that only these modules may import."""
+
+
+def room_of(path: Path) -> str:
+    """The row of the table that a source file falls under."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports_of(source: str, package: str) -> Iterator[tuple[int, str]]:
+    """Line and absolute name of everything imported, anywhere in the source, for type checkers only or not."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, node.module] if node.module else above)
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+
+
+def breaches(source: str, room: str, package: str = PACKAGE) -> Iterator[str]:
+    """Each import in the source that its room may not do."""
+    for line, name in imports_of(source, package):
+        top, _, rest = name.partition(".")
+        if top != PACKAGE:
+            if room not in RESERVED.get(top, {room}):
+                yield f"line {line}: {room} may not import {top}"
+            continue
+        target = rest.split(".")[0]
+        target = target if target in LAYERS else "__init__"
+        if target != room and target not in LAYERS.get(room, ()):
+            yield f"line {line}: {room} may not import {target}"
+
+
+def source_files() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def test_every_module_has_a_row_and_every_row_a_module() -> None:
+    assert {room_of(path) for path in source_files()} == set(LAYERS)
+
+
+def test_a_row_names_only_rows_above_it() -> None:
+    rooms = list(LAYERS)
+    upward = [
+        (room, other)
+        for room, allowed in LAYERS.items()
+        for other in allowed
+        if other not in rooms[: rooms.index(room)]
+    ]
+    assert upward == []
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_go_down_and_io_stays_in_its_rooms(path: Path) -> None:
+    package = ".".join([PACKAGE, *path.relative_to(SOURCE).parts[:-1]])
+    assert list(breaches(path.read_text(), room_of(path), package)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "room", "package"),
+    [
+        ("import httpx", "_call", PACKAGE),
+        ("import asyncio.subprocess", "_metrics", PACKAGE),
+        ("from threading import Lock", "_resources", PACKAGE),
+        ("def late():\n    import openai", "_exporter", PACKAGE),
+        ("if TYPE_CHECKING:\n    from openai import Stream", "_record", PACKAGE),
+        ("from monitored_openai._clients import MonitoredOpenAI", "_record", PACKAGE),
+        ("from monitored_openai import _exporter", "_call", PACKAGE),
+        ("from monitored_openai import MonitoredOpenAI", "_exporter", PACKAGE),
+        ("import monitored_openai._metrics", "_call", PACKAGE),
+        ("from . import _metrics", "_call", PACKAGE),
+        ("from .. import _metrics", "_resources", f"{PACKAGE}._resources"),
+        ("from .._metrics import Metrics", "_resources", f"{PACKAGE}._resources"),
+    ],
+)
+def test_a_forbidden_import_is_found_in_any_form(source: str, room: str, package: str) -> None:
+    assert len(list(breaches(source, room, package))) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "room", "package"),
+    [
+        ("import httpx, asyncio", "_exporter", PACKAGE),
+        ("from monitored_openai._record import Usage", "_metrics", PACKAGE),
+        ("from . import _record", "_metrics", PACKAGE),
+        ("from .chat import Completions", "_resources", f"{PACKAGE}._resources"),
+        ("import json", "_record", PACKAGE),
+    ],
+)
+def test_an_allowed_import_is_let_pass(source: str, room: str, package: str) -> None:
+    assert list(breaches(source, room, package)) == []
