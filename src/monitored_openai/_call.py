@@ -175,6 +175,12 @@ class Call:
             self._error = "abandoned"
             self._end()
 
+    def interrupted(self) -> None:
+        """The process ends: if the call has not ended, it ends here."""
+        if self._emit:
+            self._error = "cancelled" if self.waiting else "abandoned"
+            self._end()
+
     def size(self) -> int:
         """About how many bytes of content an ended call holds."""
         kept = self._chunks.size() if self._chunks is not None else self._pieces_bytes

@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +20,30 @@ _HEAD_LIMIT = 2**20
 
 class _ClientLeft(Exception):
     """The client closed its connection while a reply was under way."""
+
+
+class _Connection(asyncio.StreamReaderProtocol):
+    """Keeps its transport in ``transports`` for as long as it is open."""
+
+    def __init__(
+        self,
+        serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+        transports: set[asyncio.Transport],
+    ) -> None:
+        super().__init__(asyncio.StreamReader(limit=_HEAD_LIMIT), serve)
+        self._transports = transports
+        self._own: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._own = transport
+        self._transports.add(transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._own is not None:
+            self._transports.discard(self._own)
+        super().connection_lost(exc)
 
 
 class HttpServer:
@@ -36,7 +60,8 @@ class HttpServer:
         """How many connections were ever accepted."""
         self._bugs: list[BaseException] = []
         self._loop = asyncio.new_event_loop()
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transports: set[asyncio.Transport] = set()
         self._listener: asyncio.Server | None = None
         # Bound but never listening: the port stays ours, and refuses, while there is no listener.
         self._reservation = _bound_socket(0)
@@ -82,8 +107,8 @@ class HttpServer:
             raise AssertionError("the test server itself failed") from self._bugs[0]
 
     async def _start_listening(self) -> None:
-        self._listener = await asyncio.start_server(
-            self._serve, sock=_bound_socket(self.port), limit=_HEAD_LIMIT, backlog=1024
+        self._listener = await self._loop.create_server(
+            lambda: _Connection(self._serve, self._transports), sock=_bound_socket(self.port), backlog=1024
         )
 
     async def _stop_listening(self) -> None:
@@ -95,16 +120,18 @@ class HttpServer:
                 os_socket.close()
             self._listener.close()
             self._listener = None
-        for _ in range(3):  # a connection being accepted needs so many rounds of the loop to become a task of ours
-            await asyncio.sleep(0)
-        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-            for task in tasks:
+        while asyncio.all_tasks() - {asyncio.current_task()}:
+            for transport in tuple(self._transports):
+                transport.abort()
+            for task in tuple(self._tasks):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)
         await asyncio.sleep(0)  # for the transports to close their sockets
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         self.connections += 1
         try:
             while (request := await _read_request(reader)) is not None:
@@ -114,7 +141,7 @@ class HttpServer:
             writer.transport.abort()
         finally:
             writer.close()
-            self._writers.discard(writer)
+            self._tasks.discard(task)
 
     async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; whether the connection stays open."""
@@ -137,7 +164,7 @@ class HttpServer:
 
     def _descriptors(self) -> list[int]:
         listening = self._listener.sockets if self._listener is not None else ()
-        connected = [writer.get_extra_info("socket") for writer in tuple(self._writers)]
+        connected = [transport.get_extra_info("socket") for transport in tuple(self._transports)]
         every = (self._reservation.fileno(), *(s.fileno() for s in listening), *(s.fileno() for s in connected))
         return [fd for fd in every if fd >= 0]
 

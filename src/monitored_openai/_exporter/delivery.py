@@ -108,7 +108,7 @@ def next_step(
         at_least = outcome.retry_after or 0.0
         return _again(trouble, now, max(_backoff(trouble, random), at_least), "retry_exhausted", at_least)
     if status in _MISCONFIGURED or 300 <= status < 400:
-        wait = min(_PARKED_SECONDS * 2 ** min(trouble.failures - 1, 4), MOST_RETRY_SECONDS)
+        wait = min(_PARKED_SECONDS * 2.0 ** min(trouble.failures - 1, 4), MOST_RETRY_SECONDS)
         return _again(trouble, now, wait, "misconfigured")
     return Step(Action.DROP, reason="rejected")
 
@@ -121,5 +121,5 @@ def _again(trouble: Trouble, now: float, wait: float, reason: str, at_least: flo
 
 def _backoff(trouble: Trouble, random: Callable[[], float]) -> float:
     """Full jitter below a bound that doubles with each failure."""
-    bound = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** min(trouble.failures - 1, 10))
+    bound = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(trouble.failures - 1, 10))
     return max(_SHORTEST_WAIT, random() * bound)

@@ -25,12 +25,17 @@ _MOST_CALLS = 200_000
 class Intake:
     """Ended calls on their way in, log entries on their way out, and the count of both."""
 
-    def __init__(self, *, most_entries: int, most_bytes: int, logs: bool, wake: Callable[[], None]) -> None:
-        """`logs`: whether calls become log entries; `wake` is called once when something comes in after `sleep`."""
+    def __init__(
+        self, *, most_entries: int, most_bytes: int, logs: bool, wake: Callable[[], None], forked: Callable[[], None]
+    ) -> None:
+        """`logs`: whether calls become log entries; `wake` is called when something comes in and nothing was there;
+        `forked` is called by the first call in a forked child that ran no fork hooks, and resets this.
+        """
         self._most_entries = most_entries
         self._most_bytes = most_bytes
         self._logs = logs
         self._wake = wake
+        self._forked = forked
         self.reset()
 
     def reset(self) -> None:
@@ -61,7 +66,7 @@ class Intake:
     def opened(self, call: Call) -> None:
         """A call has started."""
         if os.getpid() != self._pid:
-            self.reset()  # forked by something that runs no fork hooks, as uWSGI does
+            self._forked()  # uWSGI forks without running Python's hooks
         self.active.add(call)
 
     def ended(self, call: Call) -> None:

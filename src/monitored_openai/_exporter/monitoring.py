@@ -42,6 +42,7 @@ class Monitoring:
             most_bytes=settings.queue_bytes,
             logs=settings.logs_url is not None,
             wake=self._wake,
+            forked=PROCESS.after_fork,
         )
         self._totals = Totals(self._intake, label_names=settings.label_names, max_label_sets=settings.max_label_sets)
         self._thread: ExporterThread | None = None
@@ -123,14 +124,21 @@ class Monitoring:
             return _unfinished()
         return self._thread.submit(self._flush())
 
+    def end_active(self) -> None:
+        """The process ends, and with it the calls that are under way."""
+        for call in tuple(self._intake.active):
+            call.interrupted()
+
     def end(self, reason: str) -> None:
         """Stop, and count what has not been delivered as dropped for `reason`."""
         self._ended = True
         self._intake.close(reason)
-        if _shared.get(self._settings) is self:
-            del _shared[self._settings]
-        if self._exporter is not None and self._thread is not None and self._thread.is_alive:
-            wait([self._thread.submit(self._exporter.stop())], timeout=_STOP_SECONDS)
+        with _sharing:
+            if _shared.get(self._settings) is self:
+                del _shared[self._settings]
+        thread = self._thread
+        if self._exporter is not None and thread is not None and thread.is_alive and not thread.is_current:
+            wait([thread.submit(self._exporter.stop())], timeout=_STOP_SECONDS)
 
     def progress(self) -> int:
         """A number that grows with whatever is achieved."""

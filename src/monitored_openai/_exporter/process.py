@@ -71,10 +71,13 @@ class _Process:
 
     def at_exit(self) -> None:
         """Deliver what can be delivered in time, and count the rest."""
+        for handle in list(self.handles):
+            handle.end_active()
         flushes = {handle: flush for handle in list(self.handles) if (flush := handle.begin_flush()) is not None}
         if flushes:
             _wait(flushes)
-        for handle in flushes:
+        for handle, flush in flushes.items():
+            flush.cancel()
             handle.end("shutdown")
         if self._thread is not None and self._thread.is_alive:
             self._thread.stop(_STOP_SECONDS)

@@ -60,7 +60,7 @@ class Sender:
                     return Reply(
                         response.status_code,
                         _retry_after(response.headers.get("retry-after")),
-                        await _excerpt(response) if response.status_code >= 300 else "",
+                        await _excerpt(response),
                     )
                 finally:
                     await response.aclose()
@@ -75,13 +75,16 @@ class Sender:
 
 
 async def _excerpt(response: httpx.Response) -> str:
-    """The beginning of the body, undecoded: a compressed answer could be any size."""
+    """The beginning of the body, undecoded: a compressed one could be any size. Read to its end, if that is near, as
+    only then the connection can be used again.
+    """
     read = b""
-    if response.headers.get("content-encoding", "identity") == "identity":
-        async for piece in response.aiter_raw():
-            read += piece
-            if len(read) >= _MOST_READ_BYTES:
-                break
+    async for piece in response.aiter_raw():
+        read += piece
+        if len(read) >= _MOST_READ_BYTES:
+            break
+    if response.headers.get("content-encoding", "identity") != "identity":
+        return ""
     text = read[:_MOST_READ_BYTES].decode("utf-8", "replace")
     return without_secrets(_UNPRINTABLE.sub(" ", text))[:_MOST_EXCERPT_CHARACTERS]
 

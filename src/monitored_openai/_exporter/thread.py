@@ -21,7 +21,7 @@ class ExporterLoop(asyncio.SelectorEventLoop):
     any more, they are looked up in line.
     """
 
-    async def getaddrinfo(self, host: Any, port: Any, **hints: int) -> Any:  # type: ignore[override]
+    async def getaddrinfo(self, host: Any, port: Any, **hints: int) -> Any:
         """`socket.getaddrinfo`, awaited."""
         answer: asyncio.Future[Any] = self.create_future()
 
@@ -81,4 +81,11 @@ class ExporterThread:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+        try:
+            self._loop.run_forever()
+        finally:
+            tasks = asyncio.all_tasks(self._loop)
+            for task in tasks:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self._loop.close()
