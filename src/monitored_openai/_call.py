@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from monitored_openai._answer import Answer, Chunks, Family, dictionary, read_body, text
 from monitored_openai._attributes import content_allowed, current_attributes
@@ -93,7 +93,7 @@ class Call:
         self._started_ns = time.time_ns()
         self._mark = perf_counter()
 
-    def __enter__(self) -> Call:
+    def __enter__(self) -> Self:
         self.waiting = True
         self._mark = perf_counter()
         return self

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any
 
-from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
+from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, Timeout
 
 from monitored_openai._exporter import Monitoring, monitoring_for
 
@@ -100,13 +100,11 @@ def _init(official: type[Any]) -> Any:
     """An `__init__` that takes what the official one takes, and `monitoring`."""
 
     @wraps(official.__init__)
-    def __init__(
-        self: Any, *args: Any, monitoring: MonitoringSettings | Monitoring | None = None, **kwargs: Any
-    ) -> None:
+    def init(self: Any, *args: Any, monitoring: MonitoringSettings | Monitoring | None = None, **kwargs: Any) -> None:
         self._monitoring = monitoring_for(monitoring)
         official.__init__(self, *args, **kwargs)
 
-    return _with_signature(__init__)
+    return _with_signature(init)
 
 
 def _copy(official: type[Any]) -> Any:
@@ -117,7 +115,7 @@ def _copy(official: type[Any]) -> Any:
         self: Any,
         *,
         monitoring: MonitoringSettings | Monitoring | None = None,
-        _extra_kwargs: Mapping[str, Any] = {},  # noqa: B006  # the official default; nobody writes to it
+        _extra_kwargs: Mapping[str, Any] = {},
         **kwargs: Any,
     ) -> Any:
         extra = {**_extra_kwargs, "monitoring": monitoring if monitoring is not None else self._monitoring}
@@ -152,7 +150,24 @@ class MonitoredOpenAI(_Sync, OpenAI):
         SettingsError: the environment holds wrong settings (and `on_error` is not `disable`).
     """
 
-    if not TYPE_CHECKING:
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            monitoring: MonitoringSettings | Monitoring | None = None,
+            api_key: str | Callable[[], str] | None = None,
+            project: str | None = None,
+            organization: str | None = None,
+            base_url: Any = None,
+            timeout: float | Timeout | None = None,
+            max_retries: int = 2,
+            default_headers: Mapping[str, str] | None = None,
+            default_query: Mapping[str, object] | None = None,
+            **official: Any,
+        ) -> None: ...
+
+    else:
         __init__ = _init(OpenAI)
         copy = _copy(OpenAI)
         with_options = copy
@@ -161,7 +176,24 @@ class MonitoredOpenAI(_Sync, OpenAI):
 class AsyncMonitoredOpenAI(_Async, AsyncOpenAI):
     """The official `openai.AsyncOpenAI`, monitored; see `MonitoredOpenAI`."""
 
-    if not TYPE_CHECKING:
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            monitoring: MonitoringSettings | Monitoring | None = None,
+            api_key: str | Callable[[], Awaitable[str]] | None = None,
+            project: str | None = None,
+            organization: str | None = None,
+            base_url: Any = None,
+            timeout: float | Timeout | None = None,
+            max_retries: int = 2,
+            default_headers: Mapping[str, str] | None = None,
+            default_query: Mapping[str, object] | None = None,
+            **official: Any,
+        ) -> None: ...
+
+    else:
         __init__ = _init(AsyncOpenAI)
         copy = _copy(AsyncOpenAI)
         with_options = copy
@@ -170,7 +202,27 @@ class AsyncMonitoredOpenAI(_Async, AsyncOpenAI):
 class MonitoredAzureOpenAI(_Sync, AzureOpenAI):
     """The official `openai.AzureOpenAI`, monitored; see `MonitoredOpenAI`."""
 
-    if not TYPE_CHECKING:
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            monitoring: MonitoringSettings | Monitoring | None = None,
+            api_key: str | Callable[[], str] | None = None,
+            azure_endpoint: str | None = None,
+            azure_deployment: str | None = None,
+            api_version: str | None = None,
+            azure_ad_token: str | None = None,
+            organization: str | None = None,
+            base_url: Any = None,
+            timeout: float | Timeout | None = None,
+            max_retries: int = 2,
+            default_headers: Mapping[str, str] | None = None,
+            default_query: Mapping[str, object] | None = None,
+            **official: Any,
+        ) -> None: ...
+
+    else:
         __init__ = _init(AzureOpenAI)
         copy = _copy(AzureOpenAI)
         with_options = copy
@@ -179,7 +231,27 @@ class MonitoredAzureOpenAI(_Sync, AzureOpenAI):
 class AsyncMonitoredAzureOpenAI(_Async, AsyncAzureOpenAI):
     """The official `openai.AsyncAzureOpenAI`, monitored; see `MonitoredOpenAI`."""
 
-    if not TYPE_CHECKING:
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            monitoring: MonitoringSettings | Monitoring | None = None,
+            api_key: str | Callable[[], Awaitable[str]] | None = None,
+            azure_endpoint: str | None = None,
+            azure_deployment: str | None = None,
+            api_version: str | None = None,
+            azure_ad_token: str | None = None,
+            organization: str | None = None,
+            base_url: Any = None,
+            timeout: float | Timeout | None = None,
+            max_retries: int = 2,
+            default_headers: Mapping[str, str] | None = None,
+            default_query: Mapping[str, object] | None = None,
+            **official: Any,
+        ) -> None: ...
+
+    else:
         __init__ = _init(AsyncAzureOpenAI)
         copy = _copy(AsyncAzureOpenAI)
         with_options = copy

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from monitored_openai._record import CallRecord
@@ -178,10 +178,8 @@ class Metrics:
             intervals = self._histogram(TIME_PER_OUTPUT_CHUNK, base)
             for interval in record.chunk_intervals:
                 intervals.observe(interval)
-        if record.response_model:
-            full = (*base, ("gen_ai_response_model", label_value(record.response_model)))
-        else:
-            full = base
+        answered_by = record.response_model
+        full = (*base, ("gen_ai_response_model", label_value(answered_by))) if answered_by else base
         self._fold_tokens(record, base, full)
         self._fold_cost(record, full)
         if record.retries:

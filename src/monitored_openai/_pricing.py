@@ -86,7 +86,7 @@ class PriceBook:
 
     def _table(self) -> PriceTable:
         if self._opened is None:
-            from monitored_openai._price_table import PriceTable  # noqa: PLC0415 - 140 ms, not for `import`
+            from monitored_openai._price_table import PriceTable
 
             self._opened = PriceTable()
         return self._opened

@@ -23,7 +23,7 @@ _SPLIT_AFTER = 3
 """Answers of 5xx in a row after which a batch is halved: Loki and Mimir answer 500 to a batch that is too large."""
 
 _TRANSIENT = frozenset({408, 425, 429})
-_NEVER_AGAIN = frozenset({400, 415, 422, 501})
+_NOT_IMPLEMENTED = 501
 _MISCONFIGURED = frozenset({401, 403, 404, 405, 407})
 
 
@@ -100,11 +100,9 @@ def next_step(
     status = outcome.status
     if outcome.is_success:
         return Step(Action.DELIVERED)
-    if status == 413 or (500 <= status != 501 and divisible and trouble.failures >= _SPLIT_AFTER):
+    if status == 413 or (500 <= status != _NOT_IMPLEMENTED and divisible and trouble.failures >= _SPLIT_AFTER):
         return Step(Action.SPLIT) if divisible else Step(Action.DROP, reason="too_large")
-    if status in _NEVER_AGAIN:
-        return Step(Action.DROP, reason="rejected")
-    if status in _TRANSIENT or status >= 500:
+    if status in _TRANSIENT or (status >= 500 and status != _NOT_IMPLEMENTED):
         at_least = outcome.retry_after or 0.0
         return _again(trouble, now, max(_backoff(trouble, random), at_least), "retry_exhausted", at_least)
     if status in _MISCONFIGURED or 300 <= status < 400:

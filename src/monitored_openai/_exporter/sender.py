@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import math
-import os
 import re
 import ssl
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import certifi
@@ -112,7 +112,7 @@ def _ssl_context(url: httpx.URL, settings: MonitoringSettings) -> ssl.SSLContext
             context.verify_mode = ssl.CERT_NONE
         else:
             path = certifi.where() if settings.verify is True else settings.verify
-            is_directory = os.path.isdir(path)
+            is_directory = Path(path).is_dir()
             context.load_verify_locations(capath=path if is_directory else None, cafile=None if is_directory else path)
         if settings.client_cert is not None:
             context.load_cert_chain(*settings.client_cert)

@@ -1,0 +1,199 @@
+"""An API inside of the process: no network hides what monitoring costs, and clients that talk to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import openai
+
+from monitored_openai import AsyncMonitoredOpenAI, MonitoredOpenAI, MonitoringSettings
+
+http: Any = import_module("httpx2" if int(openai.__version__.partition(".")[0]) >= 3 else "httpx")
+"""The HTTP library of the installed SDK."""
+
+MODEL = "gpt-4o-mini"
+CHUNKS = 500
+_HEADERS = {
+    "content-type": "application/json",
+    "date": "Mon, 23 Nov 2026 12:00:00 GMT",
+    "server": "cloudflare",
+    "cf-ray": "9a2f3e8c1d4b5a67-FRA",
+    "access-control-expose-headers": "X-Request-ID",
+    "openai-organization": "an-organization",
+    "openai-processing-ms": "412",
+    "openai-project": "proj_abcdefghijklmnopqrstuvwx",
+    "openai-version": "2020-10-01",
+    "strict-transport-security": "max-age=31536000; includeSubDomains; preload",
+    "x-content-type-options": "nosniff",
+    "x-ratelimit-limit-requests": "10000",
+    "x-ratelimit-limit-tokens": "10000000",
+    "x-ratelimit-remaining-requests": "9999",
+    "x-ratelimit-remaining-tokens": "9999970",
+    "x-ratelimit-reset-requests": "6ms",
+    "x-ratelimit-reset-tokens": "0s",
+    "x-request-id": "req_0123456789abcdef0123456789abcdef",
+}
+_USAGE = {
+    "prompt_tokens": 19,
+    "completion_tokens": 10,
+    "total_tokens": 29,
+    "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+    "completion_tokens_details": {
+        "reasoning_tokens": 0,
+        "audio_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    },
+}
+_TOOL_CALL = {"id": "call_abc123", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Bonn"}'}}
+
+
+def prose(size: int) -> str:
+    """So many bytes of text that compresses about as well as English; the same at every call."""
+    words = random.Random(size)  # noqa: S311  # no secret, and the same in every process
+    vocabulary = ["".join(words.choices("etaoinshrdlu", k=words.randint(2, 9))) for _ in range(2000)]
+    return " ".join(words.choices(vocabulary, weights=[1 / rank for rank in range(1, 2001)], k=size // 3))[:size]
+
+
+def question(size: int, *, tools: bool = False) -> dict[str, Any]:
+    """The arguments of a call that asks so many bytes."""
+    asked = {"model": MODEL, "messages": [{"role": "user", "content": prose(size)}], "temperature": 0.2}
+    return {**asked, "tools": _TOOLS} if tools else asked
+
+
+_TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": "What it is like outside.",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        },
+    }
+    for name in ("weather", "forecast")
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the API answers to every request."""
+
+    body: bytes | tuple[bytes, ...]
+    """The pieces of a stream arrive one by one."""
+    status: int = 200
+    pauses: bool = False
+    """Whether the async API lets other tasks run before it answers, and between the pieces of a stream."""
+
+    def to(self, _request: Any) -> Any:
+        """Answer a sync client."""
+        return self._response(self.body if isinstance(self.body, bytes) else iter(self.body))
+
+    async def to_async(self, _request: Any) -> Any:
+        """Answer an async client."""
+        if self.pauses:
+            await asyncio.sleep(0)
+        return self._response(self.body if isinstance(self.body, bytes) else self._pieces(self.body))
+
+    async def _pieces(self, pieces: tuple[bytes, ...]) -> AsyncIterator[bytes]:
+        for piece in pieces:
+            if self.pauses:
+                await asyncio.sleep(0)
+            yield piece
+
+    def _response(self, content: bytes | Iterator[bytes] | AsyncIterator[bytes]) -> Any:
+        kind = "application/json" if isinstance(content, bytes) else "text/event-stream"
+        return http.Response(self.status, content=content, headers={**_HEADERS, "content-type": kind})
+
+
+def completion(size: int, *, tools: bool = False, pauses: bool = False) -> Answer:
+    """A chat completion with so many bytes of text, or one that calls a tool."""
+    message = {"role": "assistant", "content": None if tools else prose(size), "refusal": None, "annotations": []}
+    choice = {
+        "index": 0,
+        "message": {**message, "tool_calls": [_TOOL_CALL, _TOOL_CALL]} if tools else message,
+        "logprobs": None,
+        "finish_reason": "tool_calls" if tools else "stop",
+    }
+    return Answer(body=_json({**_head("chat.completion"), "choices": [choice], "usage": _USAGE}), pauses=pauses)
+
+
+def stream(*, pauses: bool = False) -> Answer:
+    """A stream of `CHUNKS` chunks with text, and the one with the usage that the SDK's user does not see."""
+    head = _head("chat.completion.chunk")
+    choices = [
+        *({"index": 0, "delta": {"content": word}, "logprobs": None, "finish_reason": None} for word in _words()),
+        {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"},
+    ]
+    events = [{**head, "choices": [choice], "usage": None} for choice in choices]
+    events.append({**head, "choices": [], "usage": _USAGE})
+    return Answer(body=(*(b"data: " + _json(event) + b"\n\n" for event in events), b"data: [DONE]\n\n"), pauses=pauses)
+
+
+def refusal() -> Answer:
+    """A 400 as the API gives it."""
+    error = {"message": "'messages' must contain text.", "type": "invalid_request_error", "param": None, "code": None}
+    return Answer(status=400, body=_json({"error": error}))
+
+
+def _words() -> list[str]:
+    return [f" {word}" for word in prose(CHUNKS * 12).split()][: CHUNKS - 1]
+
+
+def _head(kind: str) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-abcdefghijklmnopqrstuvwxyz012",
+        "object": kind,
+        "created": 1_795_000_000,
+        "model": "gpt-4o-mini-2024-07-18",
+        "service_tier": "default",
+        "system_fingerprint": "fp_0123456789",
+    }
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Makes clients of one kind: monitored where there are settings, else bare."""
+
+    settings: MonitoringSettings | None = None
+
+    def sync(self, answer: Answer) -> openai.OpenAI:
+        """A client to whom every request is answered so."""
+        connection = http.Client(transport=http.MockTransport(answer.to))
+        if self.settings is None:
+            return openai.OpenAI(api_key="sk-bench", http_client=connection, max_retries=0)
+        return MonitoredOpenAI(api_key="sk-bench", http_client=connection, max_retries=0, monitoring=self.settings)
+
+    def concurrent(self, answer: Answer) -> openai.AsyncOpenAI:
+        """An async client to whom every request is answered so."""
+        connection = http.AsyncClient(transport=http.MockTransport(answer.to_async))
+        if self.settings is None:
+            return openai.AsyncOpenAI(api_key="sk-bench", http_client=connection, max_retries=0)
+        return AsyncMonitoredOpenAI(
+            api_key="sk-bench", http_client=connection, max_retries=0, monitoring=self.settings
+        )
+
+    def settle(self) -> None:
+        """Wait until everything recorded has been delivered.
+
+        Raises:
+            RuntimeError: it was not; the sink does not work.
+        """
+        if self.settings is not None and not _handle(self.settings).flush(30).complete:
+            raise RuntimeError("the sink did not take everything")
+
+
+def _handle(settings: MonitoringSettings) -> Any:
+    return MonitoredOpenAI(api_key="sk-bench", monitoring=settings).monitoring
+
+
+Make = Callable[[Clients], Any]
