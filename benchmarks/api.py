@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import openai
 
-from monitored_openai import AsyncMonitoredOpenAI, MonitoredOpenAI, MonitoringSettings
+from monitored_openai import AsyncMonitoredOpenAI, MonitoredOpenAI, Monitoring, MonitoringSettings
 
 http: Any = import_module("httpx2" if int(openai.__version__.partition(".")[0]) >= 3 else "httpx")
 """The HTTP library of the installed SDK."""
@@ -162,38 +162,38 @@ def _json(value: Any) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Makes clients of one kind: monitored where there are settings, else bare."""
+    """Makes clients of one kind: monitored where there is a handle, else bare."""
 
-    settings: MonitoringSettings | None = None
+    monitoring: Monitoring | None = None
 
     def sync(self, answer: Answer) -> openai.OpenAI:
         """A client to whom every request is answered so."""
         connection = http.Client(transport=http.MockTransport(answer.to))
-        if self.settings is None:
-            return openai.OpenAI(api_key="sk-bench", http_client=connection, max_retries=0)
-        return MonitoredOpenAI(api_key="sk-bench", http_client=connection, max_retries=0, monitoring=self.settings)
+        if self.monitoring is None:
+            return openai.OpenAI(api_key="sk-bench", http_client=connection)
+        return MonitoredOpenAI(api_key="sk-bench", http_client=connection, monitoring=self.monitoring)
 
     def concurrent(self, answer: Answer) -> openai.AsyncOpenAI:
         """An async client to whom every request is answered so."""
         connection = http.AsyncClient(transport=http.MockTransport(answer.to_async))
-        if self.settings is None:
-            return openai.AsyncOpenAI(api_key="sk-bench", http_client=connection, max_retries=0)
-        return AsyncMonitoredOpenAI(
-            api_key="sk-bench", http_client=connection, max_retries=0, monitoring=self.settings
-        )
+        if self.monitoring is None:
+            return openai.AsyncOpenAI(api_key="sk-bench", http_client=connection)
+        return AsyncMonitoredOpenAI(api_key="sk-bench", http_client=connection, monitoring=self.monitoring)
 
     def settle(self) -> None:
         """Wait until everything recorded has been delivered.
 
         Raises:
-            RuntimeError: it was not; the sink does not work.
+            RuntimeError: it was not, or not all of it: the figures would say nothing.
         """
-        if self.settings is not None and not _handle(self.settings).flush(30).complete:
-            raise RuntimeError("the sink did not take everything")
+        if self.monitoring is not None:
+            result = self.monitoring.flush(30)
+            if not result.complete or result.dropped:
+                raise RuntimeError(f"not everything was delivered: {result}")
 
 
-def _handle(settings: MonitoringSettings) -> Any:
-    return MonitoredOpenAI(api_key="sk-bench", monitoring=settings).monitoring
-
-
-Make = Callable[[Clients], Any]
+def monitored(settings: MonitoringSettings) -> Clients:
+    """The maker of clients with these settings."""
+    connection = http.Client(transport=http.MockTransport(completion(10).to))
+    with MonitoredOpenAI(api_key="sk-bench", http_client=connection, monitoring=settings) as client:
+        return Clients(client.monitoring)

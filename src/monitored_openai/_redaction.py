@@ -36,7 +36,7 @@ def redactor(redact: tuple[str, ...] | Redact | None) -> Redact | None:
     if not redact:
         return None
     pattern = re.compile("|".join(f"(?:{part})" for part in redact))
-    return lambda text, field: pattern.sub(REDACTED, text)
+    return lambda text, _field: pattern.sub(REDACTED, text)
 
 
 def redacted(value: Any, field: str, redact: Redact | None) -> Any:

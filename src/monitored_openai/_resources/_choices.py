@@ -67,7 +67,7 @@ def merge(whole: dict[str, Any], delta: Mapping[str, Any]) -> None:
     """Add one delta of a stream to what came before: texts grow, entries of lists are matched by their `index`."""
     for name, value in delta.items():
         before = whole.get(name)
-        if value is None or name in ("index", "role", "id", "type") and before is not None:
+        if value is None or (name in ("index", "role", "id", "type") and before is not None):
             continue
         if isinstance(value, str) and isinstance(before, str):
             whole[name] = before + value

@@ -1,0 +1,159 @@
+"""The cases: what is done again and again with a bare and with a monitored client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import openai
+
+from benchmarks.api import CHUNKS, Answer, Clients, completion, question, refusal, stream
+
+Work = Callable[[int], None]
+"""Does so many operations."""
+
+CALLS_AT_ONCE, STREAMS_AT_ONCE, THREADS = 200, 50, 8
+SMALL_QUESTION, SMALL_ANSWER = 60, 40
+LARGE_QUESTION, LARGE_ANSWER = 20_000, 8_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One kind of work."""
+
+    name: str
+    opens: Callable[[Clients], AbstractContextManager[Work]]
+    operations: int
+    """In one round."""
+    unit: str = "call"
+    bar: float | None = None
+    """Microseconds that may be added to one operation, by the median."""
+
+
+@contextmanager
+def _small(clients: Clients) -> Iterator[Work]:
+    yield _calls(clients.sync(completion(SMALL_ANSWER)), question(SMALL_QUESTION))
+
+
+@contextmanager
+def _large(clients: Clients) -> Iterator[Work]:
+    yield _calls(clients.sync(completion(LARGE_ANSWER)), question(LARGE_QUESTION))
+
+
+@contextmanager
+def _tools(clients: Clients) -> Iterator[Work]:
+    yield _calls(clients.sync(completion(0, tools=True)), question(SMALL_QUESTION, tools=True))
+
+
+@contextmanager
+def _errors(clients: Clients) -> Iterator[Work]:
+    create, asked = clients.sync(refusal()).chat.completions.create, question(SMALL_QUESTION)
+
+    def work(operations: int) -> None:
+        for _ in range(operations):
+            try:
+                create(**asked)
+            except openai.BadRequestError:
+                continue
+            raise AssertionError("the call should have failed")
+
+    yield work
+
+
+@contextmanager
+def _threads(clients: Clients) -> Iterator[Work]:
+    calls = _calls(clients.sync(completion(SMALL_ANSWER)), question(SMALL_QUESTION))
+    with ThreadPoolExecutor(THREADS) as pool:
+        yield lambda operations: list(pool.map(calls, [operations // THREADS] * THREADS)).clear()
+
+
+@contextmanager
+def _stream(clients: Clients) -> Iterator[Work]:
+    create, asked = clients.sync(stream()).chat.completions.create, question(SMALL_QUESTION)
+
+    def work(operations: int) -> None:
+        for _ in range(operations // CHUNKS):
+            assert sum(1 for _ in create(**asked, stream=True)) == CHUNKS
+
+    yield work
+
+
+@contextmanager
+def _async_calls(clients: Clients) -> Iterator[Work]:
+    with _on_a_loop(clients, completion(SMALL_ANSWER, pauses=True)) as (run, create):
+        asked = question(SMALL_QUESTION)
+
+        async def work(operations: int) -> None:
+            for _ in range(operations // CALLS_AT_ONCE):
+                await asyncio.gather(*(create(**asked) for _ in range(CALLS_AT_ONCE)))
+
+        yield lambda operations: run(work(operations))
+
+
+def _async_streams(at_once: int) -> Callable[[Clients], AbstractContextManager[Work]]:
+    @contextmanager
+    def opens(clients: Clients) -> Iterator[Work]:
+        with _on_a_loop(clients, stream(pauses=at_once > 1)) as (run, create):
+            asked = question(SMALL_QUESTION)
+
+            async def one() -> None:
+                chunks = 0
+                async for _ in await create(**asked, stream=True):
+                    chunks += 1
+                assert chunks == CHUNKS
+
+            async def work(operations: int) -> None:
+                for _ in range(operations // CHUNKS // at_once):
+                    await asyncio.gather(*(one() for _ in range(at_once)))
+
+            yield lambda operations: run(work(operations))
+
+    return opens
+
+
+@contextmanager
+def _on_a_loop(
+    clients: Clients, answer: Answer
+) -> Iterator[tuple[Callable[[Awaitable[None]], None], Callable[..., Awaitable[Any]]]]:
+    with asyncio.Runner() as runner:
+        client = clients.concurrent(answer)
+        yield runner.run, client.chat.completions.create  # type: ignore[misc]  # the runner takes coroutines only
+        runner.run(client.close())
+
+
+def _calls(client: openai.OpenAI, asked: dict[str, Any]) -> Work:
+    create = client.chat.completions.create
+
+    def work(operations: int) -> None:
+        for _ in range(operations):
+            create(**asked)
+
+    return work
+
+
+SMALL = Case(name="small call", opens=_small, operations=200, bar=20)
+LARGE = Case(name="large call: 20 KB in, 8 KB out", opens=_large, operations=200)
+ERRORS = Case(name="error (400)", opens=_errors, operations=200)
+CASES = {
+    "small": SMALL,
+    "large": LARGE,
+    "async": Case(name=f"{CALLS_AT_ONCE} concurrent async calls", opens=_async_calls, operations=CALLS_AT_ONCE),
+    "stream": Case(name=f"stream of {CHUNKS} chunks", opens=_stream, operations=4 * CHUNKS, unit="chunk", bar=1),
+    "async-stream": Case(
+        name=f"async stream of {CHUNKS} chunks", opens=_async_streams(1), operations=4 * CHUNKS, unit="chunk", bar=1
+    ),
+    "async-streams": Case(
+        name=f"{STREAMS_AT_ONCE} concurrent async streams",
+        opens=_async_streams(STREAMS_AT_ONCE),
+        operations=STREAMS_AT_ONCE * CHUNKS,
+        unit="chunk",
+        bar=1,
+    ),
+    "errors": ERRORS,
+    "threads": Case(name=f"{THREADS} threads", opens=_threads, operations=200),
+    "tools": Case(name="tools", opens=_tools, operations=200),
+}

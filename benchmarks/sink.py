@@ -1,0 +1,117 @@
+"""A back end in a process of its own, so that its work is not counted as ours: takes remote write and Loki's push.
+
+`python -m benchmarks.sink` prints its port and answers at once; with `--mute` it takes requests and never answers.
+What it got is read when somebody asks (`GET /received`), not as it arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from monitored_openai import MonitoringSettings
+from tests.servers._wire import decode
+
+_CALLS = "gen_ai_client_operation_duration_seconds_count"
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """What a back end has got."""
+
+    calls: int
+    """By the newest value of each series."""
+    entries: int
+    body_bytes: int
+    """On the wire, without headers."""
+
+
+class Sink:
+    """The bodies as they came."""
+
+    def __init__(self, *, mute: bool) -> None:
+        self._mute = mute
+        self._writes: list[bytes] = []
+        self._pushes: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take requests until the client leaves."""
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = _LENGTH.search(head)
+                body = await reader.readexactly(int(length[1]) if length else 0)
+                answer = self._answer(head, body)
+                if not self._mute:
+                    writer.write(answer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    def _answer(self, head: bytes, body: bytes) -> bytes:
+        if head.startswith(b"GET "):
+            seen = json.dumps(asdict(self._received())).encode()
+            return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(seen), seen)
+        (self._pushes if b"/loki/" in head.split(b"\r\n", 1)[0] else self._writes).append(body)
+        return b"HTTP/1.1 204 No Content\r\n\r\n"
+
+    def _received(self) -> Received:
+        newest = {
+            series.labels: series.samples[-1][1]
+            for write in self._writes
+            for series in decode(write)
+            if series.name == _CALLS
+        }
+        streams = [stream for push in self._pushes for stream in json.loads(gzip.decompress(push))["streams"]]
+        return Received(
+            calls=round(sum(newest.values())),
+            entries=sum(len(stream["values"]) for stream in streams),
+            body_bytes=sum(map(len, (*self._writes, *self._pushes))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BackEnd:
+    """Where to send, and what has arrived."""
+
+    url: str
+
+    @property
+    def settings(self) -> MonitoringSettings:
+        """Both lanes to this back end, everything else as it is by default."""
+        return MonitoringSettings(metrics_url=f"{self.url}/api/v1/write", logs_url=f"{self.url}/loki/api/v1/push")
+
+    def received(self) -> Received:
+        """What has arrived so far."""
+        with urllib.request.urlopen(f"{self.url}/received", timeout=60) as answer:  # noqa: S310  # loopback
+            return Received(**json.load(answer))
+
+
+@contextmanager
+def back_end(*, mute: bool = False) -> Iterator[BackEnd]:
+    """Run a sink for as long as the block lasts."""
+    command = [sys.executable, "-m", "benchmarks.sink", *(["--mute"] if mute else [])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield BackEnd(f"http://127.0.0.1:{int(process.stdout.readline())}")
+        finally:
+            process.kill()
+
+
+async def _main(*, mute: bool) -> None:
+    server = await asyncio.start_server(Sink(mute=mute).serve, "127.0.0.1", 0, limit=2**26)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(mute="--mute" in sys.argv))
