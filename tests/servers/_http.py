@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ._steps import End, Gate, Reply, Request, Step, whole
 
@@ -62,7 +62,8 @@ class HttpServer:
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._transports: set[asyncio.Transport] = set()
-        self._listener: asyncio.Server | None = None
+        self._accepting: set[asyncio.Task[Any]] = set()
+        self._listener: socket.socket | None = None
         # Bound but never listening: the port stays ours, and refuses, while there is no listener.
         self._reservation = _bound_socket(0)
         self.port: int = self._reservation.getsockname()[1]
@@ -107,17 +108,26 @@ class HttpServer:
             raise AssertionError("the test server itself failed") from self._bugs[0]
 
     async def _start_listening(self) -> None:
-        self._listener = await self._loop.create_server(
-            lambda: _Connection(self._serve, self._transports), sock=_bound_socket(self.port), backlog=1024
-        )
+        self._listener = _bound_socket(self.port)
+        self._listener.setblocking(False)
+        self._listener.listen(1024)
+        self._loop.add_reader(self._listener, self._accept, self._listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            accepted, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):  # the client has thought better of it
+            return
+        accepted.setblocking(False)
+        connection = _Connection(self._serve, self._transports)
+        task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: connection, accepted))
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
 
     async def _stop_listening(self) -> None:
         if self._listener is not None:
-            # A child forked a moment ago may still hold a copy, which closing ours would leave listening.
-            for listening in self._listener.sockets:
-                os_socket = socket.socket(fileno=os.dup(listening.fileno()))
-                _shut_down(os_socket)
-                os_socket.close()
+            self._loop.remove_reader(self._listener)
+            _shut_down(self._listener)
             self._listener.close()
             self._listener = None
         while asyncio.all_tasks() - {asyncio.current_task()}:
@@ -163,9 +173,8 @@ class HttpServer:
         return stays and request.headers.get("connection", "").lower() != "close"
 
     def _descriptors(self) -> list[int]:
-        listening = self._listener.sockets if self._listener is not None else ()
-        connected = [transport.get_extra_info("socket") for transport in tuple(self._transports)]
-        every = (self._reservation.fileno(), *(s.fileno() for s in listening), *(s.fileno() for s in connected))
+        sockets = [transport.get_extra_info("socket") for transport in tuple(self._transports)]
+        every = (one.fileno() for one in (self._reservation, self._listener, *sockets) if one is not None)
         return [fd for fd in every if fd >= 0]
 
 
@@ -235,9 +244,10 @@ def _bound_socket(port: int) -> socket.socket:
     return bound
 
 
-def _shut_down(listening: socket.socket) -> None:
+def _shut_down(listener: socket.socket) -> None:
+    """End listening also for a copy that a child forked a moment ago may still hold."""
     try:
-        listening.shutdown(socket.SHUT_RDWR)
+        listener.shutdown(socket.SHUT_RDWR)
     except OSError:  # not every system can shut a listening socket down; closing it has to do there
         return
 
