@@ -16,6 +16,8 @@ from monitored_openai._redaction import Redact, redacted, without_secrets
 
 _CAPS = (65536, 16384, 4096, 1024, 256, 64)
 _MOST_ATTRIBUTES = 100
+_USAGE = tuple(field.name for field in fields(Usage))
+_COST = (*(field.name for field in fields(Cost)), "total_usd")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +81,9 @@ def _facts(record: CallRecord) -> dict[str, Any]:
         "retries": record.retries,
         "finish_reasons": record.finish_reasons or None,
         "service_tier": record.service_tier,
-        "usage": _known(_fields(record.usage)) if record.usage else None,
+        "usage": _known({name: getattr(record.usage, name) for name in _USAGE}) if record.usage else None,
         "usage_unknown": record.usage_unknown,
-        "cost": {**_fields(record.cost), "total_usd": record.cost.total_usd} if record.cost else None,
+        "cost": {name: getattr(record.cost, name) for name in _COST} if record.cost else None,
         "unpriced": record.unpriced,
         "headers": dict(record.headers) or None,
         "trace_id": record.trace_id,
@@ -134,10 +136,6 @@ def _capped(value: Any, cap: int) -> Any:
 
 def _fits(line: str, max_bytes: int) -> bool:
     return len(line) * 4 <= max_bytes or len(line.encode()) <= max_bytes
-
-
-def _fields(value: Usage | Cost) -> dict[str, Any]:
-    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def _known(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -89,16 +89,19 @@ CALL_METRICS = (
     *(COST, SAVINGS, UNPRICED, USAGE_UNKNOWN, RETRIES, ACTIVE),
 )
 
-_DETAILS = (
-    "input_cached",
-    "input_cache_write",
-    "input_audio",
-    "input_image",
-    "output_audio",
-    "output_reasoning",
-    "output_accepted_prediction",
-    "output_rejected_prediction",
-)
+_DETAILS = {
+    kind: f"{kind}_tokens"
+    for kind in (
+        "input_cached",
+        "input_cache_write",
+        "input_audio",
+        "input_image",
+        "output_audio",
+        "output_reasoning",
+        "output_accepted_prediction",
+        "output_rejected_prediction",
+    )
+}
 _UNBOUNDED = frozenset({"gen_ai_request_model", "gen_ai_response_model"})
 
 
@@ -195,8 +198,8 @@ class Metrics:
             if tokens is not None:
                 self._observe(TOKEN_USAGE, (*base, ("gen_ai_token_type", kind)), tokens)
                 self._add(TOKENS_TOTAL, (*full, ("gen_ai_token_type", kind)), tokens)
-        for kind in _DETAILS:
-            tokens = getattr(usage, f"{kind}_tokens")
+        for kind, name in _DETAILS.items():
+            tokens = getattr(usage, name)
             if tokens:
                 self._add(TOKEN_DETAILS, (*full, ("gen_ai_token_type", kind)), tokens)
 
@@ -232,7 +235,7 @@ class Metrics:
         series = self._counters.setdefault(metric, {})
         counter = series.get(labels)
         if counter is None:
-            counter = series.setdefault(self._bounded(labels, len(series)), Counter())
+            counter = series.setdefault(self.bounded(labels, len(series)), Counter())
         counter.value += amount
 
     def _observe(self, metric: Metric, labels: Labels, value: float) -> None:
@@ -242,10 +245,10 @@ class Metrics:
         series = self._histograms.setdefault(metric, {})
         histogram = series.get(labels)
         if histogram is None:
-            histogram = series.setdefault(self._bounded(labels, len(series)), Histogram(metric.bounds))
+            histogram = series.setdefault(self.bounded(labels, len(series)), Histogram(metric.bounds))
         return histogram
 
-    def _bounded(self, labels: Labels, label_sets: int) -> Labels:
+    def bounded(self, labels: Labels, label_sets: int) -> Labels:
         """The labels of a new series; past the limit, with `other` for whatever makes the sets so many."""
         if label_sets < self._max_label_sets:
             return labels

@@ -24,6 +24,8 @@ _SECRETS = tuple(
 _MEDIA = re.compile(r"data:([\w.+-]+/[\w.+-]+)?[^,]{0,100};base64,")
 _BASE64_FIELDS = frozenset({"data", "b64_json", "file_data"})
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_\-\s]{256,}\Z")
+_LEAST_MEDIA = 256
+_NO_TEXT = frozenset({int, float, bool, type(None)})
 
 Redact = Callable[[str, str], str]
 """From a text and its field's dotted name (`request.messages.content`) to what may be logged of it."""
@@ -41,11 +43,13 @@ def redactor(redact: tuple[str, ...] | Redact | None) -> Redact | None:
 
 def redacted(value: Any, field: str, redact: Redact | None) -> Any:
     """A copy of plain data with media and whatever `redact` finds taken out of its texts."""
+    if redact is None:
+        return _without_media(value, field)
     if isinstance(value, str):
-        return _text(value, field, redact)
+        media = _media(value, field)
+        return redact(value, field) if media is None else media
     if isinstance(value, dict):
-        path = "" if redact is None else f"{field}."
-        return {name: redacted(part, f"{path}{name}", redact) for name, part in value.items()}
+        return {name: redacted(part, f"{field}.{name}", redact) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [redacted(part, field, redact) for part in value]
     return value
@@ -58,16 +62,25 @@ def without_secrets(text: str) -> str:
     return text
 
 
-def _text(text: str, field: str, redact: Redact | None) -> str:
-    media = _media(text, field)
-    if media is not None:
-        return media
-    return text if redact is None else redact(text, field)
+def _without_media(value: Any, field: str) -> Any:
+    if isinstance(value, str):
+        return value if len(value) < _LEAST_MEDIA else _media(value, field) or value
+    if isinstance(value, dict):
+        # Most parts are leaves, which a call for each would make several times as dear.
+        return {
+            name: part
+            if (kind := type(part)) in _NO_TEXT or (kind is str and len(part) < _LEAST_MEDIA)
+            else _without_media(part, name)
+            for name, part in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_without_media(part, field) for part in value]
+    return value
 
 
 def _media(text: str, field: str) -> str | None:
     """Type, size and hash of an image, a sound or a file in base64; `None` for any other text."""
-    if len(text) < 256:
+    if len(text) < _LEAST_MEDIA:
         return None
     found = _MEDIA.match(text)
     if found:

@@ -1,5 +1,7 @@
 """The one place with a thread, a loop and I/O: from ended calls to the back ends."""
 
+import httpx  # noqa: F401  # not in the exporter's thread: calls of the SDK 3.x fail while another thread imports it
+
 from monitored_openai._exporter.monitoring import Monitoring, monitoring_for
 
 __all__ = ["Monitoring", "monitoring_for"]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from monitored_openai._exporter import loki
 from monitored_openai._exporter.log_lane import LogLane
 from monitored_openai._exporter.metrics_lane import MetricsLane
+from monitored_openai._exporter.sender import Sender
 from monitored_openai._exporter.urgency import Urgency
 from monitored_openai._log import warn_sparsely
 from monitored_openai._log_entry import is_sampled, log_entry
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from monitored_openai._call import Call
     from monitored_openai._endpoints import Lane
     from monitored_openai._exporter.intake import Intake
-    from monitored_openai._exporter.sender import Sender
     from monitored_openai._exporter.totals import Totals
     from monitored_openai._metrics import Sample
     from monitored_openai._record import CallRecord, Cost
@@ -46,6 +46,7 @@ class Exporter:
         self._intake = intake
         self._totals = totals
         self._prices = PriceBook(settings.prices)
+        self._totals.prices_timestamp = self._prices_timestamp()  # loads the table while a fork waits for imports
         self._redact = redactor(settings.redact)
         prefix = os.urandom(8).hex()
         self._ids = (f"{prefix}{number:08x}" for number in itertools.count())
@@ -144,9 +145,12 @@ class Exporter:
             return "fault"
 
     def _samples(self) -> list[Sample]:
-        date = self._prices.table_timestamp
-        self._totals.prices_timestamp = None if math.isnan(date) else date
+        self._totals.prices_timestamp = self._prices_timestamp()
         return self._totals.samples()
+
+    def _prices_timestamp(self) -> float | None:
+        date = self._prices.table_timestamp
+        return None if math.isnan(date) else date
 
     def _opens_log_lane(self, labels: Mapping[str, str]) -> LogLane | None:
         sender = self._opens_sender("logs", self._settings.logs_url)
@@ -181,8 +185,6 @@ class Exporter:
     def _opens_sender(self, lane: Lane, url: str | None) -> Sender | None:
         if url is None:
             return None
-        from monitored_openai._exporter.sender import Sender  # httpcore takes 30 ms to import
-
         return Sender(url, self._settings.request_headers(lane), self._settings)
 
 

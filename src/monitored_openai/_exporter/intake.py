@@ -1,7 +1,8 @@
 """The way in: a bounded queue between the callers' threads and the exporter's, and the books, which always balance.
 
 Callers may come from any thread, from a signal handler, or from a finalizer that the garbage collector runs in the
-middle of anything, even of this. So the lock is re-entrant, held for moments, and nothing is waited for under it.
+middle of anything, even of this. So the lock is re-entrant, held for moments, and nothing is waited for under it; and
+what belongs together is changed without a call or an allocation in between, where a finalizer could come in.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -49,11 +50,11 @@ class Intake:
         self._bytes = 0
         self._ended = 0
         self._folded = 0
-        self._metrics_dropped: Counter[str] = Counter()
+        self._metrics_dropped: defaultdict[str, int] = defaultdict(int)
         self._queued = 0
         self._in_flight = 0
         self._delivered = 0
-        self._dropped: Counter[str] = Counter()
+        self._dropped: defaultdict[str, int] = defaultdict(int)
         self._cut = 0
         self._content_failed = 0
         self._pushes = 0
@@ -84,13 +85,14 @@ class Intake:
             if sheds:
                 call.sheds_content()
                 size = 0
-                if self._logs:
-                    self._dropped["queue_full"] += 1
+            enters = self._logs and not sheds
+            item = (call, size, enters)
             self._ended += 1
             self._bytes += size
-            enters = self._logs and not sheds
             self._queued += enters
-            self._calls.append((call, size, enters))
+            if self._logs and sheds:
+                self._dropped["queue_full"] += 1
+            self._calls.append(item)
             wakes, self._asleep = self._asleep, False
         if wakes:
             self._wake()
@@ -202,33 +204,39 @@ class Intake:
         """Take nothing more in, and give up, for `reason`, what has not been delivered."""
         with self._lock:
             self._closed = True
-            lost = self._queued + self._in_flight
-            if lost:
-                self._dropped[reason] += lost
-            if self._calls:
-                self._metrics_dropped[reason] += len(self._calls)
+            calls, entries = len(self._calls), self._queued + self._in_flight
+            if entries:
+                self._dropped[reason] += entries
+            if calls:
+                self._metrics_dropped[reason] += calls
             self._calls.clear()
             self._queued = self._in_flight = self._bytes = 0
 
     def stats(self) -> Stats:
         """The books at this instant."""
         with self._lock:
-            return Stats(
-                calls=self._ended,
-                active=len(self.active),
-                produced=self._ended if self._logs else 0,
-                delivered=self._delivered,
-                dropped=dict(self._dropped),
-                queued=self._queued,
-                in_flight=self._in_flight,
-                spooled=0,
-                cut=self._cut,
-                content_failed=self._content_failed,
-                folded=self._folded,
-                metrics_dropped=dict(self._metrics_dropped),
-                metrics_queued=len(self._calls),
-                pushes=self._pushes,
-                failed_pushes=self._failed_pushes,
-                last_push_ns=self._last_push_ns,
-                last_delivery_ns=self._last_delivery_ns,
-            )
+            stats = self._stats()
+            while stats.calls != self._ended:  # a finalizer has ended a call in the middle of the reading
+                stats = self._stats()
+            return stats
+
+    def _stats(self) -> Stats:
+        return Stats(
+            calls=self._ended,
+            active=len(self.active),
+            produced=self._ended if self._logs else 0,
+            delivered=self._delivered,
+            dropped=dict(self._dropped),
+            queued=self._queued,
+            in_flight=self._in_flight,
+            spooled=0,
+            cut=self._cut,
+            content_failed=self._content_failed,
+            folded=self._folded,
+            metrics_dropped=dict(self._metrics_dropped),
+            metrics_queued=len(self._calls),
+            pushes=self._pushes,
+            failed_pushes=self._failed_pushes,
+            last_push_ns=self._last_push_ns,
+            last_delivery_ns=self._last_delivery_ns,
+        )

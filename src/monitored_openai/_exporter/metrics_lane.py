@@ -3,8 +3,8 @@
 Rules that keep a total exact and the back end content:
 - A counter is born with a zero at the time of the push before, so that `rate` and `increase` see its first value.
 - No timestamp is repeated or goes back, and an older payload never follows a newer one.
-- When it is not known whether a payload arrived, the same bytes go once more, which the back end takes as one; after
-  that its zeros count as sent, as they would be out of order if they had been.
+- When no answer came and so it is not known whether a payload arrived, the same bytes go once more, which the back end
+  takes as one; after that its zeros count as sent, as they would be out of order if they had been.
 - A payload that is refused (400) goes once more as the newest values alone.
 """
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MOST_SERIES = 2000
 """Series in one request; Prometheus itself sends as many samples."""
+_REFUSED = 400
 _LONGEST_LOOK_BACK_MS = 60_000
 _MOST_AHEAD_MS = 600_000
 """Prometheus 2.42 takes a sample from further in the future, and then refuses everybody's present ones."""
@@ -72,7 +73,8 @@ class MetricsLane:
         while True:
             await asyncio.sleep(wait)
             step = await self.push()
-            wait = min(step.wait, self._interval) if step.action is Action.RETRY else self._interval
+            retries = step.action is Action.RETRY
+            wait = max(step.at_least, min(step.wait, self._interval)) if retries else self._interval
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -109,7 +111,7 @@ class MetricsLane:
         outcome: Reply | Failure = Reply(204)
         while part := list(islice(samples, MOST_SERIES)):
             replied = await self._push_part(part, born_ms, now_ms)
-            if isinstance(replied, Failure) or (not replied.is_success and replied.status != 400):
+            if isinstance(replied, Failure) or (not replied.is_success and replied.status != _REFUSED):
                 return replied
             if not replied.is_success:
                 outcome = replied  # refused for good; the other parts still have their chance
@@ -118,14 +120,19 @@ class MetricsLane:
     async def _push_part(self, part: Sequence[Sample], born_ms: int, now_ms: int) -> Reply | Failure:
         series = [(self._labels_of(sample), sample) for sample in part]
         body = self._encode(series, born_ms, now_ms)
-        outcome = await self._post(body)
-        if _is_ambiguous(outcome):
+        births = self._births(series)
+        may_be_stored = True  # also when a flush that ran out of time cancels this
+        try:
             outcome = await self._post(body)
-        if outcome is not Failure.CONNECT:
-            births = self._births(series)
-            self._born.update(births)
-            if births and isinstance(outcome, Reply) and outcome.status == 400:
-                outcome = await self._post(self._encode(series, *self._tick()))
+            if outcome is Failure.LOST:
+                outcome = await self._post(body)
+            else:
+                may_be_stored = isinstance(outcome, Reply) and (outcome.is_success or outcome.status == _REFUSED)
+        finally:
+            if may_be_stored:
+                self._born.update(births)
+        if births and isinstance(outcome, Reply) and outcome.status == _REFUSED:
+            outcome = await self._post(self._encode(series, *self._tick()))
         return outcome
 
     async def _post(self, body: bytes) -> Reply | Failure:
@@ -162,8 +169,3 @@ class MetricsLane:
         before_ms = self._last_ms or now_ms - int(self._interval * 1000)
         self._last_ms = now_ms
         return max(before_ms, now_ms - _LONGEST_LOOK_BACK_MS), now_ms
-
-
-def _is_ambiguous(outcome: Reply | Failure) -> bool:
-    """Whether the payload may have been stored although no success was heard of."""
-    return outcome is Failure.LOST or (isinstance(outcome, Reply) and outcome.status >= 500)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import threading
 import time
 from concurrent.futures import CancelledError, Future, wait
 from typing import TYPE_CHECKING
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count()
 _shared: dict[MonitoringSettings, Monitoring] = {}
-_sharing = threading.RLock()
 _STOP_SECONDS = 0.5
 
 
@@ -133,7 +131,7 @@ class Monitoring:
         """Stop, and count what has not been delivered as dropped for `reason`."""
         self._ended = True
         self._intake.close(reason)
-        with _sharing:
+        with PROCESS.sharing:
             if _shared.get(self._settings) is self:
                 del _shared[self._settings]
         thread = self._thread
@@ -148,18 +146,22 @@ class Monitoring:
     def after_fork(self) -> None:
         """Begin anew in a forked child, under its own instance: what the parent has recorded is the parent's."""
         self._intake.reset()
+        if self._ended:
+            self._intake.close("closed")
         self._totals.reset()
+        PROCESS.inherited.append(self._exporter)  # asyncio complains of tasks that are collected before their end
         self._thread = self._exporter = None
         self._born_ms = time.time_ns() // 1_000_000
 
     # On the exporter's thread
 
     def _start(self) -> None:
-        from monitored_openai._exporter.exporter import Exporter  # it imports much; here nobody waits for it
-
         instance = f"{self._settings.instance}:{os.getpid()}:{self._born_ms:x}:{self._number}"
         try:
-            self._exporter = Exporter(self._settings, self._intake, self._totals, instance)
+            with PROCESS.importing:
+                from monitored_openai._exporter.exporter import Exporter  # it imports much; here nobody waits for it
+
+                self._exporter = Exporter(self._settings, self._intake, self._totals, instance)
             self._exporter.start()
         except Exception:
             warn_sparsely("start", "the exporter could not start; calls are not recorded", exc_info=True)
@@ -214,7 +216,7 @@ def monitoring_for(monitoring: MonitoringSettings | Monitoring | None) -> Monito
             "monitoring must be a MonitoringSettings, another client's .monitoring, or None for the environment, "
             f"not {type(monitoring).__name__}"
         )
-    with _sharing:
+    with PROCESS.sharing:
         handle = _shared.get(monitoring)
         if handle is None:
             handle = _shared[monitoring] = Monitoring(monitoring)

@@ -3,6 +3,9 @@
 Exit: `atexit` runs in a plain process and in one that multiprocessing spawned. Before Python 3.13 it does not run in a
 process that multiprocessing forked; there `multiprocessing.util.Finalize` does. Neither runs in a process that a signal
 ends or that calls `os._exit`.
+
+Fork: a module that another thread is importing at that moment stays half imported in the child for ever, and whoever
+needs it there hangs or fails. So a fork waits until the exporter's thread has imported what it needs.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 _MOST_SECONDS_WITHOUT_PROGRESS = 2.0
 _LOOK_SECONDS = 0.05
 _STOP_SECONDS = 0.2
+_MOST_SECONDS_OF_IMPORTS = 5.0
 
 
 class _Process:
@@ -32,13 +36,16 @@ class _Process:
 
     def __init__(self) -> None:
         self.handles: weakref.WeakSet[Monitoring] = weakref.WeakSet()
-        self._inherited: list[ExporterThread] = []
+        self.inherited: list[object] = []
         self._thread: ExporterThread | None = None
         self._reset()
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
         self._starting = False
+        self.sharing = threading.RLock()
+        self.importing = threading.Lock()
+        self._held_by_fork = False
 
     def thread(self) -> ExporterThread:
         """The exporter's thread, started if it does not run.
@@ -60,10 +67,19 @@ class _Process:
             _end_with_multiprocessing(self.at_exit)
             return self._thread
 
+    def before_fork(self) -> None:
+        """Wait for the imports under way."""
+        self._held_by_fork = self.importing.acquire(timeout=_MOST_SECONDS_OF_IMPORTS)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        if self._held_by_fork:
+            self.importing.release()
+
     def after_fork(self) -> None:
         """In a forked child: nothing of the parent's thread, locks and books may be used again."""
         if self._thread is not None:
-            self._inherited.append(self._thread)  # its loop must be neither closed nor collected
+            self.inherited.append(self._thread)  # its loop must be neither closed nor collected
         self._thread = None
         self._reset()
         for handle in list(self.handles):
@@ -110,4 +126,6 @@ def _end_with_multiprocessing(at_exit: Any) -> None:
 PROCESS = _Process()
 atexit.register(PROCESS.at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=PROCESS.after_fork)
+    os.register_at_fork(
+        before=PROCESS.before_fork, after_in_parent=PROCESS.after_fork_in_parent, after_in_child=PROCESS.after_fork
+    )

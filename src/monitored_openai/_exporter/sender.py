@@ -1,8 +1,7 @@
-"""The one place that talks to the back ends, with httpcore, which is what httpx itself sends with.
+"""The one place that talks to the back ends: httpx, below the level on which it logs URLs.
 
-Not with httpx: the SDK 3.x asks whether `httpx` is in `sys.modules`, and its calls fail for as long as another thread is
-still importing it. And `httpx.AsyncClient` logs every URL at INFO, follows environment variables for proxies, and has no
-limit on a request's whole time or on what it reads.
+The transport is used without a client: `httpx.AsyncClient` logs every URL at INFO, follows environment variables for
+proxies, and has no limit on a request's whole time or on what it reads.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
+import anyio._backends._asyncio
 import certifi
-import httpcore
+import httpx
 
 from monitored_openai._exporter.delivery import Failure, Reply
 from monitored_openai._redaction import without_secrets
@@ -28,13 +27,17 @@ from monitored_openai._version import __version__
 if TYPE_CHECKING:
     from monitored_openai._settings import MonitoringSettings
 
+# What anyio and the resolver would import at the first request; a fork waits for imports only while this one is made.
+anyio.connect_tcp  # noqa: B018
+"localhost".encode("idna")
+
 _TOTAL_SECONDS = 10.0
 _TIMEOUTS = {"connect": 3.0, "read": 5.0, "write": 5.0, "pool": 2.0}
 _KEPT_SECONDS = 30.0
 _MOST_READ_BYTES = 4096
 _MOST_EXCERPT_CHARACTERS = 300
 _LONGEST_RETRY_AFTER = 300.0
-_NOT_SENT = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout, httpcore.ProxyError)
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -43,30 +46,31 @@ class Sender:
 
     def __init__(self, url: str, headers: Mapping[str, str], settings: MonitoringSettings) -> None:
         """`headers` go with every request; they and the URL never reach a log."""
-        self._url = url
+        self._url = httpx.URL(url)
         self._headers = {
             **headers,
-            "Host": urlsplit(url).netloc,
+            "Host": self._url.netloc.decode("ascii"),
             "Accept": "*/*",
             "User-Agent": f"monitored-openai/{__version__}",
         }
-        self._pool = _pool(_ssl_context(url, settings), settings.proxy.get_secret_value() if settings.proxy else None)
+        self._transport = httpx.AsyncHTTPTransport(
+            verify=_ssl_context(self._url, settings),
+            proxy=httpx.Proxy(settings.proxy.get_secret_value()) if settings.proxy else None,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=2, max_keepalive_connections=2, keepalive_expiry=_KEPT_SECONDS),
+        )
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Reply | Failure:
         """Send one request; never raises but for a cancellation."""
-        whole = {**self._headers, **headers, "Content-Length": str(len(body))}
-        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in whole.items()]
-        request = httpcore.Request("POST", self._url, headers=encoded, content=body, extensions={"timeout": _TIMEOUTS})
+        request = httpx.Request(
+            "POST", self._url, headers={**self._headers, **headers}, content=body, extensions={"timeout": _TIMEOUTS}
+        )
         try:
             async with asyncio.timeout(_TOTAL_SECONDS):
-                response = await self._pool.handle_async_request(request)
+                response = await self._transport.handle_async_request(request)
                 try:
-                    answered = {name.lower(): value.decode("latin-1") for name, value in response.headers}
-                    encoded_body = answered.get(b"content-encoding", "identity") != "identity"
                     excerpt = await _excerpt(response)
-                    return Reply(
-                        response.status, _retry_after(answered.get(b"retry-after")), "" if encoded_body else excerpt
-                    )
+                    return Reply(response.status_code, _retry_after(response.headers.get("retry-after")), excerpt)
                 finally:
                     await response.aclose()
         except _NOT_SENT:
@@ -76,18 +80,20 @@ class Sender:
 
     async def aclose(self) -> None:
         """Close the kept connections."""
-        await self._pool.aclose()
+        await self._transport.aclose()
 
 
-async def _excerpt(response: httpcore.Response) -> str:
+async def _excerpt(response: httpx.Response) -> str:
     """The beginning of the body, undecoded: a compressed one could be any size. Read to its end, if that is near, as
     only then the connection can be used again.
     """
     read = b""
-    async for piece in response.aiter_stream():
+    async for piece in response.aiter_raw():
         read += piece
         if len(read) >= _MOST_READ_BYTES:
             break
+    if response.headers.get("content-encoding", "identity") != "identity":
+        return ""
     text = read[:_MOST_READ_BYTES].decode("utf-8", "replace")
     return without_secrets(_UNPRINTABLE.sub(" ", text))[:_MOST_EXCERPT_CHARACTERS]
 
@@ -103,30 +109,13 @@ def _retry_after(header: str | None) -> float | None:
             seconds = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
         except (ValueError, OverflowError):
             return None
-    return min(seconds, _LONGEST_RETRY_AFTER) if seconds >= 0 and not math.isnan(seconds) else None
+    return min(seconds, _LONGEST_RETRY_AFTER) if seconds >= 0 and math.isfinite(seconds) else None
 
 
-def _pool(context: ssl.SSLContext, proxy: str | None) -> httpcore.AsyncConnectionPool:
-    """Two connections, through the proxy if there is one, and no variable of the environment looked at."""
-    if proxy is None:
-        return httpcore.AsyncConnectionPool(
-            context, max_connections=2, max_keepalive_connections=2, keepalive_expiry=_KEPT_SECONDS
-        )
-    parts = urlsplit(proxy)
-    return httpcore.AsyncHTTPProxy(
-        f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
-        proxy_auth=(unquote(parts.username), unquote(parts.password or "")) if parts.username else None,
-        ssl_context=context,
-        max_connections=2,
-        max_keepalive_connections=2,
-        keepalive_expiry=_KEPT_SECONDS,
-    )
-
-
-def _ssl_context(url: str, settings: MonitoringSettings) -> ssl.SSLContext:
+def _ssl_context(url: httpx.URL, settings: MonitoringSettings) -> ssl.SSLContext:
     """Certificates are checked unless the settings say otherwise; an http:// URL needs none, so none are loaded."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if url.startswith("https:"):
+    if url.scheme == "https":
         if settings.verify is False:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

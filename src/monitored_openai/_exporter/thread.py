@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -28,9 +29,10 @@ class ExporterLoop(asyncio.SelectorEventLoop):
         def look_up() -> None:
             try:
                 found, error = socket.getaddrinfo(host, port, **hints), None
-            except OSError as failure:
+            except (OSError, UnicodeError) as failure:
                 found, error = [], failure
-            self.call_soon_threadsafe(_settle, answer, found, error)
+            with suppress(RuntimeError):  # closed meanwhile, at the end of the process
+                self.call_soon_threadsafe(_settle, answer, found, error)
 
         try:
             threading.Thread(target=look_up, name="monitored-openai-resolver", daemon=True).start()
@@ -39,7 +41,7 @@ class ExporterLoop(asyncio.SelectorEventLoop):
         return await answer
 
 
-def _settle(answer: asyncio.Future[Any], found: Any, error: OSError | None) -> None:
+def _settle(answer: asyncio.Future[Any], found: Any, error: Exception | None) -> None:
     if answer.done():
         return
     if error is None:

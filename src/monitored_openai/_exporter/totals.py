@@ -7,7 +7,7 @@ from collections import Counter as Count
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from monitored_openai._metrics import ACTIVE, SECONDS, Histogram, Metric, Metrics, Sample
+from monitored_openai._metrics import ACTIVE, SECONDS, Histogram, Labels, Metric, Metrics, Sample
 
 if TYPE_CHECKING:
     from monitored_openai._exporter.intake import Intake
@@ -48,6 +48,7 @@ class Totals:
         self._lock = threading.Lock()
         self._metrics = Metrics(label_names=self._label_names, max_label_sets=self._max_label_sets)
         self._send_seconds = {signal: Histogram(SECONDS) for signal in ("metrics", "logs")}
+        self._ever_active: set[Labels] = set()
         self.prices_timestamp: float | None = None
 
     def fold(self, record: CallRecord) -> None:
@@ -66,11 +67,13 @@ class Totals:
             return [*self._metrics.samples(), *self._active(), *self._own()]
 
     def _active(self) -> Iterator[Sample]:
-        labels = Count(
-            self._metrics.labels(call.family.operation, call.provider, call.request_model, call.attributes)
-            for call in tuple(self._intake.active)
-        )
-        return (Sample(ACTIVE.name, of, number, cumulative=False) for of, number in labels.items())
+        """Those that have come down to none as well: Prometheus would show their last number for minutes."""
+        numbers = Count(dict.fromkeys(self._ever_active, 0))
+        for call in tuple(self._intake.active):
+            of = self._metrics.labels(call.family.operation, call.provider, call.request_model, call.attributes)
+            numbers[of if of in numbers else self._metrics.bounded(of, len(numbers))] += 1
+        self._ever_active.update(numbers)
+        return (Sample(ACTIVE.name, of, number, cumulative=False) for of, number in numbers.items())
 
     def _own(self) -> Iterator[Sample]:
         stats = self._intake.stats()
