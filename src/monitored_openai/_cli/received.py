@@ -1,0 +1,105 @@
+"""What the receivers got, in figures: the sums and quantiles that PromQL and LogQL would give."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from monitored_openai._cli.figures import Figures, Kind
+from monitored_openai._cli.receivers import LogEntry
+from monitored_openai._cli.write_request import Series
+
+DURATION = "gen_ai_client_operation_duration_seconds"
+TIME_TO_FIRST_CHUNK = "gen_ai_client_operation_time_to_first_chunk_seconds"
+TOKENS_TOTAL = "gen_ai_client_tokens_total"
+COST = "gen_ai_client_cost_usd_total"
+UNPRICED = "gen_ai_client_unpriced_total"
+MODEL = "gen_ai_request_model"
+FEATURE = "feature"
+
+_COUNTERS: tuple[tuple[str, str, Kind], ...] = (
+    (f"{DURATION}_count", "", "calls"),
+    ("gen_ai_client_retries_total", "", "repeated requests"),
+    ("gen_ai_client_usage_unknown_total", "", "calls without usage"),
+    (TOKENS_TOTAL, "input", "input tokens"),
+    (TOKENS_TOTAL, "output", "output tokens"),
+    ("gen_ai_client_token_details_total", "input_cached", "cached input tokens"),
+    ("gen_ai_client_token_details_total", "output_reasoning", "reasoning tokens"),
+)
+"""Metric, token type where it has one, and what that is here."""
+_USAGE: Mapping[str, Kind] = {
+    "input_tokens": "input tokens",
+    "output_tokens": "output tokens",
+    "input_cached_tokens": "cached input tokens",
+    "output_reasoning_tokens": "reasoning tokens",
+}
+
+
+class Metrics:
+    """Queries over the newest sample of each series; the series began at zero, so these are the totals."""
+
+    def __init__(self, series: Iterable[Series]) -> None:
+        self._by_name: defaultdict[str, list[Series]] = defaultdict(list)
+        for one in series:
+            self._by_name[one.labels["__name__"]].append(one)
+
+    def by(self, label: str, name: str, **where: str) -> dict[str, float]:
+        """`sum by (label) (name{where})`; without the label counts as the empty text."""
+        sums: defaultdict[str, float] = defaultdict(float)
+        for series in self._by_name[name]:
+            if all(series.labels.get(key, "") == value for key, value in where.items()):
+                sums[series.labels.get(label, "")] += series.value
+        return dict(sums)
+
+    def quantile(self, share: float, name: str, **where: str) -> float:
+        """`histogram_quantile(share, sum by (le) (name_bucket{where}))`."""
+        buckets = self.by("le", f"{name}_bucket", **where)
+        return histogram_quantile(share, {float(bound): count for bound, count in buckets.items()})
+
+    def figures(self) -> Figures:
+        """All that can be compared with the other sides."""
+        figures: Figures = Counter()
+        for name, token_type, kind in _COUNTERS:
+            of_type = {"gen_ai_token_type": token_type} if token_type else {}
+            for model, value in self.by(MODEL, name, **of_type).items():
+                figures[model, kind] = round(value)
+        for error_type in self.by("error_type", f"{DURATION}_count"):
+            for model, value in self.by(MODEL, f"{DURATION}_count", error_type=error_type).items():
+                figures[model, "errors"] += round(value) if error_type else 0
+        return figures
+
+
+def histogram_quantile(share: float, buckets: Mapping[float, float]) -> float:
+    """Prometheus's estimate: linear within the bucket in which the value lies; NaN where nothing was counted.
+
+    `buckets` has the cumulative count at each upper bound, infinity among them.
+    """
+    bounds = sorted(buckets)
+    if len(bounds) < 2 or not buckets[math.inf]:
+        return math.nan
+    rank = share * buckets[math.inf]
+    at = next(number for number, bound in enumerate(bounds) if buckets[bound] >= rank)
+    if bounds[at] == math.inf:
+        return bounds[-2]
+    lower, below = (bounds[at - 1], buckets[bounds[at - 1]]) if at else (0.0, 0.0)
+    return lower + (bounds[at] - lower) * (rank - below) / (buckets[bounds[at]] - below)
+
+
+def log_figures(entries: Iterable[LogEntry]) -> Figures:
+    """What the log says on its own, entry by entry."""
+    figures: Figures = Counter()
+    for entry in entries:
+        call, model = entry.call, entry.call["request_model"]
+        figures[model, "calls"] += 1
+        figures[model, "errors"] += "error_type" in call
+        figures[model, "repeated requests"] += call.get("retries", 0)
+        figures[model, "calls without usage"] += "usage_unknown" in call
+        for name, kind in _USAGE.items():
+            figures[model, kind] += call.get("usage", {}).get(name, 0)
+    return figures
+
+
+def log_cost(entries: Iterable[LogEntry]) -> float:
+    """US dollars, over all entries that have a cost."""
+    return math.fsum(entry.call["cost"]["total_usd"] for entry in entries if "cost" in entry.call)

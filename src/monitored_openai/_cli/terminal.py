@@ -1,0 +1,109 @@
+"""What the output looks like: as wide, as colourful and as lively as the place it goes to allows."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TextIO
+
+_USUAL_WIDTH, _LEAST_WIDTH, _MOST_WIDTH = 80, 60, 120
+_BAR_WIDTH = 30
+_BAR, _PLAIN_BAR = ("█", "░"), ("#", ".")
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+_CLEAR_LINE = "\r\x1b[2K"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminal:
+    """Where the output goes, and what may be done there."""
+
+    out: TextIO
+    width: int = _USUAL_WIDTH
+    colour: bool = False
+    redraws: bool = False
+    """Whether a line may be drawn again in place."""
+
+    @classmethod
+    def of(cls, out: TextIO, environment: Mapping[str, str]) -> Terminal:
+        """What `out` is, by itself and by the variables NO_COLOR, TERM and COLUMNS."""
+        lively = out.isatty() and environment.get("TERM") != "dumb"
+        columns = shutil.get_terminal_size((_USUAL_WIDTH, 24)).columns
+        return cls(
+            out=out,
+            width=min(max(columns, _LEAST_WIDTH), _MOST_WIDTH),
+            colour=lively and not environment.get("NO_COLOR"),
+            redraws=lively,
+        )
+
+    def line(self, text: str = "") -> None:
+        """One line, or several."""
+        self._write(f"{text}\n")
+
+    def note(self, text: str) -> None:
+        """A remark in full sentences, on as many lines as it takes; none ends at a no-break space."""
+        for line in textwrap.wrap(text, self.width - 1, initial_indent="  ", subsequent_indent="    "):
+            self.line(self.dim(line.replace(NO_BREAK_SPACE, " ")))
+
+    def bold(self, text: str) -> str:
+        """The text so that it stands out."""
+        return self._styled("1", text)
+
+    def dim(self, text: str) -> str:
+        """The text so that it stands back."""
+        return self._styled("2", text)
+
+    def good(self, text: str) -> str:
+        """The text as good news."""
+        return self._styled("32", text)
+
+    def bad(self, text: str) -> str:
+        """The text as bad news."""
+        return self._styled("31", text)
+
+    def fitted(self, text: str, width: int) -> str:
+        """The text on one line of at most `width` characters, its control characters made visible."""
+        shown = escaped(text)
+        ellipsis = "…" if self._can_show("…") else "..."
+        return shown if len(shown) <= width else shown[: width - len(ellipsis)] + ellipsis
+
+    @contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Show how far something of `total` parts is, through the function given; nothing of it stays."""
+        if not self.redraws:
+            yield lambda _: None
+            return
+
+        full, empty = _BAR if self._can_show("".join(_BAR)) else _PLAIN_BAR
+
+        def show(done: int) -> None:
+            length = _BAR_WIDTH * done // total
+            bar = self.good(full * length) + self.dim(empty * (_BAR_WIDTH - length))
+            self._write(f"{_CLEAR_LINE}{label} {done:>4} of {total:<4} {bar}")
+            self.out.flush()
+
+        show(0)
+        try:
+            yield show
+        finally:
+            self._write(_CLEAR_LINE)
+
+    def _styled(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+
+    @property
+    def _encoding(self) -> str:
+        return getattr(self.out, "encoding", None) or "utf-8"
+
+    def _can_show(self, text: str) -> bool:
+        return text.encode(self._encoding, "replace").decode(self._encoding) == text
+
+    def _write(self, text: str) -> None:
+        self.out.write(text.encode(self._encoding, "replace").decode(self._encoding))
+
+
+def escaped(text: str) -> str:
+    r"""The text with whatever could move the cursor or change colours written out, as in `\n` or `\x1b`."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
