@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -51,14 +51,17 @@ _USAGE = {
         "rejected_prediction_tokens": 0,
     },
 }
+_LETTERS = "eeeeeeeeeeeetttttttttaaaaaaaaooooooooiiiiiiinnnnnnnsssssshhhhhhrrrrrrddddlllluuucccmmmwwffggyyppbbvk"
+"""About as often as in English."""
+_WORDS = 2000
 _TOOL_CALL = {"id": "call_abc123", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Bonn"}'}}
 
 
 def prose(size: int) -> str:
     """So many bytes of text that compresses about as well as English; the same at every call."""
     words = random.Random(size)  # noqa: S311  # no secret, and the same in every process
-    vocabulary = ["".join(words.choices("etaoinshrdlu", k=words.randint(2, 9))) for _ in range(2000)]
-    return " ".join(words.choices(vocabulary, weights=[1 / rank for rank in range(1, 2001)], k=size // 3))[:size]
+    vocabulary = ["".join(words.choices(_LETTERS, k=words.randint(2, 9))) for _ in range(_WORDS)]
+    return " ".join(words.choices(vocabulary, weights=[1 / rank for rank in range(1, _WORDS + 1)], k=size))[:size]
 
 
 def question(size: int, *, tools: bool = False) -> dict[str, Any]:
@@ -86,21 +89,27 @@ class Answer:
 
     body: bytes | tuple[bytes, ...]
     """The pieces of a stream arrive one by one."""
+    usage: bytes = b""
+    """The last piece but one of a stream, for those who ask for the usage."""
     status: int = 200
     pauses: bool = False
     """Whether the async API lets other tasks run before it answers, and between the pieces of a stream."""
 
-    def to(self, _request: Any) -> Any:
+    def to(self, request: Any) -> Any:
         """Answer a sync client."""
-        return self._response(self.body if isinstance(self.body, bytes) else iter(self.body))
+        return self._response(self.body if isinstance(self.body, bytes) else iter(self._pieces(request)))
 
-    async def to_async(self, _request: Any) -> Any:
+    async def to_async(self, request: Any) -> Any:
         """Answer an async client."""
         if self.pauses:
             await asyncio.sleep(0)
-        return self._response(self.body if isinstance(self.body, bytes) else self._pieces(self.body))
+        return self._response(self.body if isinstance(self.body, bytes) else self._slowly(self._pieces(request)))
 
-    async def _pieces(self, pieces: tuple[bytes, ...]) -> AsyncIterator[bytes]:
+    def _pieces(self, request: Any) -> Sequence[bytes]:
+        assert isinstance(self.body, tuple)
+        return (*self.body[:-1], self.usage, self.body[-1]) if b'"include_usage"' in request.content else self.body
+
+    async def _slowly(self, pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
         for piece in pieces:
             if self.pauses:
                 await asyncio.sleep(0)
@@ -113,7 +122,12 @@ class Answer:
 
 def completion(size: int, *, tools: bool = False, pauses: bool = False) -> Answer:
     """A chat completion with so many bytes of text, or one that calls a tool."""
-    message = {"role": "assistant", "content": None if tools else prose(size), "refusal": None, "annotations": []}
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": None if tools else prose(size),
+        "refusal": None,
+        "annotations": [],
+    }
     choice = {
         "index": 0,
         "message": {**message, "tool_calls": [_TOOL_CALL, _TOOL_CALL]} if tools else message,
@@ -126,13 +140,14 @@ def completion(size: int, *, tools: bool = False, pauses: bool = False) -> Answe
 def stream(*, pauses: bool = False) -> Answer:
     """A stream of `CHUNKS` chunks with text, and the one with the usage that the SDK's user does not see."""
     head = _head("chat.completion.chunk")
+    words = prose(CHUNKS * 50).split()[: CHUNKS - 1]
     choices = [
-        *({"index": 0, "delta": {"content": word}, "logprobs": None, "finish_reason": None} for word in _words()),
+        *({"index": 0, "delta": {"content": f" {word}"}, "logprobs": None, "finish_reason": None} for word in words),
         {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"},
     ]
-    events = [{**head, "choices": [choice], "usage": None} for choice in choices]
-    events.append({**head, "choices": [], "usage": _USAGE})
-    return Answer(body=(*(b"data: " + _json(event) + b"\n\n" for event in events), b"data: [DONE]\n\n"), pauses=pauses)
+    events = [_event({**head, "choices": [choice]}) for choice in choices]
+    usage = _event({**head, "choices": [], "usage": _USAGE})
+    return Answer(body=(*events, b"data: [DONE]\n\n"), usage=usage, pauses=pauses)
 
 
 def refusal() -> Answer:
@@ -141,8 +156,8 @@ def refusal() -> Answer:
     return Answer(status=400, body=_json({"error": error}))
 
 
-def _words() -> list[str]:
-    return [f" {word}" for word in prose(CHUNKS * 12).split()][: CHUNKS - 1]
+def _event(chunk: Any) -> bytes:
+    return b"data: %b\n\n" % _json(chunk)
 
 
 def _head(kind: str) -> dict[str, Any]:

@@ -27,7 +27,9 @@ class Case:
 
     name: str
     opens: Callable[[Clients], AbstractContextManager[Work]]
-    operations: int
+    at_once: int = 1
+    """Operations in one slice, which is timed as a whole."""
+    slices: int
     """In one round."""
     unit: str = "call"
     bar: float | None = None
@@ -135,25 +137,31 @@ def _calls(client: openai.OpenAI, asked: dict[str, Any]) -> Work:
     return work
 
 
-SMALL = Case(name="small call", opens=_small, operations=200, bar=20)
-LARGE = Case(name="large call: 20 KB in, 8 KB out", opens=_large, operations=200)
-ERRORS = Case(name="error (400)", opens=_errors, operations=200)
+SMALL = Case(name="small call", opens=_small, slices=200, bar=20)
+LARGE = Case(name="large call: 20 KB in, 8 KB out", opens=_large, slices=200)
+ERROR = Case(name="error (400)", opens=_errors, slices=200)
 CASES = {
     "small": SMALL,
     "large": LARGE,
-    "async": Case(name=f"{CALLS_AT_ONCE} concurrent async calls", opens=_async_calls, operations=CALLS_AT_ONCE),
-    "stream": Case(name=f"stream of {CHUNKS} chunks", opens=_stream, operations=4 * CHUNKS, unit="chunk", bar=1),
+    "tools": Case(name="tools", opens=_tools, slices=200),
+    "error": ERROR,
+    "threads": Case(name=f"{THREADS} threads", opens=_threads, at_once=5 * THREADS, slices=5),
+    "async": Case(name=f"{CALLS_AT_ONCE} concurrent async calls", opens=_async_calls, at_once=CALLS_AT_ONCE, slices=3),
+    "stream": Case(name=f"stream of {CHUNKS} chunks", opens=_stream, at_once=CHUNKS, slices=4, unit="chunk", bar=1),
     "async-stream": Case(
-        name=f"async stream of {CHUNKS} chunks", opens=_async_streams(1), operations=4 * CHUNKS, unit="chunk", bar=1
+        name=f"async stream of {CHUNKS} chunks",
+        opens=_async_streams(1),
+        at_once=CHUNKS,
+        slices=4,
+        unit="chunk",
+        bar=1,
     ),
     "async-streams": Case(
         name=f"{STREAMS_AT_ONCE} concurrent async streams",
         opens=_async_streams(STREAMS_AT_ONCE),
-        operations=STREAMS_AT_ONCE * CHUNKS,
+        at_once=STREAMS_AT_ONCE * CHUNKS,
+        slices=1,
         unit="chunk",
         bar=1,
     ),
-    "errors": ERRORS,
-    "threads": Case(name=f"{THREADS} threads", opens=_threads, operations=200),
-    "tools": Case(name="tools", opens=_tools, operations=200),
 }

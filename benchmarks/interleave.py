@@ -1,8 +1,8 @@
 """Rounds of the bare SDK and the monitored one, taken in turns, and the statistics of their differences.
 
 A noisy machine drifts by more than what is measured here, so that two runs one after the other say nothing. Each round
-runs bare, monitored, bare; the monitored figure is set against the mean of its two neighbours, which cancels a drift,
-and the two bare figures against each other, which shows the noise that is left.
+runs bare, monitored, bare; the monitored cost is set against the mean of its two neighbours, which cancels a drift, and
+the two bare ones against each other, which shows the noise that is left.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-Round = Callable[[], float]
-"""Runs one round of a workload; what one of its operations cost, in microseconds."""
+Round = Callable[[], list[float]]
+"""Runs one round of a workload: what an operation cost in each of its slices, in microseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,42 +27,62 @@ class Quartiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The bare SDK beside the monitored one, in microseconds per operation."""
+    """The bare SDK beside the monitored one, in microseconds per operation.
+
+    A round's cost is the median of its slices, and so what an operation usually costs; in `added_mean` it is their
+    mean, on which the bursts of the exporter's thread fall as well, and those of other programs.
+    """
 
     bare: float
     added: Quartiles
+    added_mean: float
     noise: Quartiles
     """The bare SDK against itself."""
 
     @property
     def ratio(self) -> float:
-        """How many times as long a monitored operation takes."""
+        """How many times as much a monitored operation costs."""
         return (self.bare + self.added.median) / self.bare
 
 
 def compare(bare: Round, monitored: Round, *, rounds: int) -> Comparison:
-    """Run `rounds` rounds, after one of each that does not count; the two bare ones change places from round to round.
+    """Run `rounds` rounds after one that does not count; the two bare runs change places from round to round.
 
     Raises:
         ValueError: `rounds` is below 2, of which there are no quartiles.
     """
     if rounds < 2:
         raise ValueError("quartiles need at least 2 rounds")
-    bare(), monitored()
-    first: list[float] = []
-    second: list[float] = []
-    added: list[float] = []
+    bare()
+    monitored()
+    first: list[list[float]] = []
+    second: list[list[float]] = []
+    between: list[list[float]] = []
     for number in range(rounds):
         gc.collect()
-        one, between, other = bare(), monitored(), bare()
-        added.append(between - (one + other) / 2)
-        first.append(other if number % 2 else one)
-        second.append(one if number % 2 else other)
+        for runs, run in zip(
+            (first, between, second)[:: -1 if number % 2 else 1], (bare, monitored, bare), strict=True
+        ):
+            runs.append(run())
     return Comparison(
-        bare=statistics.median(first + second),
-        added=quartiles(added),
-        noise=quartiles([b - a for a, b in zip(first, second, strict=True)]),
+        bare=statistics.median(statistics.median(costs) for costs in first + second),
+        added=quartiles(_added(first, between, second, statistics.median)),
+        added_mean=statistics.median(_added(first, between, second, statistics.fmean)),
+        noise=quartiles(
+            [statistics.median(two) - statistics.median(one) for one, two in zip(first, second, strict=True)]
+        ),
     )
+
+
+def _added(
+    first: list[list[float]],
+    between: list[list[float]],
+    second: list[list[float]],
+    typical: Callable[[list[float]], float],
+) -> list[float]:
+    return [
+        typical(ours) - (typical(one) + typical(two)) / 2 for one, ours, two in zip(first, between, second, strict=True)
+    ]
 
 
 def quartiles(values: Sequence[float]) -> Quartiles:

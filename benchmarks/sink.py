@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from monitored_openai import MonitoringSettings
+from benchmarks import child
 from tests.servers._wire import decode
 
 _CALLS = "gen_ai_client_operation_duration_seconds_count"
@@ -84,11 +84,6 @@ class BackEnd:
 
     url: str
 
-    @property
-    def settings(self) -> MonitoringSettings:
-        """Both lanes to this back end, everything else as it is by default."""
-        return MonitoringSettings(metrics_url=f"{self.url}/api/v1/write", logs_url=f"{self.url}/loki/api/v1/push")
-
     def received(self) -> Received:
         """What has arrived so far."""
         with urllib.request.urlopen(f"{self.url}/received", timeout=60) as answer:  # noqa: S310  # loopback
@@ -98,8 +93,8 @@ class BackEnd:
 @contextmanager
 def back_end(*, mute: bool = False) -> Iterator[BackEnd]:
     """Run a sink for as long as the block lasts."""
-    command = [sys.executable, "-m", "benchmarks.sink", *(["--mute"] if mute else [])]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = child.command("-m", "benchmarks.sink", *(["--mute"] if mute else []))
+    with subprocess.Popen(command, env=child.environment(), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield BackEnd(f"http://127.0.0.1:{int(process.stdout.readline())}")

@@ -14,39 +14,38 @@ PACKAGE = "monitored_openai"
 SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 
 LAYERS: dict[str, set[str]] = {
+    # values, and rules without state
     "_version": set(),
     "_log": set(),
+    "_json": set(),
+    "_stats": set(),
     "_record": set(),
     "_endpoints": set(),
-    "_settings": {"_endpoints"},
     "_providers": set(),
-    "_attributes": {"_record"},
+    "_redaction": set(),
+    "_settings": {"_endpoints"},
+    "_attributes": {"_endpoints", "_record"},
     "_errors": {"_record"},
-    "_answer": {"_record"},
+    # a call, as the client sees it
+    "_answer": {"_json", "_record"},
     "_injection": {"_errors"},
-    "_call": {"_answer", "_attributes", "_errors", "_injection", "_log", "_record"},
-    "_observer": {"_answer", "_call", "_injection", "_log", "_providers", "_record"},
-    "_resources": {"_answer", "_call", "_log", "_observer", "_record"},
+    "_call": {"_answer", "_attributes", "_errors", "_injection", "_json", "_log", "_record"},
+    "_observer": {"_answer", "_call", "_injection", "_log", "_providers"},
+    "_resources": {"_answer", "_call", "_log", "_record"},
+    # what becomes of its record
     "_rates": {"_record"},
     "_price_table": {"_rates"},
     "_pricing": {"_log", "_price_table", "_rates", "_record"},
-    "_metrics": {"_record"},
-    "_redaction": set(),
-    "_log_entry": {"_metrics", "_record", "_redaction"},
+    "_metrics": {"_record", "_redaction"},
+    "_log_entry": {"_json", "_metrics", "_record", "_redaction"},
     "_collector": {"_metrics"},
+    # the only place with I/O; it is handed ended calls, and hands out observers, to the clients above it
     "_exporter": {
-        "_collector",
-        "_endpoints",
-        "_log",
-        "_log_entry",
-        "_metrics",
-        "_pricing",
-        "_record",
-        "_settings",
-        "_version",
+        *("_answer", "_call", "_collector", "_endpoints", "_json", "_log", "_log_entry", "_metrics", "_observer"),
+        *("_pricing", "_record", "_redaction", "_settings", "_stats", "_version"),
     },
-    "_clients": {"_answer", "_call", "_exporter", "_observer", "_record", "_resources", "_settings"},
-    "__init__": {"_attributes", "_clients", "_exporter", "_log", "_record", "_settings", "_version"},
+    "_clients": {"_answer", "_call", "_exporter", "_resources", "_settings"},
+    "__init__": {"_attributes", "_clients", "_exporter", "_record", "_settings", "_stats", "_version"},
     "_cli": {"__init__"},
 }
 """Each module or folder of the package, and which others it may import; a row names only rows above it."""
@@ -54,20 +53,27 @@ LAYERS: dict[str, set[str]] = {
 IO = {"_exporter", "_cli"}
 RESERVED: dict[str, set[str]] = {
     "_thread": IO,
+    "anyio": IO,
     "asyncio": IO,
+    "certifi": IO,
     "concurrent": IO,
     "cramjam": IO,
     "genai_prices": {"_price_table"},
     "http": IO,
-    "httpx": IO,
+    "httpx": {"_exporter"},
     "httpx2": set(),  # the SDK's own HTTP library since its version 3, and not always there
     "multiprocessing": IO,
-    "openai": {"_clients", "_errors", "_resources"},
+    "openai": {"_clients", "_resources"},
     "prometheus_client": {"_collector"},
+    "pydantic_core": {"_json", "_settings"},
     "pydantic_settings": {"_settings"},
+    "queue": IO,
     "requests": set(),
+    "select": IO,
     "selectors": IO,
+    "signal": IO,
     "socket": IO,
+    "socketserver": {"_cli"},
     "subprocess": {"_cli"},
     "threading": IO,
     "urllib3": set(),
@@ -122,6 +128,18 @@ def test_a_row_names_only_rows_above_it() -> None:
         if other not in rooms[: rooms.index(room)]
     ]
     assert upward == []
+
+
+def test_no_row_allows_what_its_module_does_not_use() -> None:
+    used: dict[str, set[str]] = {room: set() for room in LAYERS}
+    for path in source_files():
+        package = ".".join([PACKAGE, *path.relative_to(SOURCE).parts[:-1]])
+        for _, name in imports_of(path.read_text(), package):
+            top, _, rest = name.partition(".")
+            if top == PACKAGE:
+                target = rest.split(".")[0]
+                used[room_of(path)].add(target if target in LAYERS else "__init__")
+    assert {room: sorted(allowed - used[room]) for room, allowed in LAYERS.items() if allowed - used[room]} == {}
 
 
 @pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(SOURCE)))

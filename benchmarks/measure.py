@@ -1,0 +1,50 @@
+"""A case, measured: the time that the caller waits, or the CPU of all threads until everything is delivered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from benchmarks.api import Clients
+from benchmarks.calls import Case, Work
+from benchmarks.interleave import Comparison, compare
+
+
+def waiting(case: Case, clients: Clients, *, rounds: int, share: float = 1.0) -> Comparison:
+    """What monitoring adds to the caller's time; `share`: of a round's slices, so many are run.
+
+    What a round has recorded is delivered before the next begins, outside of the time that counts.
+    """
+
+    def round_of(work: Work, settle: Callable[[], None]) -> list[float]:
+        costs = []
+        for _ in range(max(1, round(case.slices * share))):
+            started = time.perf_counter()
+            work(case.at_once)
+            costs.append((time.perf_counter() - started) * 1e6 / case.at_once)
+        settle()
+        return costs
+
+    return _compare(case, clients, round_of, rounds)
+
+
+def computing(case: Case, clients: Clients, *, rounds: int, operations: int) -> Comparison:
+    """What monitoring adds to the process's CPU, over all threads and until the back ends have taken everything."""
+
+    def round_of(work: Work, settle: Callable[[], None]) -> list[float]:
+        started = time.process_time()
+        work(operations)
+        settle()
+        return [(time.process_time() - started) * 1e6 / operations]
+
+    return _compare(case, clients, round_of, rounds)
+
+
+def _compare(
+    case: Case, monitored: Clients, round_of: Callable[[Work, Callable[[], None]], list[float]], rounds: int
+) -> Comparison:
+    bare = Clients()
+    with case.opens(bare) as bare_work, case.opens(monitored) as work:
+        return compare(
+            lambda: round_of(bare_work, bare.settle), lambda: round_of(work, monitored.settle), rounds=rounds
+        )

@@ -1,0 +1,75 @@
+"""The life of a process, run in one of its own: `python -m benchmarks.process '<JSON of a Life>'`.
+
+It makes its calls in a tight loop, prints what it has seen of itself, and ends as any program does.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.api import Clients, completion, monitored, question
+from benchmarks.calls import LARGE_ANSWER, LARGE_QUESTION, SMALL_ANSWER, SMALL_QUESTION
+from monitored_openai import MonitoringSettings
+
+WARM_UP = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """What a process is to do."""
+
+    url: str | None
+    """The back end; `None` for the bare SDK."""
+    calls: int
+    """After those of the warm-up."""
+    large: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a process saw of itself before it ended."""
+
+    ready_kib: int
+    """Resident after the warm-up, when all that is imported late has been."""
+    most_kib: int
+    """The most that was ever resident, up to the last call."""
+    done: float
+    """When the last call had returned, on the clock that all processes share."""
+
+
+def settings_for(url: str) -> MonitoringSettings:
+    """Both lanes to one back end, everything else as it is by default."""
+    return MonitoringSettings(metrics_url=f"{url}/api/v1/write", logs_url=f"{url}/loki/api/v1/push")
+
+
+def live(life: Life) -> Seen:
+    """Make the calls."""
+    clients = Clients() if life.url is None else monitored(settings_for(life.url))
+    answer = completion(LARGE_ANSWER if life.large else SMALL_ANSWER)
+    asked = question(LARGE_QUESTION if life.large else SMALL_QUESTION)
+    create = clients.sync(answer).chat.completions.create
+    for _ in range(WARM_UP):
+        create(**asked)
+    if clients.monitoring is not None:
+        deadline = time.monotonic() + 30
+        while clients.monitoring.stats().folded < WARM_UP:
+            assert time.monotonic() < deadline, "the exporter does not take calls in"
+            time.sleep(0.02)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak of before does not count
+    ready = _kib("VmRSS")
+    for _ in range(life.calls):
+        create(**asked)
+    return Seen(ready_kib=ready, most_kib=_kib("VmHWM"), done=time.monotonic())
+
+
+def _kib(field: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(live(Life(**json.loads(sys.argv[1]))))), flush=True)

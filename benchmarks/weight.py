@@ -1,0 +1,73 @@
+"""What the package weighs: the time of its import, and what is installed with it."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from benchmarks import child
+from benchmarks.figures import Figure, at_most
+
+_PACKAGE = "monitored-openai"
+
+
+def imports(rounds: int) -> Iterator[Figure]:
+    """The time of `import monitored_openai` beyond that of `import openai`, with the bytecode at hand."""
+    both = ("import openai", "import openai, monitored_openai")
+    for program in both:
+        _seconds(program)  # compiles what there is to compile
+    bare, ours = zip(*(_turn(both, back=bool(number % 2)) for number in range(rounds)), strict=True)
+    added = statistics.median(b - a for a, b in zip(bare, ours, strict=True))
+    yield Figure("import", "the bare SDK, whole process", statistics.median(bare) * 1e3, "ms")
+    yield Figure("import", "added", added * 1e3, "ms", at_most(60))
+
+
+def _turn(programs: tuple[str, str], *, back: bool) -> tuple[float, float]:
+    first, second = (_seconds(program) for program in programs[:: -1 if back else 1])
+    return (second, first) if back else (first, second)
+
+
+def _seconds(program: str) -> float:
+    started = time.perf_counter()
+    subprocess.run(child.command("-c", program), env=child.environment(), check=True)
+    return time.perf_counter() - started
+
+
+def installed() -> Iterator[Figure]:
+    """The distributions that come with the package and not with the SDK already, and their size on disk."""
+    source = Path(__file__).parent.parent / "src"
+    own = sum(path.stat().st_size for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    try:
+        added = _closure(_PACKAGE) - _closure("openai") - {_PACKAGE}
+    except PackageNotFoundError as error:
+        print(f"what is installed cannot be said: {error}")
+        return
+    size = own + sum(map(_size, added))
+    yield Figure("installed", f"distributions added, itself and {', '.join(sorted(added))}", len(added) + 1, "")
+    yield Figure("installed", "size added", size / 1e6, "MB")
+
+
+def _closure(name: str) -> set[str]:
+    """The canonical names of a distribution and of all that it needs here, without extras."""
+    found: set[str] = set()
+    missing = [canonicalize_name(name)]
+    while missing:
+        one = missing.pop()
+        if one not in found:
+            found.add(one)
+            needs = map(Requirement, distribution(one).requires or ())
+            missing += [canonicalize_name(need.name) for need in needs if not need.marker or need.marker.evaluate()]
+    return found
+
+
+def _size(name: str) -> int:
+    """Bytes on disk, without bytecode."""
+    paths = [Path(str(path.locate())) for path in distribution(name).files or () if path.suffix != ".pyc"]
+    return sum(path.stat().st_size for path in paths if path.is_file())

@@ -1,0 +1,178 @@
+"""What a caller may do with what a call returned. Each takes it out of a list of one, so that it can be let go of."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from tests.conformance._ways import DONE, Way
+
+See = Callable[[Any], None]
+Read = Callable[[Way, list[Any], See], Awaitable[None]]
+
+
+class UserError(Exception):
+    """The caller's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How far the caller reads; `error` is what becomes of the call if nothing else is wrong with it."""
+
+    read: Read
+    error: str | None = None
+
+
+async def nothing(way: Way, box: list[Any], see: See) -> None:
+    """There is nothing to read."""
+
+
+async def loop(way: Way, box: list[Any], see: See) -> None:
+    await way.each(box[0], see)
+
+
+async def steps(way: Way, box: list[Any], see: See) -> None:
+    while (item := await way.step(box[0])) is not DONE:
+        see(item)
+    see(await way.step(box[0]))
+
+
+async def loop_twice(way: Way, box: list[Any], see: See) -> None:
+    await loop(way, box, see)
+    await loop(way, box, see)
+
+
+async def loop_and_close_twice(way: Way, box: list[Any], see: See) -> None:
+    await loop(way, box, see)
+    await close_unread(way, box, see)
+
+
+async def loop_inside_with(way: Way, box: list[Any], see: See) -> None:
+    async with AsyncExitStack() as stack:
+        see(await way.enter(stack, box[0]))
+        await loop(way, box, see)
+
+
+async def close_unread(way: Way, box: list[Any], see: See) -> None:
+    see(await way.get(box[0].close()))
+    see(await way.get(box[0].close()))
+
+
+async def break_and_close(way: Way, box: list[Any], see: See) -> None:
+    await way.each(box[0], see, 2)
+    see(await way.get(box[0].close()))
+
+
+async def leave_with_early(way: Way, box: list[Any], see: See) -> None:
+    async with AsyncExitStack() as stack:
+        await way.enter(stack, box[0])
+        see(await way.step(box[0]))
+
+
+async def raise_inside_with(way: Way, box: list[Any], see: See) -> None:
+    async with AsyncExitStack() as stack:
+        await way.enter(stack, box[0])
+        see(await way.step(box[0]))
+        raise UserError("mine")
+
+
+async def break_and_drop(way: Way, box: list[Any], see: See) -> None:
+    await way.each(box[0], see, 2)
+    box.clear()
+    await way.collect()
+
+
+async def drop_unread(way: Way, box: list[Any], see: See) -> None:
+    box.clear()
+    await way.collect()
+
+
+async def parse_raw(way: Way, box: list[Any], see: See) -> None:
+    raw = box[0]
+    see(raw.content)
+    see(raw.parse())
+    see(raw.parse() is raw.parse())
+    see(raw.text)
+
+
+async def drop_unparsed(way: Way, box: list[Any], see: See) -> None:
+    see(box[0].content)
+    box.clear()
+    await way.collect()
+
+
+async def leave_unread(way: Way, box: list[Any], see: See) -> None:
+    see(box[0].is_closed)
+
+
+async def parse(way: Way, box: list[Any], see: See) -> None:
+    see(await way.get(box[0].parse()))
+    see(await way.get(box[0].parse()))
+    see(box[0].is_closed)
+
+
+async def read_whole(way: Way, box: list[Any], see: See) -> None:
+    see(await way.get(box[0].read()))
+    see(await way.get(box[0].text()))
+
+
+async def read_json(way: Way, box: list[Any], see: See) -> None:
+    see(await way.get(box[0].json()))
+
+
+async def read_text(way: Way, box: list[Any], see: See) -> None:
+    see(await way.get(box[0].text()))
+
+
+async def read_bytes(way: Way, box: list[Any], see: See) -> None:
+    await _joined(way, box[0].iter_bytes(), b"", see)
+
+
+async def read_small_bytes(way: Way, box: list[Any], see: See) -> None:
+    await way.each(box[0].iter_bytes(50), see)
+
+
+async def read_pieces_of_text(way: Way, box: list[Any], see: See) -> None:
+    await _joined(way, box[0].iter_text(), "", see)
+
+
+async def read_lines(way: Way, box: list[Any], see: See) -> None:
+    await way.each(box[0].iter_lines(), see)
+
+
+async def read_a_line(way: Way, box: list[Any], see: See) -> None:
+    await way.each(box[0].iter_lines(), see, 1)
+
+
+async def _joined(way: Way, pieces: Any, empty: Any, see: See) -> None:
+    """Where the pieces begin and end is up to the network."""
+    taken: list[Any] = []
+    await way.each(pieces, taken.append)
+    see(empty.join(taken))
+
+
+_BYTES = {
+    read.__name__: Reading(read=read)
+    for read in (read_whole, read_text, read_bytes, read_small_bytes, read_pieces_of_text, read_lines)
+} | {"leave_unread": Reading(read=leave_unread, error="abandoned")}
+
+VALUE = {"": Reading(read=nothing)}
+RAW = {read.__name__: Reading(read=read) for read in (parse_raw, drop_unparsed)}
+BODY = {read.__name__: Reading(read=read) for read in (parse, read_json)} | _BYTES
+EVENTS = _BYTES | {"read_a_line": Reading(read=read_a_line, error="abandoned")}
+UNPARSED = {"drop_unread": Reading(read=drop_unread, error="abandoned")}
+STREAM = {
+    read.__name__: Reading(read=read) for read in (loop, steps, loop_twice, loop_and_close_twice, loop_inside_with)
+} | {
+    read.__name__: Reading(read=read, error="abandoned")
+    for read in (
+        close_unread,
+        break_and_close,
+        leave_with_early,
+        raise_inside_with,
+        break_and_drop,
+        drop_unread,
+    )
+}

@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from monitored_openai._call import Call
+from monitored_openai._exporter.intake import Intake
+from monitored_openai._observer import Observer
+from monitored_openai._resources.chat import CHAT
+from tests.handles import imbalance
+
+URL = httpx.URL("http://api.test/v1/")
+BODY = {"model": "gpt-4o", "messages": []}
+DEADLINE = 30
+
+
+def intake(*, most_entries: int = 10**6, most_bytes: int = 10**9, logs: bool = True) -> Intake:
+    return Intake(most_entries=most_entries, most_bytes=most_bytes, logs=logs, wake=_nothing, forked=_nothing)
+
+
+def _nothing() -> None:
+    pass
+
+
+def opened(books: Intake) -> Call:
+    observer = Observer(
+        emit=books.ended,
+        opened=books.opened,
+        lost=books.lost,
+        inject_usage=False,
+        keeps_content=True,
+        provider=None,
+    )
+    call = observer.open(CHAT, base_url=URL, azure=False, body=BODY, options={}, streamed=False)
+    assert call is not None
+    return call
+
+
+def end(call: Call, size: int = 10) -> None:
+    """The call gets an answer, and holds so many bytes of content from then on."""
+    request = httpx.Request("POST", URL, content=b"q" * (size // 2))
+    with call:
+        call.responded(httpx.Response(200, content=b"a" * (size - size // 2), request=request), 0)
+
+
+class Books(RuleBasedStateMachine):
+    """Whatever happens to calls and entries in whatever order, the books balance and the bounds hold."""
+
+    @initialize(entries=st.integers(1, 12), size=st.integers(50, 600), logs=st.booleans())
+    def begin(self, entries: int, size: int, logs: bool) -> None:
+        self.most_entries, self.most_bytes = entries, size
+        self.books = intake(most_entries=entries, most_bytes=size, logs=logs)
+        self.open: list[Call] = []
+        self.over: list[Call] = []
+        self.waiting: list[int] = []
+        self.flying: list[int] = []
+
+    @rule()
+    def opens(self) -> None:
+        self.open.append(opened(self.books))
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), size=st.integers(0, 120))
+    def ends(self, data: Any, size: int) -> None:
+        call = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
+        end(call, size)
+        self.over.append(call)
+
+    @precondition(lambda self: self.over)
+    @rule(data=st.data())
+    def ends_again(self, data: Any) -> None:
+        before = self.books.stats()
+        call = data.draw(st.sampled_from(self.over))
+        call.dropped()
+        self.books.ended(call)
+        assert self.books.stats() == before
+
+    @rule(reason=st.sampled_from(["fault", "other"]))
+    def is_lost(self, reason: str) -> None:
+        self.books.lost(reason)
+
+    @precondition(lambda self: self.books.next_call() is not None)
+    @rule(entry=st.none() | st.integers(1, 200), cut=st.booleans(), failed=st.booleans())
+    def folds(self, entry: int | None, cut: bool, failed: bool) -> None:
+        if self.books.folded(entry, reason="sampled", cut=cut, failed=failed):
+            assert entry is not None
+            self.waiting.append(entry)
+
+    @precondition(lambda self: self.books.next_call() is not None)
+    @rule()
+    def cannot_read(self) -> None:
+        self.books.faulty()
+
+    @precondition(lambda self: self.waiting and not self.flying)
+    @rule(data=st.data())
+    def sends(self, data: Any) -> None:
+        number = data.draw(st.integers(1, len(self.waiting)))
+        self.flying, self.waiting = self.waiting[:number], self.waiting[number:]
+        self.books.sends(number)
+
+    @precondition(lambda self: self.flying)
+    @rule()
+    def returns(self) -> None:
+        self.books.returns(len(self.flying))
+        self.flying, self.waiting = [], self.flying + self.waiting
+
+    @precondition(lambda self: self.flying)
+    @rule()
+    def delivers(self) -> None:
+        self.books.delivers(len(self.flying), sum(self.flying))
+        self.flying = []
+
+    @precondition(lambda self: self.flying)
+    @rule(reason=st.sampled_from(["rejected", "too_large"]))
+    def drops(self, reason: str) -> None:
+        self.books.drops(len(self.flying), sum(self.flying), reason)
+        self.flying = []
+
+    @rule(reason=st.sampled_from(["closed", "shutdown"]))
+    def closes(self, reason: str) -> None:
+        self.books.close(reason)
+        stats = self.books.stats()
+        assert (stats.queued, stats.in_flight, stats.metrics_queued) == (0, 0, 0)
+
+    @rule()
+    def is_forked(self) -> None:
+        self.books.reset()
+        self.open, self.waiting, self.flying = [], [], []
+        assert self.books.stats() == intake(logs=True).stats()
+
+    @invariant()
+    def balances(self) -> None:
+        assert imbalance(self.books.stats()) == (0, 0)
+
+    @invariant()
+    def keeps_the_bounds(self) -> None:
+        stats = self.books.stats()
+        assert 0 <= stats.queued + stats.in_flight <= self.most_entries
+        assert 0 <= self.books._bytes <= self.most_bytes
+        assert min(stats.queued, stats.in_flight, stats.metrics_queued) >= 0
+        assert stats.active == len(self.open)
+
+
+Books.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestBooks = Books.TestCase
+
+
+def test_a_call_over_the_bounds_loses_its_content_and_its_entry_but_still_counts() -> None:
+    books = intake(most_bytes=100)
+
+    for _ in range(3):
+        end(opened(books), 60)
+
+    calls = [call for call, _, _ in books._calls]
+    assert [call.size() for call in calls] == [60, 0, 0]
+    assert books.stats().dropped == {"queue_full": 2}
+    assert (books.stats().calls, books.stats().metrics_queued, books.stats().metrics_dropped) == (3, 3, {})
+
+
+def test_what_comes_in_first_wakes_and_what_follows_does_not_until_all_is_taken() -> None:
+    wakes: list[int] = []
+    books = Intake(most_entries=9, most_bytes=999, logs=True, wake=lambda: wakes.append(len(wakes)), forked=_nothing)
+
+    for _ in range(3):
+        end(opened(books))
+    assert len(wakes) == 1
+    while books.next_call() is not None:
+        books.folded(1)
+    end(opened(books))
+    assert len(wakes) == 2
+
+
+def test_every_snapshot_balances_while_eight_threads_end_calls_and_another_folds_and_delivers_them() -> None:
+    books, over = intake(most_entries=500, most_bytes=50_000), threading.Event()
+    crooked: list[tuple[int, int]] = []
+    snapshots = 0
+
+    def produce() -> None:
+        for number in range(1500):
+            end(opened(books), number % 100)
+
+    def consume() -> None:
+        entries: list[int] = []
+        while not over.is_set() or books.next_call() is not None:
+            while books.next_call() is not None and len(entries) < 50:
+                if books.folded(20):
+                    entries.append(20)
+            books.sends(len(entries))
+            books.delivers(len(entries), sum(entries))
+            entries.clear()
+
+    def watch() -> None:
+        nonlocal snapshots
+        while not over.is_set():
+            crooked.extend({imbalance(books.stats())} - {(0, 0)})
+            snapshots += 1
+
+    producers = [threading.Thread(target=produce) for _ in range(8)]
+    others = [threading.Thread(target=consume), threading.Thread(target=watch)]
+    for thread in producers + others:
+        thread.start()
+    for thread in producers:
+        thread.join(DEADLINE)
+    over.set()
+    for thread in others:
+        thread.join(DEADLINE)
+
+    assert not any(thread.is_alive() for thread in producers + others)
+    stats = books.stats()
+    assert (crooked, snapshots > 50) == ([], True)
+    assert (stats.calls, stats.folded, stats.active) == (12_000, 12_000, 0)
+    assert stats.delivered + stats.dropped.get("queue_full", 0) == 12_000
+    assert books._bytes == 0
+
+
+class Garbage:
+    """Does something when the garbage collector finds it, which reference counting alone would not."""
+
+    def __init__(self, finalize: Callable[[], object]) -> None:
+        self._finalize = finalize
+        self._itself = self
+
+    def __del__(self) -> None:
+        self._finalize()
+
+
+@pytest.fixture
+def eager_collector() -> Iterator[None]:
+    """The garbage collector comes at every allocation (from Python 3.12 on: as soon as it may afterwards)."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.set_threshold(1)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def in_a_thread(work: Callable[[], None]) -> None:
+    """Run it, and fail instead of waiting for ever when it is caught in a deadlock."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+
+
+def test_a_finalizer_may_end_a_call_inside_of_the_locked_section() -> None:
+    books = intake()
+    call = opened(books)
+
+    def collect_inside() -> None:
+        with books._lock:
+            Garbage(lambda: end(call))
+            gc.collect()
+
+    in_a_thread(collect_inside)
+
+    assert (books.stats().calls, imbalance(books.stats())) == (1, (0, 0))
+
+
+@pytest.mark.usefixtures("eager_collector")
+def test_books_balance_when_finalizers_end_calls_in_the_middle_of_everything() -> None:
+    books = intake(most_entries=40, most_bytes=2000)
+    crooked: list[tuple[int, int]] = []
+    rounds = 150
+
+    def work() -> None:
+        for number in range(rounds):
+            Garbage(partial(end, opened(books), 30))
+            crooked.extend({imbalance(books.stats())} - {(0, 0)})
+            end(opened(books), number % 60)
+            if number % 3 == 0 and books.next_call() is not None:
+                books.folded(None, reason=f"reason {number}")
+            books.lost(f"reason {number}")
+        gc.collect()
+
+    in_a_thread(work)
+
+    assert crooked == []
+    assert imbalance(books.stats()) == (0, 0)
+    assert (books.stats().calls, books.stats().active) == (3 * rounds, 0)
