@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from typing import Any, TypeVar
 
+from monitored_openai._endpoints import Refusal, label_name
 from monitored_openai._record import NOTHING
 
 _T = TypeVar("_T")
-
-_LEGAL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
-_RESERVED_PREFIXES = ("__", "gen_ai_", "openai_")
-_RESERVED_NAMES = frozenset(
-    {"job", "instance", "environment", "service_name", "le", "quantile", "error_type", "kind", "reason", "signal"}
-    | {"resource", "organization", "project", "shard", "replay", "detected_level"}
-    | {"id", "operation", "provider", "model", "request_id", "trace_id", "span_id", "finish_reason"}
-    | {"input_tokens", "output_tokens", "cost_usd"}
-)
 
 current_attributes: ContextVar[Mapping[str, str]] = ContextVar("monitored_openai_attributes", default=NOTHING)
 content_allowed: ContextVar[bool] = ContextVar("monitored_openai_content_allowed", default=True)
@@ -48,10 +39,10 @@ def no_content() -> Iterator[None]:
 
 
 def _check(name: str, value: Any) -> None:
-    if not _LEGAL_NAME.match(name):
-        raise ValueError(f"attribute {name!r} is not a legal label name: use letters, digits and underscores")
-    if name in _RESERVED_NAMES or name.startswith(_RESERVED_PREFIXES):
-        raise ValueError(f"attribute {name!r} is a reserved label name: choose another")
+    try:
+        label_name(name)
+    except Refusal as refusal:
+        raise ValueError(f"attribute {name[:128]!r} {refusal}") from None
     if not isinstance(value, str) or not value:
         raise ValueError(f"attribute {name!r} must be a non-empty text, not {type(value).__name__}")
 

@@ -8,6 +8,7 @@ which runs on the exporter's thread.
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import time
 from array import array
@@ -22,7 +23,7 @@ from monitored_openai._errors import error_type, status_of
 from monitored_openai._injection import Injection
 from monitored_openai._json import decode
 from monitored_openai._log import warn_sparsely
-from monitored_openai._record import NOTHING, CallRecord, Cost, ErrorType
+from monitored_openai._record import CallRecord, Cost, ErrorType
 
 _KEPT_HEADERS = {
     name.encode(): name
@@ -33,7 +34,7 @@ _KEPT_HEADERS = {
 }
 _MOST_PIECES_BYTES = 16 * 1024 * 1024
 """A body that the caller reads piece by piece is kept up to here; a longer one counts as not read."""
-_MOST_MESSAGE_CHARACTERS = 4096
+_ERROR_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 Price = Callable[[str, Answer, int], "Cost | str"]
 """From provider, answer and end time (ns) to a cost, or to the reason why there is none."""
@@ -41,6 +42,43 @@ Price = Callable[[str, Answer, int], "Cost | str"]
 
 class Call:
     """A call from its start to its end; it ends once, whichever way comes first."""
+
+    __slots__ = (
+        "_again",
+        "_answer",
+        "_chunks",
+        "_content",
+        "_emit",
+        "_ended_ns",
+        "_error",
+        "_extra_body",
+        "_first_chunk",
+        "_headers",
+        "_injection",
+        "_intervals",
+        "_last_chunk",
+        "_mark",
+        "_message",
+        "_pieces",
+        "_pieces_bytes",
+        "_plain_body",
+        "_request",
+        "_response",
+        "_retries",
+        "_server",
+        "_started_ns",
+        "_status",
+        "_streamed",
+        "_trace",
+        "_waited",
+        "_whole",
+        "attributes",
+        "body",
+        "family",
+        "provider",
+        "request_model",
+        "waiting",
+    )
 
     def __init__(
         self,
@@ -60,6 +98,7 @@ class Call:
         self.family = family
         self.provider = provider
         self.request_model = text(dictionary(extra_body).get("model")) or text(dictionary(body).get("model"))
+        self._extra_body = dict(dictionary(extra_body))
         self.body = body if injection is None else {**body, "stream_options": {"include_usage": True}}
         self._server = server
         self._plain_body = body
@@ -165,6 +204,8 @@ class Call:
         self._pieces_bytes += len(piece)
         if self._pieces_bytes <= _MOST_PIECES_BYTES:
             self._pieces.append(piece)
+        else:
+            self._pieces.clear()
         if self._streamed:
             self._ticks()
         return True
@@ -183,14 +224,17 @@ class Call:
 
     def size(self) -> int:
         """About how many bytes of content an ended call holds."""
-        kept = self._chunks.size() if self._chunks is not None else self._pieces_bytes
-        return kept + len(self._request or b"") + len(self._response or b"")
+        pieces = self._pieces_bytes if self._pieces else 0
+        kept = self._chunks.size() if self._chunks is not None else pieces
+        return kept + len(self._request or b"") + len(self._response or b"") + len(self._message or "")
 
     def sheds_content(self) -> None:
         """Let go of what was asked and answered, keeping what the metrics need."""
         self._answer = dataclasses.replace(self._read(), body=None)
         self._request = self._response = self._chunks = self._plain_body = self.body = None
         self._pieces = []
+        self._extra_body = {}
+        self._message = None
         self._content = False
 
     def record(self, call_id: str, price: Price) -> CallRecord:
@@ -230,7 +274,7 @@ class Call:
             request=self._request_body() if self._content else None,
             response=answer.body if self._content else None,
             content_captured=self._content,
-            attributes=self.attributes,
+            attributes=dict(self.attributes),
             trace_id=trace_id,
             span_id=span_id,
         )
@@ -248,7 +292,7 @@ class Call:
                 self.body, self._again = self._plain_body, True
                 return
             self._error = error_type(error)
-            self._message = str(error)[:_MOST_MESSAGE_CHARACTERS]
+            self._message = str(error) if self._content else _name_of(error)
             if self._status is None:
                 self._reads_failed_response(error)
         except Exception:
@@ -261,7 +305,8 @@ class Call:
         request, response = getattr(error, "request", None), getattr(error, "response", None)
         if request is not None:
             self._request = request.content if self._content else None
-            self._retries = int(request.headers.get("x-stainless-retry-count", 0))
+            retries = request.headers.get("x-stainless-retry-count", "0")  # the caller may have set it to anything
+            self._retries = int(retries) if retries.isdecimal() else None
         if response is not None:
             self._headers = _kept(response.headers)
 
@@ -291,11 +336,11 @@ class Call:
     def _request_body(self) -> Mapping[str, Any]:
         """What was asked, from the bytes that were sent or, where none were seen, from what the SDK was given."""
         if self._request is None:
-            return dictionary(self._plain_body)
+            return {**dictionary(self._plain_body), **self._extra_body}
         try:
             body = dict(dictionary(decode(self._request)))
         except ValueError:
-            return NOTHING
+            return {}
         if self._injection is not None and not self._injection.taken_back:
             body.pop("stream_options", None)
         return body
@@ -306,6 +351,13 @@ def _why_unknown(answer: Answer, error: ErrorType | None, status: int | None) ->
     if answer.usage is not None or (status is not None and status >= 400):
         return None
     return error or answer.usage_unknown or "not_reported"
+
+
+def _name_of(error: BaseException) -> str:
+    """What may be said of an error where content is not kept: its message may repeat what was asked or answered."""
+    code = getattr(error, "code", None)
+    named = isinstance(code, str) and _ERROR_CODE.fullmatch(code)
+    return f"{type(error).__name__} ({code})" if named else type(error).__name__
 
 
 def _kept(headers: Any) -> tuple[tuple[bytes, bytes], ...]:

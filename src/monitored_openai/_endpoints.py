@@ -58,9 +58,12 @@ _CREDENTIAL = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _SECRET_HEADER = re.compile(r"auth|token|key|secret|cookie|password", re.IGNORECASE)
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
 _RESERVED_LABELS = frozenset(
-    "job instance environment service_name shard le quantile error_type kind reason signal resource"
-    " organization project".split()
+    "job instance environment service_name shard replay detected_level le quantile error_type kind reason signal"
+    " resource organization project id operation provider model request_id trace_id span_id finish_reason"
+    " input_tokens output_tokens cost_usd".split()
 )
+"""The labels of streams and series, and the structured metadata of entries, that are set here or by the back ends."""
+_RESERVED_PREFIXES = ("__", "gen_ai_", "openai_")
 _LABEL_VALUE_BYTES = 1024  # half of what Mimir and Loki take by default, as the instance is made longer
 
 
@@ -155,11 +158,14 @@ def header(name: str, value: str) -> None:
 
 
 def label_name(text: str) -> str:
-    """``text`` if Prometheus, Mimir and Loki take it as a label and the library does not set it; else `Refusal`."""
+    """``text`` if Prometheus, Mimir and Loki take it as a label and the library does not set it; else `Refusal`.
+
+    The one rule for the names of extra labels and of per-call attributes, which may become labels.
+    """
     if not _LABEL_NAME.fullmatch(text):
         raise Refusal("has an illegal label name; use 1 to 128 of A-Z a-z 0-9 _ and no digit first")
-    if text.startswith(("__", "gen_ai_")):
-        raise Refusal("has a label name that begins with __ or gen_ai_, which are reserved; choose another")
+    if text.startswith(_RESERVED_PREFIXES):
+        raise Refusal("has a label name that begins with __, gen_ai_ or openai_, which are reserved; choose another")
     if text in _RESERVED_LABELS:
         raise Refusal("has a label name that the library sets itself; choose another")
     return text

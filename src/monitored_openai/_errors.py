@@ -6,6 +6,7 @@ The SDK's classes are told apart by name along the method resolution order: the 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from monitored_openai._record import ErrorType
@@ -47,22 +48,29 @@ _BY_CODE: dict[str, ErrorType] = {
     "content_filter": "content_filter",
     "invalid_request_error": "bad_request",
 }
+_STATUS = re.compile(r"[45]\d\d")
 
 
 def error_type(error: BaseException) -> ErrorType:
     """The word for an exception that a call raised."""
     status = status_of(error)
-    if status is not None:
-        return _BY_STATUS.get(status, "server_error" if status >= 500 else "other")
+    if status is not None and status >= 400:
+        return _of_status(status)
     for cls in type(error).__mro__:
         if cls.__name__ in _BY_CLASS:
             return _BY_CLASS[cls.__name__]
     # An error that came as an event inside a stream: the status was 200, the body says what it was.
     facts: Any = error
-    for word in (getattr(facts, "code", None), getattr(facts, "type", None)):
-        if isinstance(word, str) and word in _BY_CODE:
+    for word in map(str, (getattr(facts, "code", None), getattr(facts, "type", None))):
+        if word in _BY_CODE:
             return _BY_CODE[word]
+        if _STATUS.fullmatch(word):  # as OpenRouter has it
+            return _of_status(int(word))
     return "other"
+
+
+def _of_status(status: int) -> ErrorType:
+    return _BY_STATUS.get(status, "server_error" if status >= 500 else "other")
 
 
 def status_of(error: BaseException) -> int | None:

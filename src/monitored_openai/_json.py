@@ -27,9 +27,9 @@ def decode(text: bytes) -> Any:
 
 
 def encode(value: Any) -> bytes:
-    """The value as JSON in UTF-8; lone surrogates become `?`, what JSON has no form for its `str`."""
+    """Plain data as JSON in UTF-8; lone surrogates become `?`, and numbers must be finite."""
     try:
-        return to_json(value, fallback=str, inf_nan_mode="constants")
+        return to_json(value)
     except (PydanticSerializationError, ValueError):
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         return text.encode("utf-8", "replace")

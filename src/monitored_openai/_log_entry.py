@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from itertools import islice
@@ -14,8 +14,11 @@ from monitored_openai._metrics import label_value
 from monitored_openai._record import CallRecord, Cost, Usage
 from monitored_openai._redaction import Redact, redacted, without_secrets
 
-_CAPS = (65536, 16384, 4096, 1024, 256, 64)
-_MOST_ATTRIBUTES = 100
+_CAPS = ((65536, 4096), (16384, 1024), (4096, 256), (1024, 128), (256, 64), (64, 16))
+"""Characters of each text and members of each list and object that are kept, ever fewer until the line fits."""
+_MOST_MESSAGE_CHARACTERS = 4096
+_MOST_ATTRIBUTES, _MOST_ATTRIBUTE_BYTES = 100, 48 * 1024
+"""In the structured metadata, of which Loki takes 128 entries and 64 KiB, our own included."""
 _USAGE = tuple(field.name for field in fields(Usage))
 _COST = (*(field.name for field in fields(Cost)), "total_usd")
 
@@ -40,21 +43,20 @@ def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int) -> L
 
     A redactor that raises costs the entry its content and nothing else.
     """
-    attributes = {
-        name: label_value(without_secrets(value)) for name, value in islice(record.attributes.items(), _MOST_ATTRIBUTES)
-    }
-    facts = {**_facts(record), **({"attributes": attributes} if attributes else {})}
+    facts = _facts(record)
     try:
         content = {
             name: redacted(part, name, redact)
             for name, part in (("error_message", record.error_message), *_content(record))
             if part is not None
         }
-        failed = False
-    except Exception as error:  # of the user's own redactor, or of content nested too deep
-        content, failed = {"content_left_out": f"the redaction raised {type(error).__name__}"}, True
-    line, cut = _line(facts, content, max_bytes)
-    return LogEntry(line=line, metadata=_metadata(record, attributes), cut=cut, failed=failed)
+        if "error_message" in content:
+            content["error_message"] = _capped(content["error_message"], _MOST_MESSAGE_CHARACTERS)
+        (line, cut), failed = _line(facts, content, max_bytes), False
+    except BaseException as error:  # the user's own code raises what it likes, and this thread must not end by it
+        content = {"content_left_out": f"it could not be made ready: {type(error).__name__}"}
+        (line, cut), failed = _line(facts, content, max_bytes), True
+    return LogEntry(line=line, metadata=_metadata(record), cut=cut, failed=failed)
 
 
 def _content(record: CallRecord) -> tuple[tuple[str, Any], ...]:
@@ -88,11 +90,12 @@ def _facts(record: CallRecord) -> dict[str, Any]:
         "headers": dict(record.headers) or None,
         "trace_id": record.trace_id,
         "span_id": record.span_id,
+        "attributes": {name: label_value(value) for name, value in record.attributes.items()} or None,
     }
     return _known(facts)
 
 
-def _metadata(record: CallRecord, attributes: Mapping[str, str]) -> dict[str, str]:
+def _metadata(record: CallRecord) -> dict[str, str]:
     usage = record.usage
     own = {
         "operation": record.operation,
@@ -107,31 +110,66 @@ def _metadata(record: CallRecord, attributes: Mapping[str, str]) -> dict[str, st
         "output_tokens": usage.output_tokens if usage else None,
         "cost_usd": f"{record.cost.total_usd:.9f}" if record.cost else None,
     }
-    return {name: label_value(str(value)) for name, value in {**attributes, **_known(own)}.items()}
+    texts = {**_filterable(record.attributes), **{name: str(value) for name, value in _known(own).items()}}
+    together = "\n".join(texts.values())
+    if without_secrets(together) != together:
+        texts = {name: without_secrets(value) for name, value in texts.items()}
+    return {name: label_value(value) for name, value in texts.items()}
+
+
+def _filterable(attributes: Mapping[str, str]) -> dict[str, str]:
+    """As many attributes as structured metadata has room for; the line has them all."""
+    room = _MOST_ATTRIBUTE_BYTES
+    kept: dict[str, str] = {}
+    for name, value in islice(attributes.items(), _MOST_ATTRIBUTES):
+        room -= len(name) + len(label_value(value).encode())
+        if room < 0:
+            break
+        kept[name] = value
+    return kept
 
 
 def _line(facts: dict[str, Any], content: Mapping[str, Any], max_bytes: int) -> tuple[str, bool]:
     line = without_secrets(encode({**facts, **content}).decode())
     if _fits(line, max_bytes):
         return line, False
-    for cap in _CAPS:
-        line = encode({**facts, "cut": True, **_capped(content, cap)}).decode()
+    for shorter in _shorter(facts, content):
+        line = without_secrets(encode({**shorter, "cut": True}).decode())
         if _fits(line, max_bytes):
-            return line, True
+            break
+    return line, True
+
+
+def _shorter(facts: dict[str, Any], content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What may be said instead when there is no room for everything, the most of it first."""
+    brief = _capped(facts, 1024, 128)
+    for characters, members in _CAPS:
+        yield {**brief, **_capped(content, characters, members)}
     sizes = {name: f"[left out, {len(encode(part))} bytes]" for name, part in content.items()}
-    return encode({**_capped(facts, _CAPS[-1]), "cut": True, **sizes}).decode(), True
+    yield {**_capped(facts, *_CAPS[-1]), **sizes}
+    yield {name: _capped(fact, 64, 4) for name, fact in facts.items() if name not in ("attributes", "headers")} | sizes
+    yield {name: _capped(facts[name], 64) for name in ("id", "operation", "error_type") if name in facts}
 
 
-def _capped(value: Any, cap: int) -> Any:
-    """The value with every text of more than `cap` characters cut there and marked; no secret is cut in two."""
+def _capped(value: Any, characters: int, members: int | None = None) -> Any:
+    """The value with longer texts, lists and objects cut and marked; no secret is cut in two."""
     if isinstance(value, str):
         text = without_secrets(value)
-        return text if len(text) <= cap else f"{text[:cap]}…[cut, {len(value)} characters in all]"
+        return text if len(text) <= characters else f"{text[:characters]}…[cut, {len(value)} characters in all]"
     if isinstance(value, dict):
-        return {name: _capped(part, cap) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_capped(part, cap) for part in value]
+        kept = {_capped(name, characters): _capped(part, characters, members) for name, part in _first(value, members)}
+        return kept if len(kept) == len(value) else {**kept, "…": f"[cut, {len(value)} in all]"}
+    if isinstance(value, (list, tuple)):
+        if members is None or len(value) <= members:
+            return [_capped(part, characters, members) for part in value]
+        ends = (value[: members // 2], value[-(members // 2) :])
+        first, last = ([_capped(part, characters, members) for part in end] for end in ends)
+        return [*first, f"…[cut, {len(value)} in all]", *last]
     return value
+
+
+def _first(mapping: dict[str, Any], members: int | None) -> Iterator[tuple[str, Any]]:
+    return islice(mapping.items(), members)
 
 
 def _fits(line: str, max_bytes: int) -> bool:

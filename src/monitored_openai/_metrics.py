@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from monitored_openai._record import CallRecord
+from monitored_openai._redaction import without_secrets
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -112,6 +113,14 @@ def label_value(text: str) -> str:
     return text.encode("utf-8", "replace")[:_MOST_LABEL_BYTES].decode("utf-8", "ignore")
 
 
+def bound_text(bound: float) -> str:
+    """A bucket's bound as Go writes it: so has Prometheus those that it scrapes, and equal ones must read the same."""
+    whole, _, _ = str(bound).partition(".")
+    if bound < 1e6:
+        return str(bound)
+    return f"{whole[0]}.{whole[1:].rstrip('0') or '0'}e+{len(whole) - 1:02d}"
+
+
 class Histogram:
     """Counts of values by bucket, not yet cumulative over the buckets, and their sum."""
 
@@ -130,7 +139,7 @@ class Histogram:
     def samples(self, name: str, labels: Labels) -> Iterator[Sample]:
         """The series that Prometheus makes of a histogram."""
         cumulative = 0
-        for bound, counted in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
+        for bound, counted in zip((*map(bound_text, self.bounds), "+Inf"), self.counts, strict=True):
             cumulative += counted
             yield Sample(f"{name}_bucket", (*labels, ("le", bound)), cumulative)
         yield Sample(f"{name}_sum", labels, self.total)
@@ -235,7 +244,7 @@ class Metrics:
         series = self._counters.setdefault(metric, {})
         counter = series.get(labels)
         if counter is None:
-            counter = series.setdefault(self.bounded(labels, len(series)), Counter())
+            counter = series.setdefault(self.admitted(labels, series), Counter())
         counter.value += amount
 
     def _observe(self, metric: Metric, labels: Labels, value: float) -> None:
@@ -245,12 +254,13 @@ class Metrics:
         series = self._histograms.setdefault(metric, {})
         histogram = series.get(labels)
         if histogram is None:
-            histogram = series.setdefault(self.bounded(labels, len(series)), Histogram(metric.bounds))
+            histogram = series.setdefault(self.admitted(labels, series), Histogram(metric.bounds))
         return histogram
 
-    def bounded(self, labels: Labels, label_sets: int) -> Labels:
-        """The labels of a new series; past the limit, with `other` for whatever makes the sets so many."""
-        if label_sets < self._max_label_sets:
-            return labels
+    def admitted(self, labels: Labels, series: Mapping[Labels, object]) -> Labels:
+        """The labels of a new series, without secrets; past the limit, with `other` for what makes the sets so many."""
+        admitted = tuple((name, without_secrets(value) if name in self._unbounded else value) for name, value in labels)
+        if admitted in series or len(series) < self._max_label_sets:
+            return admitted
         self._folded_label_sets += 1
         return tuple((name, OTHER if name in self._unbounded else value) for name, value in labels)

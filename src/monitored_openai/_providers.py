@@ -21,7 +21,6 @@ _BY_SUFFIX = (
     ("api.fireworks.ai", "fireworks"),
     ("api.cerebras.ai", "cerebras"),
     ("generativelanguage.googleapis.com", "gcp.gemini"),
-    (".amazonaws.com", "aws.bedrock"),
 )
 
 
@@ -32,4 +31,5 @@ def provider_of(host: str, *, azure: bool) -> str:
     for suffix, provider in _BY_SUFFIX:
         if host == suffix or (suffix.startswith(".") and host.endswith(suffix)):
             return provider
-    return UNKNOWN
+    # Anybody's load balancer is at amazonaws.com too.
+    return "aws.bedrock" if host.startswith("bedrock") and host.endswith(".amazonaws.com") else UNKNOWN

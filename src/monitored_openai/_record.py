@@ -113,13 +113,13 @@ class CallRecord:
     unpriced: str | None = None
     """Why ``cost`` is ``None``: ``unknown_model``, ``usage_unknown``, ..."""
 
-    headers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    headers: Mapping[str, str] = field(default_factory=dict)
     """The rate-limit headers and ``openai-processing-ms``, ``openai-organization``, ``openai-project``."""
     request: Mapping[str, Any] | None = None
     """The request's body as it was sent; ``None`` when content is not kept."""
     response: Mapping[str, Any] | str | None = None
     """The answer's body (a stream's chunks put together); ``None`` when content is not kept or nothing came."""
     content_captured: bool = True
-    attributes: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    attributes: Mapping[str, str] = field(default_factory=dict)
     trace_id: str | None = None
     span_id: str | None = None

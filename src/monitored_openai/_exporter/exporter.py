@@ -129,7 +129,7 @@ class Exporter:
             return
         try:
             self._settings.on_record(record)
-        except Exception:
+        except BaseException:  # the user's own code raises what it likes, and this thread must not end by it
             warn_sparsely("on_record", "the function given as on_record raised", exc_info=True)
 
     def _entry(self, record: CallRecord) -> _Encoded | str:

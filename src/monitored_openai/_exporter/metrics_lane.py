@@ -64,6 +64,7 @@ class MetricsLane:
         self._encoded: dict[tuple[str, Labels], bytes] = {}
         self._born: set[bytes] = set()
         self._last_ms = 0
+        self._not_before = 0.0
         self._trouble = Trouble()
         self._pushing = asyncio.Lock()
 
@@ -73,8 +74,7 @@ class MetricsLane:
         while True:
             await asyncio.sleep(wait)
             step = await self.push()
-            retries = step.action is Action.RETRY
-            wait = max(step.at_least, min(step.wait, self._interval)) if retries else self._interval
+            wait = min(step.wait, self._interval) if step.action is Action.RETRY else self._interval
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -87,10 +87,13 @@ class MetricsLane:
         return step.action is Action.DELIVERED
 
     async def push(self) -> Step:
-        """Push the present state once."""
+        """Push the present state once, as soon as the back end allows it."""
         async with self._pushing:
+            await asyncio.sleep(self._not_before - time.monotonic())
             outcome = await self._push_all()
-        now = time.monotonic()
+            now = time.monotonic()
+            if isinstance(outcome, Reply) and outcome.retry_after is not None:
+                self._not_before = now + outcome.retry_after
         if isinstance(outcome, Reply) and outcome.is_success:
             self._trouble = Trouble()
             self._intake.pushed()

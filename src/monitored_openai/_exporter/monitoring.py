@@ -18,8 +18,7 @@ from monitored_openai._settings import MonitoringSettings
 from monitored_openai._stats import FlushResult, Stats
 
 if TYPE_CHECKING:
-    from prometheus_client.registry import Collector
-
+    from monitored_openai._collector import MonitoringCollector
     from monitored_openai._exporter.exporter import Exporter
     from monitored_openai._exporter.thread import ExporterThread
 
@@ -74,7 +73,7 @@ class Monitoring:
         return self._intake.stats()
 
     @property
-    def collector(self) -> Collector:
+    def collector(self) -> MonitoringCollector:
         """The metrics for those who scrape: register it with a `prometheus_client` registry.
 
         Raises:
@@ -155,13 +154,16 @@ class Monitoring:
 
     # On the exporter's thread
 
+    @property
+    def _instance(self) -> str:
+        return f"{self._settings.instance}:{os.getpid()}:{self._born_ms:x}:{self._number}"
+
     def _start(self) -> None:
-        instance = f"{self._settings.instance}:{os.getpid()}:{self._born_ms:x}:{self._number}"
         try:
             with PROCESS.importing:
                 from monitored_openai._exporter.exporter import Exporter  # it imports much; here nobody waits for it
 
-                self._exporter = Exporter(self._settings, self._intake, self._totals, instance)
+                self._exporter = Exporter(self._settings, self._intake, self._totals, self._instance)
             self._exporter.start()
         except Exception:
             warn_sparsely("start", "the exporter could not start; calls are not recorded", exc_info=True)

@@ -71,7 +71,7 @@ class Totals:
         numbers = Count(dict.fromkeys(self._ever_active, 0))
         for call in tuple(self._intake.active):
             of = self._metrics.labels(call.family.operation, call.provider, call.request_model, call.attributes)
-            numbers[of if of in numbers else self._metrics.bounded(of, len(numbers))] += 1
+            numbers[of if of in numbers else self._metrics.admitted(of, numbers)] += 1
         self._ever_active.update(numbers)
         return (Sample(ACTIVE.name, of, number, cumulative=False) for of, number in numbers.items())
 
@@ -85,7 +85,7 @@ class Totals:
         for signal, dropped in ((metrics, stats.metrics_dropped), (logs, stats.dropped)):
             for reason, number in dropped.items():
                 yield Sample(DROPPED.name, (*signal, ("reason", reason)), number)
-        yield Sample(FOLDED.name, (), self._metrics.folded_label_sets)
+        yield Sample(FOLDED.name, metrics, self._metrics.folded_label_sets)
         yield Sample(QUEUED.name, metrics, stats.metrics_queued, cumulative=False)
         yield Sample(QUEUED.name, logs, stats.queued, cumulative=False)
         yield Sample(IN_FLIGHT.name, logs, stats.in_flight, cumulative=False)

@@ -8,7 +8,7 @@ call to the client's `_process_response`, where the HTTP response shows up.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from openai import AsyncStream, Stream
@@ -97,7 +97,7 @@ class ObservedChunks:
 
     __slots__ = ("_call", "_chunks", "_takes")
 
-    def __init__(self, call: Call, chunks: Iterator[Any], takes: Callable[[Any], bool]) -> None:
+    def __init__(self, call: Call, chunks: Generator[Any], takes: Callable[[Any], bool]) -> None:
         self._call = call
         self._chunks = chunks
         self._takes = takes
@@ -112,13 +112,17 @@ class ObservedChunks:
             if self._takes(chunk):
                 return chunk
 
+    def close(self) -> None:
+        """Close the generator that is stood in for."""
+        self._chunks.close()
+
 
 class AsyncObservedChunks:
     """Stands in for the async iterator inside a stream, or over a body."""
 
     __slots__ = ("_call", "_chunks", "_takes")
 
-    def __init__(self, call: Call, chunks: AsyncIterator[Any], takes: Callable[[Any], bool]) -> None:
+    def __init__(self, call: Call, chunks: AsyncGenerator[Any], takes: Callable[[Any], bool]) -> None:
         self._call = call
         self._chunks = chunks
         self._takes = takes
@@ -133,6 +137,10 @@ class AsyncObservedChunks:
             if self._takes(chunk):
                 return chunk
 
+    async def aclose(self) -> None:
+        """Close the generator that is stood in for, as httpx2 does in the end."""
+        await self._chunks.aclose()
+
 
 class ObservedBody:
     """Sees a body that is still to be read, whether piece by piece, whole or never; it goes when its response goes."""
@@ -144,7 +152,7 @@ class ObservedBody:
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """What the response gives; where the SDK makes a stream of it, that is seen as such and not here."""
-        pieces: Iterator[bytes] = self._iter_bytes(chunk_size)
+        pieces: Generator[bytes] = self._iter_bytes(chunk_size)
         return pieces if self._call.reads_chunks else ObservedChunks(self._call, pieces, self._call.takes_piece)
 
     def close(self) -> None:
@@ -168,7 +176,7 @@ class AsyncObservedBody:
 
     def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """What the response gives; where the SDK makes a stream of it, that is seen as such and not here."""
-        pieces: AsyncIterator[bytes] = self._aiter_bytes(chunk_size)
+        pieces: AsyncGenerator[bytes] = self._aiter_bytes(chunk_size)
         return pieces if self._call.reads_chunks else AsyncObservedChunks(self._call, pieces, self._call.takes_piece)
 
     async def aclose(self) -> None:
