@@ -27,7 +27,7 @@ LAYERS: dict[str, set[str]] = {
     "_attributes": {"_endpoints", "_record"},
     "_errors": {"_record"},
     # a call, as the client sees it
-    "_answer": {"_json", "_record"},
+    "_answer": {"_json", "_log", "_record"},
     "_injection": {"_errors"},
     "_call": {"_answer", "_attributes", "_errors", "_injection", "_json", "_log", "_record"},
     "_observer": {"_answer", "_call", "_injection", "_log", "_providers"},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from monitored_openai._json import decode
+from monitored_openai._log import warn_sparsely
 from monitored_openai._record import NOTHING, Usage
 
 _EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
@@ -70,7 +71,10 @@ def _read_events(family: Family, body: bytes) -> Answer:
     chunks = family.chunks()
     construct: Callable[..., Any] = family.chunk_type.construct
     for event in _events(body):
-        chunks.add(construct(**event))
+        try:
+            chunks.add(construct(**event))
+        except Exception:
+            warn_sparsely("event", "an event of a stream could not be read", exc_info=True)
     return family.answer(chunks.body())
 
 

@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +21,7 @@ from monitored_openai._answer import Answer, Chunks, Family, dictionary, read_bo
 from monitored_openai._attributes import content_allowed, current_attributes
 from monitored_openai._errors import error_type, status_of
 from monitored_openai._injection import Injection
-from monitored_openai._json import decode
+from monitored_openai._json import decode, snapshot
 from monitored_openai._log import warn_sparsely
 from monitored_openai._record import CallRecord, Cost, ErrorType
 
@@ -76,7 +76,6 @@ class Call:
         "body",
         "family",
         "provider",
-        "request_model",
         "waiting",
     )
 
@@ -97,7 +96,6 @@ class Call:
         """`whole`: the body is there when the SDK has processed the response, nothing is left to be read."""
         self.family = family
         self.provider = provider
-        self.request_model = text(dictionary(extra_body).get("model")) or text(dictionary(body).get("model"))
         self._extra_body = dict(dictionary(extra_body))
         self.body = body if injection is None else {**body, "stream_options": {"include_usage": True}}
         self._server = server
@@ -113,7 +111,7 @@ class Call:
         self._request: bytes | None = None
         self._status: int | None = None
         self._retries: int | None = None
-        self._headers: tuple[tuple[bytes, bytes], ...] = ()
+        self._headers: Sequence[tuple[bytes, bytes]] = ()
         self._response: bytes | None = None
         self._pieces: list[bytes] = []
         self._pieces_bytes = 0
@@ -154,7 +152,7 @@ class Call:
     def responded(self, response: Any, retries: int) -> None:
         """Take note of a good response's head, and of its body if that is there already."""
         self._retries = retries
-        self._headers = _kept(response.headers)
+        self._headers = response.headers.raw
         if self._content:
             self._request = response.request.content
         self._status = response.status_code
@@ -168,6 +166,11 @@ class Call:
         again = self._again
         self._again = False
         return again
+
+    @property
+    def request_model(self) -> str | None:
+        """The model that was asked for."""
+        return text(self._extra_body.get("model")) or text(dictionary(self._plain_body).get("model"))
 
     @property
     def whole(self) -> bool:
@@ -231,7 +234,9 @@ class Call:
     def sheds_content(self) -> None:
         """Let go of what was asked and answered, keeping what the metrics need."""
         self._answer = dataclasses.replace(self._read(), body=None)
-        self._request = self._response = self._chunks = self._plain_body = self.body = None
+        self._headers = [header for header in self._headers if header[0].lower() in _KEPT_HEADERS]
+        self._plain_body = {"model": self.request_model}
+        self._request = self._response = self._chunks = self.body = None
         self._pieces = []
         self._extra_body = {}
         self._message = None
@@ -242,7 +247,11 @@ class Call:
         answer = self._read()
         unknown = _why_unknown(answer, self._error, self._status)
         cost = price(self.provider, answer, self._ended_ns) if self._status is None or self._status < 400 else None
-        headers = {_KEPT_HEADERS[name.lower()]: value.decode("latin-1") for name, value in self._headers}
+        headers = {
+            _KEPT_HEADERS[lower]: value.decode("latin-1")
+            for name, value in self._headers
+            if (lower := name.lower()) in _KEPT_HEADERS
+        }
         trace_id, span_id = self._trace or (None, None)
         return CallRecord(
             id=call_id,
@@ -307,8 +316,10 @@ class Call:
             self._request = request.content if self._content else None
             retries = request.headers.get("x-stainless-retry-count", "0")  # the caller may have set it to anything
             self._retries = int(retries) if retries.isdecimal() else None
+        elif self._content:
+            self._request = snapshot({**dictionary(self._plain_body), **self._extra_body})
         if response is not None:
-            self._headers = _kept(response.headers)
+            self._headers = response.headers.raw
 
     def _end(self) -> None:
         try:
@@ -316,7 +327,10 @@ class Call:
         except IndexError:
             return
         self._ended_ns = time.time_ns()
-        emit(self)
+        try:
+            emit(self)
+        except Exception:
+            warn_sparsely("end", "an ended call could not be taken in", exc_info=True)
 
     def _read(self) -> Answer:
         if self._answer is not None:
@@ -358,10 +372,6 @@ def _name_of(error: BaseException) -> str:
     code = getattr(error, "code", None)
     named = isinstance(code, str) and _ERROR_CODE.fullmatch(code)
     return f"{type(error).__name__} ({code})" if named else type(error).__name__
-
-
-def _kept(headers: Any) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple([header for header in headers.raw if header[0].lower() in _KEPT_HEADERS])
 
 
 def _forget_null_usage(chunk: Any) -> None:

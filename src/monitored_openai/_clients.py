@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, Timeout
 
 from monitored_openai._exporter import Monitoring, monitoring_for
+from monitored_openai._resources._observe import see_response
 
 if TYPE_CHECKING:
     from monitored_openai._answer import Family
@@ -35,8 +36,6 @@ class _Monitored:
             return f"{_OFFICIAL_NAMES.get(type(self), type(self).__name__)}/Python {self._version}"
 
         def _process_response(self, **parts):
-            from monitored_openai._resources._observe import see_response
-
             see_response(parts["options"], parts["response"], parts["retries_taken"])
             return super()._process_response(**parts)
 

@@ -33,3 +33,14 @@ def encode(value: Any) -> bytes:
     except (PydanticSerializationError, ValueError):
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         return text.encode("utf-8", "replace")
+
+
+def snapshot(value: Any) -> bytes:
+    """What the caller may change later, as JSON now; what JSON has no form for as its `str`.
+
+    Not by pydantic, whose writer would use up an iterator that is the caller's.
+
+    Raises:
+        ValueError: it contains itself.
+    """
+    return json.dumps(value, default=str).encode()

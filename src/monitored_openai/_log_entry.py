@@ -130,14 +130,20 @@ def _filterable(attributes: Mapping[str, str]) -> dict[str, str]:
 
 
 def _line(facts: dict[str, Any], content: Mapping[str, Any], max_bytes: int) -> tuple[str, bool]:
-    line = without_secrets(encode({**facts, **content}).decode())
-    if _fits(line, max_bytes):
-        return line, False
-    for shorter in _shorter(facts, content):
-        line = without_secrets(encode({**shorter, "cut": True}).decode())
-        if _fits(line, max_bytes):
-            break
-    return line, True
+    whole = _written({**facts, **content}, max_bytes)
+    if whole is not None:
+        return whole, False
+    shorter = (_written({**less, "cut": True}, max_bytes) for less in _shorter(facts, content))
+    return next(line for line in shorter if line is not None), True
+
+
+def _written(facts: dict[str, Any], max_bytes: int) -> str | None:
+    """The line without secrets, if it fits."""
+    line = encode(facts).decode()
+    if not _fits(line, max_bytes):
+        return None
+    line = without_secrets(line)
+    return line if _fits(line, max_bytes) else None
 
 
 def _shorter(facts: dict[str, Any], content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -154,22 +160,21 @@ def _shorter(facts: dict[str, Any], content: Mapping[str, Any]) -> Iterator[dict
 def _capped(value: Any, characters: int, members: int | None = None) -> Any:
     """The value with longer texts, lists and objects cut and marked; no secret is cut in two."""
     if isinstance(value, str):
+        if len(value) <= characters:
+            return value
         text = without_secrets(value)
         return text if len(text) <= characters else f"{text[:characters]}…[cut, {len(value)} characters in all]"
     if isinstance(value, dict):
-        kept = {_capped(name, characters): _capped(part, characters, members) for name, part in _first(value, members)}
+        first = islice(value.items(), members)
+        kept = {_capped(name, characters): _capped(part, characters, members) for name, part in first}
         return kept if len(kept) == len(value) else {**kept, "…": f"[cut, {len(value)} in all]"}
     if isinstance(value, (list, tuple)):
         if members is None or len(value) <= members:
             return [_capped(part, characters, members) for part in value]
         ends = (value[: members // 2], value[-(members // 2) :])
-        first, last = ([_capped(part, characters, members) for part in end] for end in ends)
-        return [*first, f"…[cut, {len(value)} in all]", *last]
+        head, tail = ([_capped(part, characters, members) for part in end] for end in ends)
+        return [*head, f"…[cut, {len(value)} in all]", *tail]
     return value
-
-
-def _first(mapping: dict[str, Any], members: int | None) -> Iterator[tuple[str, Any]]:
-    return islice(mapping.items(), members)
 
 
 def _fits(line: str, max_bytes: int) -> bool:

@@ -14,10 +14,10 @@ _DEEPEST = 100
 """Levels of nesting that are kept; the JSON writers give up between 200 and 1000."""
 
 
-def _key(prefix: str, rest: str, *more_starts: str) -> re.Pattern[str]:
+def _key(prefix: str, rest: str) -> re.Pattern[str]:
     """A key known by its beginning, where a word begins: also behind an escape of JSON or of a URL."""
     starts = [rf"(?<![A-Za-z0-9]{prefix})", rf"(?<=\\[bfnrt]{prefix})", rf"(?<=\\u[0-9A-Fa-f]{{4}}{prefix})"]
-    starts += [rf"(?<=%[0-9A-Fa-f]{{2}}{prefix})", *more_starts]
+    starts.append(rf"(?<=%[0-9A-Fa-f]{{2}}{prefix})")
     return re.compile(f"{prefix}(?:{'|'.join(starts)})(){rest}")
 
 
@@ -31,10 +31,11 @@ _API = r"(?:(?<=[aA][pP][iI][-_]KEY)|(?<=[aA][pP][iI]KEY))"
 _VALUE = r"[A-Za-z0-9_\-]{8,}[A-Za-z0-9._~+/\-]*=*"
 # Each begins with a literal, which the regex engine finds 30 times as fast as anything else; the first group stays.
 _SECRETS = (
-    _key("sk-", r"[A-Za-z0-9_*\-]{8,}", r"(?<=\bcsk-)"),  # OpenAI, half-masked in its error messages; Cerebras
+    _key("sk-", r"[A-Za-z0-9_*\-]{8,}"),  # OpenAI and others, also half-masked as in error messages
     _key("glc_", r"[A-Za-z0-9+/=_]{8,}"),  # Grafana Cloud
     _key("glsa_", r"[A-Za-z0-9+/=_]{8,}"),  # Grafana's service accounts
     _key("gsk_", r"[A-Za-z0-9]{20,}"),  # Groq
+    _key("csk-", r"[A-Za-z0-9]{20,}"),  # Cerebras
     _key("xai-", r"[A-Za-z0-9]{20,}"),
     _key("pplx-", r"[A-Za-z0-9]{20,}"),  # Perplexity
     _key("AIza", r"[A-Za-z0-9_\-]{30,}"),  # Google
@@ -43,6 +44,8 @@ _SECRETS = (
     *(_named(key, _API.replace("KEY", key) + _IS, _VALUE) for key in ("key", "Key", "KEY")),
     _named("API key provided: ", "", r"[^\s\"'\\]{4,}"),  # how OpenAI's error message repeats a key of any form
 )
+_HARMLESS = frozenset({bool, int, type(None)})
+"""Passed over without a call for each: the most of what an answer is made of."""
 _BASE64_FIELDS = frozenset({"data", "b64_json", "file_data"})
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_\-\r\n]{256,}")
 _DATA_URL = re.compile(
@@ -78,20 +81,16 @@ def redacted(value: Any, field: str, redact: Redact | None, depth: int = _DEEPES
         TypeError: `redact` gave something other than a text. Whatever else it raises comes out as well.
     """
     if isinstance(value, str):
-        return _text(value, field, redact)
+        return _without_media(value, field) if redact is None else _text(value, field, redact)
     if value is None or isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
         return value
     if depth == 0:
         return _TOO_DEEP
     if isinstance(value, dict):
-        path = "" if redact is None else f"{field}."
-        return {
-            _name(name, field, redact): redacted(part, f"{path}{name}", redact, depth - 1)
-            for name, part in value.items()
-        }
+        return _object(value, field, redact, depth - 1)
     if isinstance(value, (list, tuple)):
         return [redacted(part, field, redact, depth - 1) for part in value]
-    return _text(str(value), field, redact)
+    return redacted(str(value), field, redact)
 
 
 def without_secrets(text: str) -> str:
@@ -105,20 +104,28 @@ def _replaced(found: re.Match[str]) -> str:
     return f"{found[1]}{REDACTED}"
 
 
-def _text(text: str, field: str, redact: Redact | None) -> str:
-    text = _without_media(text, field)
+def _object(value: dict[Any, Any], field: str, redact: Redact | None, depth: int) -> dict[str, Any]:
     if redact is None:
-        return text
-    left = redact(text, field)
+        return {
+            str(name): part if type(part) in _HARMLESS else redacted(part, str(name), None, depth)
+            for name, part in value.items()
+        }
+    return {
+        _name(name, field, redact): redacted(part, f"{field}.{name}", redact, depth) for name, part in value.items()
+    }
+
+
+def _text(text: str, field: str, redact: Redact) -> str:
+    left = redact(_without_media(text, field), field)
     if not isinstance(left, str):
         raise TypeError(f"redact must return a text, not {type(left).__name__}")
     return left
 
 
-def _name(name: object, field: str, redact: Redact | None) -> str:
+def _name(name: object, field: str, redact: Redact) -> str:
     """The name of a field; one that is no plain word, such as an e-mail address, is data as much as a text is."""
     text = str(name)
-    return text if redact is None or text.isidentifier() else _text(text, field, redact)
+    return text if text.isidentifier() else _text(text, field, redact)
 
 
 def _without_media(text: str, field: str) -> str:
@@ -132,5 +139,5 @@ def _without_media(text: str, field: str) -> str:
 
 def _summary(kind: str, encoded: str) -> str:
     digest = hashlib.sha256(encoded.encode("utf-8", "replace")).hexdigest()
-    size = len(encoded.rstrip("=\r\n")) * 3 // 4
+    size = len("".join(encoded.split()).rstrip("=")) * 3 // 4
     return f"[{kind}, {size} bytes, sha256 of the base64 {digest}]"

@@ -58,10 +58,8 @@ class Path:
 
     @property
     def kind(self) -> str:
-        """`value`, `raw`, `body` (read as bytes), or `stream` (of chunks or events)."""
-        kinds = {"raw": readings.RAW, "body": readings.BODY, "value": readings.VALUE}
-        other = "stream" if self.readings is readings.STREAM else "bytes"
-        return next((kind for kind, own in kinds.items() if own is self.readings), other)
+        """What there is to be read, by the name of its readings."""
+        return next(kind for kind, own in readings.KINDS.items() if own is self.readings)
 
     @property
     def injects(self) -> bool:

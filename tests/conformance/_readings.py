@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ class Reading:
 
     read: Read
     error: str | None = None
+    only_core: bool = False
 
 
 async def nothing(way: Way, box: list[Any], see: See) -> None:
@@ -153,26 +154,30 @@ async def _joined(way: Way, pieces: Any, empty: Any, see: See) -> None:
     see(empty.join(taken))
 
 
-_BYTES = {
-    read.__name__: Reading(read=read)
-    for read in (read_whole, read_text, read_bytes, read_small_bytes, read_pieces_of_text, read_lines)
-} | {"leave_unread": Reading(read=leave_unread, error="abandoned")}
+def _named(*reads: Read, error: str | None = None, only_core: bool = False) -> dict[str, Reading]:
+    return {read.__name__: Reading(read=read, error=error, only_core=only_core) for read in reads}
+
+
+_BYTES = _named(read_whole, read_text, read_bytes, read_small_bytes, read_pieces_of_text, read_lines) | _named(
+    leave_unread, error="abandoned"
+)
 
 VALUE = {"": Reading(read=nothing)}
-RAW = {read.__name__: Reading(read=read) for read in (parse_raw, drop_unparsed)}
-BODY = {read.__name__: Reading(read=read) for read in (parse, read_json)} | _BYTES
-EVENTS = _BYTES | {"read_a_line": Reading(read=read_a_line, error="abandoned")}
-UNPARSED = {"drop_unread": Reading(read=drop_unread, error="abandoned")}
-STREAM = {
-    read.__name__: Reading(read=read) for read in (loop, steps, loop_twice, loop_and_close_twice, loop_inside_with)
-} | {
-    read.__name__: Reading(read=read, error="abandoned")
-    for read in (
-        close_unread,
-        break_and_close,
-        leave_with_early,
-        raise_inside_with,
-        break_and_drop,
-        drop_unread,
-    )
+RAW = _named(parse_raw) | _named(drop_unparsed, only_core=True)
+BODY = _named(parse, read_json) | _BYTES
+EVENTS = _BYTES | _named(read_a_line, error="abandoned")
+UNPARSED = _named(drop_unread, error="abandoned")
+STREAM = (
+    _named(loop, steps, loop_twice, loop_and_close_twice, loop_inside_with)
+    | _named(close_unread, break_and_close, leave_with_early, raise_inside_with, error="abandoned")
+    | _named(break_and_drop, drop_unread, error="abandoned", only_core=True)
+)
+KINDS: Mapping[str, Mapping[str, Reading]] = {
+    "value": VALUE,
+    "raw": RAW,
+    "body": BODY,
+    "events": EVENTS,
+    "unparsed": UNPARSED,
+    "stream": STREAM,
 }
+"""A value; a raw response; a body, or events, to be read as bytes; a raw stream never parsed; chunks or helper events."""

@@ -57,11 +57,9 @@ class Sync:
         return next(iterator, DONE)
 
     async def each(self, stream: Any, see: Callable[[Any], None], most: int | None = None) -> None:
-        taken = 0
-        for item in stream:
+        for number, item in enumerate(stream, 1):
             see(item)
-            taken += 1
-            if taken == most:
+            if number == most:
                 break
 
     async def enter(self, stack: AsyncExitStack, manager: Any) -> Any:
@@ -87,7 +85,7 @@ class Async:
     async def _cancel_at(self, gate: Gate, script: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(script)
         deadline = time.monotonic() + _MOST_SECONDS
-        while not gate.reached and time.monotonic() < deadline:
+        while not gate.reached and time.monotonic() < deadline:  # noqa: ASYNC110  # it is a thing of threads
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.01)  # what the server wrote before the gate reaches the client, who then waits
         task.cancel()

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.conformance._stage import RECORDS, Api, Stage
 
-pytest.register_assert_rewrite("tests.conformance._compare")
+pytest.register_assert_rewrite("tests.conformance._compare", "tests.conformance._odd")
 
 
 @pytest.fixture(scope="package")
 def stage() -> Iterator[Stage]:
     with Api(keep_requests=True) as server, asyncio.Runner() as runner:
-        runner.run(asyncio.to_thread(int))  # the thread that asyncio resolves names in belongs to no single test
+        # The one thread that asyncio resolves names in belongs to no single test.
+        runner.get_loop().set_default_executor(ThreadPoolExecutor(1))
+        runner.run(asyncio.to_thread(int))
         built = Stage(server, runner)
-        gc.freeze()  # what is there already need not be gone through by each collection
         yield built
         gc.unfreeze()
         built.close()

@@ -13,8 +13,8 @@ from monitored_openai._cli.answers import Answer, answer_to, chunks, usage_chunk
 from monitored_openai._cli.figures import Figures, Kind
 from monitored_openai._cli.loopback import Exchange, Loopback
 
-Fault = Literal["busy", "overloaded", "broken", "too long", "silent", "cut off"]
-"""What a request may ask to go wrong: busy goes away when it is repeated, overloaded and broken do not."""
+Fault = Literal["busy", "overloaded", "broken", "too long", "silent", "cut off", "stalled"]
+"""What a request may ask to go wrong: busy goes away when it is repeated, the others do not."""
 FAULT_HEADER = "x-demo-fault"
 
 _ERRORS: Mapping[str, tuple[int, str, str | None, str]] = {
@@ -28,7 +28,7 @@ _ERRORS: Mapping[str, tuple[int, str, str | None, str]] = {
 }
 _RETRY = {"retry-after-ms": "40"}
 _MOST_SILENCE_SECONDS = 10.0
-_CHUNKS_UNTIL_CUT_OFF = 5
+_CHUNKS_UNTIL_FAULT = 5
 
 
 class Api(Loopback):
@@ -113,9 +113,10 @@ class _Answering:
         if self._left(self._answer.until_first):
             return None
         self._exchange.start(200, {**headers, "Transfer-Encoding": "chunked"})
-        cut_off = self._exchange.headers.get(FAULT_HEADER) == "cut off"
+        fault = self._exchange.headers.get(FAULT_HEADER)
         for sent, part in enumerate(parts):
-            if cut_off and sent == _CHUNKS_UNTIL_CUT_OFF:
+            if fault in ("cut off", "stalled") and sent == _CHUNKS_UNTIL_FAULT:
+                self._exchange.client_leaves_within(_MOST_SILENCE_SECONDS if fault == "stalled" else 0)
                 self._exchange.close_connection = True
                 return None
             self._exchange.chunk(_event(part))

@@ -58,8 +58,6 @@ class Job:
     prompt: str
     streamed: bool = False
     fault: Fault | None = None
-    leaves: bool = False
-    """Whether the application breaks the stream off."""
 
     @property
     def is_legacy(self) -> bool:
@@ -69,7 +67,12 @@ class Job:
     @property
     def raises(self) -> bool:
         """Whether the application gets an exception."""
-        return self.fault not in (None, "busy")
+        return self.fault not in (None, "busy", "stalled")
+
+    @property
+    def leaves(self) -> bool:
+        """Whether the application breaks the stream off."""
+        return self.fault == "stalled"
 
     @property
     def most_chunks(self) -> int | None:
@@ -130,15 +133,15 @@ def phases() -> list[Phase]:
     ]
 
 
-_FAULTS: tuple[Fault | None, ...] = (
+_FAULTS: tuple[Fault, ...] = (
     *("overloaded",) * 4,
     *("too long",) * 6,
     *("broken",) * 2,
     *("silent",) * 2,
     *("cut off",) * 4,
-    *(None,) * 6,
+    *("stalled",) * 6,
 )
-"""What goes wrong in the failing calls; with `None` it is the application that leaves."""
+"""What goes wrong in the failing calls; where it is stalled, the application leaves before it notices."""
 
 
 def _fine(random: Random, number: int, *, streamed: bool = False) -> list[Job]:
@@ -147,11 +150,11 @@ def _fine(random: Random, number: int, *, streamed: bool = False) -> list[Job]:
     ]
 
 
-def _failing(random: Random, fault: Fault | None) -> Job:
-    return _job(random, streamed=fault in (None, "cut off"), fault=fault, leaves=fault is None)
+def _failing(random: Random, fault: Fault) -> Job:
+    return _job(random, streamed=fault in ("cut off", "stalled"), fault=fault)
 
 
-def _job(random: Random, *, streamed: bool, fault: Fault | None, leaves: bool = False) -> Job:
+def _job(random: Random, *, streamed: bool, fault: Fault | None) -> Job:
     feature = random.choice(FEATURES)
     texts = _QUESTIONS if feature == "support" else (_TICKET, _REPORT, _MINUTES)
     return Job(
@@ -160,5 +163,4 @@ def _job(random: Random, *, streamed: bool, fault: Fault | None, leaves: bool = 
         prompt=random.choice(texts).format(number=random.randint(10_000, 99_999)),
         streamed=streamed,
         fault=fault,
-        leaves=leaves,
     )

@@ -47,11 +47,12 @@ def show(terminal: Terminal, true: Figures, metrics: MetricsReceiver, logs: Logs
     _heading(terminal, "What Loki got", f"{len(logs.entries):,} entries in {logs.pushes} pushes; four of them:")
     show_entries(terminal, logs.entries)
     _heading(terminal, "Do the three agree?", "")
-    wrong = _check(terminal, true, received, logs)
+    if _check(terminal, true, received, logs):
+        return 1
     _heading(terminal, "In your own code", "change the import and the client, and nothing else:")
     for line in SNIPPET.splitlines():
         terminal.line(f"  {line}")
-    return 1 if wrong else 0
+    return 0
 
 
 def _heading(terminal: Terminal, text: str, more: str) -> None:

@@ -82,7 +82,6 @@ class Terminal:
             length = _BAR_WIDTH * done // total
             bar = self.good(full * length) + self.dim(empty * (_BAR_WIDTH - length))
             self._write(f"{_CLEAR_LINE}{label} {done:>4} of {total:<4} {bar}")
-            self.out.flush()
 
         show(0)
         try:
@@ -102,6 +101,7 @@ class Terminal:
 
     def _write(self, text: str) -> None:
         self.out.write(text.encode(self._encoding, "replace").decode(self._encoding))
+        self.out.flush()
 
 
 def escaped(text: str) -> str:

@@ -79,8 +79,10 @@ class Monitoring:
         Raises:
             ImportError: `prometheus_client` is not installed; the extra `scrape` brings it.
         """
-        from monitored_openai._collector import MonitoringCollector
-
+        try:
+            from monitored_openai._collector import MonitoringCollector
+        except ImportError as error:
+            raise ImportError("prometheus_client is missing: pip install 'monitored-openai[scrape]'") from error
         return MonitoringCollector(self._totals.samples, self._settings.shared_labels, OWN_METRICS)
 
     def flush(self, timeout: float = 5.0) -> FlushResult:

@@ -12,6 +12,7 @@ from openai.resources.chat import AsyncChat, AsyncCompletions, Chat, Completions
 from openai.types.chat import ChatCompletionChunk
 
 from monitored_openai._answer import Family
+from monitored_openai._log import warn_sparsely
 from monitored_openai._resources._choices import dump, head, merge, read_answer
 from monitored_openai._resources._observe import observe, observe_async
 
@@ -41,7 +42,7 @@ class ChatChunks:
             return usage is not None
         for choice in choices:
             delta = choice.delta
-            if delta is not None and delta.content:
+            if delta is not None and isinstance(delta.content, str) and delta.content:
                 self._texts[choice.index].append(delta.content)
                 if delta.model_fields_set == _ONLY_CONTENT and choice.finish_reason is None:
                     continue
@@ -54,6 +55,14 @@ class ChatChunks:
 
     def body(self) -> dict[str, Any]:
         """The stream put together as if it had not been streamed."""
+        try:
+            choices = self._choices()
+        except Exception:
+            warn_sparsely("chunks", "the content of a stream could not be put together", exc_info=True)
+            choices = []
+        return {**head(self._first, self._last), "choices": choices, "usage": dump(self._usage)}
+
+    def _choices(self) -> list[dict[str, Any]]:
         choices: dict[int, dict[str, Any]] = {}
         for choice in self._rest:
             whole = choices.setdefault(choice.index, {"index": choice.index, "message": {}})
@@ -64,7 +73,7 @@ class ChatChunks:
         for index, texts in self._texts.items():
             whole = choices.setdefault(index, {"index": index, "message": {}})
             whole["message"]["content"] = "".join(texts)
-        return {**head(self._first, self._last), "choices": list(choices.values()), "usage": dump(self._usage)}
+        return list(choices.values())
 
 
 _ONLY_CONTENT = {"content"}

@@ -38,7 +38,7 @@ class CompletionChunks:
         if not choices:
             return usage is not None
         for choice in choices:
-            self._texts[choice.index].append(choice.text or "")
+            self._texts[choice.index].append(choice.text if isinstance(choice.text, str) else "")
             if choice.finish_reason is not None:
                 self._finish_reasons[choice.index] = choice.finish_reason
         return False

@@ -1,0 +1,191 @@
+"""The command `monitored-openai`, and its demo against the real ones."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from monitored_openai import __version__
+from monitored_openai._cli import main
+from tests.servers.loki import FakeLoki
+from tests.servers.openai_api import Behaviour, OpenAIServer
+from tests.servers.remote_write import RemoteWriteProxy, Status
+
+COMMAND = [sys.executable, "-c", "import sys; from monitored_openai._cli import main; sys.exit(main())"]
+SECRET = "sk-test-0123456789abcdefghij"
+AS_EXPECTED = [Behaviour()] * 4 + [Behaviour(status=404)]
+
+
+class Reality:
+    """The API and the back ends, on loopback."""
+
+    def __init__(self) -> None:
+        with ExitStack() as servers:
+            self.api = servers.enter_context(OpenAIServer(keep_requests=True))
+            self.loki = servers.enter_context(FakeLoki())
+            self.prometheus = servers.enter_context(RemoteWriteProxy())
+            self.close = servers.pop_all().close
+
+
+@pytest.fixture
+def reality(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reality]:
+    """With the environment that points there."""
+    real = Reality()
+    for name, value in {
+        "OPENAI_API_KEY": SECRET,
+        "OPENAI_BASE_URL": real.api.base_url,
+        "MONITORED_OPENAI_METRICS_URL": real.prometheus.write_url,
+        "MONITORED_OPENAI_LOGS_URL": real.loki.push_url,
+        "MONITORED_OPENAI_PROVIDER": "openai",
+        "MONITORED_OPENAI_ENVIRONMENT": "of my own",
+    }.items():
+        monkeypatch.setenv(name, value)
+    yield real
+    real.close()
+
+
+@pytest.mark.once
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"monitored-openai {__version__}\n"
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--help"], ["demo", "--version"]), (["demo", "--help"], ["--live", "OPENAI_API_KEY", "Exit code"])],
+)
+def test_help_names_what_there_is(
+    arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert [word for word in words if word not in shown] == []
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["demo", "--no-such-option"]])
+def test_wrong_arguments_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 2
+    assert "usage: monitored-openai" in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_the_demo_with_130_and_without_traceback() -> None:
+    with subprocess.Popen([*COMMAND, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        for line in running.stdout:
+            if line.startswith("  sync"):  # the first phase is over, the second one under way
+                running.send_signal(signal.SIGINT)
+        errors = running.stderr.read()
+        code = running.wait(timeout=30)
+
+    assert (code, errors) == (130, "\ninterrupted\n")
+
+
+def test_a_reader_that_goes_away_ends_the_demo_without_traceback() -> None:
+    with subprocess.Popen([*COMMAND, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.readline()
+        running.stdout.close()
+        errors = running.stderr.read()
+        code = running.wait(timeout=30)
+
+    assert (code, errors) == (1, "")
+
+
+def test_live_names_in_one_line_what_is_not_set(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    monkeypatch.setenv("MONITORED_OPENAI_LOGS_URL", " ")
+
+    assert main(["demo", "--live"]) == 2
+
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == (
+        "monitored-openai demo --live: not set: MONITORED_OPENAI_METRICS_URL, MONITORED_OPENAI_LOGS_URL\n"
+    )
+
+
+def test_live_names_the_setting_that_is_wrong(
+    reality: Reality, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONITORED_OPENAI_METRICS_URL", "ftp://127.0.0.1")
+
+    assert main(["demo", "--live"]) == 2
+
+    assert "MONITORED_OPENAI_METRICS_URL" in capsys.readouterr().err
+    assert reality.api.requests == []
+
+
+def test_live_makes_five_calls_with_the_settings_of_the_environment_and_delivers_them(
+    reality: Reality, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reality.api.script(AS_EXPECTED)
+
+    assert main(["demo", "--live"]) == 0
+
+    shown = capsys.readouterr().out
+    assert len(reality.api.requests) == 5
+    assert shown.count(", as it should\n") == 5
+    assert reality.prometheus.total("gen_ai_client_operation_duration_seconds_count") == 5
+    assert [entry.labels["environment"] for entry in reality.loki.entries] == ["of my own"] * 5
+    (run,) = {entry.metadata["demo_run"] for entry in reality.loki.entries}
+    assert f'environment="of my own"}} | demo_run="{run}"\n' in shown
+    assert SECRET not in shown
+    assert "All delivered." in shown
+
+
+def test_live_says_beforehand_what_it_may_cost_and_stays_below(
+    reality: Reality, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usage = {"prompt_tokens": 14, "completion_tokens": 16, "total_tokens": 30}  # what the real one says to the prompt
+    reality.api.script([Behaviour(patch={"usage": usage})] * 4 + [Behaviour(status=404)])
+
+    main(["demo", "--live"])
+
+    most = float(capsys.readouterr().out.partition("at most $")[2].partition(",")[0])
+    spent = reality.prometheus.total("gen_ai_client_cost_usd_total")
+    assert 0 < spent <= most < 0.001
+
+
+def test_live_shows_a_refused_key_without_repeating_it(reality: Reality, capsys: pytest.CaptureFixture[str]) -> None:
+    refusal = f'{{"error": {{"message": "Incorrect API key provided: {SECRET}", "code": "invalid_api_key"}}}}'
+    reality.api.default = Behaviour(status=401, body=refusal)
+
+    assert main(["demo", "--live"]) == 1
+
+    shown = capsys.readouterr()
+    assert shown.out.count("AuthenticationError, HTTP 401, NOT as it should") == 4
+    assert SECRET not in shown.out + shown.err
+    assert "All delivered." in shown.out
+
+
+def test_live_fails_when_a_back_end_does_not_take_it(reality: Reality, capsys: pytest.CaptureFixture[str]) -> None:
+    reality.api.script(AS_EXPECTED)
+    reality.loki.always = Status(400)
+
+    assert main(["demo", "--live"]) == 1
+
+    shown = capsys.readouterr().out
+    assert "0 of 5 delivered" in shown
+    assert "5 rejected" in shown
+    assert "NOT all delivered" in shown

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.programs import Ended, run, settings
+from tests.programs.ending import CALLS, EXIT_CODE
+from tests.servers.loki import FakeLoki, NeverAnswer, Status
+from tests.servers.openai_api import OpenAIServer
+from tests.servers.remote_write import RemoteWriteProxy
+
+COUNT = "gen_ai_client_operation_duration_seconds_count"
+ALONE = {"return": CALLS, "exit": CALLS, "exception": CALLS, "interrupt": CALLS + 1, "late thread": CALLS + 1}
+METHODS = multiprocessing.get_all_start_methods()
+WITH_CHILDREN = {
+    **({"fork": 3 * CALLS} if "fork" in METHODS else {}),
+    **{f"process by {method}": 2 * CALLS for method in METHODS},
+    **{f"pool by {method}": 2 * CALLS for method in METHODS},
+}
+EXIT_BAR = 2.5
+"""Seconds that a dead back end may add to the exit; the tests allow four times as much, for a machine under load."""
+
+
+@pytest.fixture
+def api() -> Iterator[OpenAIServer]:
+    with OpenAIServer() as running:
+        yield running
+
+
+@pytest.fixture
+def proxy() -> Iterator[RemoteWriteProxy]:
+    with RemoteWriteProxy() as running:
+        yield running
+
+
+@pytest.fixture
+def loki() -> Iterator[FakeLoki]:
+    with FakeLoki() as running:
+        yield running
+
+
+def env(host: str, proxy: RemoteWriteProxy, loki: FakeLoki, api: OpenAIServer | None = None) -> dict[str, str]:
+    """Back ends under a name or under an address; nothing is due before the exit."""
+    urls = settings(
+        metrics_url=proxy.write_url.replace("127.0.0.1", host),
+        logs_url=loki.push_url.replace("127.0.0.1", host),
+        push_interval=60,
+        log_linger=60,
+    )
+    return {**urls, "OPENAI_BASE_URL": api.base_url if api else "http://api.test/v1"}
+
+
+def code_and_noise(way: str, ended: Ended) -> tuple[int, str]:
+    """The exit code, and what stands on stderr that does not belong to the way of ending."""
+    expected = {"exception": "ZeroDivisionError: as an uncaught exception", "interrupt": "KeyboardInterrupt"}
+    noise = ended.err
+    if way in expected:
+        assert noise.startswith("Traceback (most recent call last):")
+        assert noise.rstrip().endswith(expected[way])
+        noise = ""
+    if way == "fork" and sys.version_info >= (3, 12):
+        # Python warns of every fork of a process with threads, and the exporter's is one.
+        noise = "\n".join(
+            line for line in noise.splitlines() if "DeprecationWarning" not in line and "fork()" not in line
+        )
+    return ended.code, noise.strip()
+
+
+CASES = [(way, calls, host) for way, calls in ALONE.items() for host in ("localhost", "127.0.0.1")]
+CASES += [(way, calls, "localhost") for way, calls in WITH_CHILDREN.items()]
+
+
+@pytest.mark.parametrize(("way", "calls", "host"), CASES, ids=[f"{way}, {host}" for way, _, host in CASES])
+def test_however_a_process_ends_everything_is_delivered(
+    way: str, calls: int, host: str, api: OpenAIServer, proxy: RemoteWriteProxy, loki: FakeLoki
+) -> None:
+    ended = run("ending", way, env=env(host, proxy, loki, api))
+
+    codes = {"exit": EXIT_CODE, "exception": 1, "interrupt": -2}
+    assert code_and_noise(way, ended) == (codes.get(way, 0), "")
+    assert api.truth.calls_by_outcome() == {"ok": calls}
+    assert (len(loki.entries), proxy.total(COUNT)) == (calls, calls)
+    assert (loki.duplicates, loki.rejected, proxy.violations) == (0, [], [])
+
+
+def queue(number: int, env: dict[str, str], timeout: float = 60) -> tuple[Any, float, Ended]:
+    """What the books say after the exit of a program with many calls, and how long its exit took."""
+    ended = run("queueing", number, env=env, timeout=timeout)
+    took = time.monotonic() - ended.said["done"]
+    assert (ended.code, ended.err) == (0, "")
+    return ended.said, took, ended
+
+
+@pytest.mark.parametrize("fault", [None, Status(503), Status(401), NeverAnswer()], ids=["gone", "503", "401", "silent"])
+def test_a_dead_back_end_holds_up_the_exit_for_a_moment_only_and_the_books_say_what_was_lost(
+    fault: Status | NeverAnswer | None, proxy: RemoteWriteProxy, loki: FakeLoki, record_property: Any
+) -> None:
+    for back_end in (proxy, loki):
+        back_end.always = fault
+        if fault is None:
+            back_end.refuse()
+
+    said, took, _ = queue(1000, env("localhost", proxy, loki))
+
+    record_property("exit seconds", took)
+    assert took < 4 * EXIT_BAR
+    assert (said["calls"], said["folded"], said["delivered"], said["left"]) == (1000, 1000, 0, 0)
+    assert said["dropped"] == {"shutdown": 1000}
+
+
+def test_one_dead_back_end_does_not_keep_the_other_from_being_served_at_exit(
+    proxy: RemoteWriteProxy, loki: FakeLoki
+) -> None:
+    loki.always = NeverAnswer()
+
+    said, took, _ = queue(1000, env("localhost", proxy, loki))
+
+    assert took < 4 * EXIT_BAR
+    assert said["dropped"] == {"shutdown": 1000}
+    assert proxy.total(COUNT) == 1000
+
+
+def test_a_healthy_back_end_holds_up_the_exit_no_longer_than_it_takes(
+    proxy: RemoteWriteProxy, loki: FakeLoki, record_property: Any
+) -> None:
+    said, took, _ = queue(100, env("localhost", proxy, loki))
+
+    record_property("exit seconds", took)
+    assert took < EXIT_BAR
+    assert (said["delivered"], said["dropped"]) == (100, {})
+
+
+@pytest.mark.timeout(300)
+def test_twenty_thousand_calls_in_a_tight_loop_and_a_plain_exit_all_arrive(
+    proxy: RemoteWriteProxy, loki: FakeLoki, record_property: Any
+) -> None:
+    loki.keep_requests = proxy.keep_requests = False
+
+    said, took, _ = queue(20_000, env("localhost", proxy, loki), timeout=240)
+
+    record_property("exit seconds", took)
+    assert (said["calls"], said["folded"], said["delivered"], said["dropped"]) == (20_000, 20_000, 20_000, {})
+    assert proxy.total(COUNT) == 20_000
+    assert len(loki.entries) == 20_000
+    assert (loki.duplicates, loki.rejected, proxy.violations, len(loki.streams)) == (0, [], [], 1)
+
+
+def test_a_process_that_made_no_call_leaves_no_trace(proxy: RemoteWriteProxy, loki: FakeLoki) -> None:
+    ended = run("ending_unused", env=env("localhost", proxy, loki))
+
+    assert (ended.code, ended.err, ended.said) == (0, "", {"threads": 1})
+    assert (proxy.connections, loki.connections) == (0, 0)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.programs import run, settings
+from tests.programs.forking import CALLS, CHILDREN, SITUATIONS
+from tests.servers.loki import FakeLoki
+from tests.servers.remote_write import RemoteWriteProxy
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+COUNT = "gen_ai_client_operation_duration_seconds_count"
+OPTIONS = ("-X", "dev") if sys.version_info < (3, 12) else ("-W", "ignore::DeprecationWarning")
+"""From 3.12 on Python warns of each fork of a process with threads, of which the exporter's is one from the first call
+on: a program that turns this warning into an error cannot fork any more then. It may fork before its first call."""
+
+CASES = [(situation, ()) for situation in SITUATIONS if situation != "soon after the first call"]
+CASES += [("soon after the first call", (seconds,)) for seconds in (0, 0.03, 0.1, 0.3)]
+
+
+@pytest.fixture
+def proxy() -> Iterator[RemoteWriteProxy]:
+    with RemoteWriteProxy() as running:
+        yield running
+
+
+@pytest.fixture
+def loki() -> Iterator[FakeLoki]:
+    with FakeLoki() as running:
+        yield running
+
+
+def env(proxy: RemoteWriteProxy, loki: FakeLoki, metrics: bool = True) -> dict[str, str]:
+    urls = {"metrics_url": proxy.write_url} if metrics else {}
+    return settings(logs_url=loki.push_url, push_interval=1, log_linger=0.2, **urls) | {
+        "OPENAI_BASE_URL": "http://api.test/v1"
+    }
+
+
+@pytest.mark.parametrize(("situation", "arguments"), CASES, ids=[" ".join(map(str, (s, *a))) for s, a in CASES])
+def test_parent_and_children_deliver_their_own_calls_exactly(
+    situation: str, arguments: tuple[float, ...], proxy: RemoteWriteProxy, loki: FakeLoki
+) -> None:
+    ended = run("forking", situation, *arguments, env=env(proxy, loki), options=OPTIONS)
+
+    assert (ended.code, quiet(ended.err)) == (0, "")
+    made = ended.said["calls"]
+    assert (len(loki.entries), proxy.total(COUNT)) == (made, made)
+    assert (loki.duplicates, loki.rejected, proxy.violations) == (0, [], [])
+
+
+def quiet(err: str) -> str:
+    """What Python's development mode says of us; of slow callbacks and of the SDK's clients that the programs leave
+    open it speaks too."""
+    about = ("took", "unclosed", "ResourceWarning", "Object allocated", "tracemalloc")
+    return "\n".join(line for line in err.splitlines() if not any(word in line for word in about)).strip()
+
+
+def test_children_of_a_parent_without_calls_have_an_instance_each(proxy: RemoteWriteProxy, loki: FakeLoki) -> None:
+    ended = run("forking", "with a client made beforehand", env=env(proxy, loki), options=OPTIONS)
+
+    assert ended.code == 0
+    instances = [dict(labels)["instance"] for labels in proxy.latest(COUNT)]
+    assert len(set(instances)) == len(instances) == CHILDREN
+    assert set(proxy.latest(COUNT).values()) == {CALLS}
+
+
+def test_a_parent_that_has_made_no_call_forks_without_a_warning_even_where_warnings_are_errors(
+    proxy: RemoteWriteProxy, loki: FakeLoki
+) -> None:
+    options = ("-W", "error::DeprecationWarning:__main__")
+
+    ended = run("forking", "with a client made beforehand", env=env(proxy, loki), options=options)
+
+    assert (ended.code, ended.err) == (0, "")
+    assert len(loki.entries) == CHILDREN * CALLS
+
+
+def test_children_are_silent_when_only_the_log_is_exported(proxy: RemoteWriteProxy, loki: FakeLoki) -> None:
+    ended = run("forking", "and collects garbage", env=env(proxy, loki, metrics=False), options=OPTIONS)
+
+    assert (ended.code, quiet(ended.err)) == (0, "")
+    assert len(loki.entries) == ended.said["calls"]

@@ -1,0 +1,61 @@
+"""The package's own log lines."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from itertools import repeat
+from types import SimpleNamespace
+
+import pytest
+
+from monitored_openai import _log
+from monitored_openai._log import warn_sparsely
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that pass only when the test says so, and nothing said yet."""
+    now = [1000.0]
+    monkeypatch.setattr(_log, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(_log, "_said", {})
+    return now
+
+
+def test_the_same_thing_is_said_once_a_minute_and_then_with_the_number_left_out(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in repeat(None, 5):
+        warn_sparsely("push", "no %s", "luck")
+    clock[0] += 59
+    warn_sparsely("push", "no %s", "luck")
+    clock[0] += 1
+    warn_sparsely("push", "no %s", "luck")
+    clock[0] += 60
+    warn_sparsely("push", "no %s", "luck")
+    assert caplog.messages == ["no luck", "no luck (5 more like this in the last 60 s)", "no luck"]
+    assert {(line.name, line.levelno) for line in caplog.records} == {("monitored_openai", logging.WARNING)}
+
+
+def test_different_things_are_said_side_by_side(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    warn_sparsely("push", "one")
+    warn_sparsely("logs", "two")
+    assert caplog.messages == ["one", "two"]
+
+
+def test_a_traceback_goes_along_only_where_it_is_asked_for(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    try:
+        int("no")
+    except ValueError:
+        warn_sparsely("with", "with", exc_info=True)
+        warn_sparsely("without", "without")
+    assert [bool(line.exc_info) for line in caplog.records] == [True, False]
+
+
+def test_a_program_that_configures_no_logging_sees_nothing_of_ours() -> None:
+    program = "from monitored_openai._log import warn_sparsely; warn_sparsely('a', 'b'); import logging; print(logging.root.handlers)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
