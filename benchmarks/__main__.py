@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 
 from benchmarks import lives, weight
 from benchmarks.api import Clients, monitored
 from benchmarks.calls import CASES, LARGE, SMALL
 from benchmarks.figures import Compared, Figure, Result, at_most, heading, line
+from benchmarks.interleave import Comparison
 from benchmarks.measure import computing, waiting
 from benchmarks.process import settings_for
 from benchmarks.sink import back_end
@@ -27,30 +27,14 @@ _OTHERS = ("loop", "memory", "import", "installed")
 NAMES = (*CASES, *_CPU, *_OTHERS)
 
 
-def compared(names: list[str], rounds: int, share: float) -> Iterator[Compared]:
-    """The cases that are set beside the bare SDK in one process."""
-    if set(names) <= set(_OTHERS):
-        return
-    with back_end() as sink:
-        clients = monitored(settings_for(sink.url))
-        for name in (name for name in names if name in CASES):
-            case = CASES[name]
-            comparison = waiting(case, clients, rounds=rounds, share=share)
-            yield Compared(case.name, case.unit, comparison, None if case.bar is None else at_most(case.bar))
-        for name in (name for name in names if name in _CPU):
-            case, calls, bar = _CPU[name]
-            comparison = computing(case, clients, rounds=rounds, operations=round(calls * share))
-            yield Compared(f"CPU: {case.name}", case.unit, comparison, at_most(bar))
-        _close(clients)
-
-
-def _close(clients: Clients) -> None:
-    assert clients.monitoring is not None
-    assert clients.monitoring.close().complete
-
-
-def others(names: list[str], rounds: int, share: float) -> Iterator[Figure]:
-    """The cases in processes of their own."""
+def measure(names: list[str], rounds: int, share: float) -> Iterator[Result]:
+    """Run the cases of these names; `share`: so much of each round or process, 1 for a figure worth having."""
+    if not set(names) <= set(_OTHERS):
+        with back_end() as sink:
+            clients = monitored(settings_for(sink.url))
+            yield from _compared([name for name in names if name not in _OTHERS], clients, rounds, share)
+            assert clients.monitoring is not None
+            assert clients.monitoring.close().complete
     if "loop" in names:
         yield from lives.tight_loop(round(20_000 * share))
     if "memory" in names:
@@ -59,6 +43,27 @@ def others(names: list[str], rounds: int, share: float) -> Iterator[Figure]:
         yield from weight.imports(rounds)
     if "installed" in names:
         yield from weight.installed()
+
+
+def _compared(names: list[str], clients: Clients, rounds: int, share: float) -> Iterator[Result]:
+    """The cases that are set beside the bare SDK in one process."""
+    waited: dict[str, Comparison] = {}
+    for name in names:
+        if name in CASES:
+            case = CASES[name]
+            waited[name] = waiting(case, clients, rounds=rounds, share=share)
+            yield Compared(case.name, case.unit, waited[name], None if case.bar is None else at_most(case.bar))
+        else:
+            case, calls, bar = _CPU[name]
+            computed = computing(case, clients, rounds=rounds, operations=max(1, round(calls * share)))
+            yield Compared(f"CPU: {case.name}", case.unit, computed, at_most(bar))
+    if {"small", "error"} <= waited.keys():
+        success, failure = waited["small"], waited["error"]
+        more = failure.added.median - success.added.median
+        noise = max(success.noise.high - success.noise.low, failure.noise.high - failure.noise.low)
+        yield Figure(
+            "error (400)", "added beyond what a good call adds; the bar is the noise", more, "us", at_most(noise)
+        )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -76,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(_where())
     if not set(names) <= set(_OTHERS):
         print(heading("added to"))
-    for result in chain(compared(names, rounds, share), others(names, rounds, share)):
+    for result in measure(names, rounds, share):
         print(line(result), flush=True)
         results.append(result)
     if options.json:

@@ -28,7 +28,7 @@ class Case:
     name: str
     opens: Callable[[Clients], AbstractContextManager[Work]]
     at_once: int = 1
-    """Operations in one slice, which is timed as a whole."""
+    """Operations in one slice, which is timed as a whole; async ones run concurrently."""
     slices: int
     """In one round."""
     unit: str = "call"
@@ -90,31 +90,26 @@ def _async_calls(clients: Clients) -> Iterator[Work]:
         asked = question(SMALL_QUESTION)
 
         async def work(operations: int) -> None:
-            for _ in range(operations // CALLS_AT_ONCE):
-                await asyncio.gather(*(create(**asked) for _ in range(CALLS_AT_ONCE)))
+            await asyncio.gather(*(create(**asked) for _ in range(operations)))
 
         yield lambda operations: run(work(operations))
 
 
-def _async_streams(at_once: int) -> Callable[[Clients], AbstractContextManager[Work]]:
-    @contextmanager
-    def opens(clients: Clients) -> Iterator[Work]:
-        with _on_a_loop(clients, stream(pauses=at_once > 1)) as (run, create):
-            asked = question(SMALL_QUESTION)
+@contextmanager
+def _async_streams(clients: Clients) -> Iterator[Work]:
+    with _on_a_loop(clients, stream(pauses=True)) as (run, create):
+        asked = question(SMALL_QUESTION)
 
-            async def one() -> None:
-                chunks = 0
-                async for _ in await create(**asked, stream=True):
-                    chunks += 1
-                assert chunks == CHUNKS
+        async def one() -> None:
+            chunks = 0
+            async for _ in await create(**asked, stream=True):
+                chunks += 1
+            assert chunks == CHUNKS
 
-            async def work(operations: int) -> None:
-                for _ in range(operations // CHUNKS // at_once):
-                    await asyncio.gather(*(one() for _ in range(at_once)))
+        async def work(operations: int) -> None:
+            await asyncio.gather(*(one() for _ in range(operations // CHUNKS)))
 
-            yield lambda operations: run(work(operations))
-
-    return opens
+        yield lambda operations: run(work(operations))
 
 
 @contextmanager
@@ -150,7 +145,7 @@ CASES = {
     "stream": Case(name=f"stream of {CHUNKS} chunks", opens=_stream, at_once=CHUNKS, slices=4, unit="chunk", bar=1),
     "async-stream": Case(
         name=f"async stream of {CHUNKS} chunks",
-        opens=_async_streams(1),
+        opens=_async_streams,
         at_once=CHUNKS,
         slices=4,
         unit="chunk",
@@ -158,7 +153,7 @@ CASES = {
     ),
     "async-streams": Case(
         name=f"{STREAMS_AT_ONCE} concurrent async streams",
-        opens=_async_streams(STREAMS_AT_ONCE),
+        opens=_async_streams,
         at_once=STREAMS_AT_ONCE * CHUNKS,
         slices=1,
         unit="chunk",

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
-_BYTECODE = Path(__file__).parent.parent / ".cache" / "bytecode"
+ROOT = Path(__file__).parent.parent
+_BYTECODE = ROOT / ".cache" / "bytecode"
 
 
-def command(*arguments: str) -> list[str]:
-    """The command that runs this Python with these arguments."""
-    return [sys.executable, *arguments]
-
-
-def environment() -> dict[str, str]:
-    """The environment for it."""
-    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**own, "PYTHONPYCACHEPREFIX": str(_BYTECODE)}
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """Start this Python with these arguments; what it prints is to be read."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(_BYTECODE)
+    return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)

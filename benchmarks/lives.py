@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,8 +40,7 @@ def run(life: Life) -> Outcome:
     Raises:
         RuntimeError: it did not end well.
     """
-    command = child.command("-m", "benchmarks.process", json.dumps(asdict(life)))
-    with subprocess.Popen(command, env=child.environment(), stdout=subprocess.PIPE, text=True) as process:
+    with child.start("-m", "benchmarks.process", json.dumps(asdict(life))) as process:
         assert process.stdout is not None
         printed = process.stdout.read()
         _, status, used = os.wait4(process.pid, 0)

@@ -10,7 +10,6 @@ import asyncio
 import gzip
 import json
 import re
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -93,8 +92,7 @@ class BackEnd:
 @contextmanager
 def back_end(*, mute: bool = False) -> Iterator[BackEnd]:
     """Run a sink for as long as the block lasts."""
-    command = child.command("-m", "benchmarks.sink", *(["--mute"] if mute else []))
-    with subprocess.Popen(command, env=child.environment(), stdout=subprocess.PIPE, text=True) as process:
+    with child.start("-m", "benchmarks.sink", *(["--mute"] if mute else [])) as process:
         assert process.stdout is not None
         try:
             yield BackEnd(f"http://127.0.0.1:{int(process.stdout.readline())}")

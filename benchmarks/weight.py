@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
 import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
@@ -36,14 +35,16 @@ def _turn(programs: tuple[str, str], *, back: bool) -> tuple[float, float]:
 
 def _seconds(program: str) -> float:
     started = time.perf_counter()
-    subprocess.run(child.command("-c", program), env=child.environment(), check=True)
+    with child.start("-c", program) as process:
+        assert process.wait() == 0, f"`{program}` failed"
     return time.perf_counter() - started
 
 
 def installed() -> Iterator[Figure]:
     """The distributions that come with the package and not with the SDK already, and their size on disk."""
-    source = Path(__file__).parent.parent / "src"
-    own = sum(path.stat().st_size for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    own = sum(
+        path.stat().st_size for path in (child.ROOT / "src").rglob("*") if path.is_file() and path.suffix != ".pyc"
+    )
     try:
         added = _closure(_PACKAGE) - _closure("openai") - {_PACKAGE}
     except PackageNotFoundError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 import pytest
@@ -48,9 +48,9 @@ async def test_tasks_have_their_own_and_inherit_from_where_they_were_started() -
             return current()
 
     with attributes(feature="search"):
-        found = await asyncio.wait_for(asyncio.gather(work("alice"), work("bob")), 5)
+        alice, bob = await asyncio.wait_for(asyncio.gather(work("alice"), work("bob")), 5)
         assert current() == {"feature": "search"}
-    assert found == [{"feature": "search", "user": "alice"}, {"feature": "search", "user": "bob"}]
+    assert (alice, bob) == ({"feature": "search", "user": "alice"}, {"feature": "search", "user": "bob"})
 
 
 async def test_a_thread_of_asyncio_inherits_them() -> None:
@@ -72,7 +72,7 @@ def test_another_thread_has_its_own_and_takes_them_over_by_a_copied_context() ->
 
 
 def test_a_generator_that_is_closed_elsewhere_raises_nothing() -> None:
-    def work() -> Iterator[dict[str, str]]:
+    def work() -> Generator[dict[str, str], None, None]:
         with attributes(user="alice"), no_content():
             yield current()
 

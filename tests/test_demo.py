@@ -8,6 +8,8 @@ import json
 import math
 import os
 import re
+import socket
+import struct
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -373,6 +375,21 @@ def test_the_api_sees_a_client_leave_while_it_thinks() -> None:
             time.sleep(0.005)
 
         assert api.served == {("davinci-002", "calls"): 1, ("davinci-002", "calls without usage"): 1}
+
+
+def test_the_api_sees_a_client_leave_while_it_writes() -> None:
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}], "stream": True}
+    request = json.dumps(body).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: {len(request)}\r\n\r\n".encode()
+
+    with Api(pace=0) as api:
+        for _ in range(30):
+            with socket.create_connection(("127.0.0.1", api.server_address[1]), timeout=5) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # leaving is a reset
+                client.sendall(head + request)
+                client.recv(1)
+
+    assert api.served == {("gpt-4o", "calls"): 30, ("gpt-4o", "calls without usage"): 30}
 
 
 # The terminal

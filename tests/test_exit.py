@@ -20,7 +20,7 @@ METHODS = multiprocessing.get_all_start_methods()
 WITH_CHILDREN = {
     **({"fork": 3 * CALLS} if "fork" in METHODS else {}),
     **{f"process by {method}": 2 * CALLS for method in METHODS},
-    **{f"pool by {method}": 2 * CALLS for method in METHODS},
+    **{f"pool by {method}": 2 * CALLS for method in METHODS if method != "forkserver"},
 }
 EXIT_BAR = 2.5
 """Seconds that a dead back end may add to the exit; the tests allow four times as much, for a machine under load."""

@@ -18,7 +18,9 @@ OPTIONS = ("-X", "dev") if sys.version_info < (3, 12) else ("-W", "ignore::Depre
 """From 3.12 on Python warns of each fork of a process with threads, of which the exporter's is one from the first call
 on: a program that turns this warning into an error cannot fork any more then. It may fork before its first call."""
 
-CASES = [(situation, ()) for situation in SITUATIONS if situation != "soon after the first call"]
+CASES: list[tuple[str, tuple[float, ...]]] = [
+    (situation, ()) for situation in SITUATIONS if situation != "soon after the first call"
+]
 CASES += [("soon after the first call", (seconds,)) for seconds in (0, 0.03, 0.1, 0.3)]
 
 

@@ -85,9 +85,7 @@ EXPECTED = {
 
 
 def test_a_line_holds_all_that_is_known() -> None:
-    made = line(full_record())
-    made["cost"]["total_usd"] = round(made["cost"]["total_usd"], 9)
-    assert made == EXPECTED
+    assert line(full_record()) == EXPECTED
 
 
 def test_the_structured_metadata_is_what_one_filters_by() -> None:
@@ -374,10 +372,11 @@ def test_every_record_becomes_an_entry_that_loki_takes(
     result = entry(made, redact, max_bytes)
     assert not result.failed
     assert len(result.line.encode()) <= max_bytes
-    assert isinstance(json.loads(result.line, parse_constant=pytest.fail), dict)
+    parsed = json.loads(result.line, parse_constant=pytest.fail)
+    assert parsed["id"] == made.id
     assert "\n" not in result.line
     assert KEY not in result.line + str(result.metadata)
-    assert all(isinstance(value, str) and len(value.encode()) <= 1024 for value in result.metadata.values())
+    assert all(len(value.encode()) <= 1024 for value in result.metadata.values())
 
 
 # Sampling

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -26,6 +32,7 @@ from monitored_openai._metrics import (
     Sample,
     label_value,
 )
+from monitored_openai._record import ErrorType
 from tests.records import COST, full_record, record
 
 CALL = {"gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "feature"}
@@ -318,3 +325,40 @@ def test_a_key_given_as_the_model_becomes_no_label() -> None:
     assert value(samples, "gen_ai_client_operation_duration_seconds_count", gen_ai_request_model="[redacted]") == 3
     admitted: Labels = metrics.admitted((("gen_ai_request_model", secret),), {})
     assert admitted == (("gen_ai_request_model", "[redacted]"),)
+
+
+ROOT = Path(__file__).parent.parent
+PROMTOOL = next(iter(sorted((ROOT / ".cache" / "prometheus").glob("**/bin/promtool"))), None)
+PROMQL = [
+    (page.name, number, query)
+    for page in sorted(ROOT.glob("docs/*.md"))
+    for number, query in enumerate(re.findall(r"^```promql\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
+]
+
+
+@pytest.mark.once
+def test_the_tables_in_the_docs_are_up_to_date() -> None:
+    subprocess.run([sys.executable, ROOT / "scripts" / "metrics_table.py", "--check"], check=True, timeout=60)
+
+
+@pytest.mark.once
+def test_the_words_on_the_page_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    details = {field.name.removesuffix("_tokens") for field in dataclasses.fields(Usage)} - {"input", "output"}
+    assert [word for word in (*get_args(ErrorType), *details) if f"`{word}`" not in page] == []
+
+
+@pytest.mark.once
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not at hand")
+def test_the_queries_on_the_pages_are_promql_and_name_metrics_that_there_are(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.json"
+    queries = [{"record": f"query_{number}", "expr": query} for number, (_, _, query) in enumerate(PROMQL)]
+    rules.write_text(json.dumps({"groups": [{"name": "pages", "rules": queries}]}))
+    done = subprocess.run(
+        [str(PROMTOOL), "check", "rules", rules], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(PROMQL) >= 7
+    there = {name for metric in (*CALL_METRICS, *OWN_METRICS) for name in (metric.name, *metric.series_names)}
+    named = {name for _, _, query in PROMQL for name in re.findall(r"\b(?:gen_ai_client|monitored_openai)_\w+", query)}
+    assert named - there == set()

@@ -33,12 +33,15 @@ class Chunks(Protocol):
 
     def add(self, chunk: Any) -> bool:
         """Take in one chunk; true when it carries nothing but the usage. On the caller's thread: cheap."""
+        ...
 
     def size(self) -> int:
         """About how many bytes of content are kept."""
+        ...
 
     def body(self) -> dict[str, Any]:
         """The chunks put together, in the shape of the body of an unstreamed response."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

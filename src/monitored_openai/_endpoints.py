@@ -203,11 +203,11 @@ def _split(url: str) -> SplitResult:
     if _UNSAFE.search(url):
         raise Refusal("has a space, a line break or a backslash in it; remove it")
     try:
-        parts = urlsplit(url)
-        usable_port = parts.port != 0
+        parts: SplitResult | None = urlsplit(url)
+        usable = parts is not None and parts.port != 0 and _AUTHORITY.fullmatch(parts.netloc) is not None
     except ValueError:  # not passed on: its text repeats the value
-        usable_port = False
-    if not usable_port or not _AUTHORITY.fullmatch(parts.netloc):
+        parts, usable = None, False
+    if parts is None or not usable:
         raise Refusal("has a malformed host or port; write https://HOST or https://HOST:PORT, PORT 1 to 65535")
     _check_host(parts.hostname or "", bracketed="[" in parts.netloc)
     _check_path(parts.path)

@@ -85,7 +85,7 @@ def _facts(record: CallRecord) -> dict[str, Any]:
         "service_tier": record.service_tier,
         "usage": _known({name: getattr(record.usage, name) for name in _USAGE}) if record.usage else None,
         "usage_unknown": record.usage_unknown,
-        "cost": {name: getattr(record.cost, name) for name in _COST} if record.cost else None,
+        "cost": {name: round(getattr(record.cost, name), 12) for name in _COST} if record.cost else None,
         "unpriced": record.unpriced,
         "headers": dict(record.headers) or None,
         "trace_id": record.trace_id,

@@ -182,12 +182,10 @@ PATHS: tuple[Path, ...] = (
         },
         opens="enter, parse",
     ),
+    *_rows(readings.EVENTS, {"body-events": (f"{_BODY}.create", {**CHAT, **ASKED})}, opens="enter", core=True),
     *_rows(
         readings.EVENTS,
-        {
-            "body-events": (f"{_BODY}.create", {**CHAT, **ASKED}),
-            "legacy-body-events": ("completions.with_streaming_response.create", {**LEGACY, **STREAMED}),
-        },
+        {"legacy-body-events": ("completions.with_streaming_response.create", {**LEGACY, **STREAMED})},
         opens="enter",
     ),
     *_rows(readings.STREAM, {"helper": ("chat.completions.stream", CHAT)}, opens="enter", core=True),

@@ -158,8 +158,10 @@ def _named(*reads: Read, error: str | None = None, only_core: bool = False) -> d
     return {read.__name__: Reading(read=read, error=error, only_core=only_core) for read in reads}
 
 
-_BYTES = _named(read_whole, read_text, read_bytes, read_small_bytes, read_pieces_of_text, read_lines) | _named(
-    leave_unread, error="abandoned"
+_BYTES = (
+    _named(read_whole)
+    | _named(read_text, read_bytes, read_small_bytes, read_pieces_of_text, read_lines, only_core=True)
+    | _named(leave_unread, error="abandoned")
 )
 
 VALUE = {"": Reading(read=nothing)}
@@ -168,9 +170,10 @@ BODY = _named(parse, read_json) | _BYTES
 EVENTS = _BYTES | _named(read_a_line, error="abandoned")
 UNPARSED = _named(drop_unread, error="abandoned")
 STREAM = (
-    _named(loop, steps, loop_twice, loop_and_close_twice, loop_inside_with)
-    | _named(close_unread, break_and_close, leave_with_early, raise_inside_with, error="abandoned")
-    | _named(break_and_drop, drop_unread, error="abandoned", only_core=True)
+    _named(loop, steps)
+    | _named(loop_twice, loop_and_close_twice, loop_inside_with, only_core=True)
+    | _named(break_and_close, raise_inside_with, error="abandoned")
+    | _named(close_unread, leave_with_early, break_and_drop, drop_unread, error="abandoned", only_core=True)
 )
 KINDS: Mapping[str, Mapping[str, Reading]] = {
     "value": VALUE,

@@ -79,12 +79,12 @@ STREAMS: Mapping[str, Odd] = {
     "reasoning": stream(chunk({"index": 0, "delta": {"reasoning_content": "hm", "content": "a"}}), END),
     "more-fields": stream(chunk(delta("a"), x_more={"a": 1}), END),
     "comments": stream(": OPENROUTER PROCESSING\n\n", chunk(delta("a")), ": again\n\n", END),
-    "named-events": stream(f"event: chunk\nid: 7\nretry: 10\ndata: {json.dumps(END)}\n\n"),
     "crlf": stream(f"data: {json.dumps(END)}\r\n\r\n"),
     "only-done": replace(stream(), model=None),
     "event-object-empty": stream({}, END),
 }
 BAD_STREAMS: Mapping[str, Odd] = {
+    "named-events": stream(f"event: chunk\nid: 7\nretry: 10\ndata: {json.dumps(END)}\n\n"),
     "empty": stream(done=False),
     "event-after-done": stream(END, "data: [DONE]\n\n", COUNTED),
     "event-null": stream(None, END),

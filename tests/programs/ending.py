@@ -12,7 +12,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
+from typing import Any
 
 from monitored_openai import MonitoredOpenAI
 
@@ -83,7 +84,8 @@ def forks() -> None:
 
 def starts(method: str) -> None:
     calls()
-    child = multiprocessing.get_context(method).Process(target=calls)
+    context: Any = multiprocessing.get_context(method)
+    child = context.Process(target=calls)
     child.start()
     child.join(30)
     sys.exit(child.exitcode)
@@ -104,8 +106,8 @@ WAYS: dict[str, Callable[[], None]] = {
     "interrupt": is_interrupted,
     "late thread": has_a_late_thread,
     "fork": forks,
-    **{f"process by {method}": (lambda method=method: starts(method)) for method in ("fork", "spawn", "forkserver")},
-    **{f"pool by {method}": (lambda method=method: pools(method)) for method in ("fork", "spawn", "forkserver")},
+    **{f"process by {method}": partial(starts, method) for method in ("fork", "spawn", "forkserver")},
+    **{f"pool by {method}": partial(pools, method) for method in ("fork", "spawn")},
 }
 
 if __name__ == "__main__":

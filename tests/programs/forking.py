@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from monitored_openai import MonitoredOpenAI
 from monitored_openai._exporter.process import PROCESS
@@ -24,9 +25,7 @@ def client() -> MonitoredOpenAI:
 
 def in_children(number: int, work: Callable[[], object]) -> None:
     """Do it in so many children; their failures are this process's."""
-    children = [_child(work) for _ in range(number)]
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    assert codes == [0] * number, codes
+    _wait([_child(work) for _ in range(number)])
 
 
 def _child(work: Callable[[], object]) -> int:
@@ -35,6 +34,11 @@ def _child(work: Callable[[], object]) -> int:
         work()
         sys.exit(0)  # as a program ends, so that what is registered with atexit is done
     return child
+
+
+def _wait(children: list[int]) -> None:
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert not any(codes), codes
 
 
 def some_calls(monitored: MonitoredOpenAI) -> None:
@@ -58,11 +62,15 @@ def under_two_hammering_threads() -> int:
     threads = [threading.Thread(target=hammer, args=(which,)) for which in range(2)]
     for thread in threads:
         thread.start()
-    for _ in range(CHILDREN):
-        in_children(1, lambda: (stop.set(), some_calls(monitored)))
+    children = []
+    for already in range(CHILDREN):
+        while sum(made) < 20 * (already + 1):
+            time.sleep(0.001)
+        children.append(_child(lambda: some_calls(monitored)))
     stop.set()
     for thread in threads:
         thread.join()
+    _wait(children)
     return sum(made) + CHILDREN * CALLS
 
 
@@ -85,7 +93,7 @@ def while_locks_are_held() -> int:
     ask(monitored)
     handle = monitored.monitoring
     handle.flush(10)
-    locks = [handle._intake._lock, handle._totals._lock, PROCESS._lock, PROCESS.sharing]
+    locks: list[Any] = [handle._intake._lock, handle._totals._lock, PROCESS._lock, PROCESS.sharing]
     held, let_go = threading.Event(), threading.Event()
 
     def hold() -> None:

@@ -65,7 +65,11 @@ class Api(Loopback):
             exchange.close_connection = True
         else:
             answering = _Answering(exchange, request, next(self._numbers), self._pace)
-            self._count_usage(model, answering.stream() if request.get("stream") else answering.whole())
+            try:
+                usage = answering.stream() if request.get("stream") else answering.whole()
+            except ConnectionError:  # the client left while it was being written to
+                usage, exchange.close_connection = None, True
+            self._count_usage(model, usage)
 
     def _refuse(self, exchange: Exchange, status: int, kind: str, code: str | None, message: str) -> None:
         error = {"message": message, "type": kind, "param": None, "code": code}

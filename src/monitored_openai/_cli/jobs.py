@@ -133,14 +133,15 @@ def phases() -> list[Phase]:
     ]
 
 
-_FAULTS: tuple[Fault, ...] = (
-    *("overloaded",) * 4,
-    *("too long",) * 6,
-    *("broken",) * 2,
-    *("silent",) * 2,
-    *("cut off",) * 4,
-    *("stalled",) * 6,
-)
+_FAULT_NUMBERS: dict[Fault, int] = {
+    "overloaded": 4,
+    "too long": 6,
+    "broken": 2,
+    "silent": 2,
+    "cut off": 4,
+    "stalled": 6,
+}
+_FAULTS = tuple(fault for fault, number in _FAULT_NUMBERS.items() for _ in range(number))
 """What goes wrong in the failing calls; where it is stalled, the application leaves before it notices."""
 
 

@@ -55,7 +55,7 @@ class Exchange(BaseHTTPRequestHandler):
         except ConnectionError:
             return True
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *_: Any) -> None:  # noqa: A002  # http.server's name for it
         """Stay silent: standard error is the user's."""
 
 

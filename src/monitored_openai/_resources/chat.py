@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openai import AsyncOpenAI, OpenAI
 from openai.resources.beta import AsyncBeta, Beta
@@ -103,24 +103,32 @@ class MonitoredAsyncCompletions(AsyncCompletions):
 
 
 class MonitoredChat(Chat):
-    @cached_property
-    def completions(self) -> Completions:
-        return MonitoredCompletions(self._client)
+    if not TYPE_CHECKING:  # to type checkers the SDK's cached property is a plain one
+
+        @cached_property
+        def completions(self):
+            return MonitoredCompletions(self._client)
 
 
 class MonitoredAsyncChat(AsyncChat):
-    @cached_property
-    def completions(self) -> AsyncCompletions:
-        return MonitoredAsyncCompletions(self._client)
+    if not TYPE_CHECKING:
+
+        @cached_property
+        def completions(self):
+            return MonitoredAsyncCompletions(self._client)
 
 
 class MonitoredBeta(Beta):
-    @cached_property
-    def chat(self) -> Chat:
-        return MonitoredChat(self._client)
+    if not TYPE_CHECKING:
+
+        @cached_property
+        def chat(self):
+            return MonitoredChat(self._client)
 
 
 class MonitoredAsyncBeta(AsyncBeta):
-    @cached_property
-    def chat(self) -> AsyncChat:
-        return MonitoredAsyncChat(self._client)
+    if not TYPE_CHECKING:
+
+        @cached_property
+        def chat(self):
+            return MonitoredAsyncChat(self._client)

@@ -1,0 +1,114 @@
+"""Write the table of all metrics into docs/metrics.md, or with ``--check`` exit 1 if it is stale."""
+
+# ruff: noqa: INP001 - a script, no module of a package
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "src"))
+
+from monitored_openai import CallRecord, Cost, Usage  # noqa: E402 - found by the path above
+from monitored_openai._exporter.intake import Intake  # noqa: E402
+from monitored_openai._exporter.totals import OWN_METRICS, Totals  # noqa: E402
+from monitored_openai._metrics import ACTIVE, CALL_METRICS, Metric, Metrics, Sample  # noqa: E402
+
+PAGE = ROOT / "docs" / "metrics.md"
+BEGIN = "<!-- metrics table: written by scripts/metrics_table.py -->"
+END = "<!-- end of the metrics table -->"
+OF_ALL_CALLS = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+COUNTED = Usage(input_tokens=2, output_tokens=2, input_cached_tokens=1)
+COST = Cost(input_usd=1, input_cached_usd=1, output_usd=1, cache_savings_usd=1)
+
+
+def record(usage: Usage | None, cost: Cost | None) -> CallRecord:
+    """A call of which everything is known but, where they are missing, the usage and the cost."""
+    return CallRecord(
+        id="",
+        operation="chat",
+        provider="openai",
+        server="",
+        request_model="m",
+        response_model="m",
+        started_ns=0,
+        ended_ns=0,
+        duration=1,
+        time_to_first_chunk=1,
+        chunk_intervals=(1,),
+        retries=1,
+        error_type=None if usage else "timeout",
+        usage=usage,
+        usage_unknown=None if usage else "timeout",
+        cost=cost,
+        unpriced=None if cost else "usage_unknown",
+    )
+
+
+def samples() -> list[Sample]:
+    """At least one sample of each metric, with all the labels that it can have."""
+    metrics = Metrics()
+    for each in (record(COUNTED, COST), record(None, None)):
+        metrics.fold(each)
+    active = Sample(ACTIVE.name, metrics.labels("chat", "openai", "m", {}), 1)
+    intake = Intake(most_entries=1, most_bytes=1, logs=True, wake=lambda: None, forked=lambda: None)
+    intake.lost("fault")
+    intake.pushed()
+    totals = Totals(intake, label_names=(), max_label_sets=1)
+    totals.prices_timestamp = 0.0
+    return [*metrics.samples(), active, *totals.samples()]
+
+
+def labels_of(metric: Metric, all_samples: Iterable[Sample]) -> list[str]:
+    """The labels of a metric beyond those that are no news: the calls' own, and the buckets'."""
+    found = {name: None for sample in all_samples if sample.name in metric.series_names for name, _ in sample.labels}
+    return [name for name in found if name not in (*OF_ALL_CALLS, "le")]
+
+
+def table(metrics: Iterable[Metric], all_samples: Iterable[Sample]) -> str:
+    """The metrics as a Markdown table, in the order of their declaration."""
+    rows = ["| name | type | more labels | meaning |", "|---|---|---|---|"]
+    rows += [
+        f"| `{metric.name}` | {metric.type} | {' '.join(f'`{name}`' for name in labels_of(metric, all_samples))} "
+        f"| {metric.help} |"
+        for metric in metrics
+    ]
+    return "\n".join(rows)
+
+
+def text() -> str:
+    """Both tables, and the bounds of the histograms."""
+    all_samples = samples()
+    bounds = [
+        f"- `{metric.name}`: {', '.join(f'{bound:g}' if bound < 1e5 else f'{bound:.0f}' for bound in metric.bounds)}"
+        for metric in (*CALL_METRICS, *OWN_METRICS)
+        if metric.bounds
+    ]
+    of_calls, own = (table(metrics, all_samples) for metrics in (CALL_METRICS, OWN_METRICS))
+    return "\n\n".join(
+        (
+            "### Of the calls",
+            of_calls,
+            "### Of the library itself",
+            own,
+            "### Bounds of the histograms",
+            "\n".join(bounds),
+        )
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check the table; the exit status."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    fresh = f"{before}{BEGIN}\n\n{text()}\n\n{END}{after}"
+    if "--check" not in arguments:
+        PAGE.write_text(fresh, encoding="utf-8")
+    return int("--check" in arguments and fresh != page)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
