@@ -141,7 +141,7 @@ _FAULT_NUMBERS: dict[Fault, int] = {
     "cut off": 4,
     "stalled": 6,
 }
-_FAULTS = tuple(fault for fault, number in _FAULT_NUMBERS.items() for _ in range(number))
+_FAULTS: tuple[Fault, ...] = tuple(fault for fault, number in _FAULT_NUMBERS.items() for _ in range(number))
 """What goes wrong in the failing calls; where it is stalled, the application leaves before it notices."""
 
 
