@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from monitored_openai import CallRecord, MonitoringSettings
+from monitored_openai._exporter.monitoring import monitoring_for
 from tests.conformance._compare import assert_same
 from tests.conformance._outcomes import FAILURES, OK
 from tests.conformance._paths import PATHS
@@ -29,20 +30,21 @@ def raise_on_redact(text: str, field: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def dead_url() -> Iterator[str]:
-    """Where nobody listens."""
+def dead() -> Iterator[MonitoringSettings]:
+    """Back ends where nobody listens, and a redaction that raises."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        settings = MonitoringSettings(redact=raise_on_redact, metrics_url=url, logs_url=url, queue_size=10)
+        yield settings
+        monitoring_for(settings).close(0.01)
 
 
 @pytest.fixture(params=["disabled", "broken on_record", "broken redact, dead back ends"])
-def settings(request: pytest.FixtureRequest, dead_url: str) -> MonitoringSettings:
+def settings(request: pytest.FixtureRequest, dead: MonitoringSettings) -> MonitoringSettings:
     if request.param == "disabled":
         return MonitoringSettings(enabled=False, on_record=keep)
-    if request.param == "broken on_record":
-        return MonitoringSettings(on_record=raise_on_record)
-    return MonitoringSettings(redact=raise_on_redact, metrics_url=dead_url, logs_url=dead_url, queue_size=10)
+    return MonitoringSettings(on_record=raise_on_record) if request.param == "broken on_record" else dead
 
 
 def cases() -> Iterator[Any]:

@@ -139,6 +139,11 @@ class Monitoring:
         if self._exporter is not None and thread is not None and thread.is_alive and not thread.is_current:
             wait([thread.submit(self._exporter.stop())], timeout=_STOP_SECONDS)
 
+    @property
+    def is_starting(self) -> bool:
+        """Whether the exporter's thread is still importing what it needs."""
+        return self._exporter is None and not self._ended
+
     def progress(self) -> int:
         """A number that grows with whatever is achieved."""
         stats = self._intake.stats()
