@@ -32,6 +32,10 @@ MOST_NOT_RUN = 4
 COMMANDS: dict[str, str] = {
     "make demo": "a step of the CI workflow",
     "make test": "the first half of .ci/run",
+    "make bench": "tests/test_benchmarks.py runs its cases, in short",
+    "export MONITORED_OPENAI_METRICS_URL=https://prometheus.example.com": "tests/test_settings.py sets such variables",
+    "export MONITORED_OPENAI_LOGS_URL=https://loki.example.com": "as above",
+    "export MONITORED_OPENAI_ENVIRONMENT=production": "as above",
     "pip install monitored-openai": "make demo installs the package so, from the checkout",
     "pip install 'monitored-openai[scrape]'": "every session of the matrix installs it so, from the checkout",
 }

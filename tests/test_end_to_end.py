@@ -74,7 +74,13 @@ class Totals:
 
 
 def env(job: str, api: OpenAIServer, metrics_url: str, loki: FakeLoki, **values: object) -> dict[str, str]:
-    own = {"job": job, "metrics_url": metrics_url, "logs_url": loki.push_url, "prices": json.dumps(PRICES)}
+    own = {
+        "job": job,
+        "exit_timeout": 30,
+        "metrics_url": metrics_url,
+        "logs_url": loki.push_url,
+        "prices": json.dumps(PRICES),
+    }
     return settings(**(own | values)) | {"OPENAI_BASE_URL": api.base_url}
 
 

@@ -44,13 +44,16 @@ def loki() -> Iterator[FakeLoki]:
         yield running
 
 
-def env(host: str, proxy: RemoteWriteProxy, loki: FakeLoki, api: OpenAIServer | None = None) -> dict[str, str]:
+def env(
+    host: str, proxy: RemoteWriteProxy, loki: FakeLoki, api: OpenAIServer | None = None, **values: object
+) -> dict[str, str]:
     """Back ends under a name or under an address; nothing is due before the exit."""
     urls = settings(
         metrics_url=proxy.write_url.replace("127.0.0.1", host),
         logs_url=loki.push_url.replace("127.0.0.1", host),
         push_interval=60,
         log_linger=60,
+        **values,
     )
     return {**urls, "OPENAI_BASE_URL": api.base_url if api else "http://api.test/v1"}
 
@@ -79,7 +82,7 @@ CASES += [(way, calls, "localhost") for way, calls in WITH_CHILDREN.items()]
 def test_however_a_process_ends_everything_is_delivered(
     way: str, calls: int, host: str, api: OpenAIServer, proxy: RemoteWriteProxy, loki: FakeLoki
 ) -> None:
-    ended = run("ending", way, env=env(host, proxy, loki, api))
+    ended = run("ending", way, env=env(host, proxy, loki, api, exit_timeout=30))
 
     codes = {"exit": EXIT_CODE, "exception": 1, "interrupt": -2}
     assert code_and_noise(way, ended) == (codes.get(way, 0), "")
@@ -125,6 +128,15 @@ def test_one_dead_back_end_does_not_keep_the_other_from_being_served_at_exit(
     assert proxy.total(COUNT) == 1000
 
 
+def test_imports_that_take_long_at_exit_lose_nothing(
+    api: OpenAIServer, proxy: RemoteWriteProxy, loki: FakeLoki
+) -> None:
+    ended = run("slow_start", env=env("localhost", proxy, loki, api))
+
+    assert (ended.code, ended.err) == (0, "")
+    assert (len(loki.entries), proxy.total(COUNT)) == (1, 1)
+
+
 def test_a_healthy_back_end_holds_up_the_exit_no_longer_than_it_takes(
     proxy: RemoteWriteProxy, loki: FakeLoki, record_property: Any
 ) -> None:
@@ -141,7 +153,7 @@ def test_twenty_thousand_calls_in_a_tight_loop_and_a_plain_exit_all_arrive(
 ) -> None:
     loki.keep_requests = proxy.keep_requests = False
 
-    said, took, _ = queue(20_000, env("localhost", proxy, loki), timeout=240)
+    said, took, _ = queue(20_000, env("localhost", proxy, loki, exit_timeout=60), timeout=240)
 
     record_property("exit seconds", took)
     assert (said["calls"], said["folded"], said["delivered"], said["dropped"]) == (20_000, 20_000, 20_000, {})

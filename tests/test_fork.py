@@ -38,7 +38,7 @@ def loki() -> Iterator[FakeLoki]:
 
 def env(proxy: RemoteWriteProxy, loki: FakeLoki, metrics: bool = True) -> dict[str, str]:
     urls = {"metrics_url": proxy.write_url} if metrics else {}
-    return settings(logs_url=loki.push_url, push_interval=1, log_linger=0.2, **urls) | {
+    return settings(logs_url=loki.push_url, push_interval=1, log_linger=0.2, exit_timeout=30, **urls) | {
         "OPENAI_BASE_URL": "http://api.test/v1"
     }
 

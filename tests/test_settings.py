@@ -807,7 +807,6 @@ sys.addaudithook(lambda event, _: events.append(event) if event.startswith(("soc
 import monitored_openai._settings
 assert events == [], events
 assert threading.active_count() == 1 and logging.getLogger().handlers == []
-assert "httpx" not in sys.modules
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60, env=environment)

@@ -108,7 +108,9 @@ def _wait(flushes: dict[Monitoring, Future[Any]]) -> None:
         _, waiting = wait(flushes.values(), timeout=_LOOK_SECONDS)
         now = time.monotonic()
         progress = [handle.progress() for handle in flushes]
-        if progress != before or any(handle.is_starting for handle in flushes):  # on a busy machine imports take seconds
+        if progress != before or any(
+            handle.is_starting for handle in flushes
+        ):  # on a busy machine imports take seconds
             before, progressed = progress, now
         if not waiting:
             return
