@@ -91,26 +91,25 @@ def test_however_a_process_ends_everything_is_delivered(
     assert (loki.duplicates, loki.rejected, proxy.violations) == (0, [], [])
 
 
-def queue(number: int, env: dict[str, str], timeout: float = 60) -> tuple[Any, float, Ended]:
+def queue(number: int, env: dict[str, str], timeout: float = 60) -> tuple[Any, float]:
     """What the books say after the exit of a program with many calls, and how long its exit took."""
     ended = run("queueing", number, env=env, timeout=timeout)
     took = time.monotonic() - ended.said["done"]
     assert (ended.code, ended.err) == (0, "")
-    return ended.said, took, ended
+    return ended.said, took
 
 
 @pytest.mark.parametrize("fault", [None, Status(503), Status(401), NeverAnswer()], ids=["gone", "503", "401", "silent"])
 def test_a_dead_back_end_holds_up_the_exit_for_a_moment_only_and_the_books_say_what_was_lost(
-    fault: Status | NeverAnswer | None, proxy: RemoteWriteProxy, loki: FakeLoki, record_property: Any
+    fault: Status | NeverAnswer | None, proxy: RemoteWriteProxy, loki: FakeLoki
 ) -> None:
     for back_end in (proxy, loki):
         back_end.always = fault
         if fault is None:
             back_end.refuse()
 
-    said, took, _ = queue(1000, env("localhost", proxy, loki))
+    said, took = queue(1000, env("localhost", proxy, loki))
 
-    record_property("exit seconds", took)
     assert took < 4 * EXIT_BAR
     assert (said["calls"], said["folded"], said["delivered"], said["left"]) == (1000, 1000, 0, 0)
     assert said["dropped"] == {"shutdown": 1000}
@@ -121,7 +120,7 @@ def test_one_dead_back_end_does_not_keep_the_other_from_being_served_at_exit(
 ) -> None:
     loki.always = NeverAnswer()
 
-    said, took, _ = queue(1000, env("localhost", proxy, loki))
+    said, took = queue(1000, env("localhost", proxy, loki))
 
     assert took < 4 * EXIT_BAR
     assert said["dropped"] == {"shutdown": 1000}
@@ -137,25 +136,21 @@ def test_imports_that_take_long_at_exit_lose_nothing(
     assert (len(loki.entries), proxy.total(COUNT)) == (1, 1)
 
 
-def test_a_healthy_back_end_holds_up_the_exit_no_longer_than_it_takes(
-    proxy: RemoteWriteProxy, loki: FakeLoki, record_property: Any
-) -> None:
-    said, took, _ = queue(100, env("localhost", proxy, loki))
+def test_a_healthy_back_end_holds_up_the_exit_no_longer_than_it_takes(proxy: RemoteWriteProxy, loki: FakeLoki) -> None:
+    said, took = queue(100, env("localhost", proxy, loki))
 
-    record_property("exit seconds", took)
     assert took < EXIT_BAR
     assert (said["delivered"], said["dropped"]) == (100, {})
 
 
 @pytest.mark.timeout(300)
 def test_twenty_thousand_calls_in_a_tight_loop_and_a_plain_exit_all_arrive(
-    proxy: RemoteWriteProxy, loki: FakeLoki, record_property: Any
+    proxy: RemoteWriteProxy, loki: FakeLoki
 ) -> None:
     loki.keep_requests = proxy.keep_requests = False
 
-    said, took, _ = queue(20_000, env("localhost", proxy, loki, exit_timeout=60), timeout=240)
+    said, _ = queue(20_000, env("localhost", proxy, loki, exit_timeout=60), timeout=240)
 
-    record_property("exit seconds", took)
     assert (said["calls"], said["folded"], said["delivered"], said["dropped"]) == (20_000, 20_000, 20_000, {})
     assert proxy.total(COUNT) == 20_000
     assert len(loki.entries) == 20_000

@@ -18,8 +18,9 @@ OPTIONS = ("-X", "dev") if sys.version_info < (3, 12) else ("-W", "ignore::Depre
 """From 3.12 on Python warns of each fork of a process with threads, of which the exporter's is one from the first call
 on: a program that turns this warning into an error cannot fork any more then. It may fork before its first call."""
 
+BEFOREHAND = "with a client made beforehand"
 CASES: list[tuple[str, tuple[float, ...]]] = [
-    (situation, ()) for situation in SITUATIONS if situation != "soon after the first call"
+    (situation, ()) for situation in SITUATIONS if situation not in ("soon after the first call", BEFOREHAND)
 ]
 CASES += [("soon after the first call", (seconds,)) for seconds in (0, 0.03, 0.1, 0.3)]
 
@@ -63,9 +64,10 @@ def quiet(err: str) -> str:
 
 
 def test_children_of_a_parent_without_calls_have_an_instance_each(proxy: RemoteWriteProxy, loki: FakeLoki) -> None:
-    ended = run("forking", "with a client made beforehand", env=env(proxy, loki), options=OPTIONS)
+    ended = run("forking", BEFOREHAND, env=env(proxy, loki), options=OPTIONS)
 
-    assert ended.code == 0
+    assert (ended.code, quiet(ended.err)) == (0, "")
+    assert (len(loki.entries), loki.duplicates, loki.rejected, proxy.violations) == (CHILDREN * CALLS, 0, [], [])
     instances = [dict(labels)["instance"] for labels in proxy.latest(COUNT)]
     assert len(set(instances)) == len(instances) == CHILDREN
     assert set(proxy.latest(COUNT).values()) == {CALLS}
@@ -76,7 +78,7 @@ def test_a_parent_that_has_made_no_call_forks_without_a_warning_even_where_warni
 ) -> None:
     options = ("-W", "error::DeprecationWarning:__main__")
 
-    ended = run("forking", "with a client made beforehand", env=env(proxy, loki), options=options)
+    ended = run("forking", BEFOREHAND, env=env(proxy, loki), options=options)
 
     assert (ended.code, ended.err) == (0, "")
     assert len(loki.entries) == CHILDREN * CALLS

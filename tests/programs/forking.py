@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import json
 import os
@@ -31,6 +32,7 @@ def in_children(number: int, work: Callable[[], object]) -> None:
 def _child(work: Callable[[], object]) -> int:
     child = os.fork()
     if not child:
+        faulthandler.dump_traceback_later(45, exit=True)  # rather than hang, say where
         work()
         sys.exit(0)  # as a program ends, so that what is registered with atexit is done
     return child
@@ -51,6 +53,7 @@ def some_calls(monitored: MonitoredOpenAI) -> None:
 def under_two_hammering_threads() -> int:
     monitored = client()
     ask(monitored)  # the SDK's resources are made under a lock up to Python 3.11, which a fork must not catch
+    monitored.monitoring.flush(20)  # a fork waits for the exporter's imports, but not for ever, and threads slow them
     made = [1, 0]
     stop = threading.Event()
 
