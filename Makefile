@@ -12,7 +12,7 @@ DEV := .venv/.complete
 DEMO := .venv-demo/.complete
 SOURCES := $(shell find src -name '__pycache__' -prune -o -type f -print)
 
-.PHONY: help demo test test-all lint docs bench clean
+.PHONY: help demo test test-all coverage lint docs bench clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -23,6 +23,9 @@ demo: $(DEMO) ## run a workload against loopback servers and check what arrived
 
 test: lint docs ## lint, docs, and the whole suite on this Python with the newest SDK
 	@scripts/install-prometheus || { code=$$?; [ $$code -eq 3 ] && [ -z "$${CI:-}" ]; }
+	@$(BIN)/python -m pytest $(ARGS)
+
+coverage: $(DEV) ## the suite under coverage, in processes that tests start too: several times as slow
 	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
 test-all: $(DEV) ## the suite on the oldest and newest SDKs, Pythons and dependencies

@@ -55,12 +55,14 @@ class Compared:
 
 Result = Figure | Compared
 
-_COLUMNS = "{:<44} {:>9} {:>8} {:>17} {:>6} {:>8} {:>17}  {}"
+_COLUMNS = "{:<44} {:>9} {:>8} {:>17} {:>6} {:>8} {:>8} {:>22}  {}"
 
 
 def heading(of: str) -> str:
     """The head of a table of comparisons."""
-    columns = _COLUMNS.format(of, "bare us", "added", "[quartiles]", "ratio", "by mean", "A/A [quartiles]", "bar")
+    columns = _COLUMNS.format(
+        of, "bare us", "added", "[quartiles]", "ratio", "by mean", "at best", "A/A [quartiles]", "bar"
+    )
     return f"\n{columns}\n{'-' * len(columns)}"
 
 
@@ -80,6 +82,7 @@ def line(result: Result) -> str:
         f"[{added.low:.1f}, {added.high:.1f}]",
         f"{compared.ratio:.2f}",
         f"{compared.added_mean:.1f}",
+        f"{compared.added_best:.1f}",
         f"{noise.median:.1f} [{noise.low:.1f}, {noise.high:.1f}]",
         _verdict(result.bar, added.median),
     ).rstrip()

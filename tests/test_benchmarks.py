@@ -67,6 +67,7 @@ def test_a_burst_counts_for_the_mean_and_not_for_what_is_usual() -> None:
     found = compare(costs(lambda: 10.0, slices=10), costs(lambda: next(slices), slices=10), rounds=3)
     assert found.added.median == 0
     assert found.added_mean == pytest.approx(10)
+    assert found.added_best == 0
 
 
 def test_one_round_has_no_quartiles() -> None:
@@ -84,7 +85,11 @@ def test_quartiles_are_those_of_the_values_given() -> None:
 )
 def test_a_line_says_whether_the_bar_is_met(bar: object, value: float, verdict: str) -> None:
     comparison = Comparison(
-        bare=1, added=Quartiles(low=0, median=value, high=9), added_mean=0, noise=Quartiles(low=0, median=0, high=0)
+        bare=1,
+        added=Quartiles(low=0, median=value, high=9),
+        added_mean=0,
+        added_best=0,
+        noise=Quartiles(low=0, median=0, high=0),
     )
     assert line(Figure("case", "what", value, "us", bar)).endswith(f": {verdict}")  # type: ignore[arg-type]
     assert line(Compared("case", "call", comparison, bar)).endswith(f": {verdict}")  # type: ignore[arg-type]
