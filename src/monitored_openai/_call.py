@@ -196,7 +196,9 @@ class Call:
             if self._injection is not None and not self._injection.taken_back:
                 if usage_only:
                     return False
-                _forget_null_usage(chunk)
+                if chunk.usage is None:
+                    # A server asked for the usage sends a null with every other chunk, and no such field unasked.
+                    chunk.model_fields_set.discard("usage")
         except Exception:
             warn_sparsely("chunk", "a chunk of a stream could not be read", exc_info=True)
         self._ticks()
@@ -372,12 +374,6 @@ def _name_of(error: BaseException) -> str:
     code = getattr(error, "code", None)
     named = isinstance(code, str) and _ERROR_CODE.fullmatch(code)
     return f"{type(error).__name__} ({code})" if named else type(error).__name__
-
-
-def _forget_null_usage(chunk: Any) -> None:
-    """A server that was asked for usage sends `"usage": null` with every other chunk; unasked it sends no such field."""
-    if chunk.usage is None:
-        chunk.model_fields_set.discard("usage")
 
 
 def _current_trace() -> tuple[str, str] | None:

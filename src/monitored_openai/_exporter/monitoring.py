@@ -125,7 +125,7 @@ class Monitoring:
 
     def end_active(self) -> None:
         """The process ends, and with it the calls that are under way."""
-        for call in tuple(self._intake.active):
+        for call in self._intake.active.copy():
             call.interrupted()
 
     def end(self, reason: str) -> None:
@@ -193,7 +193,7 @@ class Monitoring:
             else:
                 self._thread = thread
                 thread.call(self._start)
-        except RuntimeError:
+        except Exception:  # no thread at the interpreter's end, or no file descriptor left for its loop
             self._intake.sleeps()
             warn_sparsely("thread", "the exporter's thread cannot be started now", exc_info=True)
 

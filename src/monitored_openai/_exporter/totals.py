@@ -69,7 +69,7 @@ class Totals:
     def _active(self) -> Iterator[Sample]:
         """Those that have come down to none as well: Prometheus would show their last number for minutes."""
         numbers = Count(dict.fromkeys(self._ever_active, 0))
-        for call in tuple(self._intake.active):
+        for call in self._intake.active.copy():
             of = self._metrics.labels(call.family.operation, call.provider, call.request_model, call.attributes)
             numbers[of if of in numbers else self._metrics.admitted(of, numbers)] += 1
         self._ever_active.update(numbers)

@@ -20,13 +20,14 @@ from monitored_openai._resources._observe import observe, observe_async
 class ChatChunks:
     """A chat stream as far as it got: its text apart, the deltas that carry more than text as they came."""
 
-    __slots__ = ("_first", "_last", "_rest", "_texts", "_usage")
+    __slots__ = ("_finished", "_first", "_last", "_rest", "_texts", "_usage")
 
     def __init__(self) -> None:
         self._first: Any = None
         self._last: Any = None
         self._texts: defaultdict[int, list[str]] = defaultdict(list)
         self._rest: list[Any] = []
+        self._finished = False
         self._usage: Any = None
 
     def add(self, chunk: Any) -> bool:
@@ -39,12 +40,14 @@ class ChatChunks:
             self._usage = usage
         choices = chunk.choices
         if not choices:
-            return usage is not None
+            return usage is not None or self._finished
         for choice in choices:
+            self._finished = self._finished or choice.finish_reason is not None
             delta = choice.delta
-            if delta is not None and isinstance(delta.content, str) and delta.content:
-                self._texts[choice.index].append(delta.content)
-                if delta.model_fields_set == _ONLY_CONTENT and choice.finish_reason is None:
+            content = delta.content if delta is not None else None
+            if content and isinstance(content, str):
+                self._texts[choice.index].append(content)
+                if choice.finish_reason is None and delta.model_fields_set == _ONLY_CONTENT:
                     continue
             self._rest.append(choice)
         return False

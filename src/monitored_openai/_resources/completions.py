@@ -17,13 +17,14 @@ from monitored_openai._resources._observe import observe, observe_async
 class CompletionChunks:
     """A stream of a legacy completion as far as it got."""
 
-    __slots__ = ("_finish_reasons", "_first", "_last", "_texts", "_usage")
+    __slots__ = ("_finish_reasons", "_finished", "_first", "_last", "_texts", "_usage")
 
     def __init__(self) -> None:
         self._first: Any = None
         self._last: Any = None
         self._texts: defaultdict[int, list[str]] = defaultdict(list)
         self._finish_reasons: dict[int, str] = {}
+        self._finished = False
         self._usage: Any = None
 
     def add(self, chunk: Any) -> bool:
@@ -36,8 +37,9 @@ class CompletionChunks:
             self._usage = usage
         choices = chunk.choices
         if not choices:
-            return usage is not None
+            return usage is not None or self._finished
         for choice in choices:
+            self._finished = self._finished or choice.finish_reason is not None
             self._texts[choice.index].append(choice.text if isinstance(choice.text, str) else "")
             if choice.finish_reason is not None:
                 self._finish_reasons[choice.index] = choice.finish_reason
