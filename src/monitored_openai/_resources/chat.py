@@ -44,9 +44,8 @@ class ChatChunks:
         for choice in choices:
             self._finished = self._finished or choice.finish_reason is not None
             delta = choice.delta
-            content = delta.content if delta is not None else None
-            if content and isinstance(content, str):
-                self._texts[choice.index].append(content)
+            if delta is not None and delta.content and isinstance(delta.content, str):
+                self._texts[choice.index].append(delta.content)
                 if choice.finish_reason is None and delta.model_fields_set == _ONLY_CONTENT:
                     continue
             self._rest.append(choice)
