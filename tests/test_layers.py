@@ -44,7 +44,7 @@ LAYERS: dict[str, set[str]] = {
         *("_answer", "_call", "_collector", "_endpoints", "_json", "_log", "_log_entry", "_metrics", "_observer"),
         *("_pricing", "_record", "_redaction", "_settings", "_stats", "_version"),
     },
-    "_clients": {"_answer", "_call", "_exporter", "_resources", "_settings"},
+    "_clients": {"_call", "_exporter", "_resources", "_settings"},
     "__init__": {"_attributes", "_clients", "_exporter", "_record", "_settings", "_stats", "_version"},
     "_cli": {"__init__"},
 }

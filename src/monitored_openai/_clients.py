@@ -1,19 +1,19 @@
-"""The four clients: the official ones with observed resources in place of the plain ones."""
+"""The four clients: the official ones, with every request that costs money observed."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cached_property, wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, Timeout
 
 from monitored_openai._exporter import Monitoring, monitoring_for
-from monitored_openai._resources._observe import see_response
+from monitored_openai._resources._families import family_of
+from monitored_openai._resources._observe import observed, observed_async, see_response
 
 if TYPE_CHECKING:
-    from monitored_openai._answer import Family
     from monitored_openai._call import Call
     from monitored_openai._settings import MonitoringSettings
 
@@ -39,60 +39,36 @@ class _Monitored:
             see_response(parts["options"], parts["response"], parts["retries_taken"])
             return super()._process_response(**parts)
 
-    def _opens_call(
-        self, family: Family, path: str, body: Any, options: Mapping[str, Any], stream: bool
-    ) -> Call | None:
+    def _opens_call(self, path: str, request: Mapping[str, Any]) -> Call | None:
         observer = self._monitoring.observer
-        if observer is None or path != family.path:
+        if observer is None or (family := family_of(path)) is None:
             return None
-        url = self.base_url  # type: ignore[attr-defined]  # the official client's
         return observer.open(
-            family, base_url=url, azure=isinstance(self, _AZURE), body=body, options=options, streamed=stream
+            family,
+            base_url=self.base_url,  # type: ignore[attr-defined]  # the official client's
+            azure=isinstance(self, _AZURE),
+            body=request.get("body"),
+            options=request.get("options") or {},
+            streamed=request.get("stream", False),
         )
 
 
 class _Sync(_Monitored):
     if not TYPE_CHECKING:
 
-        @cached_property
-        def chat(self):
-            from monitored_openai._resources.chat import MonitoredChat
-
-            return MonitoredChat(self)
-
-        @cached_property
-        def completions(self):
-            from monitored_openai._resources.completions import MonitoredCompletions
-
-            return MonitoredCompletions(self)
-
-        @cached_property
-        def beta(self):
-            from monitored_openai._resources.chat import MonitoredBeta
-
-            return MonitoredBeta(self)
+        def post(self, path, **request):
+            call = self._opens_call(path, request)
+            post = partial(super().post, path)
+            return post(**request) if call is None else observed(call, post, request)
 
 
 class _Async(_Monitored):
     if not TYPE_CHECKING:
 
-        @cached_property
-        def chat(self):
-            from monitored_openai._resources.chat import MonitoredAsyncChat
-
-            return MonitoredAsyncChat(self)
-
-        @cached_property
-        def completions(self):
-            from monitored_openai._resources.completions import MonitoredAsyncCompletions
-
-            return MonitoredAsyncCompletions(self)
-
-        @cached_property
-        def beta(self):
-            from monitored_openai._resources.chat import MonitoredAsyncBeta
-
-            return MonitoredAsyncBeta(self)
+        async def post(self, path, **request):
+            call = self._opens_call(path, request)
+            post = partial(super().post, path)
+            return await (post(**request) if call is None else observed_async(call, post, request))
 
 
 def _init(official: type[Any]) -> Any:

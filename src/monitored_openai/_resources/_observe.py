@@ -1,9 +1,9 @@
-"""Puts a `Call` around what a resource posts, and around the stream or the body that comes back.
+"""Puts a call around a request that the client sends, and around the stream or the body that comes back.
 
-Every method of a resource that sends a request (`create`, `parse`, `stream`, the raw and streaming variants) does so
-through the instance attribute `_post`, in every SDK since 1.0; so that is the one thing replaced. The SDK hands whatever
-it made of a response to the request's `post_parser`, so that is where a stream shows up, and it is what carries the
-call to the client's `_process_response`, where the HTTP response shows up.
+Every method of every resource that sends a request (`create`, `parse`, `stream`, the raw and streaming variants) does so
+through the client's `post`, in every SDK since 1.0; so that is the one thing overridden. The SDK hands whatever it made
+of a response to the request's `post_parser`, so that is where a stream shows up, and it is what carries the call to the
+client's `_process_response`, where the HTTP response shows up.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 
 from openai import AsyncStream, Stream
 
-from monitored_openai._answer import Family
 from monitored_openai._call import Call
 from monitored_openai._log import warn_sparsely
 
@@ -21,46 +20,30 @@ _ObservedChunks: TypeAlias = Callable[[Call, Any, Callable[[Any], bool]], Any]
 _ObservedBody: TypeAlias = Callable[[Call, Any], object]
 
 
-def observe(resource: Any, family: Family) -> None:
-    """Let a sync resource's requests to the family's path be seen."""
-    client, post = resource._client, resource._post
-
-    def observed_post(path: str, *, body: Any = None, options: Any = None, stream: bool = False, **rest: Any) -> Any:
-        call = client._opens_call(family, path, body, options or {}, stream)
-        if call is None:
-            return post(path, body=body, options=options or {}, stream=stream, **rest)
-        options = _with_call(call, options or {}, ObservedChunks, ObservedBody)
-        while True:
-            try:
-                with call:
-                    return post(path, body=call.body, options=options, stream=stream, **rest)
-            except Exception:
-                if not call.tries_again():
-                    raise
-
-    resource._post = observed_post
+def observed(call: Call, post: Callable[..., Any], request: dict[str, Any]) -> Any:
+    """Post a request whose call is seen."""
+    request["options"] = _with_call(call, request.get("options") or {}, ObservedChunks, ObservedBody)
+    while True:
+        request["body"] = call.body
+        try:
+            with call:
+                return post(**request)
+        except Exception:
+            if not call.tries_again():
+                raise
 
 
-def observe_async(resource: Any, family: Family) -> None:
-    """Let an async resource's requests to the family's path be seen."""
-    client, post = resource._client, resource._post
-
-    async def observed_post(
-        path: str, *, body: Any = None, options: Any = None, stream: bool = False, **rest: Any
-    ) -> Any:
-        call = client._opens_call(family, path, body, options or {}, stream)
-        if call is None:
-            return await post(path, body=body, options=options or {}, stream=stream, **rest)
-        options = _with_call(call, options or {}, AsyncObservedChunks, AsyncObservedBody)
-        while True:
-            try:
-                with call:
-                    return await post(path, body=call.body, options=options, stream=stream, **rest)
-            except Exception:
-                if not call.tries_again():
-                    raise
-
-    resource._post = observed_post
+async def observed_async(call: Call, post: Callable[..., Any], request: dict[str, Any]) -> Any:
+    """Post a request whose call is seen."""
+    request["options"] = _with_call(call, request.get("options") or {}, AsyncObservedChunks, AsyncObservedBody)
+    while True:
+        request["body"] = call.body
+        try:
+            with call:
+                return await post(**request)
+        except Exception:
+            if not call.tries_again():
+                raise
 
 
 def see_response(options: Any, response: Any, retries: int) -> None:

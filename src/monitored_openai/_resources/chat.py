@@ -1,20 +1,15 @@
-"""Chat completions: `client.chat.completions`, `client.beta.chat.completions`."""
+"""Chat completions: how their bodies and chunks are read."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from openai import AsyncOpenAI, OpenAI
-from openai.resources.beta import AsyncBeta, Beta
-from openai.resources.chat import AsyncChat, AsyncCompletions, Chat, Completions
 from openai.types.chat import ChatCompletionChunk
 
 from monitored_openai._answer import Family
 from monitored_openai._log import warn_sparsely
 from monitored_openai._resources._choices import dump, head, merge, read_answer
-from monitored_openai._resources._observe import observe, observe_async
 
 
 class ChatChunks:
@@ -90,47 +85,3 @@ CHAT = Family(
     chunk_type=ChatCompletionChunk,
     answer=read_answer,
 )
-
-
-class MonitoredCompletions(Completions):
-    def __init__(self, client: OpenAI) -> None:
-        super().__init__(client)
-        observe(self, CHAT)
-
-
-class MonitoredAsyncCompletions(AsyncCompletions):
-    def __init__(self, client: AsyncOpenAI) -> None:
-        super().__init__(client)
-        observe_async(self, CHAT)
-
-
-class MonitoredChat(Chat):
-    if not TYPE_CHECKING:  # to type checkers the SDK's cached property is a plain one
-
-        @cached_property
-        def completions(self):
-            return MonitoredCompletions(self._client)
-
-
-class MonitoredAsyncChat(AsyncChat):
-    if not TYPE_CHECKING:
-
-        @cached_property
-        def completions(self):
-            return MonitoredAsyncCompletions(self._client)
-
-
-class MonitoredBeta(Beta):
-    if not TYPE_CHECKING:
-
-        @cached_property
-        def chat(self):
-            return MonitoredChat(self._client)
-
-
-class MonitoredAsyncBeta(AsyncBeta):
-    if not TYPE_CHECKING:
-
-        @cached_property
-        def chat(self):
-            return MonitoredAsyncChat(self._client)

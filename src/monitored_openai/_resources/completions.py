@@ -1,17 +1,14 @@
-"""Legacy completions: `client.completions`."""
+"""Legacy completions: how their bodies and chunks are read."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any
 
-from openai import AsyncOpenAI, OpenAI
-from openai.resources.completions import AsyncCompletions, Completions
 from openai.types import Completion
 
 from monitored_openai._answer import Family
 from monitored_openai._resources._choices import dump, head, read_answer
-from monitored_openai._resources._observe import observe, observe_async
 
 
 class CompletionChunks:
@@ -66,15 +63,3 @@ COMPLETIONS = Family(
     chunk_type=Completion,
     answer=read_answer,
 )
-
-
-class MonitoredCompletions(Completions):
-    def __init__(self, client: OpenAI) -> None:
-        super().__init__(client)
-        observe(self, COMPLETIONS)
-
-
-class MonitoredAsyncCompletions(AsyncCompletions):
-    def __init__(self, client: AsyncOpenAI) -> None:
-        super().__init__(client)
-        observe_async(self, COMPLETIONS)
