@@ -56,6 +56,7 @@ def full_record(**fields: Any) -> CallRecord:
         "request": {"model": "gpt-4o", "messages": [{"role": "user", "content": "What is a bucket?"}]},
         "response": {"choices": [{"index": 0, "message": {"role": "assistant", "content": "An upper bound."}}]},
         "attributes": {"feature": "search"},
+        "identifiers": {"user": "u-17", "metadata": {"team": "shop"}},
         "trace_id": "0" * 31 + "1",
         "span_id": "0" * 15 + "2",
     }

@@ -101,6 +101,58 @@ def test_as_a_decorator_it_labels_each_call_of_the_function() -> None:
     assert (work(), work(), current()) == ({"feature": "search"}, {"feature": "search"}, {})
 
 
+async def test_as_a_decorator_it_holds_to_the_end_of_an_async_function() -> None:
+    @attributes(feature="search")
+    @no_content()
+    async def work(user: str) -> tuple[dict[str, str], bool]:
+        """Ask."""
+        with attributes(user=user):
+            await asyncio.sleep(0)
+            return current(), content_allowed.get()
+
+    alice, bob = await asyncio.wait_for(asyncio.gather(work("alice"), work("bob")), 5)
+    assert (alice, bob) == (
+        ({"feature": "search", "user": "alice"}, False),
+        ({"feature": "search", "user": "bob"}, False),
+    )
+    assert (work.__name__, work.__doc__, current()) == ("work", "Ask.", {})
+
+
+def test_a_decorated_function_can_call_itself() -> None:
+    @attributes(feature="search")
+    def work(deep: int) -> list[dict[str, str]]:
+        return [current(), *(work(deep - 1) if deep else [])]
+
+    assert (work(2), current()) == ([{"feature": "search"}] * 3, {})
+
+
+def test_a_generator_cannot_be_decorated() -> None:
+    def plain() -> Generator[None, None, None]:
+        yield
+
+    async def in_async() -> AsyncIterator[None]:
+        yield
+
+    for function in (plain, in_async):
+        with pytest.raises(TypeError, match="is a generator; use `with` in it, around no `yield`"):
+            attributes(feature="search")(function)
+
+
+def test_one_block_can_be_used_again_but_not_inside_itself() -> None:
+    block = attributes(user="alice")
+    for _ in range(2):
+        with block:
+            assert current() == {"user": "alice"}
+            with pytest.raises(RuntimeError, match="make one for each"), block:
+                pass
+        assert current() == {}
+
+
+def test_a_wrong_attribute_of_a_decorator_is_refused_before_any_call() -> None:
+    with pytest.raises(ValueError, match="attribute 'job'"):
+        attributes(job="x")
+
+
 def test_no_content_nests_and_ends() -> None:
     with no_content():
         with no_content():

@@ -285,6 +285,39 @@ def test_a_call_that_sheds_its_content_keeps_what_the_metrics_need_and_nothing_l
     assert record == dataclasses.replace(full, request=None, response=None, content_captured=False)
 
 
+def test_what_a_request_says_of_whom_it_is_for_is_kept_without_its_content_too() -> None:
+    told = {"user": "u-1", "safety_identifier": "s-1", "metadata": {"team": "shop"}}
+    made = call(body={**ASKED, **told}, extra_body={"user": "u-2", "prompt_cache_key": "k"}, keeps_content=False)
+    with made:
+        made.responded(response(), 0)
+    expected = {**told, "user": "u-2", "prompt_cache_key": "k"}
+    assert record_of(made).identifiers == expected
+    made.sheds_content()
+    assert record_of(made).identifiers == expected
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"user": "", "safety_identifier": None, "prompt_cache_key": 7, "metadata": None}, {}),
+        ({"user": ["u"], "metadata": {}}, {}),
+        ({"metadata": {"team": "shop", "n": 7, 8: "x"}}, {"metadata": {"team": "shop"}}),
+        ({"metadata": "shop"}, {}),
+    ],
+)
+def test_identifiers_of_another_form_than_the_apis_are_left_out(told: Any, expected: Any) -> None:
+    assert record_of(call(body={**ASKED, **told})).identifiers == expected
+
+
+def test_the_attributes_of_a_client_are_those_of_its_calls_and_a_block_nearer_to_the_call_wins() -> None:
+    of_client = {"team": "x", "feature": "search"}
+    plain = call(attributes=of_client)
+    with attributes(team="y", user="alice"):
+        inside = call(attributes=of_client)
+    assert record_of(plain).attributes == of_client
+    assert record_of(inside).attributes == {"team": "y", "feature": "search", "user": "alice"}
+
+
 def test_a_long_error_message_counts_as_content_and_is_shed() -> None:
     made = call()
     with pytest.raises(ValueError, match="xxx"), made:
@@ -420,6 +453,23 @@ def test_with_content_off_no_text_of_requests_answers_or_errors_is_anywhere(
         assert not {"request", "response"} & json.loads(entry.line).keys()
     failed = [json.loads(entry.line)["error_message"] for entry in entries if "error_message" in entry.line]
     assert {message.partition(" ")[0] for message in failed} >= {"BadRequestError", "InternalServerError"}
+
+
+def test_a_labelled_clients_calls_are_logged_with_its_attributes_and_their_own_identifiers(
+    server: OpenAIServer, loki: FakeLoki
+) -> None:
+    def work(client: Any) -> None:
+        labelled = client.with_attributes(team="x", feature="search").with_options(timeout=9)
+        with attributes(feature="chat"):
+            assert list(ask(labelled, user="u-17", metadata={"who": "me"}, stream=True))
+        ask(client)
+
+    labelled, plain = logged(server, loki, work)
+    line = json.loads(labelled.line)
+    assert line["attributes"] == {"team": "x", "feature": "chat"}
+    assert line["identifiers"] == {"user": "u-17", "metadata": {"who": "me"}}
+    assert labelled.metadata.items() >= {"team": "x", "feature": "chat", "openai_user": "u-17"}.items()
+    assert not {"attributes", "identifiers"} & json.loads(plain.line).keys()
 
 
 def test_with_content_on_it_is_there_and_patterns_take_it_out(server: OpenAIServer, loki: FakeLoki) -> None:

@@ -22,6 +22,7 @@ LAYERS: dict[str, set[str]] = {
     "_record": set(),
     "_endpoints": set(),
     "_providers": set(),
+    "_identifiers": set(),
     "_redaction": set(),
     "_settings": {"_endpoints"},
     "_attributes": {"_endpoints", "_record"},
@@ -29,22 +30,22 @@ LAYERS: dict[str, set[str]] = {
     # a call, as the client sees it
     "_answer": {"_json", "_log", "_record"},
     "_injection": {"_errors"},
-    "_call": {"_answer", "_attributes", "_errors", "_injection", "_json", "_log", "_record"},
-    "_observer": {"_answer", "_call", "_injection", "_log", "_providers"},
+    "_call": {"_answer", "_attributes", "_errors", "_identifiers", "_injection", "_json", "_log", "_record"},
+    "_observer": {"_answer", "_call", "_injection", "_log", "_providers", "_record"},
     "_resources": {"_answer", "_call", "_log", "_record"},
     # what becomes of its record
     "_rates": {"_record"},
     "_price_table": {"_rates"},
     "_pricing": {"_log", "_price_table", "_rates", "_record"},
     "_metrics": {"_record", "_redaction"},
-    "_log_entry": {"_json", "_metrics", "_record", "_redaction"},
+    "_log_entry": {"_identifiers", "_json", "_metrics", "_record", "_redaction"},
     "_collector": {"_metrics"},
     # the only place with I/O; it is handed ended calls, and hands out observers, to the clients above it
     "_exporter": {
         *("_answer", "_call", "_collector", "_endpoints", "_json", "_log", "_log_entry", "_metrics", "_observer"),
         *("_pricing", "_record", "_redaction", "_settings", "_stats", "_version"),
     },
-    "_clients": {"_call", "_exporter", "_resources", "_settings"},
+    "_clients": {"_attributes", "_call", "_exporter", "_record", "_resources", "_settings"},
     "__init__": {"_attributes", "_clients", "_exporter", "_record", "_settings", "_stats", "_version"},
     "_cli": {"__init__"},
 }

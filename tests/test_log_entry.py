@@ -79,6 +79,7 @@ EXPECTED = {
     "trace_id": "00000000000000000000000000000001",
     "span_id": "0000000000000002",
     "attributes": {"feature": "search"},
+    "identifiers": {"user": "u-17", "metadata": {"team": "shop"}},
     "request": {"model": "gpt-4o", "messages": [{"role": "user", "content": "What is a bucket?"}]},
     "response": {"choices": [{"index": 0, "message": {"role": "assistant", "content": "An upper bound."}}]},
 }
@@ -102,6 +103,7 @@ def test_the_structured_metadata_is_what_one_filters_by() -> None:
         "input_tokens": "30",
         "output_tokens": "20",
         "cost_usd": "0.000260000",
+        "openai_user": "u-17",
     }
 
 
@@ -221,6 +223,29 @@ def test_patterns_are_applied_to_requests_answers_and_errors_but_not_to_what_the
     assert made["attributes"] == {"user": "alice"}
 
 
+def test_patterns_are_applied_to_the_requests_identifiers_wherever_these_are_written() -> None:
+    fields: list[str] = []
+
+    def redact(text: str, field: str) -> str:
+        fields.append(field)
+        return text.replace("alice", REDACTED)
+
+    told = {"user": "alice", "safety_identifier": "s-1", "prompt_cache_key": "alice", "metadata": {"who": "alice"}}
+    made = entry(record(identifiers=told), redact)
+    assert json.loads(made.line)["identifiers"] == {
+        "user": REDACTED,
+        "safety_identifier": "s-1",
+        "prompt_cache_key": REDACTED,
+        "metadata": {"who": REDACTED},
+    }
+    assert {name: value for name, value in made.metadata.items() if name.startswith("openai_")} == {
+        "openai_user": REDACTED,
+        "openai_safety_identifier": "s-1",
+        "openai_prompt_cache_key": REDACTED,
+    }
+    assert fields == ["request.user", "request.safety_identifier", "request.prompt_cache_key", "request.metadata.who"]
+
+
 class Stop(BaseException):
     """What a test's or a program's own exit may be."""
 
@@ -235,13 +260,15 @@ def test_a_redactor_that_raises_costs_the_entry_its_content_and_nothing_else(err
     facts = json.loads(made.line)
     assert facts.pop("content_left_out") == f"it could not be made ready: {type(error).__name__}"
     assert facts["usage"]["input_tokens"] == 30
-    assert not {"request", "response", "error_message"} & facts.keys()
+    assert not {"request", "response", "error_message", "identifiers"} & facts.keys()
+    assert "openai_user" not in made.metadata
     assert "Alice" not in made.line
 
 
 def test_content_that_was_not_captured_is_not_in_the_entry() -> None:
     made = line(full_record(content_captured=False))
     assert not {"request", "response"} & made.keys()
+    assert made["identifiers"] == {"user": "u-17", "metadata": {"team": "shop"}}
 
 
 # Cutting

@@ -154,6 +154,26 @@ def test_a_copy_can_be_given_other_monitoring(ours: type[Any], official: type[An
     assert client.with_options(monitoring=other.monitoring).monitoring is other.monitoring
 
 
+@pairs
+def test_a_client_with_attributes_is_a_copy_and_its_copies_have_them_too(ours: type[Any], official: type[Any]) -> None:
+    client = ours(**options(ours), max_retries=7, monitoring=CUSTOM)
+    labelled = client.with_attributes(team="x")
+    more = labelled.with_options(timeout=3).with_attributes(user="u-1", team="y").copy()
+
+    assert (type(labelled), labelled.max_retries) == (ours, 7)
+    assert labelled._client is client._client
+    assert more.monitoring is labelled.monitoring is client.monitoring
+    assert [made._attributes for made in (client, labelled, more)] == [{}, {"team": "x"}, {"team": "y", "user": "u-1"}]
+
+
+@pairs
+def test_a_wrong_attribute_of_a_client_is_refused_by_its_name(ours: type[Any], official: type[Any]) -> None:
+    with pytest.raises(ValueError, match=r"attribute 'job' has a label name that the library sets itself"):
+        ours(**options(ours)).with_attributes(job="x")
+    with pytest.raises(ValueError, match=r"attribute 'user' must be a non-empty text, not int$"):
+        ours(**options(ours)).with_attributes(user=4711)
+
+
 def test_equal_settings_share_one_handle_and_different_ones_do_not() -> None:
     def client(monitoring: Any = None) -> MonitoredOpenAI:
         return MonitoredOpenAI(api_key="sk-test", monitoring=monitoring)

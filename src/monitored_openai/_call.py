@@ -18,12 +18,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from monitored_openai._answer import Answer, Chunks, Family, dictionary, read_body, text
-from monitored_openai._attributes import content_allowed, current_attributes
+from monitored_openai._attributes import attributes_of_call, content_allowed
 from monitored_openai._errors import error_type, status_of
+from monitored_openai._identifiers import identifiers
 from monitored_openai._injection import Injection
 from monitored_openai._json import decode, snapshot
 from monitored_openai._log import warn_sparsely
-from monitored_openai._record import CallRecord, Cost, ErrorType
+from monitored_openai._record import NOTHING, CallRecord, Cost, ErrorType
 
 _KEPT_HEADERS = {
     name.encode(): name
@@ -92,8 +93,12 @@ class Call:
         injection: Injection | None,
         keeps_content: bool,
         emit: Callable[[Call], None],
+        attributes: Mapping[str, str] = NOTHING,
     ) -> None:
-        """`whole`: the body is there when the SDK has processed the response, nothing is left to be read."""
+        """`whole`: the body is there when the SDK has processed the response, nothing is left to be read.
+
+        `attributes`: the client's.
+        """
         self.family = family
         self.provider = provider
         self._extra_body = dict(dictionary(extra_body))
@@ -104,7 +109,7 @@ class Call:
         self._whole = whole
         self._injection = injection
         self._emit = [emit]
-        self.attributes = current_attributes.get()
+        self.attributes = attributes_of_call(attributes)
         self._content = keeps_content and content_allowed.get()
         self._trace = _current_trace()
 
@@ -237,7 +242,7 @@ class Call:
         """Let go of what was asked and answered, keeping what the metrics need."""
         self._answer = dataclasses.replace(self._read(), body=None)
         self._headers = [header for header in self._headers if header[0].lower() in _KEPT_HEADERS]
-        self._plain_body = {"model": self.request_model}
+        self._plain_body = {"model": self.request_model, **self._identifiers()}
         self._request = self._response = self._chunks = self.body = None
         self._pieces = []
         self._extra_body = {}
@@ -286,9 +291,13 @@ class Call:
             response=answer.body if self._content else None,
             content_captured=self._content,
             attributes=dict(self.attributes),
+            identifiers=self._identifiers(),
             trace_id=trace_id,
             span_id=span_id,
         )
+
+    def _identifiers(self) -> dict[str, Any]:
+        return identifiers(dictionary(self._plain_body), self._extra_body)
 
     def _ticks(self) -> None:
         if self._first_chunk is None:

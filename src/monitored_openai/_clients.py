@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, Timeout
 
+from monitored_openai._attributes import check_attributes
 from monitored_openai._exporter import Monitoring, monitoring_for
+from monitored_openai._record import NOTHING
 from monitored_openai._resources._families import family_of
 from monitored_openai._resources._observe import observed, observed_async, see_response
 
@@ -22,11 +24,25 @@ class _Monitored:
     """What the four have in common; hidden from the type checkers is what would cost the official signatures."""
 
     _monitoring: Monitoring
+    _attributes: Mapping[str, str] = NOTHING
 
     @property
     def monitoring(self) -> Monitoring:
         """The handle on this client's telemetry: `flush`, `aflush`, `stats`, `collector`, `settings`, `close`."""
         return self._monitoring
+
+    def with_attributes(self, **attributes: str) -> Self:
+        """A copy whose calls are labelled; it shares this client's connections and monitoring.
+
+        Its own copies keep the labels. Where `monitored_openai.attributes` sets the same one, that is what counts.
+
+        Raises:
+            ValueError: a name that is not a legal or not a free label name, or a value that is not a non-empty text.
+        """
+        check_attributes(attributes)
+        made: Self = self.copy()  # type: ignore[attr-defined]  # the official client's
+        made._attributes = {**self._attributes, **attributes}
+        return made
 
     if not TYPE_CHECKING:
 
@@ -50,6 +66,7 @@ class _Monitored:
             body=request.get("body"),
             options=request.get("options") or {},
             streamed=request.get("stream", False),
+            attributes=self._attributes,
         )
 
 
@@ -83,7 +100,7 @@ def _init(official: type[Any]) -> Any:
 
 
 def _copy(official: type[Any]) -> Any:
-    """A `copy` that hands the monitoring on; the official one drops what it does not know."""
+    """A `copy` that hands the monitoring and the attributes on; the official one drops what it does not know."""
 
     @wraps(official.copy)
     def copy(
@@ -94,7 +111,9 @@ def _copy(official: type[Any]) -> Any:
         **kwargs: Any,
     ) -> Any:
         extra = {**_extra_kwargs, "monitoring": monitoring if monitoring is not None else self._monitoring}
-        return official.copy(self, _extra_kwargs=extra, **kwargs)
+        made = official.copy(self, _extra_kwargs=extra, **kwargs)
+        made._attributes = self._attributes
+        return made
 
     return _with_signature(copy)
 

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 from zlib import crc32
 
+from monitored_openai._identifiers import TEXTS
 from monitored_openai._json import encode
 from monitored_openai._metrics import label_value
 from monitored_openai._record import CallRecord, Cost, Usage
@@ -50,13 +51,17 @@ def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int) -> L
             for name, part in (("error_message", record.error_message), *_content(record))
             if part is not None
         }
+        identifiers = redacted(record.identifiers, "request", redact)
+        if identifiers:
+            content["identifiers"] = identifiers
         if "error_message" in content:
             content["error_message"] = _capped(content["error_message"], _MOST_MESSAGE_CHARACTERS)
         (line, cut), failed = _line(facts, content, max_bytes), False
     except BaseException as error:  # the user's own code raises what it likes, and this thread must not end by it
+        identifiers = {}
         content = {"content_left_out": f"it could not be made ready: {type(error).__name__}"}
         (line, cut), failed = _line(facts, content, max_bytes), True
-    return LogEntry(line=line, metadata=_metadata(record), cut=cut, failed=failed)
+    return LogEntry(line=line, metadata=_metadata(record, identifiers), cut=cut, failed=failed)
 
 
 def _content(record: CallRecord) -> tuple[tuple[str, Any], ...]:
@@ -95,7 +100,7 @@ def _facts(record: CallRecord) -> dict[str, Any]:
     return _known(facts)
 
 
-def _metadata(record: CallRecord) -> dict[str, str]:
+def _metadata(record: CallRecord, identifiers: Mapping[str, Any]) -> dict[str, str]:
     usage = record.usage
     own = {
         "operation": record.operation,
@@ -109,6 +114,7 @@ def _metadata(record: CallRecord) -> dict[str, str]:
         "input_tokens": usage.input_tokens if usage else None,
         "output_tokens": usage.output_tokens if usage else None,
         "cost_usd": f"{record.cost.total_usd:.9f}" if record.cost else None,
+        **{f"openai_{name}": identifiers.get(name) for name in TEXTS},
     }
     texts = {**_filterable(record.attributes), **{name: str(value) for name, value in _known(own).items()}}
     together = "\n".join(texts.values())

@@ -10,6 +10,7 @@ from monitored_openai._call import Call
 from monitored_openai._injection import UsageAsking
 from monitored_openai._log import warn_sparsely
 from monitored_openai._providers import provider_of
+from monitored_openai._record import NOTHING
 
 RAW_RESPONSE_HEADER = "X-Stainless-Raw-Response"
 """The header by which the SDK's `with_raw_response` and `with_streaming_response` mark a request."""
@@ -38,7 +39,15 @@ class Observer:
         self._last_server: tuple[Any, str, str, str] | None = None
 
     def open(
-        self, family: Family, *, base_url: Any, azure: bool, body: Any, options: Mapping[str, Any], streamed: bool
+        self,
+        family: Family,
+        *,
+        base_url: Any,
+        azure: bool,
+        body: Any,
+        options: Mapping[str, Any],
+        streamed: bool,
+        attributes: Mapping[str, str] = NOTHING,
     ) -> Call | None:
         """A call for a request that is about to go out; `None` if it cannot be observed, which is counted."""
         try:
@@ -59,6 +68,7 @@ class Observer:
                 else None,
                 keeps_content=self._keeps_content,
                 emit=self._emit,
+                attributes=attributes,
             )
             self._opened(call)
         except Exception:

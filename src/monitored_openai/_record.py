@@ -121,5 +121,7 @@ class CallRecord:
     """The answer's body (a stream's chunks put together); ``None`` when content is not kept or nothing came."""
     content_captured: bool = True
     attributes: Mapping[str, str] = field(default_factory=dict)
+    identifiers: Mapping[str, Any] = field(default_factory=dict)
+    """The request's own ``user``, ``safety_identifier``, ``prompt_cache_key`` and ``metadata``, content kept or not."""
     trace_id: str | None = None
     span_id: str | None = None

@@ -30,6 +30,8 @@ from monitored_openai import (
     MonitoredOpenAI,
     Monitoring,
     MonitoringSettings,
+    attributes,
+    no_content,
 )
 
 
@@ -104,6 +106,7 @@ async def in_async(client: AsyncMonitoredOpenAI, *, maybe: bool) -> None:
         assert_type(stream, AsyncChatCompletionStream[Verdict])
     assert_type(await client.completions.create(model=MODEL, prompt="Why?", stream=True), AsyncStream[Completion])
     assert_type(client.with_options(timeout=3), AsyncMonitoredOpenAI)
+    assert_type(client.with_attributes(team="x"), AsyncMonitoredOpenAI)
     assert_type(client.monitoring, Monitoring)
     async with client as entered:
         assert_type(entered, AsyncMonitoredOpenAI)
@@ -120,8 +123,35 @@ def construction(settings: MonitoringSettings) -> None:
     assert_type(azure.chat.completions.create(model=MODEL, messages=MESSAGES), ChatCompletion)
     AsyncMonitoredAzureOpenAI(azure_endpoint="https://x", api_version="1", monitoring=settings)
     assert_type(client.with_options(timeout=3).copy(max_retries=1), MonitoredOpenAI)
+    assert_type(
+        client.with_attributes(team="x").chat.completions.create(model=MODEL, messages=MESSAGES), ChatCompletion
+    )
+    assert_type(azure.with_attributes(team="x").copy(), MonitoredAzureOpenAI)
     with client as entered:
         assert_type(entered, MonitoredOpenAI)
+
+
+class Mine(MonitoredOpenAI):
+    """A client of the user's own."""
+
+
+async def attributed(mine: Mine) -> None:
+    assert_type(mine.with_attributes(team="x"), Mine)
+    mine.with_attributes(team=1)  # type: ignore[arg-type]
+    attributes(team=None)  # type: ignore[arg-type]
+
+    @attributes(feature="search")
+    def plain(number: int) -> str:
+        return str(number)
+
+    @attributes(feature="search")
+    @no_content()
+    async def in_async(number: int) -> str:
+        return str(number)
+
+    assert_type(plain(1), str)
+    plain("1")  # type: ignore[arg-type]
+    await in_async("1")  # type: ignore[arg-type]
 
 
 def wrong_use(client: MonitoredOpenAI, asynchronous: AsyncMonitoredOpenAI) -> None:
