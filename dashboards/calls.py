@@ -1,0 +1,183 @@
+"""The calls themselves, out of the log."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.builders import logs, loki, stat, table, timeseries
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import common as common_models
+from grafana_foundation_sdk.models import dashboard as models
+
+from dashboards import board, panels
+from dashboards.board import LOKI
+from dashboards.panels import Panel
+
+STREAMS = '{job=~"$job", environment=~"$environment", service_name=~"$service"}'
+CHOSEN = (
+    f'{STREAMS} |~ "(?i)$search" | model=~"$model" | error_type=~"$error" '
+    '| trace_id=~"$trace.*" | request_id=~"$request.*"'
+)
+"""Stream labels first, then the text, then structured metadata: in this order Loki has least to read."""
+TEXTS = (
+    '| json question="request.messages", prompt="request.prompt", input="request.input", '
+    'answer="response.choices[0].message.content", text="response.choices[0].text", output="response.output", '
+    'tool_calls="response.choices[0].message.tool_calls", duration="duration_seconds"'
+)
+COLUMNS = (
+    *("Time", "model", "operation", "question", "prompt", "input", "answer", "text", "output", "tool_calls"),
+    *("input_tokens", "output_tokens", "cost_usd", "duration", "error_type", "finish_reason", "request_id", "trace_id"),
+)
+MOST_LINES = 200
+
+
+def dashboard() -> builders.Dashboard:
+    """Build it."""
+    built = board.board(
+        "calls", "calls", "Every call with question, answer, tokens, cost and trace, to search through.", since="now-1h"
+    )
+    for variable in _variables():
+        built = built.with_variable(variable)
+    for panel in (*_sums(), *_graphs(), _table(), _lines()):
+        built = built.with_panel(panel)
+    return built
+
+
+def _variables() -> list[Builder[models.VariableModel]]:
+    texts = {"search": "Text", "trace": "Trace id", "request": "Request id"}
+    return [
+        board.data_source("logs", "Logs", "loki"),
+        board.data_source("traces", "Traces", "tempo"),
+        *board.metrics_variables(),
+        builders.TextBoxVariable("job").label("Job").default_value("integrations/openai"),
+        builders.CustomVariable("error")
+        .label("Error")
+        .values("rate_limit,server_error,timeout,connection,bad_request,abandoned,cancelled,.+")
+        .multi(True)
+        .include_all(True)
+        .all_value(".*")
+        .current(models.VariableOption(text="All", value="$__all", selected=True)),
+        *(builders.TextBoxVariable(name).label(label).default_value("") for name, label in texts.items()),
+    ]
+
+
+def _sums() -> list[Panel]:
+    sums = {
+        "Calls": (f"sum(count_over_time({CHOSEN} [$__range]))", panels.CALLS, "Entries that fit the choice above."),
+        "With an error": (
+            f'sum(count_over_time({CHOSEN} | error_type!="" [$__range]))',
+            panels.CALLS,
+            "Those of them that did not end well.",
+        ),
+        "Tokens": (
+            " + ".join(
+                f"sum(sum_over_time({CHOSEN} | unwrap {side}_tokens [$__range]))" for side in ("input", "output")
+            ),
+            panels.TOKENS,
+            "Input and output tokens of those whose tokens are known.",
+        ),
+        "Cost": (
+            f"sum(sum_over_time({CHOSEN} | unwrap cost_usd [$__range]))",
+            panels.USD,
+            "US dollars, of those that have a price.",
+        ),
+    }
+    return [
+        stat.Panel()
+        .title(title)
+        .description(says)
+        .datasource(LOKI)
+        .with_target(_query(expr, instant=True))
+        .unit(unit)
+        .height(4)
+        .span(6)
+        .graph_mode(common_models.BigValueGraphMode.NONE)
+        for title, (expr, unit, says) in sums.items()
+    ]
+
+
+def _graphs() -> list[Panel]:
+    return [
+        timeseries.Panel()
+        .title(title)
+        .description(says)
+        .datasource(LOKI)
+        .with_target(_query(expr).legend_format("{{model}} {{error_type}}"))
+        .unit(unit)
+        .height(6)
+        .span(12)
+        .draw_style(common_models.GraphDrawStyle.BARS)
+        .fill_opacity(60)
+        for title, says, unit, expr in (
+            (
+                "Calls over time",
+                "Entries that fit the choice above, by model and error.",
+                panels.CALLS,
+                f"sum by (model, error_type) (count_over_time({CHOSEN} [$__interval]))",
+            ),
+            (
+                "Cost over time",
+                "US dollars, by model.",
+                panels.USD,
+                f"sum by (model) (sum_over_time({CHOSEN} | unwrap cost_usd [$__interval]))",
+            ),
+        )
+    ]
+
+
+def _table() -> table.Panel:
+    trace = (
+        "/explore?schemaVersion=1&orgId=1&panes="
+        '{"t":{"datasource":"${traces}","queries":[{"refId":"A","queryType":"traceql","query":"${__value.raw}"}]}}'
+    )
+    units = {"cost_usd": panels.USD, "duration": panels.SECONDS, "input_tokens": "short", "output_tokens": "short"}
+    hidden = dict.fromkeys(("Line", "tsNs", "id", "labels", "labelTypes"), True)
+    panel = (
+        table.Panel()
+        .title("Questions and answers")
+        .description("The newest first. Click a trace id to see its trace; hover over a cell to see all of its text.")
+        .datasource(LOKI)
+        .with_target(_query(f"{CHOSEN} {TEXTS}"))
+        .height(14)
+        .span(24)
+        .with_transformation(
+            models.DataTransformerConfig(id_val="extractFields", options={"source": "labels", "format": "json"})
+        )
+        .with_transformation(
+            models.DataTransformerConfig(
+                id_val="organize",
+                options={
+                    "excludeByName": hidden,
+                    "indexByName": {name: number for number, name in enumerate(COLUMNS)},
+                    "renameByName": {},
+                },
+            )
+        )
+        .override_by_name(
+            "trace_id",
+            [models.DynamicConfigValue(id_val="links", value=[{"title": "Trace", "url": trace, "targetBlank": False}])],
+        )
+    )
+    for name, unit in units.items():
+        panel = panel.override_by_name(name, [models.DynamicConfigValue(id_val="unit", value=unit)])
+    return panel
+
+
+def _lines() -> logs.Panel:
+    return (
+        logs.Panel()
+        .title("Entries")
+        .description("The same calls as they are in the log, with all there is to know of each.")
+        .datasource(LOKI)
+        .with_target(_query(CHOSEN))
+        .height(10)
+        .span(24)
+        .show_time(True)
+        .prettify_log_message(True)
+        .enable_log_details(True)
+        .sort_order(common_models.LogsSortOrder.DESCENDING)
+    )
+
+
+def _query(expr: str, *, instant: bool = False) -> loki.Dataquery:
+    query = loki.Dataquery().expr(expr).ref_id("A").datasource(LOKI).max_lines(MOST_LINES)
+    return query.query_type("instant" if instant else "range")

@@ -1,0 +1,100 @@
+"""Where the money goes."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as builders
+
+from dashboards import board, panels
+from dashboards.board import RANGE, STEP, of_calls
+from dashboards.panels import Panel
+from monitored_openai._cli import promql
+from monitored_openai._cli.promql import CALLS, COST, SAVINGS, TOKEN_DETAILS, TOKENS, UNPRICED
+
+ATTRIBUTE = ("$attribute",)
+ATTRIBUTE_LEGEND = "{{$attribute}}"
+ANSWERED = ("gen_ai_response_model",)
+
+
+def dashboard() -> builders.Dashboard:
+    """Build it."""
+    built = board.board(
+        "cost",
+        "cost",
+        "Cost by model, by an attribute of your own, and by kind of tokens; what is unpriced, and what caching saved.",
+        since="now-24h",
+    )
+    for variable in (*board.metrics_variables(), board.attribute_variable()):
+        built = built.with_variable(variable)
+    for panel in (*_sums(), *_broken_down(), *_unpriced()):
+        built = built.with_panel(panel)
+    return built
+
+
+def _sums() -> list[Panel]:
+    cost, calls = (promql.total(of_calls(metric), RANGE) for metric in (COST, CALLS))
+    saved = promql.or_zero(promql.total(of_calls(SAVINGS), RANGE), cost)
+    unpriced = promql.or_zero(promql.total(of_calls(UNPRICED), RANGE), calls)
+    return [
+        panels.single("Cost", "US dollars in the range, exact to one push.", cost, panels.USD, width=6),
+        panels.single("Cost per call", "Over priced and unpriced calls.", f"{cost} / {calls}", panels.USD, width=6),
+        panels.single("Saved by caching", "What cached input would have cost more.", saved, panels.USD, width=6),
+        panels.single(
+            "Unpriced calls",
+            "Calls whose cost is not known; the table below says why.",
+            unpriced,
+            panels.CALLS,
+            width=6,
+        ),
+    ]
+
+
+def _broken_down() -> list[Panel]:
+    return [
+        panels.bars(
+            "Cost by model", "By the model that answered.", panels.USD,
+            promql.total(of_calls(COST), RANGE, ANSWERED), "{{gen_ai_response_model}}",
+        ),
+        panels.bars(
+            "Cost by $attribute", "By the label chosen above.", panels.USD,
+            promql.total(of_calls(COST), RANGE, ATTRIBUTE), ATTRIBUTE_LEGEND,
+        ),
+        panels.graph(
+            "Spend per hour by $attribute", "US dollars per hour.", panels.USD,
+            {ATTRIBUTE_LEGEND: f"{promql.rate(of_calls(COST), STEP, ATTRIBUTE)} * 3600"}, stacked=True,
+        ),
+        panels.graph(
+            "Spend per hour by kind", "Uncached input, cached input and output; they add up to the cost.", panels.USD,
+            {"{{kind}}": f"{promql.rate(of_calls(COST), STEP, ('kind',))} * 3600"}, stacked=True,
+        ),
+        panels.figures(
+            "By $attribute and model",
+            "The totals of the range, exact to one push. A row without a cost has only unpriced calls.",
+            {
+                "calls": (panels.CALLS, promql.total(of_calls(CALLS), RANGE, (*ATTRIBUTE, "gen_ai_request_model"))),
+                "tokens": (panels.TOKENS, promql.total(of_calls(TOKENS), RANGE, (*ATTRIBUTE, "gen_ai_request_model"))),
+                "cost": (panels.USD, promql.total(of_calls(COST), RANGE, (*ATTRIBUTE, "gen_ai_request_model"))),
+            },
+            sort_by="cost",
+        ),
+        panels.bars(
+            "Tokens by kind", "Input and output tokens of the range.", panels.TOKENS,
+            promql.total(of_calls(TOKENS), RANGE, ("gen_ai_token_type",)), "{{gen_ai_token_type}}",
+        ),
+        panels.bars(
+            "Parts of the tokens", "Cached, reasoning, audio, ...: parts of the above, not additions.", panels.TOKENS,
+            promql.total(of_calls(TOKEN_DETAILS), RANGE, ("gen_ai_token_type",)), "{{gen_ai_token_type}}",
+        ),
+    ]  # fmt: skip
+
+
+def _unpriced() -> list[Panel]:
+    by = ("reason", "gen_ai_request_model", "gen_ai_response_model")
+    return [
+        panels.figures(
+            "Unpriced calls by reason",
+            "What each reason means, and what helps, is in docs/prices.md.",
+            {"calls": (panels.CALLS, promql.total(of_calls(UNPRICED), RANGE, by))},
+            sort_by="calls",
+            height=7,
+        )
+    ]

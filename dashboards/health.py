@@ -1,0 +1,127 @@
+"""Whether the telemetry itself can be believed."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as builders
+
+from dashboards import board, panels
+from dashboards.board import RANGE, STEP, of_exporters
+from dashboards.panels import Panel
+from monitored_openai._cli import promql
+
+BY_SIGNAL = ("signal",)
+SIGNAL = "{{signal}}"
+PRODUCED, DELIVERED, DROPPED = (f"monitored_openai_{what}_total" for what in ("produced", "delivered", "dropped"))
+SUCCESS = "monitored_openai_last_success_timestamp_seconds"
+
+
+def dashboard() -> builders.Dashboard:
+    """Build it."""
+    built = board.board(
+        "health", "exporter health", "Whether everything arrives: delivered, dropped, waiting, and when last."
+    )
+    for variable in board.metrics_variables(model=False):
+        built = built.with_variable(variable)
+    for panel in (*_sums(), *_graphs(), _processes()):
+        built = built.with_panel(panel)
+    return built
+
+
+def _sums() -> list[Panel]:
+    produced = promql.total(of_exporters(PRODUCED), RANGE)
+    folded = promql.total(of_exporters("monitored_openai_folded_label_sets_total"), RANGE)
+    dropped = promql.or_zero(promql.total(of_exporters(DROPPED, 'reason!="sampled"'), RANGE), produced)
+    return [
+        panels.single(
+            "Processes",
+            "Processes that report now.",
+            f"count(count by (instance) ({of_exporters(PRODUCED)}))",
+            panels.CALLS,
+            width=6,
+        ),
+        panels.single(
+            "Dropped",
+            "Calls and log entries given up in the range, but for those that sampling left out on purpose.",
+            dropped,
+            panels.CALLS,
+            width=6,
+            limits=(1, 100),
+            decimals=0,
+        ),
+        panels.single(
+            "Folded label sets",
+            "Updates that went to label sets of `other`, as there were more than max_label_sets.",
+            folded,
+            panels.CALLS,
+            width=6,
+            limits=(1, 1000),
+            decimals=0,
+        ),
+        panels.single(
+            "Age of the price table",
+            "Since the newest day on which a price in the oldest table in use took effect.",
+            f"time() - min({of_exporters('monitored_openai_prices_timestamp_seconds')})",
+            panels.SECONDS,
+            width=6,
+            limits=(180 * 86400, 365 * 86400),
+        ),
+    ]
+
+
+def _graphs() -> list[Panel]:
+    of_each = {metric: promql.rate(of_exporters(metric), STEP, BY_SIGNAL) for metric in (PRODUCED, DELIVERED)}
+    dropped = promql.rate(of_exporters(DROPPED), STEP, ("signal", "reason"))
+    waiting = {
+        what: f"sum by (signal) ({of_exporters(f'monitored_openai_{what}')})" for what in ("queued", "in_flight")
+    }
+    sending = promql.rate(of_exporters("monitored_openai_send_seconds_bucket"), STEP, ("le", *BY_SIGNAL))
+    return [
+        panels.graph(
+            "Produced and delivered",
+            "Per second: calls counted (metrics) and entries taken by Loki (logs).",
+            "reqps",
+            {f"{SIGNAL} produced": of_each[PRODUCED], f"{SIGNAL} delivered": of_each[DELIVERED]},
+        ),
+        panels.graph(
+            "Dropped by reason",
+            "Per second, sampling included. What each reason means is in docs/alerts.md.",
+            "reqps",
+            {f"{SIGNAL} {{{{reason}}}}": promql.or_zero(dropped, of_each[PRODUCED])},
+        ),
+        panels.graph(
+            "Waiting",
+            "Calls and log entries in memory, and those in the request under way.",
+            panels.CALLS,
+            {f"{SIGNAL} {what}": expr for what, expr in waiting.items()},
+        ),
+        panels.graph(
+            "Time of a request to a back end, p95",
+            "How long Prometheus and Loki take to accept what is sent.",
+            panels.SECONDS,
+            {SIGNAL: promql.quantile(0.95, sending)},
+        ),
+        panels.graph(
+            "Since the last success",
+            "The longest of all processes that report. Log entries are sent only when there are calls.",
+            panels.SECONDS,
+            {SIGNAL: f"time() - min by (signal) ({of_exporters(SUCCESS)})"},
+            width=24,
+        ),
+    ]
+
+
+def _processes() -> Panel:
+    by = ("instance", "signal")
+    return panels.figures(
+        "Each process",
+        "Each process of the range. An instance is host, process id, start and number.",
+        {
+            "produced": (panels.CALLS, promql.total(of_exporters(PRODUCED), RANGE, by)),
+            "delivered": (panels.CALLS, promql.total(of_exporters(DELIVERED), RANGE, by)),
+            "last success": (
+                "dateTimeAsIso",
+                f"max by (instance, signal) (last_over_time({of_exporters(SUCCESS)}[{RANGE}])) * 1000",
+            ),
+        },
+        sort_by="produced",
+    )

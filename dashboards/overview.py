@@ -1,0 +1,168 @@
+"""Spend, calls, errors, latency and tokens, at a glance."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as builders
+
+from dashboards import board, panels
+from dashboards.board import RANGE, STEP, of_calls
+from dashboards.panels import Panel
+from monitored_openai._cli import promql
+from monitored_openai._cli.promql import CALLS, COST, DURATION, FAILURES, FIRST_CHUNK, TOKEN_DETAILS, TOKENS
+
+BY = ("gen_ai_request_model",)
+LEGEND = "{{gen_ai_request_model}}"
+
+
+def dashboard() -> builders.Dashboard:
+    """Build it."""
+    built = board.board("overview", "overview", "Spend, calls, errors, latency and tokens of all calls, by model.")
+    for variable in board.metrics_variables():
+        built = built.with_variable(variable)
+    for panel in (*_spend(), *_calls(), *_graphs(), _models()):
+        built = built.with_panel(panel)
+    return built
+
+
+def _spend() -> list[Panel]:
+    spent = promql.total(of_calls(COST), RANGE)
+    projected = f"{spent} / $__range_s * 86400 * scalar(days_in_month())"
+    return [
+        panels.single(
+            "Spending now",
+            "US dollars per hour at the present rate of calls. Unpriced calls are not in it.",
+            f"{promql.rate(of_calls(COST), STEP)} * 3600",
+            panels.USD,
+        ),
+        panels.single("Spent today", "Since midnight, exact to one push.", spent, panels.USD, since="now/d"),
+        panels.single("Spent this month", "Since the first of the month.", spent, panels.USD, since="now/M"),
+        panels.single(
+            "Projected month",
+            "What the month comes to if it goes on as it has since the first.",
+            projected,
+            panels.USD,
+            since="now/M",
+        ),
+        panels.single("Spent in range", "In the chosen time range, exact to one push.", spent, panels.USD),
+        panels.single(
+            "Unpriced calls",
+            "Share of the calls in the range whose cost is not known, for whatever reason: as long as there are any, "
+            "the cost is a lower bound.",
+            _share(promql.total(of_calls(promql.UNPRICED), RANGE), promql.total(of_calls(CALLS), RANGE)),
+            panels.SHARE,
+            limits=(0.05, 0.2),
+        ),
+    ]
+
+
+def _calls() -> list[Panel]:
+    calls = promql.total(of_calls(CALLS), RANGE)
+    failed = promql.total(of_calls(CALLS, f'error_type=~"{FAILURES}"'), RANGE)
+    cached = promql.total(of_calls(TOKEN_DETAILS, 'gen_ai_token_type="input_cached"'), RANGE)
+    read = promql.total(of_calls(TOKENS, 'gen_ai_token_type="input"'), RANGE)
+    return [
+        panels.single("Calls", "Calls that ended in the range.", calls, panels.CALLS, decimals=0),
+        panels.single(
+            "Failed",
+            "Share of the calls in the range that ended in a rate limit, a server error, a timeout or a lost "
+            "connection, after the SDK's retries.",
+            _share(failed, calls),
+            panels.SHARE,
+            limits=(0.01, 0.05),
+        ),
+        panels.single(
+            "Duration, p95",
+            "Nineteen of twenty calls took no longer, from the request to the last byte.",
+            promql.quantile(0.95, promql.total(of_calls(f"{DURATION}_bucket"), RANGE, ("le",))),
+            panels.SECONDS,
+        ),
+        panels.single(
+            "First chunk, p95",
+            "The same for the time until a streamed answer began.",
+            promql.quantile(0.95, promql.total(of_calls(f"{FIRST_CHUNK}_bucket"), RANGE, ("le",))),
+            panels.SECONDS,
+        ),
+        panels.single("Tokens", "Input and output tokens.", promql.total(of_calls(TOKENS), RANGE), panels.TOKENS),
+        panels.single(
+            "Cache hits",
+            "Share of the input tokens that the provider found in its cache.",
+            _share(cached, read),
+            panels.SHARE,
+        ),
+    ]
+
+
+def _graphs() -> list[Panel]:
+    buckets, first = of_calls(f"{DURATION}_bucket"), of_calls(f"{FIRST_CHUNK}_bucket")
+    failed = promql.rate(of_calls(CALLS, f'error_type=~"{FAILURES}"'), STEP)
+    calls = promql.rate(of_calls(CALLS), STEP)
+    return [
+        panels.graph(
+            "Spend per hour by model",
+            "US dollars per hour.",
+            panels.USD,
+            {LEGEND: f"{promql.rate(of_calls(COST), STEP, BY)} * 3600"},
+            stacked=True,
+        ),
+        panels.graph(
+            "Calls by model",
+            "Calls per second.",
+            "reqps",
+            {LEGEND: promql.rate(of_calls(CALLS), STEP, BY)},
+            stacked=True,
+        ),
+        panels.graph(
+            "Duration",
+            "How long calls take, over all models chosen.",
+            panels.SECONDS,
+            {
+                f"p{share * 100:g}": promql.quantile(share, promql.rate(buckets, STEP, ("le",)))
+                for share in (0.5, 0.95, 0.99)
+            },
+        ),
+        panels.graph(
+            "Time to first chunk",
+            "How long streamed answers take to begin.",
+            panels.SECONDS,
+            {
+                f"p{share * 100:g}": promql.quantile(share, promql.rate(first, STEP, ("le",)))
+                for share in (0.5, 0.95, 0.99)
+            },
+        ),
+        panels.graph(
+            "Failed calls",
+            "Share of calls that ended in a rate limit, a server error, a timeout or a lost connection.",
+            panels.SHARE,
+            {"failed": f"({promql.or_zero(failed, calls)}) / {calls}"},
+            limits=(0.01, 0.05),
+        ),
+        panels.graph(
+            "Tokens by type",
+            "Tokens per second, input and output.",
+            panels.TOKENS,
+            {"{{gen_ai_token_type}}": promql.rate(of_calls(TOKENS), STEP, ("gen_ai_token_type",))},
+            stacked=True,
+        ),
+    ]
+
+
+def _models() -> Panel:
+    buckets, first = (promql.total(of_calls(f"{of}_bucket"), RANGE, ("le", *BY)) for of in (DURATION, FIRST_CHUNK))
+    return panels.figures(
+        "Models",
+        "The totals of the range by the model that was asked for, exact to one push.",
+        {
+            "calls": (panels.CALLS, promql.total(of_calls(CALLS), RANGE, BY)),
+            "failed": (panels.CALLS, promql.total(of_calls(CALLS, f'error_type=~"{FAILURES}"'), RANGE, BY)),
+            "tokens": (panels.TOKENS, promql.total(of_calls(TOKENS), RANGE, BY)),
+            "cost": (panels.USD, promql.total(of_calls(COST), RANGE, BY)),
+            "duration p50": (panels.SECONDS, promql.quantile(0.5, buckets)),
+            "duration p95": (panels.SECONDS, promql.quantile(0.95, buckets)),
+            "first chunk p95": (panels.SECONDS, promql.quantile(0.95, first)),
+        },
+        sort_by="cost",
+    )
+
+
+def _share(part: str, whole: str) -> str:
+    return f"({promql.or_zero(part, whole)}) / {whole}"

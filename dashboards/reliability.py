@@ -1,0 +1,115 @@
+"""What goes wrong, how often, and how near the limits are."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as builders
+
+from dashboards import board, panels
+from dashboards.board import RANGE, STEP, of_calls
+from dashboards.panels import Panel
+from monitored_openai._cli import promql
+from monitored_openai._cli.promql import CALLS, DURATION, FAILURES, FIRST_CHUNK, PER_CHUNK, RETRIES, USAGE_UNKNOWN
+
+BY_MODEL = ("gen_ai_request_model",)
+MODEL_LEGEND = "{{gen_ai_request_model}}"
+ANY_ERROR = 'error_type!=""'
+
+
+def dashboard() -> builders.Dashboard:
+    """Build it."""
+    built = board.board(
+        "reliability", "reliability", "Errors by type, retries, streams broken off, and where the time goes."
+    )
+    for variable in board.metrics_variables():
+        built = built.with_variable(variable)
+    for panel in (*_sums(), *_errors(), *_times()):
+        built = built.with_panel(panel)
+    return built
+
+
+def _sums() -> list[Panel]:
+    calls = promql.total(of_calls(CALLS), RANGE)
+    abandoned = promql.total(of_calls(CALLS, 'error_type="abandoned"'), RANGE)
+    counted = {
+        "Failed": (
+            promql.total(of_calls(CALLS, f'error_type=~"{FAILURES}"'), RANGE),
+            "Rate limits, server errors, timeouts and lost connections, after the SDK's retries.",
+        ),
+        "Other errors": (
+            promql.total(of_calls(CALLS, ANY_ERROR, f'error_type!~"{FAILURES}|abandoned|cancelled"'), RANGE),
+            "Refused requests, rejected content and the like: what repeating does not help.",
+        ),
+        "Retries": (promql.total(of_calls(RETRIES), RANGE), "Requests that the SDK sent again."),
+        "Abandoned streams": (abandoned, "Streams whose reader stopped before their end. They are paid for."),
+    }
+    return [
+        panels.single(title, says, promql.or_zero(expr, calls), panels.CALLS, width=6, decimals=0)
+        for title, (expr, says) in counted.items()
+    ]
+
+
+def _errors() -> list[Panel]:
+    calls = promql.rate(of_calls(CALLS), STEP, BY_MODEL)
+    failed = promql.rate(of_calls(CALLS, f'error_type=~"{FAILURES}"'), STEP, BY_MODEL)
+    return [
+        panels.graph(
+            "Errors by type",
+            "Calls per second that did not end well.",
+            "reqps",
+            {"{{error_type}}": promql.rate(of_calls(CALLS, ANY_ERROR), STEP, ("error_type",))},
+            stacked=True,
+        ),
+        panels.graph(
+            "Failed by model",
+            "Share of each model's calls that ended in a rate limit, a server error, a timeout or a lost connection.",
+            panels.SHARE,
+            {MODEL_LEGEND: f"({promql.or_zero(failed, calls)}) / {calls}"},
+            limits=(0.01, 0.05),
+        ),
+        panels.graph(
+            "Retries by model",
+            "Requests per second that the SDK sent again: trouble that the callers did not see.",
+            "reqps",
+            {MODEL_LEGEND: promql.rate(of_calls(RETRIES), STEP, BY_MODEL)},
+        ),
+        panels.figures(
+            "Errors by model",
+            "Totals of the range, exact to one push.",
+            {"calls": (panels.CALLS, promql.total(of_calls(CALLS, ANY_ERROR), RANGE, ("error_type", *BY_MODEL)))},
+            sort_by="calls",
+            height=8,
+            width=12,
+        ),
+        panels.graph(
+            "Calls under way",
+            "Calls that have started and not ended.",
+            panels.CALLS,
+            {MODEL_LEGEND: f"sum by (gen_ai_request_model) ({of_calls('gen_ai_client_active_requests')})"},
+            stacked=True,
+        ),
+        panels.bars(
+            "Calls without usage, by reason",
+            "Calls whose tokens the API did not tell; their cost is not known either.",
+            panels.CALLS,
+            promql.total(of_calls(USAGE_UNKNOWN), RANGE, ("reason",)),
+            "{{reason}}",
+        ),
+    ]
+
+
+def _times() -> list[Panel]:
+    graphs = {
+        "Duration by model, p95": (DURATION, "From the request to the last byte."),
+        "Time to first chunk by model, p95": (FIRST_CHUNK, "Streamed answers only."),
+        "Time per chunk by model, p95": (PER_CHUNK, "How long a reader waits for each chunk after the first."),
+    }
+    return [
+        panels.graph(
+            title,
+            says,
+            panels.SECONDS,
+            {MODEL_LEGEND: promql.quantile(0.95, promql.rate(of_calls(f"{metric}_bucket"), STEP, ("le", *BY_MODEL)))},
+            width=8,
+        )
+        for title, (metric, says) in graphs.items()
+    ]

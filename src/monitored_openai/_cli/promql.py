@@ -1,0 +1,68 @@
+"""The forms of PromQL that dashboards, rules and reports are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+CALLS = "gen_ai_client_operation_duration_seconds_count"
+DURATION = "gen_ai_client_operation_duration_seconds"
+FIRST_CHUNK = "gen_ai_client_operation_time_to_first_chunk_seconds"
+PER_CHUNK = "gen_ai_client_operation_time_per_output_chunk_seconds"
+TOKENS = "gen_ai_client_tokens_total"
+TOKEN_DETAILS = "gen_ai_client_token_details_total"  # noqa: S105  # tokens of a model
+COST = "gen_ai_client_cost_usd_total"
+SAVINGS = "gen_ai_client_cache_savings_usd_total"
+UNPRICED = "gen_ai_client_unpriced_total"
+USAGE_UNKNOWN = "gen_ai_client_usage_unknown_total"
+RETRIES = "gen_ai_client_retries_total"
+
+FAILURES = "rate_limit|server_error|timeout|connection"
+"""The error types that are the service's failures: not the caller's mistakes, and not what the caller broke off."""
+
+_LOOK_BACK = "1h"
+"""How far back the value at a range's beginning is looked for; less would count twice what an outage hides."""
+
+
+def selector(metric: str, matchers: Iterable[str] = ()) -> str:
+    """The series of a metric that fit the matchers, each as `label="value"`."""
+    chosen = ",".join(matchers)
+    return f"{metric}{{{chosen}}}" if chosen else metric
+
+
+def equal(labels: Mapping[str, str]) -> list[str]:
+    """A matcher for each label, whatever is in its value."""
+    return [f"{name}={quoted(value)}" for name, value in labels.items()]
+
+
+def quoted(text: str) -> str:
+    """The text as a string of PromQL and LogQL."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def total(series: str, over: str, by: Iterable[str] = ()) -> str:
+    """How much pushed counters grew over a range, exact to one push interval: see docs/metrics.md."""
+    return (
+        f"sum{_by(by)} (last_over_time({series}[{over}])"
+        f" - (last_over_time({series}[{_LOOK_BACK}] offset {over}) or last_over_time({series}[{over}]) * 0))"
+    )
+
+
+def rate(series: str, over: str, by: Iterable[str] = ()) -> str:
+    """How much counters grow per second."""
+    return f"sum{_by(by)} (rate({series}[{over}]))"
+
+
+def quantile(share: float, buckets: str) -> str:
+    """A quantile from the sums of a histogram's buckets, which have the label `le`."""
+    return f"histogram_quantile({share:g}, {buckets})"
+
+
+def or_zero(value: str, reporting: str) -> str:
+    """Zero where there is no such value though somebody reports; nothing where nobody does."""
+    return f"({value}) or ({reporting}) * 0"
+
+
+def _by(labels: Iterable[str]) -> str:
+    names = ", ".join(labels)
+    return f" by ({names})" if names else ""

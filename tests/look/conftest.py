@@ -1,0 +1,96 @@
+"""One real Prometheus and one fake Loki with one workload in them, shared by all tests of what is made of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from monitored_openai import MonitoredOpenAI, MonitoringSettings
+from monitored_openai._cli import jobs, workload
+from monitored_openai._cli.api import Api
+from monitored_openai._cli.figures import Figures
+from tests.programs import run, running
+from tests.servers.loki import FakeLoki
+from tests.servers.openai_api import OpenAIServer
+from tests.servers.prometheus import Prometheus, require_prometheus
+from tests.test_end_to_end import env
+
+QUICK = 0.02
+"""The pace of the demo's API: a fiftieth of the times shown to people."""
+PROCESSES, CALLS = 4, 60
+FLUSH_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What was done, and where it was told to.
+
+    First a process that ended before `window_begins`, then the demo's workload (`environment="demo"`), and four
+    processes at once (`job="mixed"`).
+    """
+
+    prometheus: Prometheus
+    loki: FakeLoki
+    served: Figures
+    """What the demo's API served, and which of its calls came to nothing."""
+    began: float
+    window_begins: float
+    ended: float
+
+    def lines(self, **labels: str) -> list[dict[str, Any]]:
+        """The log's entries in the streams with these labels."""
+        return [json.loads(entry.line) for entry in self.loki.entries if labels.items() <= dict(entry.labels).items()]
+
+
+@pytest.fixture(scope="session")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workload]:
+    """Do it once."""
+    with ExitStack() as stack:
+        environment = stack.enter_context(pytest.MonkeyPatch.context())
+        for name in os.environ:
+            if name.upper().startswith(("MONITORED_OPENAI_", "OPENAI_", "OTEL_")):
+                environment.delenv(name)
+        prometheus = stack.enter_context(Prometheus(require_prometheus(), tmp_path_factory.mktemp("look")))
+        loki = stack.enter_context(FakeLoki())
+        api = stack.enter_context(OpenAIServer())
+        began = time.time()
+        given = env("mixed", api, prometheus.write_url, loki, push_interval=1, label_names="program")
+        assert run("mixed", 30, "before", env=given).code == 0
+        window_begins = time.time() + 0.002
+        served = _demo(prometheus, loki)
+        programs = [stack.enter_context(running("mixed", CALLS, f"p{n}", env=given)) for n in range(PROCESSES)]
+        assert [program.wait(120).code for program in programs] == [0] * PROCESSES
+        yield Workload(
+            prometheus=prometheus,
+            loki=loki,
+            served=served,
+            began=began,
+            window_begins=window_begins,
+            ended=time.time() + 0.002,
+        )
+
+
+def _demo(prometheus: Prometheus, loki: FakeLoki) -> Figures:
+    settings = MonitoringSettings(
+        metrics_url=prometheus.write_url,
+        logs_url=loki.push_url,
+        push_interval=1,
+        label_names=("feature",),
+        provider="openai",
+        environment="demo",
+        service_name="shop",
+    )
+    failed: Figures = Counter()
+    with Api(pace=QUICK) as api, MonitoredOpenAI(base_url=api.base_url, api_key="none", monitoring=settings) as client:
+        for phase in jobs.phases():
+            failed += workload.run(phase, api.base_url, client.monitoring.settings, lambda _: None)
+        assert client.monitoring.close(FLUSH_SECONDS).complete
+    return api.served + failed

@@ -1,0 +1,217 @@
+"""Every panel of the shipped dashboards, against a real Prometheus and Loki's own grammar."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitored_openai._cli.figures import total
+from tests.look.conftest import Workload
+from tests.look.logql import faults_of
+
+pytestmark = pytest.mark.once
+
+ROOT = Path(__file__).parents[2]
+BOARDS: dict[str, dict[str, Any]] = {
+    file.name: json.loads(file.read_text(encoding="utf-8"))
+    for file in sorted(files("monitored_openai").joinpath("dashboards").iterdir(), key=lambda file: file.name)
+}
+VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A query of a panel."""
+
+    board: str
+    panel: str
+    letter: str
+    source: str
+    expr: str
+
+    def __str__(self) -> str:
+        return f"{self.board}: {self.panel} {self.letter}"
+
+    def filled(self, **values: str) -> str:
+        """With a value for each variable."""
+        return VARIABLE.sub(lambda found: values[found[1] or found[2]], self.expr)
+
+
+def queries() -> Iterator[Query]:
+    for name, board in BOARDS.items():
+        for panel in board["panels"]:
+            for target in panel["targets"]:
+                source = target["datasource"]["type"]
+                yield Query(
+                    board=name.removesuffix(".json"),
+                    panel=panel["title"],
+                    letter=target["refId"],
+                    source=source,
+                    expr=target["expr"],
+                )
+
+
+PROMQL = [query for query in queries() if query.source == "prometheus"]
+LOGQL = [query for query in queries() if query.source == "loki"]
+
+
+def chosen(done: Workload, environment: str = ".*") -> dict[str, str]:
+    """The variables' values after the workload, over a range that holds all of it."""
+    seconds = int(done.ended - done.began) + 60
+    return {
+        "environment": environment,
+        "service": ".*",
+        "model": ".*",
+        "attribute": "feature",
+        "__range": f"{seconds}s",
+        "__range_s": str(seconds),
+        "__rate_interval": "5m",
+    }
+
+
+def test_the_shipped_files_are_what_the_code_makes() -> None:
+    checked = subprocess.run(
+        [sys.executable, "-m", "dashboards", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_there_are_five_boards_each_linked_with_the_others() -> None:
+    assert [board["title"] for board in BOARDS.values()] == [
+        f"OpenAI: {name}" for name in ("calls", "cost", "exporter health", "overview", "reliability")
+    ]
+    for name, board in BOARDS.items():
+        assert board["uid"] == name.removesuffix(".json")
+        assert [link["tags"] for link in board["links"]] == [["monitored-openai"]]
+        assert board["tags"] == ["monitored-openai"]
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_panel_says_what_it_shows_in_which_unit_and_every_variable_is_declared(name: str) -> None:
+    board = BOARDS[name]
+    declared = {variable["name"] for variable in board["templating"]["list"]}
+    for panel in board["panels"]:
+        assert panel["description"], panel["title"]
+        has_unit = panel["type"] in ("table", "logs") or panel["fieldConfig"]["defaults"].get("unit")
+        assert has_unit, panel["title"]
+        used = {
+            a or b for a, b in VARIABLE.findall(json.dumps([panel["targets"], panel["title"], panel["datasource"]]))
+        }
+        assert {name for name in used if not name.startswith("__")} <= declared
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+    assert len({panel["title"] for panel in board["panels"]}) == len(board["panels"])
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_no_panel_overlaps_another_or_leaves_the_grid(name: str) -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in BOARDS[name]["panels"]:
+        place = panel["gridPos"]
+        cells = {(place["x"] + right, place["y"] + down) for right in range(place["w"]) for down in range(place["h"])}
+        assert place["x"] + place["w"] <= 24
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+@pytest.mark.parametrize("query", PROMQL, ids=str)
+def test_a_panel_has_data_after_the_workload(query: Query, done: Workload) -> None:
+    found = done.prometheus.query(query.filled(**chosen(done)), at=done.ended)
+
+    assert found
+    assert not any(math.isnan(value) for _, value in found), found
+
+
+def value_of(done: Workload, panel: str, board: str = "overview", environment: str = ".*") -> float:
+    """The one number that a panel shows."""
+    (query,) = [query for query in PROMQL if (query.board, query.panel) == (f"monitored-openai-{board}", panel)]
+    value = done.prometheus.value(query.filled(**chosen(done, environment)), at=done.ended)
+    assert value is not None
+    return value
+
+
+def test_the_totals_are_what_the_demos_api_served(done: Workload) -> None:
+    assert value_of(done, "Calls", environment="demo") == total(done.served, "calls")
+    assert value_of(done, "Tokens", environment="demo") == total(done.served, "input tokens", "output tokens")
+    assert value_of(done, "Retries", "reliability", "demo") == total(done.served, "repeated requests")
+    cached = total(done.served, "cached input tokens") / total(done.served, "input tokens")
+    assert value_of(done, "Cache hits", environment="demo") == pytest.approx(cached)
+    errors = total(done.served, "errors")
+    shown = (value_of(done, name, "reliability", "demo") for name in ("Failed", "Other errors", "Abandoned streams"))
+    assert sum(shown) == errors
+
+
+def test_the_totals_of_all_processes_are_those_of_the_log(done: Workload) -> None:
+    lines = done.lines()
+    costs = [line["cost"]["total_usd"] for line in lines if "cost" in line]
+
+    for panel in ("Spent in range", "Spent today", "Spent this month"):
+        assert value_of(done, panel) == pytest.approx(sum(costs), rel=1e-9)
+    assert value_of(done, "Calls") == len(lines)
+    assert value_of(done, "Unpriced calls", "cost") == sum("unpriced" in line for line in lines)
+    saved = sum(line["cost"]["cache_savings_usd"] for line in lines if "cost" in line)
+    assert value_of(done, "Saved by caching", "cost") == pytest.approx(saved, rel=1e-9)
+
+
+def test_the_projection_goes_on_as_the_range_did(done: Workload) -> None:
+    spent, seconds = value_of(done, "Spent in range"), int(chosen(done)["__range_s"])
+
+    projected = value_of(done, "Projected month")
+
+    assert 28 <= projected * seconds / spent / 86400 <= 31
+
+
+def test_a_breakdown_adds_up_to_the_total_by_any_attribute(done: Workload) -> None:
+    (query,) = [query for query in PROMQL if query.panel == "Cost by $attribute"]
+    for attribute in ("feature", "program", "environment", "gen_ai_request_model"):
+        values = {**chosen(done), "attribute": attribute}
+        parts = done.prometheus.query(query.filled(**values), at=done.ended)
+        assert sum(value for _, value in parts) == pytest.approx(value_of(done, "Spent in range"), rel=1e-9)
+
+
+def test_the_exporters_health_is_that_of_the_workload(done: Workload) -> None:
+    assert value_of(done, "Dropped", "health") == 0
+    assert value_of(done, "Folded label sets", "health") == 0
+
+
+def logql_of(query: Query) -> str:
+    texts = {"search": "pan", "trace": "", "request": "req_", "job": "integrations/openai", "error": ".*"}
+    others = {"environment": ".*", "service": ".*", "model": "gpt-4o|gpt-5", "__range": "1h", "__interval": "15s"}
+    return query.filled(**texts, **others)
+
+
+def test_every_logql_expression_is_one_by_the_published_grammar() -> None:
+    expressions = [logql_of(query) for query in LOGQL]
+
+    assert len(expressions) > 6
+    assert faults_of(expressions) == {}
+
+
+def test_the_grammar_finds_what_is_wrong() -> None:
+    wrong = '{job=~"a" | json'
+
+    assert list(faults_of([wrong, '{job="a"}'])) == [wrong]
+
+
+def test_the_log_queries_name_what_entries_have(done: Workload) -> None:
+    names = {name for entry in done.loki.entries for name in entry.metadata}
+    labels = {name for entry in done.loki.entries for name in entry.labels}
+    for query in LOGQL:
+        filtered = set(re.findall(r"\| (\w+)(?:=~|!=)", query.expr))
+        unwrapped = set(re.findall(r"unwrap (\w+)", query.expr))
+        assert filtered | unwrapped <= names | {"trace_id", "request_id"}
+        assert set(re.findall(r"(\w+)=~", query.expr.partition("}")[0])) <= labels
