@@ -46,7 +46,8 @@ LAYERS: dict[str, set[str]] = {
         *("_pricing", "_record", "_redaction", "_settings", "_stats", "_version"),
     },
     "_clients": {"_attributes", "_call", "_exporter", "_record", "_resources", "_settings"},
-    "__init__": {"_attributes", "_clients", "_exporter", "_record", "_settings", "_stats", "_version"},
+    "_twins": {"_clients", "_exporter", "_settings"},
+    "__init__": {"_attributes", "_clients", "_exporter", "_record", "_settings", "_stats", "_twins", "_version"},
     "_cli": {"__init__"},
 }
 """Each module or folder of the package, and which others it may import; a row names only rows above it."""
@@ -64,7 +65,7 @@ RESERVED: dict[str, set[str]] = {
     "httpx": {"_exporter"},
     "httpx2": set(),  # the SDK's own HTTP library since its version 3, and not always there
     "multiprocessing": IO,
-    "openai": {"_clients", "_resources"},
+    "openai": {"_clients", "_resources", "_twins"},
     "prometheus_client": {"_collector"},
     "pydantic_core": {"_json", "_settings"},
     "pydantic_settings": {"_settings"},

@@ -280,6 +280,7 @@ def test_the_public_names_are_these() -> None:
         "Usage",
         "__version__",
         "attributes",
+        "monitor",
         "no_content",
     ]
     assert all(hasattr(monitored_openai, name) for name in monitored_openai.__all__)

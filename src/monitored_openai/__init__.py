@@ -11,6 +11,7 @@ from monitored_openai._exporter import Monitoring
 from monitored_openai._record import CallRecord, Cost, Usage
 from monitored_openai._settings import MonitoringSettings, SettingsError
 from monitored_openai._stats import FlushResult, Stats
+from monitored_openai._twins import monitor
 from monitored_openai._version import __version__
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "Usage",
     "__version__",
     "attributes",
+    "monitor",
     "no_content",
 ]

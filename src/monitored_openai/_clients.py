@@ -49,7 +49,7 @@ class _Monitored:
         @property
         def user_agent(self):
             """The official client's, so that the request on the wire stays the same."""
-            return f"{_OFFICIAL_NAMES.get(type(self), type(self).__name__)}/Python {self._version}"
+            return f"{OFFICIAL_NAMES.get(type(self), type(self).__name__)}/Python {self._version}"
 
         def _process_response(self, **parts):
             see_response(parts["options"], parts["response"], parts["retries_taken"])
@@ -252,7 +252,7 @@ class AsyncMonitoredAzureOpenAI(_Async, AsyncAzureOpenAI):
 
 
 _AZURE = (AzureOpenAI, AsyncAzureOpenAI)
-_OFFICIAL_NAMES = {
+OFFICIAL_NAMES = {
     MonitoredOpenAI: "OpenAI",
     AsyncMonitoredOpenAI: "AsyncOpenAI",
     MonitoredAzureOpenAI: "AzureOpenAI",

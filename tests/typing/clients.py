@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from openai import AsyncStream, Stream
+from openai import AsyncAzureOpenAI, AsyncOpenAI, AsyncStream, AzureOpenAI, OpenAI, Stream
 from openai._legacy_response import LegacyAPIResponse
 from openai._response import APIResponse, AsyncAPIResponse
 from openai.lib.streaming.chat import AsyncChatCompletionStream, ChatCompletionStream
@@ -31,6 +31,7 @@ from monitored_openai import (
     Monitoring,
     MonitoringSettings,
     attributes,
+    monitor,
     no_content,
 )
 
@@ -162,3 +163,13 @@ def wrong_use(client: MonitoredOpenAI, asynchronous: AsyncMonitoredOpenAI) -> No
     client.chat.completions.create(model=MODEL)  # type: ignore[call-overload]
     client.nonsense  # type: ignore[attr-defined]  # noqa: B018
     asynchronous.copy(timeout="soon")  # type: ignore[arg-type]
+
+
+def twins(
+    plain: OpenAI, later: AsyncOpenAI, azure: AzureOpenAI, azure_later: AsyncAzureOpenAI, settings: MonitoringSettings
+) -> None:
+    assert_type(monitor(plain, settings), MonitoredOpenAI)
+    assert_type(monitor(later, settings), AsyncMonitoredOpenAI)
+    assert_type(monitor(azure), MonitoredAzureOpenAI)
+    assert_type(monitor(azure_later, monitor(plain).monitoring), AsyncMonitoredAzureOpenAI)
+    monitor("client")  # type: ignore[call-overload]
