@@ -182,14 +182,11 @@ def test_the_time_the_caller_spends_between_chunks_is_left_out(clock: Clock) -> 
     made.streams_chunks()
     for waited in (0.5, 0.125, 2.0):
         clock.now += 60  # the caller is busy
-        with made:
-            clock.now += waited
-        assert made.takes_chunk(chunk("a"))
+        assert made.takes_chunk(chunk("a"), waited)
     clock.now += 60
-    with pytest.raises(StopIteration), made:
-        raise StopIteration
+    made.stops(0.125)
     record = record_of(made)
-    assert (record.duration, record.time_to_first_chunk) == (2.875, 0.75)
+    assert (record.duration, record.time_to_first_chunk) == (3.0, 0.75)
     assert (record.chunk_intervals, record.chunks) == ((0.125, 2.0), 3)
 
 
@@ -334,11 +331,8 @@ def test_a_body_read_in_pieces_is_kept_up_to_a_limit_and_beyond_it_counts_as_not
         with made:
             made.responded(response(), 0)
         for piece in pieces:
-            with made:
-                pass
-            assert made.takes_piece(piece)
-        with pytest.raises(StopIteration), made:
-            raise StopIteration
+            assert made.takes_piece(piece, 0.0)
+        made.stops(0.0)
     assert record_of(short).usage == Usage(input_tokens=5, output_tokens=2)
     assert (record_of(long).usage_unknown, long.size() < 1000) == ("not_read", True)
 

@@ -323,8 +323,17 @@ def test_a_key_given_as_the_model_becomes_no_label() -> None:
     samples = metrics.samples()
     assert secret not in str(samples)
     assert value(samples, "gen_ai_client_operation_duration_seconds_count", gen_ai_request_model="[redacted]") == 3
-    admitted: Labels = metrics.admitted((("gen_ai_request_model", secret),), {})
+    admitted: Labels | None = metrics.admitted((("gen_ai_request_model", secret),), {})
     assert admitted == (("gen_ai_request_model", "[redacted]"),)
+
+
+def test_reading_does_not_count_as_folding() -> None:
+    metrics = Metrics(max_label_sets=1)
+    metrics.fold(record(request_model="a"))
+    before = metrics.folded_label_sets
+    one, two = ((("gen_ai_request_model", name),) for name in "ab")
+    assert (metrics.admitted(two, {one: 1}), metrics.folded(two)) == (None, (("gen_ai_request_model", "other"),))
+    assert metrics.folded_label_sets == before
 
 
 ROOT = Path(__file__).parent.parent

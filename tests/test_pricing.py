@@ -213,9 +213,10 @@ def test_cached_tokens_of_a_model_without_a_cached_rate_cost_what_input_costs() 
     assert (cost.input_usd, cost.input_cached_usd, cost.cache_savings_usd) == pytest.approx((0.009, 0.006, 0.0))
 
 
-def test_a_side_that_was_not_reported_counts_as_none() -> None:
-    assert priced(Call("gpt-4o-2024-08-06", tokens(None, K))).total_usd == pytest.approx(0.01)  # K * 10.00/1e6
-    assert priced(Call("gpt-4o-2024-08-06", tokens(K, None))).total_usd == pytest.approx(0.0025)  # K * 2.50/1e6
+def test_a_side_that_was_not_reported_is_free_only_where_it_has_no_price() -> None:
+    assert price(Call("gpt-4o-2024-08-06", tokens(None, K))) is Unpriced.USAGE_UNKNOWN
+    assert price(Call("gpt-4o-2024-08-06", tokens(K, None))) is Unpriced.USAGE_UNKNOWN
+    assert priced(Call("text-embedding-3-small", tokens(K, None))).total_usd == pytest.approx(0.00002)  # K * 0.02/1e6
 
 
 SOME = tokens(K, K)

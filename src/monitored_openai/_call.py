@@ -14,7 +14,7 @@ import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from monitored_openai._answer import Answer, Chunks, Family, dictionary, read_body, text
@@ -35,6 +35,8 @@ _KEPT_HEADERS = {
 }
 _MOST_PIECES_BYTES = 16 * 1024 * 1024
 """A body that the caller reads piece by piece is kept up to here; a longer one counts as not read."""
+_TRACING = "opentelemetry.trace"
+_CUT_OFF = ("length_limit", "content_filter")
 _ERROR_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 Price = Callable[[str, Answer, int], "Cost | str"]
@@ -44,41 +46,25 @@ Price = Callable[[str, Answer, int], "Cost | str"]
 class Call:
     """A call from its start to its end; it ends once, whichever way comes first."""
 
-    __slots__ = (
-        "_again",
-        "_answer",
-        "_chunks",
-        "_content",
-        "_emit",
-        "_ended_ns",
-        "_error",
-        "_extra_body",
-        "_first_chunk",
-        "_headers",
-        "_injection",
-        "_intervals",
-        "_last_chunk",
-        "_mark",
-        "_message",
-        "_pieces",
-        "_pieces_bytes",
-        "_plain_body",
-        "_request",
-        "_response",
-        "_retries",
-        "_server",
-        "_started_ns",
-        "_status",
-        "_streamed",
-        "_trace",
-        "_waited",
-        "_whole",
-        "attributes",
-        "body",
-        "family",
-        "provider",
-        "waiting",
-    )
+    # What most calls never have is set on the class alone: making a call is work on its caller's thread.
+    waiting = False
+    _request: bytes | None = None
+    _status: int | None = None
+    _retries: int | None = None
+    _identifiers: Mapping[str, Any] = NOTHING
+    _headers: Mapping[bytes, bytes] = MappingProxyType({})
+    _response: bytes | None = None
+    _pieces: list[bytes] | None = None
+    _pieces_bytes = 0
+    _chunks: Chunks | None = None
+    _answer: Answer | None = None
+    _error: ErrorType | None = None
+    _message: str | None = None
+    _waited = 0.0
+    _waits: Sequence[float] = ()
+    _tail = 0.0
+    _ended_ns = 0
+    _again = False
 
     def __init__(
         self,
@@ -101,37 +87,22 @@ class Call:
         """
         self.family = family
         self.provider = provider
-        self._extra_body = dict(dictionary(extra_body))
-        self.body = body if injection is None else {**body, "stream_options": {"include_usage": True}}
+        self.whole = whole
+        self.body = self._plain_body = body
+        self._extra_body = extra_body
+        self.request_model = text(dictionary(body).get("model"))
+        if extra_body is not None:
+            self._extra_body = extra_body = dict(dictionary(extra_body))
+            self.request_model = text(extra_body.get("model")) or self.request_model
+        if injection is not None:
+            self.body = {**body, "stream_options": {"include_usage": True}}
         self._server = server
-        self._plain_body = body
         self._streamed = streamed
-        self._whole = whole
         self._injection = injection
         self._emit = [emit]
         self.attributes = attributes_of_call(attributes)
         self._content = keeps_content and content_allowed.get()
-        self._trace = _current_trace()
-
-        self._request: bytes | None = None
-        self._status: int | None = None
-        self._retries: int | None = None
-        self._headers: Sequence[tuple[bytes, bytes]] = ()
-        self._response: bytes | None = None
-        self._pieces: list[bytes] = []
-        self._pieces_bytes = 0
-        self._chunks: Chunks | None = None
-        self._answer: Answer | None = None
-        self._error: ErrorType | None = None
-        self._message: str | None = None
-
-        self._first_chunk: float | None = None
-        self._intervals = array("d")
-        self._last_chunk = 0.0
-        self._waited = 0.0
-        self._ended_ns = 0
-        self._again = False
-        self.waiting = False
+        self._trace = _current_trace() if _TRACING in sys.modules else None
         self._started_ns = time.time_ns()
         self._mark = perf_counter()
 
@@ -149,21 +120,20 @@ class Call:
         if error is None:
             if self._status is None or self._response is not None:
                 self._end()
-        elif isinstance(error, (StopIteration, StopAsyncIteration)):
-            self._end()
         else:
             self._fail(error)
 
     def responded(self, response: Any, retries: int) -> None:
         """Take note of a good response's head, and of its body if that is there already."""
         self._retries = retries
-        self._headers = response.headers.raw
+        self._headers = dict(response.headers.raw)  # one object for the garbage collector, and not even tracked
         if self._content:
             self._request = response.request.content
         self._status = response.status_code
+        self._lets_go_of_body()
         if self._injection is not None:
             self._injection.answered()
-        if self._whole:
+        if self.whole:
             self._response = response.content
 
     def tries_again(self) -> bool:
@@ -171,16 +141,6 @@ class Call:
         again = self._again
         self._again = False
         return again
-
-    @property
-    def request_model(self) -> str | None:
-        """The model that was asked for."""
-        return text(self._extra_body.get("model")) or text(dictionary(self._plain_body).get("model"))
-
-    @property
-    def whole(self) -> bool:
-        """Whether the body is there when the SDK has processed the response; else it is still to be read."""
-        return self._whole
 
     @property
     def reads_chunks(self) -> bool:
@@ -192,38 +152,62 @@ class Call:
         if self._chunks is not None:
             return False
         self._chunks = self.family.chunks()
+        self._add = self._chunks.add
+        self._waits = waits = array("d")
+        self._note_wait = waits.append
+        self._hides = self._injection is not None and not self._injection.taken_back
         return True
 
-    def takes_chunk(self, chunk: Any) -> bool:
-        """Take note of a chunk just received; false when the caller must not see it."""
+    def takes_chunk(self, chunk: Any, waited: float) -> bool:
+        """Take note of a chunk that was waited for so many seconds; false when the caller must not see it."""
         try:
-            usage_only = self._chunks is not None and self._chunks.add(chunk)
-            if self._injection is not None and not self._injection.taken_back:
+            usage_only = self._add(chunk)
+            if self._hides:
                 if usage_only:
+                    self._tail += waited
                     return False
                 if chunk.usage is None:
                     # A server asked for the usage sends a null with every other chunk, and no such field unasked.
-                    chunk.model_fields_set.discard("usage")
+                    chunk.__pydantic_fields_set__.discard("usage")
         except Exception:
             warn_sparsely("chunk", "a chunk of a stream could not be read", exc_info=True)
-        self._ticks()
+        self._note_wait(waited)
         return True
 
-    def takes_piece(self, piece: bytes) -> bool:
+    def takes_piece(self, piece: bytes, waited: float) -> bool:
         """Take note of a piece of the body that the caller reads as bytes; the caller always sees it."""
+        if self._pieces is None:
+            self._pieces, self._waits = [], (waits := array("d"))
+            self._note_wait = waits.append
         self._pieces_bytes += len(piece)
         if self._pieces_bytes <= _MOST_PIECES_BYTES:
             self._pieces.append(piece)
         else:
             self._pieces.clear()
-        if self._streamed:
-            self._ticks()
+        self._note_wait(waited)
         return True
 
-    def dropped(self) -> None:
-        """The response was closed, or nobody holds it any more: if the call has not ended, it ends as abandoned."""
+    def stops(self, waited: float, error: BaseException | None = None) -> None:
+        """There are no more chunks or pieces, which took so many seconds to see, or they broke off with an error."""
+        self._tail += waited
+        self.waiting = False
+        if error is None:
+            self._end()
+        else:
+            self._fail(error)
+
+    def dropped(self, closed_by: BaseException | None = None) -> None:
+        """The response was closed, or nobody holds it any more: if the call has not ended, it ends as abandoned.
+
+        Unless it was `closed_by` the error that the SDK's stream helper raises between two chunks, when an answer that
+        it is to parse was cut off.
+        """
         if not self.waiting and self._emit:
-            self._error = "abandoned"
+            word = error_type(closed_by) if closed_by is not None else None
+            if word in _CUT_OFF and closed_by is not None:
+                self._error, self._message = word, self._said_by(closed_by)
+            else:
+                self._error = "abandoned"
             self._end()
 
     def interrupted(self) -> None:
@@ -234,19 +218,17 @@ class Call:
 
     def size(self) -> int:
         """About how many bytes of content an ended call holds."""
-        pieces = self._pieces_bytes if self._pieces else 0
-        kept = self._chunks.size() if self._chunks is not None else pieces
-        return kept + len(self._request or b"") + len(self._response or b"") + len(self._message or "")
+        size = len(self._request or b"") + len(self._response or b"") + len(self._message or "")
+        if self._chunks is not None:
+            return size + self._chunks.size()
+        return size + self._pieces_bytes if self._pieces else size
 
     def sheds_content(self) -> None:
         """Let go of what was asked and answered, keeping what the metrics need."""
         self._answer = dataclasses.replace(self._read(), body=None)
-        self._headers = [header for header in self._headers if header[0].lower() in _KEPT_HEADERS]
-        self._plain_body = {"model": self.request_model, **self._identifiers()}
-        self._request = self._response = self._chunks = self.body = None
-        self._pieces = []
-        self._extra_body = {}
-        self._message = None
+        self._headers = _kept(self._headers)
+        self._lets_go_of_body()
+        self._request = self._response = self._chunks = self._pieces = self._message = None
         self._content = False
 
     def record(self, call_id: str, price: Price) -> CallRecord:
@@ -254,11 +236,7 @@ class Call:
         answer = self._read()
         unknown = _why_unknown(answer, self._error, self._status)
         cost = price(self.provider, answer, self._ended_ns) if self._status is None or self._status < 400 else None
-        headers = {
-            _KEPT_HEADERS[lower]: value.decode("latin-1")
-            for name, value in self._headers
-            if (lower := name.lower()) in _KEPT_HEADERS
-        }
+        headers = {_KEPT_HEADERS[name]: value.decode("latin-1") for name, value in _kept(self._headers).items()}
         trace_id, span_id = self._trace or (None, None)
         return CallRecord(
             id=call_id,
@@ -271,11 +249,11 @@ class Call:
             request_id=headers.pop("x-request-id", None),
             started_ns=self._started_ns,
             ended_ns=self._ended_ns,
-            duration=self._waited,
+            duration=self._waited + sum(self._waits) + self._tail,
             streamed=self._streamed,
-            time_to_first_chunk=self._first_chunk,
-            chunk_intervals=tuple(self._intervals),
-            chunks=(len(self._intervals) + (self._first_chunk is not None)) if self._streamed else None,
+            time_to_first_chunk=self._waited + self._waits[0] if self._streamed and self._waits else None,
+            chunk_intervals=tuple(self._waits[1:]) if self._streamed else (),
+            chunks=len(self._waits) if self._streamed else None,
             error_type=self._error,
             error_message=self._message,
             http_status=self._status,
@@ -291,20 +269,16 @@ class Call:
             response=answer.body if self._content else None,
             content_captured=self._content,
             attributes=dict(self.attributes),
-            identifiers=self._identifiers(),
+            identifiers=self._identifiers or identifiers(dictionary(self._plain_body), dictionary(self._extra_body)),
             trace_id=trace_id,
             span_id=span_id,
         )
 
-    def _identifiers(self) -> dict[str, Any]:
-        return identifiers(dictionary(self._plain_body), self._extra_body)
-
-    def _ticks(self) -> None:
-        if self._first_chunk is None:
-            self._first_chunk = self._waited
-        else:
-            self._intervals.append(self._waited - self._last_chunk)
-        self._last_chunk = self._waited
+    def _lets_go_of_body(self) -> None:
+        """As few objects as can be are to wait for the exporter's thread: the more, the longer the collector stops all."""
+        if self._plain_body is not None:
+            self._identifiers = identifiers(dictionary(self._plain_body), dictionary(self._extra_body))
+        self.body = self._plain_body = self._extra_body = None
 
     def _fail(self, error: BaseException) -> None:
         try:
@@ -312,12 +286,15 @@ class Call:
                 self.body, self._again = self._plain_body, True
                 return
             self._error = error_type(error)
-            self._message = str(error) if self._content else _name_of(error)
+            self._message = self._said_by(error)
             if self._status is None:
                 self._reads_failed_response(error)
         except Exception:
             warn_sparsely("error", "a failed call could not be read", exc_info=True)
         self._end()
+
+    def _said_by(self, error: BaseException) -> str:
+        return str(error) if self._content else _name_of(error)
 
     def _reads_failed_response(self, error: BaseException) -> None:
         """The SDK's errors carry the request, those with a status the response too; other exceptions neither."""
@@ -328,9 +305,9 @@ class Call:
             retries = request.headers.get("x-stainless-retry-count", "0")  # the caller may have set it to anything
             self._retries = int(retries) if retries.isdecimal() else None
         elif self._content:
-            self._request = snapshot({**dictionary(self._plain_body), **self._extra_body})
+            self._request = snapshot({**dictionary(self._plain_body), **dictionary(self._extra_body)})
         if response is not None:
-            self._headers = response.headers.raw
+            self._headers = dict(response.headers.raw)
 
     def _end(self) -> None:
         try:
@@ -361,7 +338,7 @@ class Call:
     def _request_body(self) -> Mapping[str, Any]:
         """What was asked, from the bytes that were sent or, where none were seen, from what the SDK was given."""
         if self._request is None:
-            return {**dictionary(self._plain_body), **self._extra_body}
+            return {**dictionary(self._plain_body), **dictionary(self._extra_body)}
         try:
             body = dict(dictionary(decode(self._request)))
         except ValueError:
@@ -369,6 +346,10 @@ class Call:
         if self._injection is not None and not self._injection.taken_back:
             body.pop("stream_options", None)
         return body
+
+
+def _kept(headers: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    return {lower: value for name, value in headers.items() if (lower := name.lower()) in _KEPT_HEADERS}
 
 
 def _why_unknown(answer: Answer, error: ErrorType | None, status: int | None) -> str | None:
@@ -386,12 +367,9 @@ def _name_of(error: BaseException) -> str:
 
 
 def _current_trace() -> tuple[str, str] | None:
-    """Trace and span id of the current OpenTelemetry span, if the program uses OpenTelemetry at all."""
-    trace = sys.modules.get("opentelemetry.trace")
-    if trace is None:
-        return None
+    """Trace and span id of the current OpenTelemetry span, in a program that uses OpenTelemetry."""
     try:
-        context = trace.get_current_span().get_span_context()
+        context = sys.modules[_TRACING].get_current_span().get_span_context()
         return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else None
     except Exception:
         warn_sparsely("trace", "the current trace could not be read", exc_info=True)

@@ -61,7 +61,7 @@ class _Monitored:
             return None
         return observer.open(
             family,
-            base_url=self.base_url,  # type: ignore[attr-defined]  # the official client's
+            base_url=self._base_url,  # type: ignore[attr-defined]  # the property costs a microsecond in 3.x
             azure=isinstance(self, _AZURE),
             body=request.get("body"),
             options=request.get("options") or {},

@@ -244,7 +244,7 @@ class Metrics:
         series = self._counters.setdefault(metric, {})
         counter = series.get(labels)
         if counter is None:
-            counter = series.setdefault(self.admitted(labels, series), Counter())
+            counter = series.setdefault(self._series_for(labels, series), Counter())
         counter.value += amount
 
     def _observe(self, metric: Metric, labels: Labels, value: float) -> None:
@@ -254,13 +254,21 @@ class Metrics:
         series = self._histograms.setdefault(metric, {})
         histogram = series.get(labels)
         if histogram is None:
-            histogram = series.setdefault(self.admitted(labels, series), Histogram(metric.bounds))
+            histogram = series.setdefault(self._series_for(labels, series), Histogram(metric.bounds))
         return histogram
 
-    def admitted(self, labels: Labels, series: Mapping[Labels, object]) -> Labels:
-        """The labels of a new series, without secrets; past the limit, with `other` for what makes the sets so many."""
+    def admitted(self, labels: Labels, series: Mapping[Labels, object]) -> Labels | None:
+        """The labels of a new series, without secrets; `None` past the limit, where they are to be `folded`."""
         admitted = tuple((name, without_secrets(value) if name in self._unbounded else value) for name, value in labels)
-        if admitted in series or len(series) < self._max_label_sets:
-            return admitted
-        self._folded_label_sets += 1
+        return admitted if admitted in series or len(series) < self._max_label_sets else None
+
+    def folded(self, labels: Labels) -> Labels:
+        """The labels with `other` for what makes the label sets so many."""
         return tuple((name, OTHER if name in self._unbounded else value) for name, value in labels)
+
+    def _series_for(self, labels: Labels, series: Mapping[Labels, object]) -> Labels:
+        admitted = self.admitted(labels, series)
+        if admitted is None:
+            self._folded_label_sets += 1
+            return self.folded(labels)
+        return admitted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from monitored_openai._answer import Family
 from monitored_openai._call import Call
@@ -14,6 +14,15 @@ from monitored_openai._record import NOTHING
 
 RAW_RESPONSE_HEADER = "X-Stainless-Raw-Response"
 """The header by which the SDK's `with_raw_response` and `with_streaming_response` mark a request."""
+
+
+class _Server(NamedTuple):
+    """What is read of a client's base URL, for as long as that stays the same object."""
+
+    base_url: Any
+    provider: str
+    host: str
+    url: str
 
 
 class Observer:
@@ -36,7 +45,7 @@ class Observer:
         self._keeps_content = keeps_content
         self._provider = provider
         self._asking = UsageAsking() if inject_usage else None
-        self._last_server: tuple[Any, str, str, str] | None = None
+        self._last_server = _Server(None, "", "", "")
 
     def open(
         self,
@@ -51,20 +60,23 @@ class Observer:
     ) -> Call | None:
         """A call for a request that is about to go out; `None` if it cannot be observed, which is counted."""
         try:
-            raw = (options.get("headers") or {}).get(RAW_RESPONSE_HEADER)
+            headers = options.get("headers")
+            raw = headers.get(RAW_RESPONSE_HEADER) if headers else None
             extra_body = options.get("extra_json")
-            provider, server, url = self._server(base_url, azure=azure)
-            asks_usage = family.injects_usage and streamed and raw is None
+            server = self._last_server
+            if server.base_url is not base_url:
+                server = self._last_server = self._server(base_url, azure=azure)
+            asks_usage = streamed and raw is None and family.injects_usage
             call = Call(
                 family,
-                provider=provider,
-                server=server,
+                provider=server.provider,
+                server=server.host,
                 body=body,
                 extra_body=extra_body,
                 streamed=streamed,
                 whole=not streamed and raw != "stream",
-                injection=self._asking.injection(url)
-                if self._asking and asks_usage and _is_silent(body, extra_body)
+                injection=self._asking.injection(server.url)
+                if asks_usage and self._asking and _is_silent(body, extra_body)
                 else None,
                 keeps_content=self._keeps_content,
                 emit=self._emit,
@@ -77,14 +89,9 @@ class Observer:
             return None
         return call
 
-    def _server(self, base_url: Any, *, azure: bool) -> tuple[str, str, str]:
-        """Provider, host and whole base URL; read once for as long as the client's base URL stays the same object."""
-        last = self._last_server
-        if last is None or last[0] is not base_url:
-            provider = self._provider or provider_of(base_url.host, azure=azure)
-            last = (base_url, provider, base_url.netloc.decode("ascii"), str(base_url))
-            self._last_server = last
-        return last[1:]
+    def _server(self, base_url: Any, *, azure: bool) -> _Server:
+        provider = self._provider or provider_of(base_url.host, azure=azure)
+        return _Server(base_url, provider, base_url.netloc.decode("ascii"), str(base_url))
 
 
 def _is_silent(body: Any, extra_body: object) -> bool:

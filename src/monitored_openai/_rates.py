@@ -57,13 +57,15 @@ Bands = Sequence[tuple[int, Rates]]
 
 
 def charge(bands: Bands, usage: Usage) -> Cost | Unpriced:
-    """What the usage costs. A side that is not reported counts as none: embeddings have no output."""
+    """What the usage costs. A side that is not reported counts as none only where nothing of it can cost anything."""
     if usage.input_tokens is None and usage.output_tokens is None:
         return Unpriced.USAGE_UNKNOWN
     if not _consistent(usage):
         return Unpriced.USAGE_INVALID
     tokens = usage.input_tokens or 0
     rates = bands[-1][1]
+    if (usage.input_tokens is None and rates.input) or (usage.output_tokens is None and rates.output):
+        return Unpriced.USAGE_UNKNOWN
     for longer_than, higher in bands[:-1]:
         if tokens > longer_than:
             rates = higher

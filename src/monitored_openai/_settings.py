@@ -478,6 +478,15 @@ class MonitoringSettings(BaseSettings):
             headers["Authorization"] = endpoints.authorization(username, token.get_secret_value())
         return headers
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every form in which what is secret in the pushes may come back in a reply, in clear, the longest first."""
+        given = (*self.headers.values(), self.access_token, self.metrics_token, self.logs_token, self.proxy)
+        texts = {secret.get_secret_value() for secret in given if secret is not None}
+        sent = (self.request_headers(lane).get("Authorization", "") for lane in _LANES)
+        texts |= {part for header in sent for part in (header, header.rpartition(" ")[2]) if part}
+        return tuple(sorted(texts, key=len, reverse=True))
+
     @classmethod
     def settings_customise_sources(
         cls,

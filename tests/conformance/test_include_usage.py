@@ -155,9 +155,29 @@ def test_a_server_that_refuses_the_field_still_answers_and_is_not_asked_again(
     assert record.request == {**CHAT, "stream": True}
 
     caller.stream(caller.ours)
+    assert asked(server) == ([False] if status == 400 else [True, False]), "one that names no field may be chance"
+    caller.stream(caller.ours)
     caller.stream(caller.ours.with_options(timeout=20))
     assert asked(server) == [False, False]
-    assert len(records_of(caller.ours.monitoring)) == 2
+    assert len(records_of(caller.ours.monitoring)) == 3
+
+
+def test_a_refusal_that_gives_no_reason_is_believed_the_second_time(server: Api, caller: Caller) -> None:
+    server.begin(Behaviour())
+    server.script([OTHER_400, Behaviour(), OTHER_400, Behaviour()])
+    for _ in range(3):
+        assert len(caller.stream(caller.ours)) > 2
+    assert asked(server) == [True, False, True, False, False]
+    assert len(records_of(caller.ours.monitoring)) == 3
+
+
+def test_a_server_with_other_reasons_for_its_400_gets_no_second_request_in_the_end(server: Api, caller: Caller) -> None:
+    server.begin(OTHER_400)
+    for _ in range(5):
+        (error,) = caller.stream(caller.ours)
+        assert isinstance(error, openai.BadRequestError)
+    assert asked(server) == [True, False, True, False, True, False, True, True]
+    assert len(records_of(caller.ours.monitoring)) == 5
 
 
 def test_the_refusal_of_one_server_says_nothing_about_another(server: Api, caller: Caller) -> None:

@@ -12,6 +12,13 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from tests.conformance._paths import CHAT, LEGACY, Path
 from tests.conformance._readings import VALUE
 from tests.conformance._stage import Cell, Stage, records_of
+from tests.servers.openai_api import Behaviour
+
+
+@pytest.fixture(autouse=True)
+def plain_answers(stage: Stage) -> None:
+    stage.server.begin(Behaviour())
+
 
 PATH = Path(name="post", method="post", body={}, readings=VALUE)
 

@@ -35,6 +35,8 @@ _GATHER_SECONDS = 0.1
 """Calls are taken in together: a wake-up for each would make the callers' threads share the interpreter each time."""
 _CALLS_IN_A_ROW = 64
 _RESTART_SECONDS = 1.0
+_SET_BACK_NS = 300 * 10**9
+"""Loki refuses what is more than 10 minutes in the future, and takes what is up to an hour behind its stream."""
 
 
 class Exporter:
@@ -138,7 +140,7 @@ class Exporter:
             return "sampled"
         try:
             entry = log_entry(record, redact=self._redact, max_bytes=self._settings.max_content_bytes)
-            self._last_entry_ns = max(record.ended_ns, self._last_entry_ns + 1)
+            self._last_entry_ns = _following(self._last_entry_ns, record.ended_ns)
             return _Encoded(loki.encode_entry(self._last_entry_ns, entry.line, entry.metadata), entry.cut, entry.failed)
         except Exception:
             warn_sparsely("entry", "a call could not be logged", exc_info=True)
@@ -185,7 +187,12 @@ class Exporter:
     def _opens_sender(self, lane: Lane, url: str | None) -> Sender | None:
         if url is None:
             return None
-        return Sender(url, self._settings.request_headers(lane), self._settings)
+        return Sender(url, lane, self._settings)
+
+
+def _following(last_ns: int, ended_ns: int) -> int:
+    """An entry's timestamp: its call's end, and after the entry before, unless the clock has been set back since."""
+    return ended_ns if last_ns - ended_ns > _SET_BACK_NS else max(ended_ns, last_ns + 1)
 
 
 class _Encoded(NamedTuple):

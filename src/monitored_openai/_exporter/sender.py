@@ -21,10 +21,11 @@ import certifi
 import httpx
 
 from monitored_openai._exporter.delivery import Failure, Reply
-from monitored_openai._redaction import without_secrets
+from monitored_openai._redaction import REDACTED, without_secrets
 from monitored_openai._version import __version__
 
 if TYPE_CHECKING:
+    from monitored_openai._endpoints import Lane
     from monitored_openai._settings import MonitoringSettings
 
 # What anyio and the resolver would import at the first request; a fork waits for imports only while this one is made.
@@ -44,11 +45,12 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 class Sender:
     """Posts bytes to one back end, over at most two kept connections."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], settings: MonitoringSettings) -> None:
-        """`headers` go with every request; they and the URL never reach a log."""
+    def __init__(self, url: str, lane: Lane, settings: MonitoringSettings) -> None:
+        """The settings' headers for this lane go with every request; they and the URL never reach a log."""
         self._url = httpx.URL(url)
+        self._secrets = settings.secrets
         self._headers = {
-            **headers,
+            **settings.request_headers(lane),
             "Host": self._url.netloc.decode("ascii"),
             "Accept": "*/*",
             "User-Agent": f"monitored-openai/{__version__}",
@@ -69,7 +71,7 @@ class Sender:
             async with asyncio.timeout(_TOTAL_SECONDS):
                 response = await self._transport.handle_async_request(request)
                 try:
-                    excerpt = await _excerpt(response)
+                    excerpt = _without(self._secrets, await _excerpt(response))
                     return Reply(response.status_code, _retry_after(response.headers.get("retry-after")), excerpt)
                 finally:
                     await response.aclose()
@@ -94,7 +96,13 @@ async def _excerpt(response: httpx.Response) -> str:
             break
     if response.headers.get("content-encoding", "identity") != "identity":
         return ""
-    text = read[:_MOST_READ_BYTES].decode("utf-8", "replace")
+    return read[:_MOST_READ_BYTES].decode("utf-8", "replace")
+
+
+def _without(secrets: tuple[str, ...], text: str) -> str:
+    """What may be logged of a reply, which may repeat what it was sent."""
+    for secret in secrets:
+        text = text.replace(secret, REDACTED)
     return without_secrets(_UNPRINTABLE.sub(" ", text))[:_MOST_EXCERPT_CHARACTERS]
 
 

@@ -71,7 +71,7 @@ class Totals:
         numbers = Count(dict.fromkeys(self._ever_active, 0))
         for call in self._intake.active.copy():
             of = self._metrics.labels(call.family.operation, call.provider, call.request_model, call.attributes)
-            numbers[of if of in numbers else self._metrics.admitted(of, numbers)] += 1
+            numbers[of if of in numbers else self._metrics.admitted(of, numbers) or self._metrics.folded(of)] += 1
         self._ever_active.update(numbers)
         return (Sample(ACTIVE.name, of, number, cumulative=False) for of, number in numbers.items())
 

@@ -8,7 +8,10 @@ client's `_process_response`, where the HTTP response shows up.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
+import sys
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from time import perf_counter
 from typing import Any, TypeAlias
 
 from openai import AsyncStream, Stream
@@ -16,13 +19,14 @@ from openai import AsyncStream, Stream
 from monitored_openai._call import Call
 from monitored_openai._log import warn_sparsely
 
-_ObservedChunks: TypeAlias = Callable[[Call, Any, Callable[[Any], bool]], Any]
+_ObservedChunks: TypeAlias = Callable[[Call, Any, Callable[[Any, float], bool]], Any]
+_STREAMS = (Stream, AsyncStream)
 _ObservedBody: TypeAlias = Callable[[Call, Any], object]
 
 
 def observed(call: Call, post: Callable[..., Any], request: dict[str, Any]) -> Any:
     """Post a request whose call is seen."""
-    request["options"] = _with_call(call, request.get("options") or {}, ObservedChunks, ObservedBody)
+    request["options"] = _with_call(call, request.get("options") or {}, observed_chunks, ObservedBody)
     while True:
         request["body"] = call.body
         try:
@@ -35,7 +39,7 @@ def observed(call: Call, post: Callable[..., Any], request: dict[str, Any]) -> A
 
 async def observed_async(call: Call, post: Callable[..., Any], request: dict[str, Any]) -> Any:
     """Post a request whose call is seen."""
-    request["options"] = _with_call(call, request.get("options") or {}, AsyncObservedChunks, AsyncObservedBody)
+    request["options"] = _with_call(call, request.get("options") or {}, async_observed_chunks, AsyncObservedBody)
     while True:
         request["body"] = call.body
         try:
@@ -61,68 +65,58 @@ def see_response(options: Any, response: Any, retries: int) -> None:
 
 
 def _with_call(
-    call: Call, options: Mapping[str, Any], observed_chunks: _ObservedChunks, observed_body: _ObservedBody
+    call: Call, options: Mapping[str, Any], chunks_of: _ObservedChunks, observed_body: _ObservedBody
 ) -> dict[str, Any]:
     """The request's options, with the call on board of a `post_parser` that looks out for a stream."""
     inner = options.get("post_parser")
 
     def post_parser(parsed: Any) -> Any:
-        if isinstance(parsed, (Stream, AsyncStream)) and call.streams_chunks():
-            parsed._iterator = observed_chunks(call, parsed._iterator, call.takes_chunk)
+        if isinstance(parsed, _STREAMS) and call.streams_chunks():
+            parsed._iterator = chunks_of(call, parsed._iterator, call.takes_chunk)
         return inner(parsed) if callable(inner) else parsed
 
     post_parser.monitored = (call, observed_body)  # type: ignore[attr-defined]  # functions take attributes
     return {**options, "post_parser": post_parser}
 
 
-class ObservedChunks:
-    """Stands in for the iterator inside a stream, or over a body."""
-
-    __slots__ = ("_call", "_chunks", "_takes")
-
-    def __init__(self, call: Call, chunks: Generator[Any], takes: Callable[[Any], bool]) -> None:
-        self._call = call
-        self._chunks = chunks
-        self._takes = takes
-
-    def __iter__(self) -> ObservedChunks:
-        return self
-
-    def __next__(self) -> Any:
-        while True:
-            with self._call:
-                chunk = next(self._chunks)
-            if self._takes(chunk):
-                return chunk
-
-    def close(self) -> None:
-        """Close the generator that is stood in for."""
-        self._chunks.close()
+def observed_chunks(call: Call, chunks: Iterator[Any], takes: Callable[[Any, float], bool]) -> Iterator[Any]:
+    """The chunks of a stream, or the pieces of a body, as they come; `takes` says of each whether the caller sees it."""
+    call.waiting = True
+    asked = perf_counter()
+    try:
+        for chunk in chunks:
+            call.waiting = False
+            if takes(chunk, perf_counter() - asked):
+                yield chunk
+            call.waiting = True
+            asked = perf_counter()
+    except BaseException as error:
+        if call.waiting:
+            call.stops(perf_counter() - asked, error)
+        raise
+    call.stops(perf_counter() - asked)
 
 
-class AsyncObservedChunks:
-    """Stands in for the async iterator inside a stream, or over a body."""
-
-    __slots__ = ("_call", "_chunks", "_takes")
-
-    def __init__(self, call: Call, chunks: AsyncGenerator[Any], takes: Callable[[Any], bool]) -> None:
-        self._call = call
-        self._chunks = chunks
-        self._takes = takes
-
-    def __aiter__(self) -> AsyncObservedChunks:
-        return self
-
-    async def __anext__(self) -> Any:
-        while True:
-            with self._call:
-                chunk = await anext(self._chunks)
-            if self._takes(chunk):
-                return chunk
-
-    async def aclose(self) -> None:
-        """Close the generator that is stood in for, as httpx2 does in the end."""
-        await self._chunks.aclose()
+async def async_observed_chunks(
+    call: Call, chunks: AsyncGenerator[Any], takes: Callable[[Any, float], bool]
+) -> AsyncIterator[Any]:
+    """The same for async streams and bodies; what is stood in for is closed in the end, as httpx2 does with it."""
+    call.waiting = True
+    asked = perf_counter()
+    try:
+        async for chunk in chunks:
+            call.waiting = False
+            if takes(chunk, perf_counter() - asked):
+                yield chunk
+            call.waiting = True
+            asked = perf_counter()
+    except BaseException as error:
+        if call.waiting:
+            call.stops(perf_counter() - asked, error)
+        elif isinstance(error, GeneratorExit):
+            await chunks.aclose()
+        raise
+    call.stops(perf_counter() - asked)
 
 
 class ObservedBody:
@@ -130,20 +124,28 @@ class ObservedBody:
 
     def __init__(self, call: Call, response: Any) -> None:
         self._call = call
-        self._iter_bytes, self._close = response.iter_bytes, response.close
+        # The response holds this, and must go as soon as its user lets go of it. The garbage collector may have taken
+        # the reference away when a generator that it ends closes the response: then the stream is what there is.
+        self._response, self._stream = weakref.ref(response), response.stream
         response.iter_bytes, response.close = self.iter_bytes, self.close
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """What the response gives; where the SDK makes a stream of it, that is seen as such and not here."""
-        pieces: Generator[bytes] = self._iter_bytes(chunk_size)
-        return pieces if self._call.reads_chunks else ObservedChunks(self._call, pieces, self._call.takes_piece)
+        response: Any = self._response()
+        pieces: Iterator[bytes] = type(response).iter_bytes(response, chunk_size)
+        return pieces if self._call.reads_chunks else observed_chunks(self._call, pieces, self._call.takes_piece)
 
     def close(self) -> None:
-        """Close the response; if that breaks it off, the call ends here."""
+        """Close the response, of which there is nothing more to see; if that breaks it off, the call ends here."""
+        response: Any = self._response()
+        if response is not None:
+            vars(response).pop("iter_bytes", None)
+            vars(response).pop("close", None)
+        error = sys.exception()
         try:
-            self._close()
+            (self._stream if response is None else response).close()
         finally:
-            self._call.dropped()
+            self._call.dropped(error)
 
     def __del__(self) -> None:
         self._call.dropped()
@@ -154,20 +156,26 @@ class AsyncObservedBody:
 
     def __init__(self, call: Call, response: Any) -> None:
         self._call = call
-        self._aiter_bytes, self._aclose = response.aiter_bytes, response.aclose
+        self._response, self._stream = weakref.ref(response), response.stream
         response.aiter_bytes, response.aclose = self.aiter_bytes, self.aclose
 
     def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """What the response gives; where the SDK makes a stream of it, that is seen as such and not here."""
-        pieces: AsyncGenerator[bytes] = self._aiter_bytes(chunk_size)
-        return pieces if self._call.reads_chunks else AsyncObservedChunks(self._call, pieces, self._call.takes_piece)
+        response: Any = self._response()
+        pieces: AsyncGenerator[bytes] = type(response).aiter_bytes(response, chunk_size)
+        return pieces if self._call.reads_chunks else async_observed_chunks(self._call, pieces, self._call.takes_piece)
 
     async def aclose(self) -> None:
-        """Close the response; if that breaks it off, the call ends here."""
+        """Close the response, of which there is nothing more to see; if that breaks it off, the call ends here."""
+        response: Any = self._response()
+        if response is not None:
+            vars(response).pop("aiter_bytes", None)
+            vars(response).pop("aclose", None)
+        error = sys.exception()
         try:
-            await self._aclose()
+            await (self._stream if response is None else response).aclose()
         finally:
-            self._call.dropped()
+            self._call.dropped(error)
 
     def __del__(self) -> None:
         self._call.dropped()

@@ -30,20 +30,20 @@ class ChatChunks:
         if self._first is None:
             self._first = chunk
         self._last = chunk
-        usage = chunk.usage
-        if usage is not None:
-            self._usage = usage
+        if chunk.usage is not None:
+            self._usage = chunk.usage
         choices = chunk.choices
         if not choices:
-            return usage is not None or self._finished
+            return chunk.usage is not None or self._finished
         for choice in choices:
-            self._finished = self._finished or choice.finish_reason is not None
             delta = choice.delta
+            if choice.finish_reason is not None:
+                self._finished = True
+                self._rest.append(choice)
+            elif delta is None or delta.__pydantic_fields_set__ != _ONLY_CONTENT or not isinstance(delta.content, str):
+                self._rest.append(choice)
             if delta is not None and delta.content and isinstance(delta.content, str):
                 self._texts[choice.index].append(delta.content)
-                if choice.finish_reason is None and delta.model_fields_set == _ONLY_CONTENT:
-                    continue
-            self._rest.append(choice)
         return False
 
     def size(self) -> int:
