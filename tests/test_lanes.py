@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from monitored_openai import CallRecord, Monitoring, _log, attributes
+from monitored_openai._exporter.exporter import following
 from monitored_openai._exporter.metrics_lane import MetricsLane
 from tests.handles import ask, handle, imbalance, in_process
 from tests.servers._steps import Gate
@@ -680,3 +681,17 @@ def test_no_secret_shows_up_in_logs_reprs_or_books(
     assert "127.0.0.1" not in "".join(
         record.getMessage() for record in caplog.records if record.name == "monitored_openai"
     )
+
+
+@pytest.mark.parametrize(
+    ("last", "ended", "stamped"),
+    [
+        (0, 5, 5),
+        (5, 5, 6),
+        (9, 5, 10),
+        (300 * 10**9 + 5, 5, 300 * 10**9 + 6),
+        (300 * 10**9 + 6, 5, 5),  # the clock has been set back: Loki would refuse what goes on in the future
+    ],
+)
+def test_entries_follow_each_other_in_time_unless_the_clock_is_set_back(last: int, ended: int, stamped: int) -> None:
+    assert following(last, ended) == stamped

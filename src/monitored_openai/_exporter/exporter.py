@@ -140,7 +140,7 @@ class Exporter:
             return "sampled"
         try:
             entry = log_entry(record, redact=self._redact, max_bytes=self._settings.max_content_bytes)
-            self._last_entry_ns = _following(self._last_entry_ns, record.ended_ns)
+            self._last_entry_ns = following(self._last_entry_ns, record.ended_ns)
             return _Encoded(loki.encode_entry(self._last_entry_ns, entry.line, entry.metadata), entry.cut, entry.failed)
         except Exception:
             warn_sparsely("entry", "a call could not be logged", exc_info=True)
@@ -190,7 +190,7 @@ class Exporter:
         return Sender(url, lane, self._settings)
 
 
-def _following(last_ns: int, ended_ns: int) -> int:
+def following(last_ns: int, ended_ns: int) -> int:
     """An entry's timestamp: its call's end, and after the entry before, unless the clock has been set back since."""
     return ended_ns if last_ns - ended_ns > _SET_BACK_NS else max(ended_ns, last_ns + 1)
 
