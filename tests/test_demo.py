@@ -20,14 +20,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitored_openai._cli import demo, figures, jobs, received, report, tables, write_request
+from monitored_openai._cli import demo, figures, jobs, received, report, tables
 from monitored_openai._cli.api import Api
 from monitored_openai._cli.entries import show_entries
 from monitored_openai._cli.figures import Figures
-from monitored_openai._cli.receivers import LogEntry, LogsReceiver, MetricsReceiver
+from monitored_openai._cli.receivers import LogsReceiver, MetricsReceiver
 from monitored_openai._cli.terminal import Terminal
-from monitored_openai._cli.write_request import Series
 from monitored_openai._exporter import remote_write
+from monitored_openai._local import write_request
+from monitored_openai._local.pushes import LogEntry
+from monitored_openai._local.quantile import histogram_quantile
+from monitored_openai._local.write_request import Series
 
 QUICK = 0.02
 """The API's pace in tests: a fiftieth of the times shown to people."""
@@ -310,12 +313,12 @@ def test_the_receivers_refuse_what_is_no_push_and_stay_up() -> None:
     ],
 )
 def test_quantiles_are_estimated_as_prometheus_does(share: float, buckets: dict[float, float], expected: float) -> None:
-    assert received.histogram_quantile(share, buckets) == pytest.approx(expected)
+    assert histogram_quantile(share, buckets) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("buckets", [{}, {math.inf: 0.0}, {0.1: 0.0, math.inf: 0.0}])
 def test_a_quantile_of_nothing_is_not_a_number(buckets: dict[float, float]) -> None:
-    assert math.isnan(received.histogram_quantile(0.5, buckets))
+    assert math.isnan(histogram_quantile(0.5, buckets))
 
 
 def test_sums_are_by_label_over_the_series_that_match() -> None:

@@ -48,11 +48,13 @@ LAYERS: dict[str, set[str]] = {
     "_clients": {"_attributes", "_call", "_exporter", "_record", "_resources", "_settings"},
     "_twins": {"_clients", "_exporter", "_settings"},
     "__init__": {"_attributes", "_clients", "_exporter", "_record", "_settings", "_stats", "_twins", "_version"},
-    "_cli": {"__init__"},
+    # the embedded back end, and the command
+    "_local": {"_endpoints", "_json", "_metrics"},
+    "_cli": {"__init__", "_local"},
 }
 """Each module or folder of the package, and which others it may import; a row names only rows above it."""
 
-IO = {"_exporter", "_cli"}
+IO = {"_exporter", "_local", "_cli"}
 RESERVED: dict[str, set[str]] = {
     "_thread": IO,
     "anyio": IO,
@@ -75,7 +77,8 @@ RESERVED: dict[str, set[str]] = {
     "selectors": IO,
     "signal": IO,
     "socket": IO,
-    "socketserver": {"_cli"},
+    "socketserver": {"_local"},
+    "sqlite3": {"_local"},
     "subprocess": {"_cli"},
     "threading": IO,
     "urllib3": set(),

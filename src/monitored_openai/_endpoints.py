@@ -46,6 +46,9 @@ _RESERVED_HEADERS = frozenset(
     "connection content-encoding content-length content-type host transfer-encoding user-agent"
     " x-prometheus-remote-write-version".split()
 )
+LOCAL_PORT = 8642
+LOCAL_URL = f"http://127.0.0.1:{LOCAL_PORT}"
+"""Where `monitored-openai local` listens unless it is told otherwise."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")

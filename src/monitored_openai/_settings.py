@@ -455,6 +455,11 @@ class MonitoringSettings(BaseSettings):
         if wrong:  # raised here and not above: the caught errors hold the values
             raise SettingsError("\n".join(wrong))
 
+    @classmethod
+    def local(cls, url: str = endpoints.LOCAL_URL, **values: Any) -> Self:
+        """Settings for the page that `monitored-openai local` serves, with a push every 2 seconds; others as usual."""
+        return cls(**{"metrics_url": url, "logs_url": url, "push_interval": 2.0, "log_linger": 0.5, **values})
+
     @property
     def push_seconds(self) -> float:
         """Seconds between pushes of metrics: `push_interval`, or what it defaults to for the host of `metrics_url`."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from monitored_openai._cli.answers import Answer, answer_to, chunks, usage_chunk, whole
 from monitored_openai._cli.figures import Figures, Kind
-from monitored_openai._cli.loopback import Exchange, Loopback
+from monitored_openai._local.exchange import Exchange, Server
 
 Fault = Literal["busy", "overloaded", "broken", "too long", "silent", "cut off", "stalled"]
 """What a request may ask to go wrong: busy goes away when it is repeated, the others do not."""
@@ -31,7 +31,7 @@ _MOST_SILENCE_SECONDS = 10.0
 _CHUNKS_UNTIL_FAULT = 5
 
 
-class Api(Loopback):
+class Api(Server):
     """Answers chat completions and legacy completions, plain and streamed.
 
     `served` has what a client can know from the replies: a request that the SDK repeats is one call, and tokens count

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from monitored_openai._cli.jobs import FEATURES
-from monitored_openai._cli.receivers import LogEntry
 from monitored_openai._cli.terminal import Terminal
+from monitored_openai._local.pushes import LogEntry
 
 _KINDS: tuple[Callable[[Mapping[str, Any]], bool], ...] = (
     lambda call: "error_type" not in call and "chunks" not in call and call["attributes"]["feature"] == FEATURES[0],

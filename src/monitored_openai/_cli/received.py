@@ -7,8 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from monitored_openai._cli.figures import Figures, Kind
-from monitored_openai._cli.receivers import LogEntry
-from monitored_openai._cli.write_request import Series
+from monitored_openai._local.pushes import LogEntry
+from monitored_openai._local.quantile import histogram_quantile
+from monitored_openai._local.write_request import Series
 
 DURATION = "gen_ai_client_operation_duration_seconds"
 TIME_TO_FIRST_CHUNK = "gen_ai_client_operation_time_to_first_chunk_seconds"
@@ -68,22 +69,6 @@ class Metrics:
             for model, value in self.by(MODEL, f"{DURATION}_count", error_type=error_type).items():
                 figures[model, "errors"] += round(value) if error_type else 0
         return figures
-
-
-def histogram_quantile(share: float, buckets: Mapping[float, float]) -> float:
-    """Prometheus's estimate: linear within the bucket in which the value lies; NaN where nothing was counted.
-
-    `buckets` has the cumulative count at each upper bound, infinity among them.
-    """
-    bounds = sorted(buckets)
-    if len(bounds) < 2 or not buckets[math.inf]:
-        return math.nan
-    rank = share * buckets[math.inf]
-    at = next(number for number, bound in enumerate(bounds) if buckets[bound] >= rank)
-    if bounds[at] == math.inf:
-        return bounds[-2]
-    lower, below = (bounds[at - 1], buckets[bounds[at - 1]]) if at else (0.0, 0.0)
-    return lower + (bounds[at] - lower) * (rank - below) / (buckets[bounds[at]] - below)
 
 
 def log_figures(entries: Iterable[LogEntry]) -> Figures:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import threading
-import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
-from monitored_openai._cli import write_request
-from monitored_openai._cli.loopback import Exchange, Loopback
+from monitored_openai._local.exchange import Exchange, Server
+from monitored_openai._local.pushes import LogEntry, entries_in, series_in
+from monitored_openai._local.write_request import Series
 
 _NO_CONTENT, _BAD_REQUEST = 204, 400
 
 Labels = tuple[tuple[str, str], ...]
 
 
-class MetricsReceiver(Loopback):
+class MetricsReceiver(Server):
     """Takes Prometheus remote write 1.0 and keeps the newest sample of each series, as a query at the end would."""
 
-    def __init__(self) -> None:
-        """With nothing received."""
+    def __init__(self, also: Callable[[list[Series]], None] | None = None) -> None:
+        """With nothing received; `also` is given what is."""
         super().__init__()
         self.pushes = 0
-        self._newest: dict[Labels, write_request.Series] = {}
+        self._also = also
+        self._newest: dict[Labels, Series] = {}
         self._receiving = threading.Lock()
 
     @property
@@ -34,7 +31,7 @@ class MetricsReceiver(Loopback):
         return f"{self.url}/api/v1/write"
 
     @property
-    def series(self) -> list[write_request.Series]:
+    def series(self) -> list[Series]:
         """Every series with its newest sample."""
         with self._receiving:
             return list(self._newest.values())
@@ -42,7 +39,7 @@ class MetricsReceiver(Loopback):
     def serve(self, exchange: Exchange) -> None:
         """Take a push."""
         try:
-            received = write_request.read(exchange.body())
+            received = series_in(exchange.body())
         except ValueError as error:
             exchange.reply(_BAD_REQUEST, str(error).encode())
             return
@@ -50,9 +47,11 @@ class MetricsReceiver(Loopback):
             self.pushes += 1
             for series in received:
                 self.take(series)
+        if self._also:
+            self._also(received)
         exchange.reply(_NO_CONTENT)
 
-    def take(self, series: write_request.Series) -> None:
+    def take(self, series: Series) -> None:
         """Keep a series unless what is there is newer."""
         key = tuple(sorted(series.labels.items()))
         before = self._newest.get(key)
@@ -60,23 +59,14 @@ class MetricsReceiver(Loopback):
             self._newest[key] = series
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogEntry:
-    """An entry of the log as Loki has it."""
-
-    timestamp_ns: int
-    call: Mapping[str, Any]
-    """The line, which is one JSON object."""
-    metadata: Mapping[str, str]
-
-
-class LogsReceiver(Loopback):
+class LogsReceiver(Server):
     """Takes Loki's push, gzipped JSON, and keeps every entry."""
 
-    def __init__(self) -> None:
-        """With nothing received."""
+    def __init__(self, also: Callable[[list[LogEntry]], None] | None = None) -> None:
+        """With nothing received; `also` is given what is."""
         super().__init__()
         self.pushes = 0
+        self._also = also
         self.entries: list[LogEntry] = []
         self._receiving = threading.Lock()
 
@@ -88,24 +78,18 @@ class LogsReceiver(Loopback):
     def serve(self, exchange: Exchange) -> None:
         """Take a push."""
         try:
-            received = _entries(gzip.decompress(exchange.body()))
-        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
-            exchange.reply(_BAD_REQUEST, f"no push to Loki: {error!r}".encode())
+            received, too_long = entries_in(exchange.body())
+        except ValueError as error:
+            exchange.reply(_BAD_REQUEST, str(error).encode())
             return
         with self._receiving:
             self.pushes += 1
             for entry in received:
                 self.take(entry)
-        exchange.reply(_NO_CONTENT)
+        if self._also:
+            self._also(received)
+        exchange.reply(_BAD_REQUEST if too_long else _NO_CONTENT)
 
     def take(self, entry: LogEntry) -> None:
         """Keep an entry."""
         self.entries.append(entry)
-
-
-def _entries(body: bytes) -> list[LogEntry]:
-    return [
-        LogEntry(timestamp_ns=int(timestamp_ns), call=json.loads(line), metadata=metadata)
-        for stream in json.loads(body)["streams"]
-        for timestamp_ns, line, metadata in stream["values"]
-    ]

@@ -41,6 +41,18 @@ def read(body: bytes) -> list[Series]:
         raise ValueError(f"no remote write: {error}") from error
 
 
+def unpacked_size(body: bytes) -> int:
+    """The bytes that a request's body says it has before compression.
+
+    Raises:
+        ValueError: it is no remote write.
+    """
+    try:
+        return _varint(body, 0)[0]
+    except IndexError as error:
+        raise ValueError("no remote write: it ends in the middle") from error
+
+
 def _series(message: bytes) -> Series:
     labels: dict[str, str] = {}
     value, timestamp_ms = 0.0, 0

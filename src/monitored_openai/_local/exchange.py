@@ -1,7 +1,8 @@
-"""A small HTTP/1.1 server on a free port of 127.0.0.1, with a thread for each connection."""
+"""A small HTTP/1.1 server, with a thread for each connection."""
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import sys
@@ -20,10 +21,13 @@ class Exchange(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else what is written in two parts takes 40 ms more
     wbufsize = -1  # buffered: head and body leave together
+    timeout = 120.0
 
     def do_POST(self) -> None:  # http.server looks for this name
         """Let the server answer."""
-        cast("Loopback", self.server).serve(self)
+        cast("Server", self.server).serve(self)
+
+    do_GET = do_POST  # noqa: N815  # as above
 
     def body(self) -> bytes:
         """The request's body."""
@@ -59,14 +63,20 @@ class Exchange(BaseHTTPRequestHandler):
         """Stay silent: standard error is the user's."""
 
 
-class Loopback(ThreadingTCPServer):
+class Server(ThreadingTCPServer):
     """Serves from entering the context until leaving it, which waits for the answers that are under way."""
 
     request_queue_size = 128
+    allow_reuse_address = os.name == "posix"  # else a port is taken for a minute after use; Windows would share it
 
-    def __init__(self) -> None:
-        """On a free port."""
-        super().__init__(("127.0.0.1", 0), Exchange)
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """On a free port unless one is named.
+
+        Raises:
+            OSError: the host is none of this machine's, or the port is taken.
+        """
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), Exchange)
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name=type(self).__name__, daemon=True)
@@ -74,7 +84,8 @@ class Loopback(ThreadingTCPServer):
     @property
     def url(self) -> str:
         """The address, without a path."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        host, port = self.server_address[:2]
+        return f"http://[{host!s}]:{port}" if self.address_family == socket.AF_INET6 else f"http://{host!s}:{port}"
 
     def serve(self, exchange: Exchange) -> None:
         """Answer a request."""

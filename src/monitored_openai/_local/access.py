@@ -1,0 +1,55 @@
+"""Who may push and look: prompts are nobody else's business, and a page in the same browser is somebody else."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from urllib.parse import urlsplit
+
+from monitored_openai._endpoints import is_loopback
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+"""Of every answer: nothing runs or loads but the page's own files, and no other page may show or read it."""
+
+
+def refusal(*, host: str, origin: str | None, authorization: str, token: str | None) -> tuple[int, str] | None:
+    """Why a request with these headers is not answered, as status and text; `None` if it is.
+
+    Without a token only this machine is answered, and by a name of this machine: a foreign page could make its own
+    name one for 127.0.0.1. What a page of another origin sends is never taken.
+    """
+    if origin is not None and urlsplit(origin).netloc != host:
+        return 403, "requests from other pages are refused"
+    if token is None:
+        return None if _names_this_machine(host) else (403, "this page is for this machine only, by its own name")
+    return None if _has_token(authorization, token) else (401, "the token is missing or wrong")
+
+
+def _names_this_machine(host: str) -> bool:
+    try:
+        return is_loopback(f"http://{host}")
+    except ValueError:
+        return False
+
+
+def _has_token(authorization: str, token: str) -> bool:
+    """As `Bearer`, or as the password of `Basic`, which browsers ask for by themselves."""
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            credentials = base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return False
+    elif scheme.lower() != "bearer":
+        return False
+    return hmac.compare_digest(credentials.encode("utf-8", "replace"), token.encode())

@@ -1,0 +1,169 @@
+"""Log entries to calls that one can list, search and open."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from monitored_openai._json import encode
+from monitored_openai._local.conversation import Turn, turns
+from monitored_openai._local.history import History
+from monitored_openai._local.pushes import LogEntry
+
+_SNIPPET_CHARACTERS = 240
+_NAME_CHARACTERS = 200
+_MOST_LABELS = 100
+_LEVEL = 1
+"""Of compression; a line is written once and hardly ever read."""
+_TEXTS = ("id", "operation", "provider", "request_model", "response_model", "response_id", "request_id", "trace_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which calls are asked for."""
+
+    words: tuple[str, ...] = ()
+    """Each of them occurs somewhere in the call, in capitals or not."""
+    where: Mapping[str, str]
+    failed: bool = False
+    before_ns: int | None = None
+    limit: int = 50
+
+
+def keep(history: History, entries: Iterable[LogEntry]) -> None:
+    """Add calls; one that is there already stays as it is.
+
+    Raises:
+        sqlite3.OperationalError: not now; nothing was added.
+    """
+    rows = [_columns(entry) for entry in entries]
+    with history.writing() as connection:
+        connection.executemany("INSERT OR IGNORE INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def found(history: History, wanted: Wanted) -> list[bytes]:
+    """The newest calls that are wanted, each as the JSON of a row of the list."""
+    conditions, values = ["1"], list[object]()
+    if wanted.before_ns is not None:
+        conditions.append("at_ns < ?")
+        values.append(wanted.before_ns)
+    if wanted.failed:
+        conditions.append("failed")
+    for name, value in wanted.where.items():
+        conditions.append("json_extract(labels, ?) = ?")
+        values += [f'$."{name}"', value]
+    for word in wanted.words:
+        conditions.append("instr(search, ?)")
+        values.append(_clean(word.casefold()))
+    sql = f"SELECT row FROM call WHERE {' AND '.join(conditions)} ORDER BY at_ns DESC LIMIT ?"  # noqa: S608  # fixed texts
+    with history.reading() as connection:
+        return [row.encode() for (row,) in connection.execute(sql, (*values, wanted.limit))]
+
+
+def number(history: History) -> int:
+    """How many calls there are."""
+    with history.reading() as connection:
+        (count,) = connection.execute("SELECT count(*) FROM call").fetchone()
+    return int(count)
+
+
+def opened(history: History, identity: str) -> bytes | None:
+    """All that is known of a call, as JSON."""
+    with history.reading() as connection:
+        row = connection.execute("SELECT row, line FROM call WHERE id = ?", (_clean(identity),)).fetchone()
+    if row is None:
+        return None
+    line = zlib.decompress(row[1])
+    said = [
+        {"role": turn.role, "side": turn.side, "text": turn.text, "tool": turn.tool} for turn in turns(json.loads(line))
+    ]
+    return b'{"row":%b,"turns":%b,"line":%b}' % (row[0].encode(), encode(said), encode(line.decode()))
+
+
+def _columns(entry: LogEntry) -> tuple[Any, ...]:
+    call, said = entry.call, turns(entry.call)
+    identity = _name(call.get("id")) or f"{entry.timestamp_ns}"
+    at_ns = min(max(entry.timestamp_ns, 0), 2**63 - 1)
+    labels = _labels(entry)
+    error = _name(call.get("error_type"))
+    line = json.dumps(call, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    row = encode(
+        {
+            "id": identity,
+            "at_ns": str(at_ns),  # as text: JavaScript's numbers are not so precise
+            "labels": labels,
+            "error": error,
+            "retries": _number(call.get("retries")),
+            "duration": _number(call.get("duration_seconds")),
+            "first_chunk": _number(call.get("time_to_first_chunk_seconds")),
+            "input_tokens": _number(_part(call, "usage", "input_tokens")),
+            "output_tokens": _number(_part(call, "usage", "output_tokens")),
+            "cost": _number(_part(call, "cost", "total_usd")),
+            "asked": _snippet(said, "asked"),
+            "answered": _snippet(said, "answered"),
+        }
+    )
+    search = _search(call, labels, said)
+    return (
+        identity,
+        at_ns,
+        len(line),
+        int(error is not None),
+        encode(labels).decode(),
+        row.decode(),
+        search,
+        _packed(line),
+    )
+
+
+def _labels(entry: LogEntry) -> dict[str, str]:
+    call = entry.call
+    attributes = call.get("attributes")
+    own = {"model": call.get("request_model"), "operation": call.get("operation"), "provider": call.get("provider")}
+    shared = {name: value for name, value in entry.stream.items() if name not in ("job", "shard")}
+    pairs = [*shared.items(), *(attributes.items() if isinstance(attributes, dict) else ()), *own.items()]
+    named = {_name(name) or "?": _name(value) for name, value in pairs[:_MOST_LABELS] + pairs[-len(own) :]}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _search(call: Mapping[str, Any], labels: Mapping[str, str], said: Iterable[Turn]) -> str:
+    texts = [*(call.get(name) for name in (*_TEXTS, "error_type", "error_message")), *labels.values()]
+    spoken = (part for turn in said for part in (turn.tool, turn.text))
+    return _clean("\n".join(str(text) for text in (*texts, *spoken) if text).casefold())
+
+
+def _snippet(said: list[Turn], side: str) -> str:
+    """The last question, or the first answer."""
+    of_side = [turn for turn in said if turn.side == side and turn.text]
+    if not of_side:
+        return ""
+    turn = of_side[-1 if side == "asked" else 0]
+    text = f"{turn.tool}({turn.text})" if turn.tool else turn.text
+    return " ".join(text[: 4 * _SNIPPET_CHARACTERS].split())[:_SNIPPET_CHARACTERS]
+
+
+def _part(call: Mapping[str, Any], field: str, name: str) -> Any:
+    parts = call.get(field)
+    return parts.get(name) if isinstance(parts, dict) else None
+
+
+def _number(value: Any) -> float | int | None:
+    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**53
+    return value if usable and math.isfinite(value) else None
+
+
+def _name(value: Any) -> str | None:
+    return _clean(value[:_NAME_CHARACTERS]) or None if isinstance(value, str) else None
+
+
+def _clean(text: str) -> str:
+    """The text without lone surrogates, which no file can hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _packed(line: bytes) -> bytes:
+    return zlib.compress(line, _LEVEL)

@@ -1,0 +1,187 @@
+"""The file that the history is kept in: SQLite, opened, mended and bounded."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+RESOLUTIONS = {5: 2 * 3600, 120: 26 * 3600, 3600: 32 * 86400}
+"""Seconds that a slot of time is long, and for how many seconds such slots are kept."""
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE series (key BLOB PRIMARY KEY, value REAL NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE dimension (id INTEGER PRIMARY KEY, name TEXT NOT NULL, labels TEXT NOT NULL, UNIQUE (name, labels));
+CREATE TABLE point (
+    resolution INTEGER, slot INTEGER, dimension INTEGER, value REAL NOT NULL,
+    PRIMARY KEY (resolution, slot, dimension)
+) WITHOUT ROWID;
+CREATE TABLE call (
+    id TEXT PRIMARY KEY, at_ns INTEGER NOT NULL, size INTEGER NOT NULL, failed INTEGER NOT NULL,
+    labels TEXT NOT NULL, row TEXT NOT NULL, search TEXT NOT NULL, line BLOB NOT NULL
+);
+CREATE INDEX call_at ON call (at_ns, size);
+"""
+_WAIT_SECONDS = 10.0
+_PRUNE_SECONDS = 30.0
+_MOST_SERIES = 500_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How much is kept; the oldest calls go first."""
+
+    days: float = 30
+    calls: int = 200_000
+    bytes: int = 512 * 1024 * 1024
+    """Of calls, before compression."""
+
+
+class History:
+    """One writer and one reader at a time; a file that proves damaged is set aside and begun anew."""
+
+    def __init__(self, path: Path, *, bounds: Bounds | None = None, say: Callable[[str], None]) -> None:
+        """Open or make the file; `say` is told what happened to a damaged one.
+
+        Raises:
+            OSError: there can be no such file.
+        """
+        self.path = path
+        self.version = 0
+        """How often something was added."""
+        self._bounds = bounds or Bounds()
+        self._say = say
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        self._pruned = 0.0
+        self._damage: str | None = None
+        _make_private(path)
+        try:
+            self._connect()
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise OSError(f"{path}: {error}") from error
+            self._begin_anew(str(error))
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._writing, self._reading:
+            self._disconnect()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that is kept if nothing is raised; `sqlite3.OperationalError` may pass if tried again."""
+        self._mend()
+        with self._writing, self._watched():
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._prune()
+            except BaseException:
+                with suppress(sqlite3.Error):  # the file may be damaged too much even for that
+                    self._writer.execute("ROLLBACK")
+                raise
+            self._writer.execute("COMMIT")
+            self.version += 1
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection to ask, which sees what has been kept."""
+        self._mend()
+        with self._reading, self._watched():
+            yield self._reader
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            self._damage = str(error)
+            raise sqlite3.OperationalError(f"the history is damaged: {error}") from error
+
+    def _mend(self) -> None:
+        if self._damage is None:
+            return
+        with self._writing, self._reading:
+            if self._damage is not None:
+                self._disconnect()
+                self._begin_anew(self._damage)
+
+    def _disconnect(self) -> None:
+        self._writer.close()
+        self._reader.close()
+
+    def _begin_anew(self, reason: str) -> None:
+        aside = self.path.with_name(f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                Path(f"{self.path}{suffix}").rename(f"{aside}{suffix}")
+        self._say(f"the history could not be read ({reason}); it was set aside as {aside} and begun anew")
+        _make_private(self.path)
+        self._connect()
+        self._damage = None
+
+    def _connect(self) -> None:
+        with closing(_opened(self.path)) as first:
+            (version,) = first.execute("PRAGMA user_version").fetchone()
+            (tables,) = first.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if tables == 0:
+                first.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+            elif version != _VERSION:
+                raise sqlite3.DatabaseError(f"it is of another version: {version} instead of {_VERSION}")
+            (verdict,) = first.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+        self._writer, self._reader = _opened(self.path), _opened(self.path)
+
+    def _prune(self) -> None:
+        now = time.time()
+        if now - self._pruned < _PRUNE_SECONDS:
+            return
+        self._pruned = now
+        write = self._writer.execute
+        for seconds, kept in RESOLUTIONS.items():
+            write("DELETE FROM point WHERE resolution = ? AND slot < ?", (seconds, int((now - kept) / seconds)))
+        write("DELETE FROM dimension WHERE id NOT IN (SELECT dimension FROM point)")
+        oldest_kept = max(RESOLUTIONS.values())
+        write("DELETE FROM series WHERE at_ms < ?", (int((now - oldest_kept) * 1000),))
+        write(
+            "DELETE FROM series WHERE key IN (SELECT key FROM series ORDER BY at_ms DESC LIMIT -1 OFFSET ?)",
+            (_MOST_SERIES,),
+        )
+        write("DELETE FROM call WHERE at_ns < ?", (int((now - self._bounds.days * 86400) * 1e9),))
+        write(
+            "DELETE FROM call WHERE at_ns <= (SELECT max(at_ns) FROM (SELECT at_ns, row_number() OVER newest AS number, "
+            "sum(size) OVER newest AS bytes FROM call WINDOW newest AS (ORDER BY at_ns DESC)) "
+            "WHERE number > ? OR bytes > ?)",
+            (self._bounds.calls, self._bounds.bytes),
+        )
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether it is the file's content that is wrong, and not the disk, a lock or our question."""
+    return type(error) is sqlite3.DatabaseError
+
+
+def _make_private(path: Path) -> None:
+    """Make the file if there is none, for its owner alone: there are prompts in it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)

@@ -1,0 +1,103 @@
+"""Cumulative counters to what was added in each slot of time.
+
+A counter's series begins at zero and belongs to one process, so what it grew by adds up to the sum of last values, over
+any number of processes; the process itself is of no more interest once its growth has been added.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from monitored_openai._local.history import RESOLUTIONS, History
+from monitored_openai._local.write_request import Series
+from monitored_openai._metrics import (
+    COST,
+    DURATION,
+    RETRIES,
+    TIME_TO_FIRST_CHUNK,
+    TOKENS_TOTAL,
+    UNPRICED,
+    USAGE_UNKNOWN,
+)
+
+DROPPED = "monitored_openai_dropped_total"
+KEPT = frozenset(
+    {
+        *(name for metric in (DURATION, TIME_TO_FIRST_CHUNK) for name in metric.series_names),
+        *(metric.name for metric in (TOKENS_TOTAL, COST, UNPRICED, USAGE_UNKNOWN, RETRIES)),
+        DROPPED,
+    }
+)
+"""What the page shows something of; the rest is not kept."""
+_NOT_KEPT = frozenset({"__name__", "instance", "job", "gen_ai_response_model"})
+_MOST_LABEL_CHARACTERS = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """By how much the counters of these labels grew within a stretch of time."""
+
+    name: str
+    labels: Mapping[str, str]
+    at: int
+    """When the stretch begins, in seconds since the epoch."""
+    value: float
+
+
+def keep(history: History, received: Iterable[Series]) -> None:
+    """Add what the series grew by since they were last heard of.
+
+    Raises:
+        sqlite3.OperationalError: not now; nothing was added.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    with history.writing() as connection:
+        for series in received:
+            if series.labels.get("__name__") in KEPT and math.isfinite(series.value):
+                _keep(connection, series, now_ms)
+
+
+def growth(history: History, *, since: int, step: int) -> list[Growth]:
+    """What grew in each step of that many seconds from then on; both are multiples of the resolution that is kept."""
+    resolution = max(seconds for seconds in RESOLUTIONS if step % seconds == 0)
+    with history.reading() as connection:
+        rows = connection.execute(
+            "SELECT name, labels, slot * resolution / ?1 * ?1 AS at, sum(value) FROM point JOIN dimension ON "
+            "dimension = id WHERE resolution = ?2 AND slot >= ?3 GROUP BY dimension, at",
+            (step, resolution, since // resolution),
+        ).fetchall()
+    labels = {text: json.loads(text) for text in {row[1] for row in rows}}
+    return [Growth(name=name, labels=labels[text], at=at, value=value) for name, text, at, value in rows]
+
+
+def _keep(connection: sqlite3.Connection, series: Series, now_ms: int) -> None:
+    labels = {name: value[:_MOST_LABEL_CHARACTERS] for name, value in series.labels.items()}
+    key = blake2b(json.dumps(sorted(series.labels.items())).encode(), digest_size=16).digest()
+    at_ms = max(0, min(series.timestamp_ms, now_ms))
+    known = connection.execute("SELECT value, at_ms FROM series WHERE key = ?", (key,)).fetchone()
+    before, last_ms = known or (0.0, 0)
+    if at_ms < last_ms:
+        return
+    connection.execute("INSERT OR REPLACE INTO series VALUES (?, ?, ?)", (key, series.value, at_ms))
+    grown = series.value - before if series.value >= before else series.value  # less than before: it began anew
+    if grown <= 0:
+        return
+    dimension = _dimension(connection, labels)
+    connection.executemany(
+        "INSERT INTO point VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
+        [(seconds, at_ms // (1000 * seconds), dimension, grown) for seconds in RESOLUTIONS],
+    )
+
+
+def _dimension(connection: sqlite3.Connection, labels: Mapping[str, str]) -> int:
+    text = json.dumps({name: labels[name] for name in sorted(labels) if name not in _NOT_KEPT})
+    key = (labels["__name__"], text)
+    connection.execute("INSERT OR IGNORE INTO dimension (name, labels) VALUES (?, ?)", key)
+    (identity,) = connection.execute("SELECT id FROM dimension WHERE name = ? AND labels = ?", key).fetchone()
+    return int(identity)

@@ -1,0 +1,174 @@
+"""The server of the local page: takes pushes, answers the page's questions, and hands out the page itself."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from importlib.resources import files
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from monitored_openai._json import encode
+from monitored_openai._local import calls, points
+from monitored_openai._local.access import SECURITY_HEADERS, refusal
+from monitored_openai._local.exchange import Exchange, Server
+from monitored_openai._local.history import History
+from monitored_openai._local.overview import STEPS, first_step, overview
+from monitored_openai._local.pushes import MOST_BYTES, Oversized, entries_in, series_in
+
+METRICS_PATH, LOGS_PATH = "/api/v1/write", "/loki/api/v1/push"
+
+_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
+_JSON, _PLAIN = {"Content-Type": "application/json"}, {"Content-Type": "text/plain; charset=utf-8"}
+_LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_MOST_CALLS = 200
+
+
+class _Wrong(ValueError):
+    """A request that cannot be answered, with the status that says so."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class LocalServer(Server):
+    """Serves one history."""
+
+    def __init__(self, history: History, *, host: str = "127.0.0.1", port: int = 0, token: str | None = None) -> None:
+        """With a token, only those who have it are answered, and the host may be any of this machine's addresses.
+
+        Raises:
+            OSError: the host is none of this machine's, or the port is taken.
+        """
+        super().__init__(host, port)
+        self._history = history
+        self._token = token
+
+    def serve(self, exchange: Exchange) -> None:
+        """Answer a request."""
+        try:
+            self._check(exchange)
+            if exchange.command == "POST":
+                self._take(exchange)
+            else:
+                self._tell(exchange)
+        except _Wrong as wrong:
+            _refuse(exchange, wrong.status, str(wrong))
+        except sqlite3.OperationalError as error:  # the disk is full, or another process writes for very long
+            _refuse(exchange, 503, f"the history cannot be used now: {error}")
+
+    def _check(self, exchange: Exchange) -> None:
+        headers = exchange.headers
+        refused = refusal(
+            host=headers.get("Host", ""),
+            origin=headers.get("Origin"),
+            authorization=headers.get("Authorization", ""),
+            token=self._token,
+        )
+        if refused:
+            raise _Wrong(*refused)
+
+    def _take(self, exchange: Exchange) -> None:
+        path = urlsplit(exchange.path).path
+        keep = {METRICS_PATH: self._keep_series, LOGS_PATH: self._keep_entries}.get(path)
+        if keep is None:
+            raise _Wrong(404, f"pushes go to {METRICS_PATH} and {LOGS_PATH}")
+        body = _body(exchange)
+        try:
+            too_long = keep(body)
+        except ValueError as error:
+            raise _Wrong(413 if isinstance(error, Oversized) else 400, str(error)) from error
+        if too_long:
+            raise _Wrong(400, f"{too_long} lines are too long, the others were taken")
+        exchange.reply(204, headers=SECURITY_HEADERS)
+
+    def _keep_series(self, body: bytes) -> int:
+        points.keep(self._history, series_in(body))
+        return 0
+
+    def _keep_entries(self, body: bytes) -> int:
+        entries, too_long = entries_in(body)
+        calls.keep(self._history, entries)
+        return too_long
+
+    def _tell(self, exchange: Exchange) -> None:
+        parts = urlsplit(exchange.path)
+        asked = {name: those[-1] for name, those in parse_qs(parts.query).items()}
+        if parts.path == "/api/overview":
+            self._tell_if_new(exchange, _seconds(asked.pop("seconds", "")), asked)
+        elif parts.path == "/api/calls":
+            rows = calls.found(self._history, _wanted(asked))
+            exchange.reply(200, b"[%b]" % b",".join(rows), {**SECURITY_HEADERS, **_JSON})
+        elif parts.path.startswith("/api/calls/"):
+            call = calls.opened(self._history, unquote(parts.path.removeprefix("/api/calls/")))
+            if call is None:
+                raise _Wrong(404, "there is no such call, or not any more")
+            exchange.reply(200, call, {**SECURITY_HEADERS, **_JSON})
+        else:
+            _hand_out(exchange, parts.path)
+
+    def _tell_if_new(self, exchange: Exchange, seconds: int, asked: dict[str, str]) -> None:
+        """The overview, unless it is what the page has: nothing was added and no step of time began."""
+        now = time.time()
+        tag = f'"{id(self):x}-{self._history.version}-{first_step(now, seconds)}"'
+        headers = {**SECURITY_HEADERS, **_JSON, "ETag": tag}
+        if exchange.headers.get("If-None-Match") == tag:
+            exchange.reply(304, headers=headers)
+            return
+        grown = points.growth(self._history, since=first_step(now, seconds), step=STEPS[seconds])
+        by = asked.pop("by", "model")
+        exchange.reply(200, encode(overview(grown, now=now, seconds=seconds, by=by, where=_where(asked))), headers)
+
+
+def _body(exchange: Exchange) -> bytes:
+    length = exchange.headers.get("Content-Length", "")
+    if not length.isdecimal() or len(length) > 12:
+        exchange.close_connection = True  # where its body ends is not known
+        raise _Wrong(411, "a push needs a Content-Length")
+    if int(length) > MOST_BYTES:
+        exchange.close_connection = True
+        raise _Wrong(413, f"more than {MOST_BYTES} bytes")
+    return exchange.body()
+
+
+def _seconds(text: str) -> int:
+    seconds = int(text) if text.isdecimal() and len(text) < 12 else 0
+    if seconds not in STEPS:
+        raise _Wrong(400, f"seconds must be one of {', '.join(map(str, STEPS))}")
+    return seconds
+
+
+def _wanted(asked: dict[str, str]) -> calls.Wanted:
+    words, before, limit = asked.pop("q", ""), asked.pop("before", ""), asked.pop("limit", "")
+    failed = asked.pop("failed", "") == "1"
+    return calls.Wanted(
+        words=tuple(words.split()[:20]),
+        failed=failed,
+        before_ns=int(before) if before.isdecimal() and len(before) < 19 + 1 else None,
+        limit=min(int(limit), _MOST_CALLS) if limit.isdecimal() and len(limit) < 9 else 50,
+        where=_where(asked),
+    )
+
+
+def _where(asked: dict[str, str]) -> dict[str, str]:
+    """The labels that are asked for; every name that means nothing else is one."""
+    if wrong := next((name for name in asked if not _LABEL_NAME.fullmatch(name)), None):
+        raise _Wrong(400, f"{wrong!r} is no label")
+    return asked
+
+
+def _hand_out(exchange: Exchange, path: str) -> None:
+    name = path.removeprefix("/") or "index.html"
+    asset = next((one for one in files(f"{__package__}.page").iterdir() if one.name == name and one.is_file()), None)
+    kind = _TYPES.get(name.rpartition(".")[2])
+    if asset is None or kind is None:
+        raise _Wrong(404, "there is no such page")
+    exchange.reply(200, asset.read_bytes(), {**SECURITY_HEADERS, "Content-Type": f"{kind}; charset=utf-8"})
+
+
+def _refuse(exchange: Exchange, status: int, text: str) -> None:
+    asks = {"WWW-Authenticate": 'Basic realm="monitored-openai", charset="UTF-8"'} if status == 401 else {}
+    if exchange.command == "POST" and status in (401, 403, 404):
+        exchange.close_connection = True  # its body may not have been read
+    exchange.reply(status, text.encode(), {**SECURITY_HEADERS, **_PLAIN, **asks})

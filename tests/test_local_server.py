@@ -1,0 +1,531 @@
+"""The embedded back end: what it answers is what was pushed, and nobody else gets at it."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cramjam
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from monitored_openai import MonitoringSettings
+from monitored_openai._cli import demo, figures
+from monitored_openai._cli.api import Api
+from monitored_openai._cli.receivers import LogsReceiver, MetricsReceiver
+from monitored_openai._cli.terminal import Terminal
+from monitored_openai._exporter import remote_write
+from monitored_openai._exporter.loki import encode_entry, encode_push
+from monitored_openai._local import access, calls, history, points
+from monitored_openai._local.conversation import Turn, turns
+from monitored_openai._local.history import Bounds, History
+from monitored_openai._local.server import LOGS_PATH, METRICS_PATH, LocalServer
+from monitored_openai._metrics import Metrics
+from tests.records import full_record, record
+
+
+class Page:
+    """A server, and a client of it as a browser and an exporter are."""
+
+    def __init__(self, server: LocalServer, said: list[str]) -> None:
+        self.server = server
+        self.said = said
+        self._client = httpx.Client(base_url=server.url, trust_env=False)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def push(self, samples: list[tuple[str, dict[str, str], float]], *, at_ms: int | None = None) -> int:
+        at_ms = at_ms or time.time_ns() // 1_000_000
+        body = b"".join(
+            remote_write.encode_series(remote_write.encode_labels(name, labels.items()), [(value, at_ms)])
+            for name, labels, value in samples
+        )
+        packed = bytes(cramjam.snappy.compress_raw(body))
+        return self._client.post(METRICS_PATH, content=packed, headers=remote_write.HEADERS).status_code
+
+    def push_process(self, metrics: Metrics, instance: str) -> int:
+        return self.push(
+            [(one.name, {**dict(one.labels), "instance": instance}, one.value) for one in metrics.samples()]
+        )
+
+    def log(self, *calls: Any, at_ns: int | None = None, stream: dict[str, str] | None = None) -> httpx.Response:
+        at_ns = at_ns or time.time_ns()
+        lines = [call if isinstance(call, str) else json.dumps(call) for call in calls]
+        entries = [encode_entry(at_ns + number, line, {}) for number, line in enumerate(lines)]
+        return self._client.post(LOGS_PATH, content=encode_push([(stream or {}, entries)]))
+
+    def get(self, path: str, **asked: str | int) -> httpx.Response:
+        return self._client.get(path, params=asked or None)
+
+    def overview(self, **asked: str | int) -> Any:
+        return self.get("/api/overview", **({"seconds": 900} | asked)).json()
+
+    def calls(self, **asked: str | int) -> list[Any]:
+        found: list[Any] = self.get("/api/calls", **asked).json()
+        return found
+
+
+def open_page(path: Path, **bounds: float) -> Iterator[Page]:
+    said: list[str] = []
+    kept = History(path, bounds=Bounds(**bounds), say=said.append)  # type: ignore[arg-type]  # whole numbers are numbers
+    with LocalServer(kept) as server:
+        page = Page(server, said)
+        yield page
+        page.close()
+    kept.close()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    yield from open_page(tmp_path / "history.sqlite3")
+
+
+def metrics_of(*records: Any, label_names: tuple[str, ...] = ()) -> Metrics:
+    metrics = Metrics(label_names=label_names)
+    for one in records:
+        metrics.fold(one)
+    return metrics
+
+
+# Figures
+
+
+def test_figures_are_the_sum_of_last_values_over_processes_and_pushes(page: Page) -> None:
+    first, second = metrics_of(full_record(), full_record()), metrics_of(full_record())
+    page.push_process(first, "a")
+    page.push_process(second, "b")
+    page.push_process(first, "a")  # nothing happened in between
+    first.fold(full_record(error_type="timeout"))
+    page.push_process(first, "a")
+
+    total = page.overview()["total"]
+
+    cost = full_record().cost
+    assert cost is not None
+    assert (total["calls"], total["errors"], total["retries"]) == (4, 1, 4)
+    assert (total["input_tokens"], total["output_tokens"]) == (120, 80)
+    assert total["cost"] == pytest.approx(4 * cost.total_usd, rel=1e-12)
+
+
+def test_a_lost_push_is_made_good_by_the_next_one_and_an_old_one_adds_nothing(page: Page) -> None:
+    name, labels = "gen_ai_client_operation_duration_seconds_count", {"instance": "a"}
+    now = time.time_ns() // 1_000_000
+    for value, at_ms in ((3.0, now - 3000), (9.0, now - 1000), (5.0, now - 2000), (9.0, now - 1000), (math.nan, now)):
+        assert page.push([(name, labels, value)], at_ms=at_ms) == 204
+
+    assert page.overview()["total"]["calls"] == 9
+
+
+def test_groups_and_filters_go_by_model_and_by_attribute(page: Page) -> None:
+    records = [record(attributes={"feature": feature}, request_model=model) for feature, model in ("aX", "aY", "bX")]
+    page.push_process(metrics_of(*records, label_names=("feature",)), "p")
+
+    by_model = {group["name"]: group["calls"] for group in page.overview()["groups"]}
+    by_feature = {group["name"]: group["calls"] for group in page.overview(by="feature")["groups"]}
+    of_a = {group["name"]: group["calls"] for group in page.overview(feature="a")["groups"]}
+
+    assert (by_model, by_feature, of_a) == ({"X": 2, "Y": 1}, {"a": 2, "b": 1}, {"X": 1, "Y": 1})
+    assert page.overview()["values"]["feature"] == ["a", "b"]
+
+
+def test_more_groups_than_colours_are_folded_and_still_add_up(page: Page) -> None:
+    page.push_process(metrics_of(*(record(request_model=f"m{number:02}") for number in range(12))), "p")
+
+    overview = page.overview()
+
+    assert overview["series"][-1] == "other"
+    assert len(overview["series"]) == 8
+    assert len(overview["groups"]) == 12
+    assert sum(sum(line) for line in overview["charts"]["calls"].values()) == 12
+
+
+def test_quantiles_are_what_promql_makes_of_the_same_buckets(page: Page) -> None:
+    page.push_process(metrics_of(*(record(duration=0.5) for _ in range(10))), "p")
+
+    total = page.overview()["total"]
+
+    assert total["duration"]["p50"] == pytest.approx(0.32 + 0.5 * 0.32)
+    assert total["first_chunk"]["p50"] is None
+
+
+def test_every_stretch_of_time_ends_now_and_has_the_same_total(page: Page) -> None:
+    page.push_process(metrics_of(record(), record()), "p")
+
+    for seconds in (900, 3600, 21_600, 86_400, 604_800, 2_592_000):
+        overview = page.overview(seconds=seconds)
+        assert overview["total"]["calls"] == 2
+        assert sum(overview["charts"]["calls"]["gpt-4o"]) == 2
+        assert overview["times"][-1] + overview["step"] > overview["now"] >= overview["times"][-1]
+        assert 48 <= len(overview["times"]) <= 61
+
+
+def test_what_was_dropped_on_the_way_is_told(page: Page) -> None:
+    labels = {"signal": "logs", "reason": "queue_full", "instance": "a"}
+    page.push([("monitored_openai_dropped_total", labels, 3.0)])
+
+    assert page.overview()["dropped"] == {"queue_full": 3}
+
+
+def test_an_overview_that_did_not_change_is_not_sent_again(page: Page) -> None:
+    known = page.get("/api/overview", seconds=2_592_000).headers["ETag"]
+    url, condition = f"{page.server.url}/api/overview?seconds=2592000", {"If-None-Match": known}
+
+    assert httpx.get(url, headers=condition).status_code == 304
+    page.push_process(metrics_of(record()), "p")
+    assert httpx.get(url, headers=condition).status_code == 200
+
+
+def test_the_demo_s_api_and_the_page_agree_to_the_last_token(page: Page) -> None:
+    api, kept = Api(pace=0.02), page.server._history
+    metrics = MetricsReceiver(also=lambda received: points.keep(kept, received))
+    logs = LogsReceiver(also=lambda received: calls.keep(kept, received))
+
+    assert demo.run(Terminal(out=io.StringIO()), api=api, metrics=metrics, logs=logs) == 0
+
+    total = page.overview()["total"]
+    assert total["calls"] == figures.total(api.served, "calls")
+    assert total["input_tokens"] == figures.total(api.served, "input tokens")
+    assert total["output_tokens"] == figures.total(api.served, "output tokens")
+    assert total["errors"] == 24
+    listed = page.calls(limit=200)
+    listed += page.calls(limit=200, before=listed[-1]["at_ns"])
+    assert len({call["id"] for call in listed}) == total["calls"]
+    assert math.fsum(call["cost"] or 0 for call in listed) == pytest.approx(total["cost"], rel=1e-9)
+
+
+# Calls
+
+
+CALL = {
+    "id": "c1",
+    "operation": "chat",
+    "request_model": "gpt-4o",
+    "attributes": {"feature": "search"},
+    "request": {"messages": [{"role": "user", "content": "Wo ist die Straße?"}]},
+    "response": {"choices": [{"message": {"role": "assistant", "content": "Dort."}}]},
+}
+
+
+def test_calls_are_found_by_any_of_their_words_in_capitals_or_not(page: Page) -> None:
+    page.log(CALL, {**CALL, "id": "c2", "request": {"messages": [{"role": "user", "content": "100 % _ok_"}]}})
+
+    assert [call["id"] for call in page.calls()] == ["c2", "c1"]
+    for words, found in (
+        ("STRASSE dort", ["c1"]),
+        ("%", ["c2"]),
+        ("_OK_", ["c2"]),
+        ("gpt-4O", ["c2", "c1"]),
+        ("x'", []),
+    ):
+        assert [call["id"] for call in page.calls(q=words)] == found
+
+
+def test_calls_are_filtered_by_label_and_by_failure_and_come_in_pages(page: Page) -> None:
+    failed = {**CALL, "id": "c2", "error_type": "timeout", "attributes": {"feature": "else"}}
+    page.log(CALL, failed, stream={"environment": "test", "job": "j"})
+
+    assert [call["id"] for call in page.calls(failed=1)] == ["c2"]
+    assert [call["id"] for call in page.calls(feature="search")] == ["c1"]
+    assert [call["id"] for call in page.calls(environment="test", model="gpt-4o")] == ["c2", "c1"]
+    first = page.calls(limit=1)
+    assert [call["id"] for call in page.calls(limit=1, before=first[0]["at_ns"])] == ["c1"]
+
+
+def test_a_call_that_is_pushed_again_is_there_once(page: Page) -> None:
+    for _ in range(2):
+        page.log(CALL, at_ns=1_764_000_000_000_000_000 + time.time_ns() % 1000)
+
+    assert len(page.calls()) <= 1
+
+
+def test_an_opened_call_has_its_turns_and_its_line(page: Page) -> None:
+    page.log(CALL)
+
+    call = page.get("/api/calls/c1").json()
+
+    assert [turn["text"] for turn in call["turns"]] == ["Wo ist die Straße?", "Dort."]
+    assert json.loads(call["line"]) == CALL
+    assert page.get("/api/calls/none").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ({"request": {"prompt": ["a", "b"]}, "response": {"choices": [{"text": "c"}]}}, ["a", "b", "c"]),
+        ({"request": {"instructions": "i", "input": "a"}, "response": "raw"}, ["i", "a", "raw"]),
+        (
+            {
+                "request": {
+                    "input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "a"}]}]
+                },
+                "response": {
+                    "output": [
+                        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "r"}]},
+                        {"type": "function_call", "name": "f", "arguments": "{}"},
+                        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "b"}]},
+                    ]
+                },
+            },
+            ["a", "r", "{}", "b"],
+        ),
+        ({"request": {"input": "speech", "model": "tts-1"}, "response": {"text": "heard"}}, ["speech", "heard"]),
+        (
+            {
+                "request": {
+                    "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}]
+                }
+            },
+            ['{"type": "image_url", "image_url": {"url": "u"}}'],
+        ),
+        ({"request": {"messages": 5}, "response": {"choices": [None, {"message": 3}], "output": {}}}, []),
+    ],
+)
+def test_every_family_s_turns_are_read(call: dict[str, Any], expected: list[str]) -> None:
+    assert [turn.text for turn in turns(call)] == expected
+
+
+def test_tool_calls_and_refusals_are_turns() -> None:
+    message = {
+        "role": "assistant",
+        "content": None,
+        "refusal": "No.",
+        "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}],
+    }
+
+    assert turns({"response": {"choices": [{"message": message}]}}) == [
+        Turn(role="refusal", side="answered", text="No."),
+        Turn(role="assistant", side="answered", text='{"a":1}', tool="f"),
+    ]
+
+
+# What bad input gets
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
+    max_leaves=12,
+)
+FIELDS = "id error_type attributes usage cost request response duration_seconds request_model".split()
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=5), JSON, max_size=8))
+def test_any_object_is_a_call_that_can_be_listed_and_opened(page: Page, call: dict[str, Any]) -> None:
+    assert page.log({**call, "id": str(time.time_ns())}).status_code == 204
+
+    newest = page.calls(limit=1)[0]
+    assert page.get(f"/api/calls/{newest['id']}").status_code == 200
+
+
+@given(st.dictionaries(st.sampled_from(["messages", "input", "prompt", "choices", "output", "text"]), JSON))
+def test_no_content_is_too_odd_to_be_read(content: dict[str, Any]) -> None:
+    assert all(isinstance(turn.text, str) for turn in turns({"request": content, "response": content}))
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [("no json", 400), ("[1]", 400), ("[" * 100_000, 400), ('{"id":"' + "x" * 10_000_000 + '"}', 400)],
+)
+def test_lines_that_are_no_calls_are_refused_and_the_rest_is_not(page: Page, line: str, status: int) -> None:
+    assert page.log(line).status_code == status
+    assert page.log(CALL).status_code == 204
+    assert len(page.calls()) == 1
+
+
+def test_a_line_that_is_too_long_costs_the_others_nothing(page: Page) -> None:
+    answer = page.log(CALL, {**CALL, "id": "c2", "request": "x" * 10_000_000})
+
+    assert (answer.status_code, answer.text) == (400, "1 lines are too long, the others were taken")
+    assert [call["id"] for call in page.calls()] == ["c1"]
+
+
+def test_pushes_too_large_packed_or_not_are_refused(page: Page) -> None:
+    bomb = gzip.compress(b" " * 40_000_000)
+    url = page.server.url
+
+    assert httpx.post(f"{url}{LOGS_PATH}", content=bomb).status_code == 413
+    assert httpx.post(f"{url}{METRICS_PATH}", content=b"\xff\xff\xff\xff\x0f").status_code == 413
+    assert httpx.post(f"{url}{METRICS_PATH}", content=b"").status_code == 400
+    assert httpx.post(f"{url}{LOGS_PATH}", content=iter([b"a"])).status_code == 411
+    assert httpx.post(f"{url}/elsewhere", content=b"a").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/overview",
+        "/api/overview?seconds=7",
+        "/api/overview?seconds=900&a%22b=1",
+        "/api/calls?x'y=1",
+    ],
+)
+def test_wrong_questions_are_answered_with_what_is_wrong(page: Page, path: str) -> None:
+    assert page.get(path).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/../server.py", "/__init__.py", "/%2e%2e/server.py", "/page/index.html", "/nothing"])
+def test_nothing_but_the_page_is_handed_out(page: Page, path: str) -> None:
+    assert page.get(path).status_code == 404
+
+
+# Who is answered
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "authorization", "token", "status"),
+    [
+        ("127.0.0.1:8642", None, "", None, None),
+        ("localhost", "http://localhost", "", None, None),
+        ("[::1]:8642", None, "", None, None),
+        ("evil.example:8642", None, "", None, 403),
+        ("", None, "", None, 403),
+        ("[", None, "", None, 403),
+        ("127.0.0.1:8642", "http://evil.example", "", None, 403),
+        ("127.0.0.1:8642", "null", "", None, 403),
+        ("server:1", None, "Bearer secret", "secret", None),
+        ("server:1", None, "Basic dXNlcjpzZWNyZXQ=", "secret", None),
+        ("server:1", None, "Bearer other", "secret", 401),
+        ("server:1", None, "Basic ???", "secret", 401),
+        ("server:1", None, "", "secret", 401),
+        ("server:1", "http://evil.example", "Bearer secret", "secret", 403),
+    ],
+)
+def test_only_those_who_may_are_answered(
+    host: str, origin: str | None, authorization: str, token: str | None, status: int | None
+) -> None:
+    refused = access.refusal(host=host, origin=origin, authorization=authorization, token=token)
+
+    assert (refused and refused[0]) == status
+
+
+def test_every_answer_forbids_foreign_scripts_and_frames(page: Page) -> None:
+    for path in ("/", "/page.js", "/api/calls", "/nothing", "/api/overview"):
+        policy = page.get(path).headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+
+
+def test_a_name_of_somebody_else_for_this_machine_is_refused(page: Page) -> None:
+    assert httpx.get(f"{page.server.url}/", headers={"Host": "rebound.example"}).status_code == 403
+
+
+def test_a_token_is_asked_for_and_the_library_sends_it(tmp_path: Path) -> None:
+    kept = History(tmp_path / "history.sqlite3", say=print)
+    with LocalServer(kept, token="secret") as server:
+        headers = MonitoringSettings.local(server.url, access_token="secret").request_headers("metrics")
+
+        assert httpx.get(server.url).headers["WWW-Authenticate"].startswith("Basic ")
+        assert httpx.get(server.url, headers=headers).status_code == 200
+        assert httpx.get(server.url, auth=("anybody", "secret")).status_code == 200
+    kept.close()
+
+
+def test_the_settings_for_the_page_name_its_two_addresses() -> None:
+    local = MonitoringSettings.local(environment="test")
+
+    assert local.metrics_url == f"http://127.0.0.1:8642{METRICS_PATH}"
+    assert local.logs_url == f"http://127.0.0.1:8642{LOGS_PATH}"
+    assert (local.push_seconds, local.environment) == (2, "test")
+
+
+# The file
+
+
+def test_the_history_is_there_after_a_new_start_and_for_nobody_else(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "history.sqlite3"
+    metrics = metrics_of(record())
+    for page in open_page(path):
+        page.push_process(metrics, "a")
+        page.log(CALL)
+    for page in open_page(path):
+        page.push_process(metrics, "a")
+        assert page.overview()["total"]["calls"] == 1
+        assert len(page.calls()) == 1
+        assert page.said == []
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("damage", [b"this is no database", b""])
+def test_a_damaged_history_is_set_aside_and_begun_anew(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "history.sqlite3"
+    for page in open_page(path):
+        page.log(CALL)
+    content = path.read_bytes()
+    broken = damage or content[:4096] + b"\xee" * (len(content) - 4096)
+    path.write_bytes(broken)
+
+    for page in open_page(path):
+        assert page.calls() == []
+        assert page.log(CALL).status_code == 204
+        assert len(page.said) == 1
+        assert "set aside" in page.said[0]
+    (aside,) = tmp_path.glob("*.damaged-*")
+    assert aside.read_bytes() == broken
+
+
+def test_a_history_of_another_version_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "history.sqlite3"
+    History(path, say=print).close()
+    monkeypatch.setattr(history, "_VERSION", 2)
+    said: list[str] = []
+
+    History(path, say=said.append).close()
+
+    assert "another version: 1 instead of 2" in said[0]
+
+
+def test_a_history_damaged_while_in_use_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite3"
+    for page in open_page(path):
+        page.log(*({**CALL, "id": f"c{number}"} for number in range(500)))
+        kept = page.server._history
+        with kept.writing() as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)") if not connection.in_transaction else None
+        kept._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with path.open("r+b") as file:
+            file.seek(4096)
+            file.write(b"\xee" * (path.stat().st_size - 4096))
+        kept._reader.execute("PRAGMA shrink_memory")
+
+        statuses = {page.get("/api/calls").status_code for _ in range(2)} | {page.log(CALL).status_code}
+
+        assert statuses <= {200, 204, 503}
+        assert page.log({**CALL, "id": "after"}).status_code == 204
+        assert "set aside" in page.said[0]
+
+
+def test_no_more_is_kept_than_allowed_and_the_oldest_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "_PRUNE_SECONDS", 0)
+    for page in open_page(tmp_path / "a.sqlite3", calls=2):
+        for number in range(4):
+            page.log({**CALL, "id": f"c{number}"})
+        assert [call["id"] for call in page.calls()] == ["c3", "c2"]
+    for page in open_page(tmp_path / "b.sqlite3", days=1):
+        page.log({**CALL, "id": "old"}, at_ns=time.time_ns() - 2 * 86400 * 10**9)
+        assert page.calls() == []
+    for page in open_page(tmp_path / "c.sqlite3", bytes=2 * len(json.dumps(CALL))):
+        for number in range(4):
+            page.log({**CALL, "id": f"c{number}"})
+        assert [call["id"] for call in page.calls()] == ["c3", "c2"]
+
+
+def test_a_full_disk_is_said_and_may_pass(page: Page) -> None:
+    kept = page.server._history
+    kept._writer.execute("PRAGMA max_page_count = 1")
+    content = {"request": {"prompt": "x" * 200_000}}
+    assert page.log({**CALL, **content}).status_code == 503
+    kept._writer.execute("PRAGMA max_page_count = 1000000")
+    assert page.log({**CALL, **content}).status_code == 204
