@@ -15,12 +15,21 @@ from monitored_openai import CallRecord, Cost, Usage  # noqa: E402 - found by th
 from monitored_openai._exporter.intake import Intake  # noqa: E402
 from monitored_openai._exporter.totals import OWN_METRICS, Totals  # noqa: E402
 from monitored_openai._metrics import ACTIVE, CALL_METRICS, Metric, Metrics, Sample  # noqa: E402
+from monitored_openai._rate_limits import RATE_LIMIT_METRICS, RateLimits  # noqa: E402
 
 PAGE = ROOT / "docs" / "metrics.md"
 BEGIN = "<!-- metrics table: written by scripts/metrics_table.py -->"
 END = "<!-- end of the metrics table -->"
 OF_ALL_CALLS = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 COUNTED = Usage(input_tokens=2, output_tokens=2, input_cached_tokens=1)
+HEADERS = {
+    "openai-processing-ms": "1",
+    "openai-organization": "o",
+    "openai-project": "p",
+    "x-ratelimit-limit-tokens": "1",
+    "x-ratelimit-remaining-tokens": "1",
+    "x-ratelimit-reset-tokens": "1s",
+}
 COST = Cost(input_usd=1, input_cached_usd=1, output_usd=1, cache_savings_usd=1)
 
 
@@ -44,21 +53,23 @@ def record(usage: Usage | None, cost: Cost | None) -> CallRecord:
         usage_unknown=None if usage else "timeout",
         cost=cost,
         unpriced=None if cost else "usage_unknown",
+        headers=HEADERS,
     )
 
 
 def samples() -> list[Sample]:
     """At least one sample of each metric, with all the labels that it can have."""
-    metrics = Metrics()
+    metrics, limits = Metrics(), RateLimits(max_label_sets=1, shown_seconds=1)
     for each in (record(COUNTED, COST), record(None, None)):
         metrics.fold(each)
+        limits.fold(each)
     active = Sample(ACTIVE.name, metrics.labels("chat", "openai", "m", {}), 1)
     intake = Intake(most_entries=1, most_bytes=1, logs=True, wake=lambda: None, forked=lambda: None)
     intake.lost("fault")
     intake.pushed()
-    totals = Totals(intake, label_names=(), max_label_sets=1)
+    totals = Totals(intake, label_names=(), max_label_sets=1, push_seconds=1)
     totals.prices_timestamp = 0.0
-    return [*metrics.samples(), active, *totals.samples()]
+    return [*metrics.samples(), *limits.samples(1), active, *totals.samples()]
 
 
 def labels_of(metric: Metric, all_samples: Iterable[Sample]) -> list[str]:
@@ -86,11 +97,13 @@ def text() -> str:
         for metric in (*CALL_METRICS, *OWN_METRICS)
         if metric.bounds
     ]
-    of_calls, own = (table(metrics, all_samples) for metrics in (CALL_METRICS, OWN_METRICS))
+    of_calls, limits, own = (table(metrics, all_samples) for metrics in (CALL_METRICS, RATE_LIMIT_METRICS, OWN_METRICS))
     return "\n\n".join(
         (
             "### Of the calls",
             of_calls,
+            "### Of the rate limits",
+            limits,
             "### Of the library itself",
             own,
             "### Bounds of the histograms",

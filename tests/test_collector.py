@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from monitored_openai import Monitoring, attributes
 from tests.handles import MODEL, ask, handle, in_process
-from tests.test_metrics import LABELS, OWN
+from tests.test_metrics import LABELS, LIMITS, OWN
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -80,7 +80,7 @@ def test_every_family_of_a_page_has_its_promised_type_and_says_what_it_is() -> N
         ask(client)
         wait_folded(monitoring)
         families = {family.name: family for family in parse(page(monitoring))}
-    types = {name: kind for name, (kind, _) in LABELS.items()} | OWN
+    types = {name: kind for name, (kind, _) in LABELS.items()} | LIMITS | OWN
     promised = {name.removesuffix("_total"): kind for name, kind in types.items()}
     assert {name: family.type for name, family in families.items()} == {name: promised[name] for name in families}
     assert all(family.documentation for family in families.values())

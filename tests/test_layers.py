@@ -39,11 +39,12 @@ LAYERS: dict[str, set[str]] = {
     "_pricing": {"_log", "_price_table", "_rates", "_record"},
     "_metrics": {"_record", "_redaction"},
     "_log_entry": {"_identifiers", "_json", "_metrics", "_record", "_redaction"},
-    "_collector": {"_metrics"},
+    "_rate_limits": {"_metrics", "_record", "_redaction"},
+    "_collector": {"_metrics", "_rate_limits"},
     # the only place with I/O; it is handed ended calls, and hands out observers, to the clients above it
     "_exporter": {
         *("_answer", "_call", "_collector", "_endpoints", "_json", "_log", "_log_entry", "_metrics", "_observer"),
-        *("_pricing", "_record", "_redaction", "_settings", "_stats", "_version"),
+        *("_pricing", "_rate_limits", "_record", "_redaction", "_settings", "_stats", "_version"),
     },
     "_clients": {"_attributes", "_call", "_exporter", "_record", "_resources", "_settings"},
     "_twins": {"_clients", "_exporter", "_settings"},

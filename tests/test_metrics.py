@@ -32,6 +32,7 @@ from monitored_openai._metrics import (
     Sample,
     label_value,
 )
+from monitored_openai._rate_limits import RATE_LIMIT_METRICS
 from monitored_openai._record import ErrorType
 from tests.records import COST, full_record, record
 
@@ -49,9 +50,15 @@ LABELS: dict[str, tuple[str, set[str]]] = {
     "gen_ai_client_unpriced_total": ("counter", ANSWERED | {"reason"}),
     "gen_ai_client_usage_unknown_total": ("counter", ANSWERED | {"reason"}),
     "gen_ai_client_retries_total": ("counter", ANSWERED),
+    "openai_processing_seconds": ("histogram", CALL),
     "gen_ai_client_active_requests": ("gauge", CALL),
 }
 """The metrics of calls: public API, so that a change here is a breaking one."""
+LIMITS: dict[str, str] = {
+    "openai_ratelimit_limit": "gauge",
+    "openai_ratelimit_remaining": "gauge",
+    "openai_ratelimit_reset_timestamp_seconds": "gauge",
+}
 OWN: dict[str, str] = {
     "monitored_openai_produced_total": "counter",
     "monitored_openai_delivered_total": "counter",
@@ -85,6 +92,7 @@ def value(samples: Iterable[Sample], name: str, **labels: str) -> float:
 
 def test_the_names_and_types_are_the_promised_ones() -> None:
     assert {metric.name: metric.type for metric in CALL_METRICS} == {name: kind for name, (kind, _) in LABELS.items()}
+    assert {metric.name: metric.type for metric in RATE_LIMIT_METRICS} == LIMITS
     assert {metric.name: metric.type for metric in OWN_METRICS} == OWN
 
 
@@ -103,6 +111,16 @@ def test_each_metric_has_the_promised_labels() -> None:
     assert seen == {name: labels for name, (kind, labels) in LABELS.items() if kind != "gauge"}
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [("180", 0.18), ("0", 0.0), ("1.5", 0.0015), *((odd, None) for odd in ("", "-1", "1e3", "fast"))],
+)
+def test_the_servers_own_time_is_counted_where_it_is_a_number(said: str, expected: float | None) -> None:
+    samples = folded(record(headers={"openai-processing-ms": said}))
+    told = by_labels(samples, "openai_processing_seconds_sum")
+    assert list(told.values()) == ([] if expected is None else [expected])
+
+
 def test_the_bounds_are_the_promised_ones() -> None:
     assert tuple(round(0.01 * 2**power, 2) for power in range(17)) == SECONDS
     assert SECONDS[-1] == 655.36
@@ -113,11 +131,12 @@ def test_the_bounds_are_the_promised_ones() -> None:
         "gen_ai_client_operation_time_to_first_chunk_seconds": SECONDS,
         "gen_ai_client_operation_time_per_output_chunk_seconds": CHUNK_SECONDS,
         "gen_ai_client_token_usage": TOKENS,
+        "openai_processing_seconds": SECONDS,
     }
 
 
 def test_the_series_of_one_model_are_about_a_hundred() -> None:
-    assert 80 <= len(folded(full_record())) <= 120
+    assert 80 <= len(folded(full_record())) <= 130
 
 
 def test_a_call_counts_with_what_it_reports() -> None:
@@ -368,6 +387,9 @@ def test_the_queries_on_the_pages_are_promql_and_name_metrics_that_there_are(tmp
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(PROMQL) >= 7
-    there = {name for metric in (*CALL_METRICS, *OWN_METRICS) for name in (metric.name, *metric.series_names)}
-    named = {name for _, _, query in PROMQL for name in re.findall(r"\b(?:gen_ai_client|monitored_openai)_\w+", query)}
+    metrics = (*CALL_METRICS, *RATE_LIMIT_METRICS, *OWN_METRICS)
+    there = {name for metric in metrics for name in (metric.name, *metric.series_names)}
+    named = {
+        name for _, _, query in PROMQL for name in re.findall(r"\b(?:gen_ai_client|(?:monitored_)?openai)_\w+", query)
+    }
     assert named - there == set()

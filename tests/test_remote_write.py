@@ -64,6 +64,11 @@ def test_a_request_is_byte_for_byte_what_protobuf_makes_of_it() -> None:
     assert encoded == GOLDEN
 
 
+def test_the_end_of_a_series_has_the_bits_that_prometheus_knows() -> None:
+    encoded = remote_write.encode_series(b"", [(1.5, 1), (None, 2)])
+    assert encoded == bytes.fromhex("0a1a120b09000000000000f83f1001120b09020000000000f07f1002")
+
+
 @given(names, st.dictionaries(names.filter(lambda name: name != "__name__"), values, max_size=8), samples)
 def test_an_independent_decoder_reads_what_was_encoded(
     name: str, labels: dict[str, str], points: list[tuple[float, int]]

@@ -8,6 +8,7 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from monitored_openai._metrics import CALL_METRICS, Metric, Sample
+from monitored_openai._rate_limits import RATE_LIMIT_METRICS
 
 
 class MonitoringCollector(Collector):
@@ -19,7 +20,11 @@ class MonitoringCollector(Collector):
         """`labels` go on every series; the scraping Prometheus adds `job` and `instance` of its own."""
         self._samples = samples
         self._labels = dict(labels)
-        self._metrics = {name: metric for metric in (*CALL_METRICS, *own_metrics) for name in metric.series_names}
+        self._metrics = {
+            name: metric
+            for metric in (*CALL_METRICS, *RATE_LIMIT_METRICS, *own_metrics)
+            for name in metric.series_names
+        }
 
     def describe(self) -> list[Family]:
         """Nothing, so that a registry takes more than one of these."""

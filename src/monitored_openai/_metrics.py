@@ -6,6 +6,7 @@ conventions have one.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -82,12 +83,18 @@ SAVINGS = Metric(
 )
 UNPRICED = Metric("gen_ai_client_unpriced_total", "counter", "Calls whose cost is not known.")
 USAGE_UNKNOWN = Metric("gen_ai_client_usage_unknown_total", "counter", "Calls whose tokens are not known.")
+PROCESSING = Metric(
+    "openai_processing_seconds",
+    "histogram",
+    "The server's own time for a reply, as it said; what a call takes beyond it is network, queueing and reading.",
+    SECONDS,
+)
 RETRIES = Metric("gen_ai_client_retries_total", "counter", "Requests that the SDK sent again.")
 ACTIVE = Metric("gen_ai_client_active_requests", "gauge", "Calls that have started and not ended.")
 
 CALL_METRICS = (
     *(DURATION, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, TOKEN_USAGE, TOKENS_TOTAL, TOKEN_DETAILS),
-    *(COST, SAVINGS, UNPRICED, USAGE_UNKNOWN, RETRIES, ACTIVE),
+    *(COST, SAVINGS, UNPRICED, USAGE_UNKNOWN, RETRIES, PROCESSING, ACTIVE),
 )
 
 _DETAILS = {
@@ -103,6 +110,7 @@ _DETAILS = {
         "output_rejected_prediction",
     )
 }
+_MILLISECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
 _UNBOUNDED = frozenset({"gen_ai_request_model", "gen_ai_response_model"})
 
 
@@ -190,6 +198,9 @@ class Metrics:
             intervals = self._histogram(TIME_PER_OUTPUT_CHUNK, base)
             for interval in record.chunk_intervals:
                 intervals.observe(interval)
+        processing = record.headers.get("openai-processing-ms")
+        if processing is not None and _MILLISECONDS.fullmatch(processing):
+            self._observe(PROCESSING, base, float(processing) / 1000)
         answered_by = record.response_model
         full = (*base, ("gen_ai_response_model", label_value(answered_by))) if answered_by else base
         self._fold_tokens(record, base, full)

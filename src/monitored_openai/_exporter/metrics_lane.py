@@ -6,6 +6,7 @@ Rules that keep a total exact and the back end content:
 - When no answer came and so it is not known whether a payload arrived, the same bytes go once more, which the back end
   takes as one; after that its zeros count as sent, as they would be out of order if they had been.
 - A payload that is refused (400) goes once more as the newest values alone.
+- A gauge that is no longer there is withdrawn by a stale marker, until one has arrived.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cramjam
 
@@ -35,6 +36,14 @@ _REFUSED = 400
 _LONGEST_LOOK_BACK_MS = 60_000
 _MOST_AHEAD_MS = 600_000
 """Prometheus 2.42 takes a sample from further in the future, and then refuses everybody's present ones."""
+
+
+class _Point(NamedTuple):
+    """A series as it goes into a push: its labels encoded, its present value, `None` when it is to be withdrawn."""
+
+    labels: bytes
+    value: float | None
+    cumulative: bool
 
 
 class MetricsLane:
@@ -63,6 +72,7 @@ class MetricsLane:
         self._timed = timed
         self._encoded: dict[tuple[str, Labels], bytes] = {}
         self._born: set[bytes] = set()
+        self._shown: set[bytes] = set()
         self._last_ms = 0
         self._not_before = 0.0
         self._trouble = Trouble()
@@ -104,7 +114,7 @@ class MetricsLane:
         return next_step(outcome, self._trouble, now=now, divisible=False, random=random.random)
 
     async def _push_all(self) -> Reply | Failure:
-        samples = iter(self._samples())
+        points = iter(self._points())
         born_ms, now_ms = self._tick()
         if now_ms - time.time_ns() // 1_000_000 > _MOST_AHEAD_MS:
             warn_sparsely(
@@ -112,7 +122,7 @@ class MetricsLane:
             )
             return Failure.CONNECT
         outcome: Reply | Failure = Reply(204)
-        while part := list(islice(samples, MOST_SERIES)):
+        while part := list(islice(points, MOST_SERIES)):
             replied = await self._push_part(part, born_ms, now_ms)
             if isinstance(replied, Failure) or (not replied.is_success and replied.status != _REFUSED):
                 return replied
@@ -120,10 +130,15 @@ class MetricsLane:
                 outcome = replied  # refused for good; the other parts still have their chance
         return outcome
 
-    async def _push_part(self, part: Sequence[Sample], born_ms: int, now_ms: int) -> Reply | Failure:
-        series = [(self._labels_of(sample), sample) for sample in part]
-        body = self._encode(series, born_ms, now_ms)
-        births = self._births(series)
+    def _points(self) -> list[_Point]:
+        """Every series there is, and the gauges that have gone since the back end was told of them."""
+        points = [_Point(self._labels_of(sample), sample.value, sample.cumulative) for sample in self._samples()]
+        gone = self._shown.difference(point.labels for point in points)
+        return points + [_Point(labels, value=None, cumulative=False) for labels in gone]
+
+    async def _push_part(self, part: Sequence[_Point], born_ms: int, now_ms: int) -> Reply | Failure:
+        body = self._encode(part, born_ms, now_ms)
+        births = self._births(part)
         may_be_stored = True  # also when a flush that ran out of time cancels this
         try:
             outcome = await self._post(body)
@@ -134,8 +149,11 @@ class MetricsLane:
         finally:
             if may_be_stored:
                 self._born.update(births)
+                self._shown.update(point.labels for point in part if not point.cumulative)
         if births and isinstance(outcome, Reply) and outcome.status == _REFUSED:
-            outcome = await self._post(self._encode(series, *self._tick()))
+            outcome = await self._post(self._encode(part, *self._tick()))
+        if isinstance(outcome, Reply) and outcome.is_success:
+            self._shown.difference_update(point.labels for point in part if point.value is None)
         return outcome
 
     async def _post(self, body: bytes) -> Reply | Failure:
@@ -144,18 +162,19 @@ class MetricsLane:
         self._timed(time.monotonic() - started)
         return outcome
 
-    def _encode(self, series: Sequence[tuple[bytes, Sample]], born_ms: int, now_ms: int) -> bytes:
-        births = self._births(series)
+    def _encode(self, part: Sequence[_Point], born_ms: int, now_ms: int) -> bytes:
+        births = self._births(part)
         encoded = b"".join(
             remote_write.encode_series(
-                labels, [(0.0, born_ms), (sample.value, now_ms)] if labels in births else [(sample.value, now_ms)]
+                point.labels,
+                [(0.0, born_ms), (point.value, now_ms)] if point.labels in births else [(point.value, now_ms)],
             )
-            for labels, sample in series
+            for point in part
         )
         return bytes(cramjam.snappy.compress_raw(encoded))
 
-    def _births(self, series: Sequence[tuple[bytes, Sample]]) -> set[bytes]:
-        return {labels for labels, sample in series if sample.cumulative and labels not in self._born}
+    def _births(self, part: Sequence[_Point]) -> set[bytes]:
+        return {point.labels for point in part if point.cumulative and point.labels not in self._born}
 
     def _labels_of(self, sample: Sample) -> bytes:
         key = (sample.name, sample.labels)

@@ -41,7 +41,12 @@ class Monitoring:
             wake=self._wake,
             forked=PROCESS.after_fork,
         )
-        self._totals = Totals(self._intake, label_names=settings.label_names, max_label_sets=settings.max_label_sets)
+        self._totals = Totals(
+            self._intake,
+            label_names=settings.label_names,
+            max_label_sets=settings.max_label_sets,
+            push_seconds=settings.push_seconds,
+        )
         self._thread: ExporterThread | None = None
         self._exporter: Exporter | None = None
         self._ended = False

@@ -7,6 +7,7 @@ The four messages, with their field numbers, in protobuf's wire format:
     Label        { string name = 1; string value = 2; }
     Sample       { double value = 1; int64 timestamp = 2; }   milliseconds
 
+A series that has ended is told so by a value of its own, Prometheus's stale marker: a not-a-number of certain bits.
 Generated code would tie every user to one major version of protobuf's runtime.
 """
 
@@ -23,6 +24,7 @@ _VALUE = b"\x12"
 _SAMPLE = struct.Struct("<cdc")
 _DOUBLE_FIELD = b"\x09"
 _TIMESTAMP_FIELD = b"\x10"
+_STALE = _DOUBLE_FIELD + (0x7FF0_0000_0000_0002).to_bytes(8, "little") + _TIMESTAMP_FIELD
 
 HEADERS = {
     "Content-Encoding": "snappy",
@@ -39,13 +41,17 @@ def encode_labels(name: str, labels: Iterable[tuple[str, str]]) -> bytes:
     )
 
 
-def encode_series(labels: bytes, samples: Sequence[tuple[float, int]]) -> bytes:
-    """One time series of a `WriteRequest`; samples are (value, milliseconds) in the order of time."""
+def encode_series(labels: bytes, samples: Sequence[tuple[float | None, int]]) -> bytes:
+    """One time series of a `WriteRequest`; samples are (value, milliseconds) in the order of time.
+
+    `None` is the stale marker: from then on there is no such series.
+    """
     return _TIMESERIES + _sized(labels + b"".join(_SAMPLES + _sized(_sample(*sample)) for sample in samples))
 
 
-def _sample(value: float, milliseconds: int) -> bytes:
-    return _SAMPLE.pack(_DOUBLE_FIELD, value, _TIMESTAMP_FIELD) + _varint(milliseconds)
+def _sample(value: float | None, milliseconds: int) -> bytes:
+    start = _STALE if value is None else _SAMPLE.pack(_DOUBLE_FIELD, value, _TIMESTAMP_FIELD)
+    return start + _varint(milliseconds)
 
 
 def _sized(payload: bytes) -> bytes:

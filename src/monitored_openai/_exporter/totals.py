@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter as Count
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from monitored_openai._metrics import ACTIVE, SECONDS, Histogram, Labels, Metric, Metrics, Sample
+from monitored_openai._rate_limits import RateLimits
 
 if TYPE_CHECKING:
     from monitored_openai._exporter.intake import Intake
@@ -20,7 +22,11 @@ DELIVERED = Metric(
 DROPPED = Metric("monitored_openai_dropped_total", "counter", "What was given up, by reason.")
 QUEUED = Metric("monitored_openai_queued", "gauge", "Calls and log entries that wait in memory.")
 IN_FLIGHT = Metric("monitored_openai_in_flight", "gauge", "Log entries in the request under way.")
-FOLDED = Metric("monitored_openai_folded_label_sets_total", "counter", "Updates that went to label sets of `other`.")
+FOLDED = Metric(
+    "monitored_openai_folded_label_sets_total",
+    "counter",
+    "Updates that went to label sets of `other`, and rate limits left out, past `max_label_sets`.",
+)
 LAST_SUCCESS = Metric(
     "monitored_openai_last_success_timestamp_seconds", "gauge", "When the back end last took anything."
 )
@@ -31,22 +37,28 @@ OWN_METRICS = (
     *(PRODUCED, DELIVERED, DROPPED, QUEUED, IN_FLIGHT),
     *(FOLDED, LAST_SUCCESS, PRICES_DATE, SEND_SECONDS),
 )
+_PUSHES_SHOWN = 2
+"""Push intervals are a little longer than they are meant to be, so one would not always be enough for one push."""
 
 
 class Totals:
     """The calls' metrics and the exporter's own, for one reader or writer at a time."""
 
-    def __init__(self, intake: Intake, *, label_names: Iterable[str], max_label_sets: int) -> None:
-        """See `Metrics` for the limits."""
+    def __init__(self, intake: Intake, *, label_names: Iterable[str], max_label_sets: int, push_seconds: float) -> None:
+        """See `Metrics` for the limits; a gauge that does not last is there for one push at least."""
         self._intake = intake
         self._label_names = tuple(label_names)
         self._max_label_sets = max_label_sets
+        self._push_seconds = push_seconds
         self.reset()
 
     def reset(self) -> None:
         """Start from nothing, as a forked child must."""
         self._lock = threading.Lock()
         self._metrics = Metrics(label_names=self._label_names, max_label_sets=self._max_label_sets)
+        self._rate_limits = RateLimits(
+            max_label_sets=self._max_label_sets, shown_seconds=_PUSHES_SHOWN * self._push_seconds
+        )
         self._send_seconds = {signal: Histogram(SECONDS) for signal in ("metrics", "logs")}
         self._ever_active: set[Labels] = set()
         self.prices_timestamp: float | None = None
@@ -55,6 +67,7 @@ class Totals:
         """Add a call."""
         with self._lock:
             self._metrics.fold(record)
+            self._rate_limits.fold(record)
 
     def timed(self, signal: str, seconds: float) -> None:
         """Add a request to a back end."""
@@ -64,7 +77,8 @@ class Totals:
     def samples(self) -> list[Sample]:
         """Every series' present value, without the labels that all of them share."""
         with self._lock:
-            return [*self._metrics.samples(), *self._active(), *self._own()]
+            limits = self._rate_limits.samples(time.time())
+            return [*self._metrics.samples(), *limits, *self._active(), *self._own()]
 
     def _active(self) -> Iterator[Sample]:
         """Those that have come down to none as well: Prometheus would show their last number for minutes."""
@@ -85,7 +99,7 @@ class Totals:
         for signal, dropped in ((metrics, stats.metrics_dropped), (logs, stats.dropped)):
             for reason, number in dropped.items():
                 yield Sample(DROPPED.name, (*signal, ("reason", reason)), number)
-        yield Sample(FOLDED.name, metrics, self._metrics.folded_label_sets)
+        yield Sample(FOLDED.name, metrics, self._metrics.folded_label_sets + self._rate_limits.left_out)
         yield Sample(QUEUED.name, metrics, stats.metrics_queued, cumulative=False)
         yield Sample(QUEUED.name, logs, stats.queued, cumulative=False)
         yield Sample(IN_FLIGHT.name, logs, stats.in_flight, cumulative=False)
