@@ -18,6 +18,7 @@ from openai.types.chat import ChatCompletionChunk
 from monitored_openai import CallRecord, Usage, attributes, no_content
 from monitored_openai import _call as call_module
 from monitored_openai._call import Call
+from monitored_openai._owed import Owed
 from monitored_openai._resources.chat import CHAT
 from tests.handles import MODEL, ask, client, http
 from tests.records import COST
@@ -60,7 +61,7 @@ def call(emit: Callable[[Call], None] = lambda ended: None, **fields: Any) -> Ca
 
 
 def record_of(made: Call) -> CallRecord:
-    return made.record("id-1", lambda provider, answer, at_ns: COST)
+    return made.record("id-1", lambda provider, answer, at_ns: COST, Owed())
 
 
 def response(status: int = 200, body: Any = None, headers: dict[str, str] | None = None, **asked: str) -> Any:

@@ -17,6 +17,7 @@ LAYERS: dict[str, set[str]] = {
     # values, and rules without state
     "_version": set(),
     "_log": set(),
+    "_owed": set(),
     "_json": set(),
     "_stats": set(),
     "_record": set(),
@@ -30,7 +31,9 @@ LAYERS: dict[str, set[str]] = {
     # a call, as the client sees it
     "_answer": {"_json", "_log", "_record"},
     "_injection": {"_errors"},
-    "_call": {"_answer", "_attributes", "_errors", "_identifiers", "_injection", "_json", "_log", "_record"},
+    "_call": {
+        *("_answer", "_attributes", "_errors", "_identifiers", "_injection", "_json", "_log", "_owed", "_record"),
+    },
     "_observer": {"_answer", "_call", "_injection", "_log", "_providers", "_record"},
     "_resources": {"_answer", "_call", "_log", "_record"},
     # what becomes of its record
@@ -44,7 +47,7 @@ LAYERS: dict[str, set[str]] = {
     # the only place with I/O; it is handed ended calls, and hands out observers, to the clients above it
     "_exporter": {
         *("_answer", "_call", "_collector", "_endpoints", "_json", "_log", "_log_entry", "_metrics", "_observer"),
-        *("_pricing", "_rate_limits", "_record", "_redaction", "_settings", "_stats", "_version"),
+        *("_owed", "_pricing", "_rate_limits", "_record", "_redaction", "_settings", "_stats", "_version"),
     },
     "_clients": {"_attributes", "_call", "_exporter", "_record", "_resources", "_settings"},
     "_twins": {"_clients", "_exporter", "_settings"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from monitored_openai._json import decode
 from monitored_openai._log import warn_sparsely
@@ -26,13 +26,25 @@ class Answer:
     usage: Usage | None = None
     usage_unknown: str | None = None
     body: Mapping[str, Any] | str | None = None
+    error_code: str | None = None
+    """What went wrong, in a response that came with a good status; `None` when nothing did."""
+    error_message: str | None = None
+    finished: bool = True
+    """Whether it will not change any more."""
+
+
+BACKGROUND = "background"
+"""Why neither usage nor cost is known of a response that is still being made in the background."""
 
 
 class Chunks(Protocol):
     """What the chunks of one stream have added up to so far."""
 
-    def add(self, chunk: Any) -> bool:
-        """Take in one chunk; true when it carries nothing but the usage. On the caller's thread: cheap."""
+    def add(self, chunk: Any) -> bool | None:
+        """Take in one chunk; true when it carries nothing but the usage, `None` when the answer has not begun by it.
+
+        On the caller's thread: cheap.
+        """
         ...
 
     def size(self) -> int:
@@ -49,12 +61,20 @@ class Family:
     """One kind of call: where it goes, what the conventions call it, and how its bodies are read."""
 
     path: str
+    """As the SDK has it, with a name in braces for each part that differs: `/responses/{response_id}`."""
+    method: Literal["get", "post"] = "post"
     operation: str
-    injects_usage: bool
-    """Whether its streams report usage only when `stream_options.include_usage` asks for it."""
+    answer: Callable[[Mapping[str, Any]], Answer]
     chunks: Callable[[], Chunks]
     chunk_type: Any
-    answer: Callable[[Mapping[str, Any]], Answer]
+    injects_usage: bool = False
+    """Whether its streams report usage only when `stream_options.include_usage` asks for it."""
+    names_model: bool = True
+    """Whether its responses name the model; where they never do, the one asked for is what was billed."""
+    owes: bool = False
+    """Whether what a response leaves out may be told later, under its id, by a family that `repeats`."""
+    repeats: bool = False
+    """Whether it tells of a response that another call began: what was used counts if it is still owed."""
 
 
 def read_body(family: Family, body: bytes) -> Answer:

@@ -17,13 +17,14 @@ from time import perf_counter
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from monitored_openai._answer import Answer, Chunks, Family, dictionary, read_body, text
+from monitored_openai._answer import BACKGROUND, Answer, Chunks, Family, dictionary, read_body, text
 from monitored_openai._attributes import attributes_of_call, content_allowed
-from monitored_openai._errors import error_type, status_of
+from monitored_openai._errors import error_type, error_type_of_code, status_of
 from monitored_openai._identifiers import identifiers
 from monitored_openai._injection import Injection
 from monitored_openai._json import decode, snapshot
 from monitored_openai._log import warn_sparsely
+from monitored_openai._owed import Owed
 from monitored_openai._record import NOTHING, CallRecord, Cost, ErrorType
 
 _KEPT_HEADERS = {
@@ -169,6 +170,9 @@ class Call:
                 if chunk.usage is None:
                     # A server asked for the usage sends a null with every other chunk, and no such field unasked.
                     chunk.__pydantic_fields_set__.discard("usage")
+            if usage_only is None and not self._waits:
+                self._waited += waited
+                return True
         except Exception:
             warn_sparsely("chunk", "a chunk of a stream could not be read", exc_info=True)
         self._note_wait(waited)
@@ -225,17 +229,18 @@ class Call:
 
     def sheds_content(self) -> None:
         """Let go of what was asked and answered, keeping what the metrics need."""
-        self._answer = dataclasses.replace(self._read(), body=None)
+        self._answer = dataclasses.replace(self._read(), body=None, error_message=None)
         self._headers = _kept(self._headers)
         self._lets_go_of_body()
         self._request = self._response = self._chunks = self._pieces = self._message = None
         self._content = False
 
-    def record(self, call_id: str, price: Price) -> CallRecord:
+    def record(self, call_id: str, price: Price, owed: Owed) -> CallRecord:
         """What the call was, for good, under an id of its own. On the exporter's thread."""
-        answer = self._read()
-        unknown = _why_unknown(answer, self._error, self._status)
-        cost = price(self.provider, answer, self._ended_ns) if self._status is None or self._status < 400 else None
+        answer = self._settled(self._read(), owed)
+        error, message = self._outcome(answer)
+        unknown = None if self.family.repeats else _why_unknown(answer, error, self._status)
+        cost = self._cost(answer, unknown, price)
         headers = {_KEPT_HEADERS[name]: value.decode("latin-1") for name, value in _kept(self._headers).items()}
         trace_id, span_id = self._trace or (None, None)
         return CallRecord(
@@ -254,8 +259,8 @@ class Call:
             time_to_first_chunk=self._waited + self._waits[0] if self._streamed and self._waits else None,
             chunk_intervals=tuple(self._waits[1:]) if self._streamed else (),
             chunks=len(self._waits) if self._streamed else None,
-            error_type=self._error,
-            error_message=self._message,
+            error_type=error,
+            error_message=message,
             http_status=self._status,
             retries=self._retries,
             finish_reasons=answer.finish_reasons,
@@ -279,6 +284,33 @@ class Call:
         if self._plain_body is not None:
             self._identifiers = identifiers(dictionary(self._plain_body), dictionary(self._extra_body))
         self.body = self._plain_body = self._extra_body = None
+
+    def _settled(self, answer: Answer, owed: Owed) -> Answer:
+        """The answer with only so much in it as no other call's record has told."""
+        if not answer.id:
+            return answer
+        if self.family.repeats:
+            if not answer.finished or not owed.settle(self._server, answer.id):
+                return dataclasses.replace(answer, usage=None, error_code=None)
+        elif self.family.owes and answer.usage is None:
+            owed.add(self._server, answer.id)
+        return answer
+
+    def _outcome(self, answer: Answer) -> tuple[ErrorType | None, str | None]:
+        """What went wrong with the call, or else with what it asked for."""
+        if self._error is not None or answer.error_code is None:
+            return self._error, self._message
+        return error_type_of_code(answer.error_code), (answer.error_message if self._content else answer.error_code)
+
+    def _cost(self, answer: Answer, unknown: str | None, price: Price) -> Cost | str | None:
+        refused = self._status is not None and self._status >= 400
+        if refused or (self.family.repeats and answer.usage is None):
+            return None
+        if unknown == BACKGROUND:
+            return BACKGROUND
+        if answer.model is None and not self.family.names_model:
+            answer = dataclasses.replace(answer, model=self.request_model)
+        return price(self.provider, answer, self._ended_ns)
 
     def _fail(self, error: BaseException) -> None:
         try:

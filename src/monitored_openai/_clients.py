@@ -55,9 +55,9 @@ class _Monitored:
             see_response(parts["options"], parts["response"], parts["retries_taken"])
             return super()._process_response(**parts)
 
-    def _opens_call(self, path: str, request: Mapping[str, Any]) -> Call | None:
+    def _opens_call(self, method: str, path: str, request: Mapping[str, Any]) -> Call | None:
         observer = self._monitoring.observer
-        if observer is None or (family := family_of(path)) is None:
+        if observer is None or (family := family_of(method, path)) is None:
             return None
         return observer.open(
             family,
@@ -74,18 +74,28 @@ class _Sync(_Monitored):
     if not TYPE_CHECKING:
 
         def post(self, path, **request):
-            call = self._opens_call(path, request)
+            call = self._opens_call("post", path, request)
             post = partial(super().post, path)
             return post(**request) if call is None else observed(call, post, request)
+
+        def get(self, path, **request):
+            call = self._opens_call("get", path, request)
+            get = partial(super().get, path)
+            return get(**request) if call is None else observed(call, get, request)
 
 
 class _Async(_Monitored):
     if not TYPE_CHECKING:
 
         async def post(self, path, **request):
-            call = self._opens_call(path, request)
+            call = self._opens_call("post", path, request)
             post = partial(super().post, path)
             return await (post(**request) if call is None else observed_async(call, post, request))
+
+        async def get(self, path, **request):
+            call = self._opens_call("get", path, request)
+            get = partial(super().get, path)
+            return await (get(**request) if call is None else observed_async(call, get, request))
 
 
 def _init(official: type[Any]) -> Any:

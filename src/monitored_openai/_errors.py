@@ -47,7 +47,13 @@ _BY_CODE: dict[str, ErrorType] = {
     "server_error": "server_error",
     "content_filter": "content_filter",
     "invalid_request_error": "bad_request",
+    "vector_store_timeout": "timeout",
+    "bio_policy": "content_filter",
+    "misalignment_policy_violation": "content_filter",
+    "image_content_policy_violation": "content_filter",
 }
+# Of the Responses API's codes the many that find fault with the request, with its images above all.
+_BAD_REQUEST = re.compile(r"(invalid|image|unsupported|empty|failed_to_download)_[a-z0-9_]*")
 _STATUS = re.compile(r"[45]\d\d")
 
 
@@ -61,12 +67,17 @@ def error_type(error: BaseException) -> ErrorType:
             return _BY_CLASS[cls.__name__]
     # An error that came as an event inside a stream: the status was 200, the body says what it was.
     facts: Any = error
-    for word in map(str, (getattr(facts, "code", None), getattr(facts, "type", None))):
-        if word in _BY_CODE:
-            return _BY_CODE[word]
-        if _STATUS.fullmatch(word):  # as OpenRouter has it
-            return _of_status(int(word))
-    return "other"
+    kind = error_type_of_code(str(getattr(facts, "code", None)))
+    return kind if kind != "other" else error_type_of_code(str(getattr(facts, "type", None)))
+
+
+def error_type_of_code(code: str) -> ErrorType:
+    """The word for an error's code, in the body of a response that came with a good status."""
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    if _STATUS.fullmatch(code):  # as OpenRouter has it
+        return _of_status(int(code))
+    return "bad_request" if _BAD_REQUEST.fullmatch(code) else "other"
 
 
 def _of_status(status: int) -> ErrorType:

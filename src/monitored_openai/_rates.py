@@ -31,6 +31,8 @@ class Unpriced(StrEnum):
     """The scale tier: the capacity was paid for in advance, whatever the number of tokens."""
     PRICE_ERROR = "price_error"
     """The price table could not be read; the log says why."""
+    BACKGROUND = "background"
+    """The response is still being made; a look at it later may tell its usage, which is priced then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from tests.servers._truth import Truth
 
 ASKED = {"include_usage": True}
 _BEHIND_AZURE = SNAPSHOTS["gpt-4o"]
-_KINDS = (
+KINDS = (
     "input output input_cached input_audio output_reasoning output_audio "
     "output_accepted_prediction output_rejected_prediction"
 ).split()
@@ -96,7 +96,7 @@ def _assert_usage(cell: Cell, record: CallRecord, truth: Truth) -> None:
     else:
         assert record.usage is not None
         assert record.usage_unknown is None
-        assert {kind: n for kind in _KINDS if (n := getattr(record.usage, f"{kind}_tokens"))} == dict(told)
+        assert {kind: n for kind in KINDS if (n := getattr(record.usage, f"{kind}_tokens"))} == dict(told)
 
 
 def _assert_chunks(cell: Cell, record: CallRecord, sight: Sight) -> None:

@@ -45,6 +45,9 @@ class Api(OpenAIServer):
     def begin(self, behaviour: Behaviour) -> None:
         self._numbers = itertools.count(1)
         self.truth = Truth()
+        self.stored.clear()
+        self.last_reply = None
+        self._told.clear()
         self.default = behaviour
         self.requests.clear()
 

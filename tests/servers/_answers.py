@@ -20,17 +20,19 @@ SNAPSHOTS = {
 }
 """The model an answer names, where it is not the one asked for."""
 
-KINDS = {
-    "input": ("prompt_tokens",),
-    "output": ("completion_tokens",),
-    "input_cached": ("prompt_tokens_details", "cached_tokens"),
-    "input_audio": ("prompt_tokens_details", "audio_tokens"),
-    "output_reasoning": ("completion_tokens_details", "reasoning_tokens"),
-    "output_audio": ("completion_tokens_details", "audio_tokens"),
-    "output_accepted_prediction": ("completion_tokens_details", "accepted_prediction_tokens"),
-    "output_rejected_prediction": ("completion_tokens_details", "rejected_prediction_tokens"),
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "input": ("prompt_tokens", "input_tokens"),
+    "output": ("completion_tokens", "output_tokens"),
+    "input_cached": ("*.cached_tokens",),
+    "input_audio": ("prompt_tokens_details.audio_tokens", "input_token_details.audio_tokens"),
+    "input_image": ("input_tokens_details.image_tokens",),
+    "output_reasoning": ("*.reasoning_tokens",),
+    "output_audio": ("completion_tokens_details.audio_tokens",),
+    "output_image": ("output_tokens_details.image_tokens",),
+    "output_accepted_prediction": ("*.accepted_prediction_tokens",),
+    "output_rejected_prediction": ("*.rejected_prediction_tokens",),
 }
-"""Where each kind of token stands in a usage object."""
+"""Where each kind of token stands in a usage object; `*` is any of its details."""
 
 
 def usage_for(body: Mapping[str, Any], endpoint: str) -> dict[str, Any]:
@@ -53,14 +55,15 @@ def usage_for(body: Mapping[str, Any], endpoint: str) -> dict[str, Any]:
 
 def tokens_in(usage: Mapping[str, Any]) -> dict[str, int]:
     """The tokens of a usage object by kind, those above zero."""
-    counts: dict[str, int] = {}
-    for kind, way in KINDS.items():
-        found: Any = usage
-        for step in way:
-            found = found.get(step, 0) if isinstance(found, Mapping) else 0
-        if isinstance(found, int) and found > 0:
-            counts[kind] = found
-    return counts
+    flat: dict[str, Any] = {}
+    for name, value in usage.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{part}": number for part, number in value.items()}
+            flat |= {f"*.{part}": number for part, number in value.items()}
+        else:
+            flat[name] = value
+    found = {kind: next((flat[way] for way in ways if way in flat), 0) for kind, ways in KINDS.items()}
+    return {kind: tokens for kind, tokens in found.items() if isinstance(tokens, int) and tokens > 0}
 
 
 def choices_of(body: Mapping[str, Any]) -> int:

@@ -41,7 +41,7 @@ class Behaviour:
     error_event: bool = False
     """Send an error as an event of the stream ``after`` chunks, and end it."""
     done: bool = True
-    """Whether a stream ends with ``[DONE]``."""
+    """Whether a stream ends with ``[DONE]``; that of a response, whether it ends with the event that has it all."""
     comments: bool = False
     """Put a keep-alive comment before each event."""
     chunks: int | None = None
@@ -59,6 +59,8 @@ class Behaviour:
     finish_reason: str | None = None
     refusal: str | None = None
     """Refuse, with this text, instead of answering."""
+    fails: str | None = None
+    """A response says, in a reply with a good status, that it failed with this code."""
     azure: bool | None = None
     """Azure's first chunk (no choices, ``prompt_filter_results``); by the path when not given."""
 

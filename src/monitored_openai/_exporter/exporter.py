@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from monitored_openai._exporter import loki
 from monitored_openai._exporter.log_lane import LogLane
 from monitored_openai._exporter.metrics_lane import MetricsLane
+from monitored_openai._exporter.process import PROCESS
 from monitored_openai._exporter.sender import Sender
 from monitored_openai._exporter.urgency import Urgency
 from monitored_openai._log import warn_sparsely
@@ -108,7 +109,7 @@ class Exporter:
     def _take(self, call: Call) -> None:
         """One call to a record, the totals, and an entry of the log."""
         try:
-            record = call.record(next(self._ids), self._price)
+            record = call.record(next(self._ids), self._price, PROCESS.owed)
             self._totals.fold(record)
         except Exception:
             warn_sparsely("record", "a call could not be recorded", exc_info=True)

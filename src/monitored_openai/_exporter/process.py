@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitored_openai._exporter.thread import ExporterThread
 from monitored_openai._log import warn_sparsely
+from monitored_openai._owed import Owed
 
 if TYPE_CHECKING:
     from monitored_openai._exporter.monitoring import Monitoring
@@ -37,6 +38,7 @@ class _Process:
     def __init__(self) -> None:
         self.handles: weakref.WeakSet[Monitoring] = weakref.WeakSet()
         self.inherited: list[object] = []
+        self.owed = Owed()
         self._thread: ExporterThread | None = None
         self._reset()
 
@@ -81,6 +83,7 @@ class _Process:
         if self._thread is not None:
             self.inherited.append(self._thread)  # its loop must be neither closed nor collected
         self._thread = None
+        self.owed.clear()
         self._reset()
         for handle in list(self.handles):
             handle.after_fork()

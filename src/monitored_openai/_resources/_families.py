@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from monitored_openai._answer import Family
 from monitored_openai._resources.chat import CHAT
 from monitored_openai._resources.completions import COMPLETIONS
+from monitored_openai._resources.responses import CANCEL, COMPACT, RESPONSES, RETRIEVE
 
-_FAMILIES = {family.path: family for family in (CHAT, COMPLETIONS)}
+FAMILIES = (CHAT, COMPLETIONS, RESPONSES, COMPACT, RETRIEVE, CANCEL)
+"""Every kind of call that is observed."""
+
+_PLAIN: dict[tuple[str, str], Family] = {
+    (family.method, family.path): family for family in FAMILIES if "{" not in family.path
+}
+_WITH_IDS: defaultdict[tuple[str, int], list[tuple[list[str], Family]]] = defaultdict(list)
+for _family in FAMILIES:
+    if "{" in _family.path:
+        _WITH_IDS[_family.method, _family.path.count("/")].append((_family.path.split("/"), _family))
 
 
-def family_of(path: object) -> Family | None:
-    """The family of the endpoint that is posted to, or `None` for one that is not observed."""
-    return _FAMILIES.get("/" + path.partition("?")[0].strip("/")) if isinstance(path, str) else None
+def family_of(method: str, path: object) -> Family | None:
+    """The family of the endpoint that a request goes to, or `None` for one that is not observed."""
+    if not isinstance(path, str):
+        return None
+    plain = "/" + path.partition("?")[0].strip("/")
+    family = _PLAIN.get((method, plain))
+    if family is None and (candidates := _WITH_IDS.get((method, plain.count("/")))):
+        parts = plain.split("/")
+        return next((family for pattern, family in candidates if _fits(parts, pattern)), None)
+    return family
+
+
+def _fits(parts: list[str], pattern: list[str]) -> bool:
+    return all(part == wanted or wanted[:1] == "{" for part, wanted in zip(parts, pattern, strict=True))

@@ -28,7 +28,8 @@ def observed(call: Call, post: Callable[..., Any], request: dict[str, Any]) -> A
     """Post a request whose call is seen."""
     request["options"] = _with_call(call, request.get("options") or {}, observed_chunks, ObservedBody)
     while True:
-        request["body"] = call.body
+        if "body" in request:
+            request["body"] = call.body
         try:
             with call:
                 return post(**request)
@@ -41,7 +42,8 @@ async def observed_async(call: Call, post: Callable[..., Any], request: dict[str
     """Post a request whose call is seen."""
     request["options"] = _with_call(call, request.get("options") or {}, async_observed_chunks, AsyncObservedBody)
     while True:
-        request["body"] = call.body
+        if "body" in request:
+            request["body"] = call.body
         try:
             with call:
                 return await post(**request)

@@ -1,0 +1,174 @@
+"""What only responses have: made in the background, resumed, looked at again, failed in a reply with a good status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from monitored_openai import AsyncMonitoredOpenAI, CallRecord, MonitoredOpenAI, Monitoring
+from tests.conformance._family_paths import ASKED
+from tests.conformance._stage import KEEPING, Api, records_of
+from tests.conformance._ways import Async, Sync, Way
+from tests.servers.openai_api import Behaviour
+
+BACKGROUND: dict[str, Any] = {**ASKED, "background": True}
+UNFINISHED = Behaviour(patch={"status": "in_progress", "usage": None, "output": []})
+
+
+class Caller:
+    """Makes responses, and gathers the record of each step."""
+
+    def __init__(self, way: Way, client: Any) -> None:
+        self._way, self._client = way, client
+
+    def do(self, method: str, *args: Any, most: int | None = None, **given: Any) -> tuple[Any, CallRecord]:
+        """What a method of `client.responses` gives, a stream read to its end or so far; and the one record of it."""
+        made: list[Any] = []
+
+        async def script() -> None:
+            made.append(await self._way.get(getattr(self._client.responses, method)(*args, **given)))
+            if given.get("stream"):
+                await self._way.each(made[0], made.append, most)
+                await self._way.get(made[0].close())
+
+        self._way.run(script())
+        (record,) = self.records()
+        return made[-1], record
+
+    def records(self) -> list[CallRecord]:
+        return records_of(self._client.monitoring)
+
+
+@pytest.fixture
+def server() -> Iterator[Api]:
+    with Api() as running:
+        running.begin(Behaviour())
+        yield running
+
+
+@pytest.fixture(params=["sync", "async"])
+def caller(request: pytest.FixtureRequest, server: Api) -> Iterator[Caller]:
+    handle = Monitoring(KEEPING)
+    options: dict[str, Any] = {"api_key": "sk-test", "base_url": server.base_url, "max_retries": 0}
+    if request.param == "sync":
+        with MonitoredOpenAI(**options, monitoring=handle) as client:
+            yield Caller(Sync(), client)
+    else:
+        with asyncio.Runner() as runner:
+            monitored = AsyncMonitoredOpenAI(**options, monitoring=handle)
+            yield Caller(Async(runner), monitored)
+            runner.run(monitored.close())
+    handle.close()
+
+
+def told(record: CallRecord) -> tuple[str, str | None, str | None, str | None]:
+    """What a record says of its kind, and why it has no tokens and no cost."""
+    return (record.operation, "known" if record.usage else record.usage_unknown, record.unpriced, record.error_type)
+
+
+def test_what_is_made_in_the_background_counts_once_when_a_look_at_it_tells_the_usage(
+    server: Api, caller: Caller
+) -> None:
+    made, record = caller.do("create", **BACKGROUND)
+    assert told(record) == ("chat", "background", "background", None)
+    assert (record.response_id, record.finish_reasons) == (made.id, ("queued",))
+
+    server.default = UNFINISHED
+    assert told(caller.do("retrieve", made.id)[1]) == ("retrieve", None, None, None)
+    server.default = Behaviour()
+    finished, record = caller.do("retrieve", made.id)
+    assert told(record) == ("retrieve", "known", "unknown_provider", None)
+    assert record.usage is not None
+    assert (record.usage.input_tokens, record.usage.output_tokens) == (
+        finished.usage.input_tokens,
+        finished.usage.output_tokens,
+    )
+    assert record.response_model == "gpt-4o-2024-08-06"
+    assert told(caller.do("retrieve", made.id)[1]) == ("retrieve", None, None, None)
+    assert told(caller.do("retrieve", made.id, stream=True)[1]) == ("retrieve", None, None, None)
+
+
+def test_what_nobody_owes_adds_nothing_however_often_it_is_looked_at(server: Api, caller: Caller) -> None:
+    made, record = caller.do("create", **ASKED)
+    assert told(record)[:2] == ("chat", "known")
+
+    _, again = caller.do("retrieve", made.id)
+    assert told(again) == ("retrieve", None, None, None)
+    assert (again.cost, again.response_id, again.response) == (None, made.id, record.response)
+    assert told(caller.do("cancel", made.id)[1]) == ("cancel", None, None, None)
+
+
+@pytest.mark.parametrize("again", ["retrieve", "stream", "cancel"])
+def test_a_stream_that_was_broken_off_is_made_good_by_a_later_look(server: Api, caller: Caller, again: str) -> None:
+    event, record = caller.do("create", **ASKED, stream=True, most=4)
+    assert told(record) == ("chat", "abandoned", "usage_unknown", "abandoned")
+
+    name, given = record.response_id, {"stream": True, "starting_after": event.sequence_number}
+    method = "cancel" if again == "cancel" else "retrieve"
+    _, resumed = caller.do(method, name, **given if again == "stream" else {})
+    assert told(resumed)[:2] == (method, "known")
+    assert resumed.usage is not None
+    assert resumed.usage.output_tokens == server.truth.tokens_by_kind()["output"]
+    assert told(caller.do("retrieve", name)[1]) == ("retrieve", None, None, None)
+
+
+def test_a_stream_in_the_background_that_is_read_to_its_end_is_no_longer_owed(server: Api, caller: Caller) -> None:
+    _, record = caller.do("create", **BACKGROUND, stream=True)
+    assert told(record)[:2] == ("chat", "known")
+    assert told(caller.do("retrieve", record.response_id)[1]) == ("retrieve", None, None, None)
+
+
+@pytest.mark.parametrize("streamed", [{}, {"stream": True}])
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [("rate_limit_exceeded", "rate_limit"), ("server_error", "server_error"), ("invalid_image", "bad_request")],
+)
+def test_a_response_that_failed_has_the_type_of_its_error(
+    server: Api, caller: Caller, code: str, error: str, streamed: dict[str, Any]
+) -> None:
+    server.default = Behaviour(fails=code)
+    _, record = caller.do("create", **ASKED, **streamed)
+    assert told(record) == ("chat", error, "usage_unknown", error)
+    assert (record.error_message, record.http_status) == ("The fake API was asked to fail.", 200)
+    assert record.finish_reasons == ("failed",)
+
+
+def test_an_error_as_an_event_of_a_stream_is_the_error_of_the_call(server: Api, caller: Caller) -> None:
+    event = '{"type": "error", "code": "rate_limit_exceeded", "message": "slower", "param": null, "sequence_number": 1}'
+    server.default = Behaviour(body=f"event: error\ndata: {event}\n\n", content_type="text/event-stream")
+    _, record = caller.do("create", **ASKED, stream=True)
+    assert told(record) == ("chat", "rate_limit", "usage_unknown", "rate_limit")
+    assert record.error_message == "slower"
+
+
+def test_a_stream_that_just_stops_leaves_the_usage_unknown_and_what_was_said_in_the_record(
+    server: Api, caller: Caller
+) -> None:
+    server.default = Behaviour(done=False)
+    _, record = caller.do("create", **ASKED, stream=True)
+    assert told(record) == ("chat", "not_reported", "usage_unknown", None)
+    assert isinstance(record.response, dict)
+    assert record.response["output"] == server.last_reply["output"]
+    assert told(caller.do("retrieve", record.response_id)[1])[:2] == ("retrieve", "known")
+
+
+@pytest.mark.parametrize("most", [5, 7])
+def test_what_a_broken_off_stream_had_said_is_in_the_record(server: Api, caller: Caller, most: int) -> None:
+    _, record = caller.do("create", **ASKED, stream=True, most=most)
+    assert isinstance(record.response, dict)
+    (item,) = record.response["output"]
+    whole = server.last_reply["output"][0]["content"][0]["text"]
+    said = item["content"][0]["text"]
+    assert 0 < len(said) < len(whole) or most == 7
+    assert whole.startswith(said)
+
+
+def test_a_look_at_what_is_not_there_is_a_call_that_failed(server: Api, caller: Caller) -> None:
+    with pytest.raises(openai.NotFoundError):
+        caller.do("retrieve", "resp_unknown")
+    (record,) = caller.records()
+    assert told(record) == ("retrieve", None, None, "not_found")
