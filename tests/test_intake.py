@@ -40,7 +40,7 @@ def opened(books: Intake) -> Call:
         keeps_content=True,
         provider=None,
     )
-    call = observer.open(CHAT, base_url=URL, azure=False, body=BODY, options={}, streamed=False)
+    call = observer.open(CHAT, base_url=URL, kind=None, body=BODY, options={}, streamed=False)
     assert call is not None
     return call
 

@@ -28,10 +28,13 @@ from monitored_openai._providers import provider_of
         ("generativelanguage.googleapis.com", "gcp.gemini"),
         ("bedrock-runtime.us-west-2.amazonaws.com", "aws.bedrock"),
         ("bedrock-mantle.us-east-1.amazonaws.com", "aws.bedrock"),
+        ("bedrock-mantle.us-east-1.api.aws", "aws.bedrock"),
+        ("aiplatform.googleapis.com", "gcp.vertex_ai"),
+        ("europe-west1-aiplatform.googleapis.com", "gcp.vertex_ai"),
     ],
 )
 def test_a_known_host_has_its_provider(host: str, provider: str) -> None:
-    assert provider_of(host, azure=False) == provider
+    assert provider_of(host, kind=None) == provider
 
 
 @pytest.mark.parametrize(
@@ -47,12 +50,23 @@ def test_a_known_host_has_its_provider(host: str, provider: str) -> None:
         "my-vllm-12345.us-east-1.elb.amazonaws.com",
         "ec2-1-2-3-4.compute-1.amazonaws.com",
         "abc123.execute-api.eu-west-1.amazonaws.com",
+        "lambda.eu-west-1.api.aws",
+        "evilaiplatform.googleapis.com",
     ],
 )
 def test_a_server_of_ones_own_is_unknown_also_behind_a_load_balancer_of_a_cloud(host: str) -> None:
-    assert provider_of(host, azure=False) == "unknown"
+    assert provider_of(host, kind=None) == "unknown"
 
 
 @pytest.mark.parametrize("host", ["mine.openai.azure.com", "gateway.example.com", "api.openai.com"])
 def test_the_azure_clients_talk_to_azure_whatever_the_host(host: str) -> None:
-    assert provider_of(host, azure=True) == "azure.ai.openai"
+    assert provider_of(host, kind="azure") == "azure.ai.openai"
+
+
+@pytest.mark.parametrize(("kind", "provider"), [("bedrock", "aws.bedrock"), ("vertex", "gcp.vertex_ai")])
+def test_a_client_made_for_a_provider_talks_to_it_whatever_the_host(kind: str, provider: str) -> None:
+    assert provider_of("gateway.example.com", kind=kind) == provider
+
+
+def test_a_kind_that_is_not_known_yet_says_nothing() -> None:
+    assert (provider_of("api.openai.com", kind="new"), provider_of("localhost", kind="new")) == ("openai", "unknown")

@@ -62,7 +62,7 @@ class _Monitored:
         return observer.open(
             family,
             base_url=self._base_url,  # type: ignore[attr-defined]  # the property costs a microsecond in 3.x
-            azure=isinstance(self, _AZURE),
+            kind=_kind_of(self),
             body=request.get("body"),
             options=request.get("options") or {},
             streamed=request.get("stream", False),
@@ -259,6 +259,14 @@ class AsyncMonitoredAzureOpenAI(_Async, AsyncAzureOpenAI):
         __init__ = _init(AsyncAzureOpenAI)
         copy = _copy(AsyncAzureOpenAI)
         with_options = copy
+
+
+def _kind_of(client: Any) -> str | None:
+    """What a client was made for, if it was made for something: Azure, or what its `provider` argument names."""
+    if isinstance(client, _AZURE):
+        return "azure"
+    runtime = getattr(client, "_provider_runtime", None)  # since the SDK's 3.x
+    return None if runtime is None else getattr(runtime, "name", None)
 
 
 _AZURE = (AzureOpenAI, AsyncAzureOpenAI)

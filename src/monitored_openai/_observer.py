@@ -52,7 +52,7 @@ class Observer:
         family: Family,
         *,
         base_url: Any,
-        azure: bool,
+        kind: str | None,
         body: Any,
         options: Mapping[str, Any],
         streamed: bool,
@@ -65,7 +65,7 @@ class Observer:
             extra_body = options.get("extra_json")
             server = self._last_server
             if server.base_url is not base_url:
-                server = self._last_server = self._server(base_url, azure=azure)
+                server = self._last_server = self._server(base_url, kind=kind)
             asks_usage = streamed and raw is None and family.injects_usage
             call = Call(
                 family,
@@ -89,8 +89,8 @@ class Observer:
             return None
         return call
 
-    def _server(self, base_url: Any, *, azure: bool) -> _Server:
-        provider = self._provider or provider_of(base_url.host, azure=azure)
+    def _server(self, base_url: Any, *, kind: str | None) -> _Server:
+        provider = self._provider or provider_of(base_url.host, kind=kind)
         return _Server(base_url, provider, base_url.netloc.decode("ascii"), str(base_url))
 
 

@@ -21,15 +21,25 @@ _BY_SUFFIX = (
     ("api.fireworks.ai", "fireworks"),
     ("api.cerebras.ai", "cerebras"),
     ("generativelanguage.googleapis.com", "gcp.gemini"),
+    ("aiplatform.googleapis.com", "gcp.vertex_ai"),
 )
 
 
-def provider_of(host: str, *, azure: bool) -> str:
-    """The provider at a host; `unknown` for a proxy or a server of the user's own, whose prices nobody knows."""
-    if azure:
-        return "azure.ai.openai"
+_BY_KIND = {"azure": "azure.ai.openai", "bedrock": "aws.bedrock", "vertex": "gcp.vertex_ai"}
+
+
+def provider_of(host: str, *, kind: str | None) -> str:
+    """The provider at a host; `unknown` for a proxy or a server of the user's own, whose prices nobody knows.
+
+    `kind` is what the client itself was made for, whatever its host: `azure`, or the name of the SDK's `provider=`.
+    """
+    if kind in _BY_KIND:
+        return _BY_KIND[kind]
     for suffix, provider in _BY_SUFFIX:
         if host == suffix or (suffix.startswith(".") and host.endswith(suffix)):
             return provider
     # Anybody's load balancer is at amazonaws.com too.
-    return "aws.bedrock" if host.startswith("bedrock") and host.endswith(".amazonaws.com") else UNKNOWN
+    is_bedrock = host.startswith("bedrock") and host.endswith((".amazonaws.com", ".api.aws"))
+    if is_bedrock:
+        return "aws.bedrock"
+    return "gcp.vertex_ai" if host.endswith("-aiplatform.googleapis.com") else UNKNOWN
