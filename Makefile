@@ -53,7 +53,7 @@ $(DEV): pyproject.toml
 	@echo 'creating .venv with $(PYTHON)'
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[scrape]' --group dev
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[scrape,cli]' --group dev
 	@touch $@
 
 # An environment of its own, with the plain package: the demo shows what a user gets, who has no extra.

@@ -49,7 +49,7 @@ def add_session(name: str, python: tuple[int, int], *packages: str, lowest: bool
 
     def run(session: nox.Session) -> None:
         resolution = "lowest-direct" if lowest else "highest"
-        own = ("--reinstall-package", "monitored-openai", ".[scrape]", *packages)
+        own = ("--reinstall-package", "monitored-openai", ".[scrape,cli]", *packages)
         session.install("--resolution", resolution, *own)
         session.install("--group", "test")
         session.run("python", "-m", "pytest", "-m", "not once", *session.posargs)

@@ -54,7 +54,7 @@ LAYERS: dict[str, set[str]] = {
     "__init__": {"_attributes", "_clients", "_exporter", "_record", "_settings", "_stats", "_twins", "_version"},
     # the embedded back end, and the command
     "_local": {"_endpoints", "_json", "_metrics"},
-    "_cli": {"__init__", "_local"},
+    "_cli": {"__init__", "_local", "_metrics"},
 }
 """Each module or folder of the package, and which others it may import; a row names only rows above it."""
 
@@ -86,6 +86,7 @@ RESERVED: dict[str, set[str]] = {
     "subprocess": {"_cli"},
     "threading": IO,
     "urllib3": set(),
+    "yaml": {"_cli"},
 }
 """Libraries outside of the package that only these modules may import."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 CALLS = "gen_ai_client_operation_duration_seconds_count"
 DURATION = "gen_ai_client_operation_duration_seconds"
 FIRST_CHUNK = "gen_ai_client_operation_time_to_first_chunk_seconds"
+TOKENS_PER_CALL = "gen_ai_client_token_usage"
 PER_CHUNK = "gen_ai_client_operation_time_per_output_chunk_seconds"
 TOKENS = "gen_ai_client_tokens_total"
 TOKEN_DETAILS = "gen_ai_client_token_details_total"  # noqa: S105  # tokens of a model
@@ -42,9 +43,14 @@ def quoted(text: str) -> str:
 
 def total(series: str, over: str, by: Iterable[str] = ()) -> str:
     """How much pushed counters grew over a range, exact to one push interval: see docs/metrics.md."""
+    return f"sum{_by(by)} ({growth(series, over)})"
+
+
+def growth(series: str, over: str) -> str:
+    """The same for each series on its own."""
     return (
-        f"sum{_by(by)} (last_over_time({series}[{over}])"
-        f" - (last_over_time({series}[{_LOOK_BACK}] offset {over}) or last_over_time({series}[{over}]) * 0))"
+        f"last_over_time({series}[{over}])"
+        f" - (last_over_time({series}[{_LOOK_BACK}] offset {over}) or last_over_time({series}[{over}]) * 0)"
     )
 
 

@@ -1,0 +1,103 @@
+"""Alerts on what callers feel: failures, slow beginnings, limits, answers that grow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from monitored_openai._cli import promql
+from monitored_openai._cli.promql import CALLS, FAILURES, FIRST_CHUNK, TOKENS_PER_CALL, rate
+from monitored_openai._cli.rules.rule import Alert, Group, Limits
+from monitored_openai._metrics import bound_text
+
+WHO = ("environment", "service_name")
+_WHO = "{{ $labels.environment }} {{ $labels.service_name }}"
+_FEWEST_CALLS = 20
+"""In the window: below that, a share says little."""
+_RUNAWAY_BY = (*WHO, "gen_ai_request_model")
+
+
+def service(limits: Limits) -> Group:
+    """All of them."""
+    alerts = (*_errors(limits), *_first_chunk(limits), _headroom(limits), _runaway(limits))
+    return Group(name="monitored-openai-service", interval="1m", rules=alerts)
+
+
+def _errors(limits: Limits) -> Iterator[Alert]:
+    failed, calls = promql.selector(CALLS, [f'error_type=~"{FAILURES}"']), CALLS
+    yield from _burning(
+        "OpenAIErrors",
+        lambda over: f"{rate(failed, over, WHO)} / {rate(calls, over, WHO)}",
+        calls,
+        allowed=1 - limits.error_objective,
+        summary="{{ $value | humanizePercentage }} of the calls of " + _WHO + " fail",
+        description="Rate limits, server errors, timeouts and lost connections, after the SDK's retries.",
+    )
+
+
+def _first_chunk(limits: Limits) -> Iterator[Alert]:
+    seconds = limits.first_chunk_seconds
+    in_time = promql.selector(f"{FIRST_CHUNK}_bucket", [f'le="{bound_text(seconds)}"'])
+    streams = f"{FIRST_CHUNK}_count"
+    yield from _burning(
+        "OpenAIFirstChunk",
+        lambda over: f"1 - {rate(in_time, over, WHO)} / {rate(streams, over, WHO)}",
+        streams,
+        allowed=1 - limits.first_chunk_objective,
+        summary="{{ $value | humanizePercentage }} of the streamed answers of " + _WHO + f" begin after {seconds:g} s",
+        description=f"They are to begin within {seconds:g} s in {limits.first_chunk_objective:.4g} of all cases.",
+    )
+
+
+def _burning(
+    name: str, bad: Callable[[str], str], all_calls: str, *, allowed: float, summary: str, description: str
+) -> Iterator[Alert]:
+    """Two alerts on a share of bad calls, each over a long window, and a short one that ends it soon."""
+    for pace, long, short, factor, severity in (
+        ("Fast", "1h", "5m", 14.4, "critical"),
+        ("Slowly", "6h", "30m", 6, "warning"),
+    ):
+        most = min(allowed * factor, 0.9)
+        hours = int(long.removesuffix("h"))
+        enough = f"{rate(all_calls, long, WHO)} * {hours * 3600} >= {_FEWEST_CALLS}"
+        yield Alert(
+            name=f"{name}{pace}",
+            expr=f"({bad(long)}) > {most:g} and ({bad(short)}) > {most:g} and {enough}",
+            severity="critical" if severity == "critical" else "warning",
+            summary=summary,
+            description=f"{description} More than {most:.3g} of them over {long} and over {short}.",
+        )
+
+
+def _headroom(limits: Limits) -> Alert:
+    by = ("environment", "gen_ai_request_model", "resource")
+    left = "openai_ratelimit_remaining / openai_ratelimit_limit"
+    return Alert(
+        name="OpenAIRateLimitNear",
+        expr=f"min by ({', '.join(by)}) ({left}) < {limits.headroom:g}",
+        severity="warning",
+        lasting="5m",
+        summary="{{ $value | humanizePercentage }} of the {{ $labels.resource }} limit of "
+        "{{ $labels.gen_ai_request_model }} are left",
+        description="As the provider's replies tell it. Calls are refused once nothing is left.",
+    )
+
+
+def _runaway(limits: Limits) -> Alert:
+    total, number = (
+        promql.selector(f"{TOKENS_PER_CALL}_{of}", ['gen_ai_token_type="output"']) for of in ("sum", "count")
+    )
+
+    def per_call(over: str, offset: str = "") -> str:
+        moved = f" offset {offset}" if offset else ""
+        sums = (f"sum by ({', '.join(_RUNAWAY_BY)}) (rate({series}[{over}]{moved}))" for series in (total, number))
+        return " / ".join(sums)
+
+    enough = f"{rate(number, '15m', _RUNAWAY_BY)} * 900 >= {_FEWEST_CALLS}"
+    return Alert(
+        name="OpenAIOutputRunsAway",
+        expr=f"{per_call('15m')} > {limits.runaway_factor:g} * ({per_call('1d', '15m')}) and {enough}",
+        severity="warning",
+        lasting="5m",
+        summary="Answers of {{ $labels.gen_ai_request_model }} have grown to {{ $value | humanize }} tokens",
+        description=f"More than {limits.runaway_factor:g} times the mean of the day before, in " + _WHO + ".",
+    )

@@ -1,0 +1,84 @@
+"""Alerts on the telemetry itself: what it does not know, loses, or no longer says."""
+
+from __future__ import annotations
+
+from monitored_openai._cli import promql
+from monitored_openai._cli.promql import CALLS, UNPRICED, USAGE_UNKNOWN
+from monitored_openai._cli.rules.rule import Alert, Group, Limits
+
+_WHO = ("environment", "service_name")
+_WHO_TEXT = "{{ $labels.environment }} {{ $labels.service_name }}"
+_NOT_TOLD = "not_reported|invalid_body|not_read|unreadable"
+"""Why usage is unknown of calls that ended well; those that failed have none."""
+_SILENT_AFTER, _SEEN_BEFORE = "10m", ("15m", "1h", "2h")
+
+
+def telemetry(limits: Limits) -> Group:
+    """All of them."""
+    return Group(
+        name="monitored-openai-telemetry",
+        interval="1m",
+        rules=(*_unknown(limits), _dropped(), _failing(), _silent()),
+    )
+
+
+def _unknown(limits: Limits) -> tuple[Alert, Alert]:
+    calls = promql.total(CALLS, "1h", _WHO)
+    unpriced = promql.total(promql.selector(UNPRICED, ['reason!="usage_unknown"']), "1h", _WHO)
+    without = promql.total(promql.selector(USAGE_UNKNOWN, [f'reason=~"{_NOT_TOLD}"']), "1h", _WHO)
+    most = f"{limits.unknown_share:g}"
+    return (
+        Alert(
+            name="OpenAICallsUnpriced",
+            expr=f"{unpriced} / {calls} > {most}",
+            severity="warning",
+            lasting="15m",
+            summary="{{ $value | humanizePercentage }} of the calls of " + _WHO_TEXT + " have no price",
+            description="Their tokens are known and their cost is not, so the cost shown is too low.",
+        ),
+        Alert(
+            name="OpenAIUsageUnknown",
+            expr=f"{without} / {calls} > {most}",
+            severity="warning",
+            lasting="15m",
+            summary="{{ $value | humanizePercentage }} of the calls of " + _WHO_TEXT + " report no usage",
+            description="They ended well and did not say how many tokens they used, so tokens and cost are too low.",
+        ),
+    )
+
+
+def _dropped() -> Alert:
+    dropped = promql.selector("monitored_openai_dropped_total", ['reason!="sampled"'])
+    return Alert(
+        name="OpenAITelemetryDropped",
+        expr=f"{promql.total(dropped, '15m', (*_WHO, 'signal', 'reason'))} > 0",
+        severity="warning",
+        summary="{{ $value | humanize }} of {{ $labels.signal }} dropped in " + _WHO_TEXT + ": {{ $labels.reason }}",
+        description="Given up for good within the last 15 minutes.",
+    )
+
+
+def _failing() -> Alert:
+    waiting = 'monitored_openai_queued{signal="logs"} > 0'
+    lately = 'time() - monitored_openai_last_success_timestamp_seconds{signal="logs"} < 300'
+    return Alert(
+        name="OpenAITelemetryFailing",
+        expr=f"count by (environment, service_name) (({waiting}) unless ({lately}))",
+        severity="warning",
+        lasting="5m",
+        summary="{{ $value }} processes of " + _WHO_TEXT + " get no log entry to Loki",
+        description="Entries wait and none has been taken for 5 minutes; the memory that holds them is bounded.",
+    )
+
+
+def _silent() -> Alert:
+    produced = 'monitored_openai_produced_total{signal="metrics"}'
+    count = f"count by ({', '.join(_WHO)})"
+    before = " and ".join(f"{count} ({produced} offset {ago})" for ago in _SEEN_BEFORE)
+    return Alert(
+        name="OpenAITelemetrySilent",
+        expr=f"{before} unless {count} (last_over_time({produced}[{_SILENT_AFTER}]))",
+        severity="warning",
+        summary=_WHO_TEXT + " reports nothing any more",
+        description=f"For hours there were processes, and for {_SILENT_AFTER} none has pushed, at rest or not.",
+    )

@@ -1,0 +1,330 @@
+"""The rules under Prometheus's own tool: each alert fires when it should and keeps quiet when it should not."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from monitored_openai._cli.rules.files import groups, texts
+from monitored_openai._cli.rules.rule import Alert, Budget, Limits
+from tests.look.conftest import Workload
+from tests.servers.prometheus import require_prometheus
+
+pytestmark = pytest.mark.once
+
+ROOT = Path(__file__).parents[2]
+LIMITS = Limits(budgets=tuple(map(Budget.parsed, ("500", "production=300", "feature=search:50"))))
+PROMETHEUS, GRAFANA = "monitored-openai.rules.yml", "monitored-openai.grafana.yml"
+NAMES = {rule.name for group in groups(LIMITS) for rule in group.rules if isinstance(rule, Alert)}
+CALLS, COST = "gen_ai_client_operation_duration_seconds_count", "gen_ai_client_cost_usd_total"
+STREAMS = "gen_ai_client_operation_time_to_first_chunk_seconds"
+WHO = 'environment="e", service_name="s", instance="i:1"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """Series as promtool writes them, the time that is looked at, and the alerts that fire then."""
+
+    series: dict[str, str]
+    fires: set[str] = field(default_factory=set)
+    at: str = "2h"
+    interval: str = "1m"
+
+
+def counted(metric: str, per_minute: float, minutes: int = 720, start: float = 0, **labels: str) -> dict[str, str]:
+    """A counter of one process that grows evenly."""
+    more = "".join(f', {name}="{value}"' for name, value in labels.items())
+    return {f"{metric}{{{WHO}{more}}}": f"{start:g}+{per_minute:g}x{minutes}"}
+
+
+def still(metric: str, value: float, minutes: int = 720, **labels: str) -> dict[str, str]:
+    return counted(metric, 0, minutes, start=value, **labels)
+
+
+def calls(ok: float, failed: float, error: str = "server_error") -> dict[str, str]:
+    return counted(CALLS, ok) | counted(CALLS, failed, error_type=error)
+
+
+def streams(in_time: float, late: float) -> dict[str, str]:
+    return counted(f"{STREAMS}_bucket", in_time, le="2.56") | counted(f"{STREAMS}_count", in_time + late)
+
+
+def answers(tokens: str) -> dict[str, str]:
+    labels = f'{WHO}, gen_ai_request_model="m", gen_ai_token_type="output"'
+    name = "gen_ai_client_token_usage"
+    return {f"{name}_sum{{{labels}}}": tokens, f"{name}_count{{{labels}}}": "0+50x300"}
+
+
+def one_shots(usd: float) -> dict[str, str]:
+    """Twelve processes one after the other, each with a zero, one value, and its end."""
+    return {
+        f'{COST}{{environment="e", instance="i:{number}"}}': "_ " * (5 * number) + f"0 {usd:g} {usd:g} stale"
+        for number in range(12, 24)
+    }
+
+
+PRODUCED = {"metric": "monitored_openai_produced_total", "signal": "metrics"}
+SUCCESS = "monitored_openai_last_success_timestamp_seconds"
+BURNS = {"OpenAIBudgetBurnsFast", "OpenAIBudgetBurnsSlowly"}
+
+CASES = {
+    "an hour at 14 times the budget's pace": Case(series=counted(COST, 0.2), fires={"OpenAIBudgetBurnsFast"}),
+    "an hour just below": Case(series=counted(COST, 0.16)),
+    "processes of seconds that spend too much together": Case(series=one_shots(1), fires={"OpenAIBudgetBurnsFast"}),
+    "processes of seconds that spend little": Case(series=one_shots(0.5)),
+    "a process that was there with a large sum already": Case(series=still(COST, 400), at="26h", interval="4m"),
+    "a day at 3 times the pace": Case(
+        series=counted(COST, 0.16, 400), fires={"OpenAIBudgetBurnsSlowly"}, at="24h", interval="4m"
+    ),
+    "an environment with a budget of its own": Case(
+        series={f'{COST}{{environment="production", instance="i"}}': "0+0.11x720"}, fires={"OpenAIBudgetBurnsFast"}
+    ),
+    "the same in another one": Case(series={f'{COST}{{environment="e", instance="i"}}': "0+0.11x720"}),
+    "a feature with a budget": Case(
+        series={f'{COST}{{environment="e", feature="search", instance="i"}}': "0+0.02x720"},
+        fires={"OpenAIBudgetBurnsFast"},
+    ),
+    "another feature": Case(series={f'{COST}{{environment="e", feature="chat", instance="i"}}': "0+0.02x720"}),
+    "a month's budget spent": Case(
+        series={f'{COST}{{environment="e", instance="i"}}': "0+6x120"},
+        fires={"OpenAIBudgetSpent", "OpenAIBudgetBurnsSlowly"},
+        at="100h",
+        interval="1h",
+    ),
+    "a month within the budget": Case(
+        series={f'{COST}{{environment="e", instance="i"}}': "0+1.9x120"}, at="100h", interval="1h"
+    ),
+    "a fifth of the calls fail": Case(series=calls(8, 2), fires={"OpenAIErrorsFast", "OpenAIErrorsSlowly"}),
+    "a tenth of the calls fails": Case(series=calls(9, 1), fires={"OpenAIErrorsSlowly"}),
+    "one of a hundred fails": Case(series=calls(99, 1)),
+    "callers leave or ask for nonsense": Case(
+        series=calls(5, 5, "cancelled") | calls(5, 5, "abandoned") | calls(5, 5, "bad_request")
+    ),
+    "failures that are over": Case(
+        series={f"{CALLS}{{{WHO}}}": "0+10x720", f'{CALLS}{{{WHO}, error_type="timeout"}}': "0+9x80 720x640"}
+    ),
+    "two calls an hour, one of them fails": Case(series=calls(0.02, 0.02)),
+    "answers begin late": Case(series=streams(2, 8), fires={"OpenAIFirstChunkFast", "OpenAIFirstChunkSlowly"}),
+    "many answers begin late": Case(series=streams(6, 4), fires={"OpenAIFirstChunkSlowly"}),
+    "answers begin in time": Case(series=streams(96, 4)),
+    "a limit is near": Case(
+        series={
+            f'openai_ratelimit_limit{{{WHO}, gen_ai_request_model="m", resource="tokens"}}': "1000x720",
+            f'openai_ratelimit_remaining{{{WHO}, gen_ai_request_model="m", resource="tokens"}}': "50x720",
+        },
+        fires={"OpenAIRateLimitNear"},
+    ),
+    "a limit is far": Case(
+        series={
+            f'openai_ratelimit_limit{{{WHO}, gen_ai_request_model="m", resource="tokens"}}': "1000x720",
+            f'openai_ratelimit_remaining{{{WHO}, gen_ai_request_model="m", resource="tokens"}}': "500x720",
+        }
+    ),
+    "answers become ten times as long": Case(
+        series=answers("0+5000x282 1460000+50000x18"), fires={"OpenAIOutputRunsAway"}, at="23h55m", interval="5m"
+    ),
+    "answers become twice as long": Case(series=answers("0+5000x282 1420000+10000x18"), at="23h55m", interval="5m"),
+    "a tenth of the calls has no price": Case(
+        series=counted(CALLS, 10) | counted("gen_ai_client_unpriced_total", 1, reason="unknown_model"),
+        fires={"OpenAICallsUnpriced"},
+    ),
+    "calls have no price as they failed": Case(
+        series=counted(CALLS, 10)
+        | counted("gen_ai_client_unpriced_total", 1, reason="usage_unknown")
+        | counted("gen_ai_client_usage_unknown_total", 1, reason="timeout")
+    ),
+    "a tenth of the calls reports no usage": Case(
+        series=counted(CALLS, 10) | counted("gen_ai_client_usage_unknown_total", 1, reason="not_reported"),
+        fires={"OpenAIUsageUnknown"},
+    ),
+    "something is dropped": Case(
+        series=counted("monitored_openai_dropped_total", 0.1, signal="logs", reason="queue_full"),
+        fires={"OpenAITelemetryDropped"},
+    ),
+    "something was dropped long ago": Case(
+        series=still("monitored_openai_dropped_total", 7, signal="logs", reason="queue_full")
+    ),
+    "the log is sampled": Case(series=counted("monitored_openai_dropped_total", 9, signal="logs", reason="sampled")),
+    "entries wait and none is taken": Case(
+        series=still("monitored_openai_queued", 12, signal="logs") | still(SUCCESS, 60, signal="logs"),
+        fires={"OpenAITelemetryFailing"},
+    ),
+    "entries wait and none was ever taken": Case(
+        series=still("monitored_openai_queued", 12, signal="logs"), fires={"OpenAITelemetryFailing"}
+    ),
+    "entries wait and some are taken": Case(
+        series=still("monitored_openai_queued", 12, signal="logs")
+        | {f'{SUCCESS}{{{WHO}, signal="logs"}}': "0+60x720"}
+    ),
+    "nothing waits": Case(
+        series=still("monitored_openai_queued", 0, signal="logs") | still(SUCCESS, 60, signal="logs")
+    ),
+    "a service falls silent": Case(
+        series=counted("monitored_openai_produced_total", 1, 168, signal="metrics"),
+        fires={"OpenAITelemetrySilent"},
+        at="3h",
+    ),
+    "a service lives on in a new process": Case(
+        series=counted("monitored_openai_produced_total", 1, 168, signal="metrics")
+        | {'monitored_openai_produced_total{environment="e", service_name="s", instance="i:2", signal="metrics"}': "_x168 0+1x99"},
+        at="3h",
+    ),
+    "a script ran for ten minutes": Case(
+        series=counted("monitored_openai_produced_total", 1, 10, signal="metrics"), at="30m"
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the rules are."""
+    made = tmp_path_factory.mktemp("rules")
+    for name, text in texts(LIMITS).items():
+        (made / name).write_text(text)
+    return made
+
+
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    program = require_prometheus().with_name("promtool")
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("limits", [Limits(), LIMITS], ids=["defaults", "budgets"])
+def test_promtool_finds_nothing_wrong(limits: Limits, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yml"
+    file.write_text(texts(limits)[PROMETHEUS])
+
+    checked = promtool("check", "rules", "--lint-fatal", file)
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_exactly_the_alerts_that_should_fire_do(name: str, folder: Path, tmp_path: Path) -> None:
+    case = CASES[name]
+    firing = "sort(count by (alertname) (ALERTS{alertstate='firing'}))"
+    expected = [{"labels": f'{{alertname="{alert}"}}', "value": 1} for alert in sorted(case.fires)]
+    group = {
+        "interval": case.interval,
+        "input_series": [{"series": series, "values": values} for series, values in case.series.items()],
+        "promql_expr_test": [{"expr": firing, "eval_time": case.at, "exp_samples": expected}],
+    }
+    file = tmp_path / "case.yml"
+    file.write_text(
+        yaml.safe_dump(
+            {"rule_files": [str(folder / PROMETHEUS)], "evaluation_interval": case.interval, "tests": [group]}
+        )
+    )
+
+    tested = promtool("test", "rules", file)
+
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+def test_every_alert_has_a_case_in_which_it_fires() -> None:
+    assert set[str]().union(*(case.fires for case in CASES.values())) == NAMES
+
+
+def test_every_alert_has_a_section_in_the_runbook_and_no_other_has() -> None:
+    page = (ROOT / "docs" / "alerts.md").read_text()
+
+    assert re.findall(r"^### (\S+)$", page, re.MULTILINE) == sorted(NAMES, key=list(dict.fromkeys(
+        rule.name for group in groups(LIMITS) for rule in group.rules if isinstance(rule, Alert)
+    )).index)  # fmt: skip
+
+
+def grafana_rules() -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(texts(LIMITS)[GRAFANA])["groups"] for rule in group["rules"]]
+
+
+def test_grafana_gets_the_same_alerts_each_with_an_identity_of_its_own() -> None:
+    prometheus = [
+        (rule["alert"], rule["expr"])
+        for group in yaml.safe_load(texts(LIMITS)[PROMETHEUS])["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+    rules = grafana_rules()
+
+    assert [rule["data"][0]["model"]["expr"] for rule in rules] == [expr for _, expr in prometheus]
+    assert [rule["title"].partition(" ")[0] for rule in rules] == [name for name, _ in prometheus]
+    assert len({rule["uid"] for rule in rules}) == len({rule["title"] for rule in rules}) == len(rules)
+    assert all(re.fullmatch(r"[a-z0-9-]{1,40}", rule["uid"]) for rule in rules)
+
+
+def test_a_grafana_rule_fires_on_whatever_its_query_yields() -> None:
+    for rule in grafana_rules():
+        query, condition = rule["data"]
+        assert rule["condition"] == condition["refId"] == "B"
+        assert condition["model"]["expression"] == query["refId"]
+        assert condition["model"]["conditions"] == [{"evaluator": {"type": "gt", "params": [-1]}}]
+        assert (rule["noDataState"], query["datasourceUid"]) == ("OK", "prometheus")
+        assert "$value " not in json_free(rule["annotations"])
+
+
+def json_free(annotations: dict[str, str]) -> str:
+    return " ".join(annotations.values())
+
+
+def test_a_real_prometheus_takes_every_expression(done: Workload) -> None:
+    for group in groups(LIMITS):
+        for rule in group.rules:
+            done.prometheus.query(rule.expr, at=done.ended)
+
+
+def test_the_hourly_sums_are_exact_over_processes_that_end(done: Workload) -> None:
+    (recorded,) = [
+        rule.expr
+        for group in groups(LIMITS)
+        for rule in group.rules
+        if not isinstance(rule, Alert) and rule.record == "gen_ai_client:calls:sum1h"
+    ]
+
+    assert done.prometheus.value(f"sum({recorded})", at=done.ended) == len(done.lines())
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("500", Budget(usd=500)),
+        ("99.5", Budget(usd=99.5)),
+        ("production=300", Budget(usd=300, value="production")),
+        ("feature=search:50", Budget(usd=50, label="feature", value="search")),
+        ("team=a:b:1", Budget(usd=1, label="team", value="a:b")),
+    ],
+)
+def test_a_budget_is_read(text: str, budget: Budget) -> None:
+    assert Budget.parsed(text) == budget
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1", "0", "inf", "nan", "production=", "=5", "feature:5", "a-b=c:5"])
+def test_what_is_no_budget_is_refused_with_what_would_be(text: str) -> None:
+    with pytest.raises(ValueError, match="write 500, production=500 or feature=search:50"):
+        Budget.parsed(text)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"first_chunk_seconds": 2.0}, "take 0.01, 0.02"),
+        ({"error_objective": 99.0}, "not between 0 and 1"),
+        ({"runaway_factor": 1.0}, "not above 1"),
+    ],
+)
+def test_limits_of_which_no_rule_can_be_made_are_refused(wrong: dict[str, float], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Limits(**wrong)  # type: ignore[arg-type]  # names and values of the cases
+
+
+def test_a_value_of_a_budget_cannot_break_out_of_its_matcher() -> None:
+    hostile = Limits(budgets=(Budget(usd=1, label="team", value='a"} or vector(1) #\\'),))
+
+    exprs = [rule.expr for group in groups(hostile) for rule in group.rules if isinstance(rule, Alert)]
+
+    assert 'team="a\\"} or vector(1) #\\\\"' in exprs[0]
