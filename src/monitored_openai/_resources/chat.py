@@ -20,35 +20,43 @@ class ChatChunks:
     def __init__(self) -> None:
         self._first: Any = None
         self._last: Any = None
-        self._texts: defaultdict[int, list[str]] = defaultdict(list)
+        self._texts: defaultdict[int, list[Any]] = defaultdict(list)
         self._rest: list[Any] = []
         self._finished = False
         self._usage: Any = None
 
     def add(self, chunk: Any) -> bool:
         """Take in one chunk; true when it carries nothing but the usage."""
+        self._last = chunk
+        choices = chunk.choices
+        if chunk.usage is None and len(choices) == 1:
+            (choice,) = choices
+            delta = choice.delta
+            if choice.finish_reason is None and delta.__pydantic_fields_set__ == _ONLY_CONTENT:
+                self._texts[choice.index].append(delta.content)  # by far the most of a stream is of this kind
+                return False
+        return self._adds(chunk)
+
+    def _adds(self, chunk: Any) -> bool:
         if self._first is None:
             self._first = chunk
-        self._last = chunk
         if chunk.usage is not None:
             self._usage = chunk.usage
-        choices = chunk.choices
-        if not choices:
+        if not chunk.choices:
             return chunk.usage is not None or self._finished
-        for choice in choices:
-            delta = choice.delta
-            if choice.finish_reason is not None:
-                self._finished = True
-                self._rest.append(choice)
-            elif delta is None or delta.__pydantic_fields_set__ != _ONLY_CONTENT or not isinstance(delta.content, str):
-                self._rest.append(choice)
-            if delta is not None and delta.content and isinstance(delta.content, str):
-                self._texts[choice.index].append(delta.content)
+        for choice in chunk.choices:
+            self._finished = self._finished or choice.finish_reason is not None
+            if choice.delta is not None:
+                self._texts[choice.index].append(choice.delta.content)
+            self._rest.append(choice)
         return False
 
     def size(self) -> int:
         """About how many bytes of content are kept."""
-        return sum(sum(map(len, texts)) for texts in self._texts.values()) + _REST_BYTES * len(self._rest)
+        return sum(sum(map(len, self._texts_of(index))) for index in self._texts) + _REST_BYTES * len(self._rest)
+
+    def _texts_of(self, index: int) -> list[str]:
+        return [text for text in self._texts[index] if isinstance(text, str)]
 
     def body(self) -> dict[str, Any]:
         """The stream put together as if it had not been streamed."""
@@ -57,7 +65,7 @@ class ChatChunks:
         except Exception:
             warn_sparsely("chunks", "the content of a stream could not be put together", exc_info=True)
             choices = []
-        return {**head(self._first, self._last), "choices": choices, "usage": dump(self._usage)}
+        return {**head(self._first or self._last, self._last), "choices": choices, "usage": dump(self._usage)}
 
     def _choices(self) -> list[dict[str, Any]]:
         choices: dict[int, dict[str, Any]] = {}
@@ -67,9 +75,10 @@ class ChatChunks:
                 whole["finish_reason"] = choice.finish_reason
             if choice.delta is not None:
                 merge(whole["message"], choice.delta.model_dump(exclude={"content"}, warnings=False))
-        for index, texts in self._texts.items():
+        for index in self._texts:
             whole = choices.setdefault(index, {"index": index, "message": {}})
-            whole["message"]["content"] = "".join(texts)
+            if texts := self._texts_of(index):
+                whole["message"]["content"] = "".join(texts)
         return list(choices.values())
 
 
