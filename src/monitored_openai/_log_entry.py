@@ -13,7 +13,7 @@ from monitored_openai._identifiers import TEXTS
 from monitored_openai._json import encode
 from monitored_openai._metrics import label_value
 from monitored_openai._record import CallRecord, Cost, Usage
-from monitored_openai._redaction import Redact, redacted, without_secrets
+from monitored_openai._redaction import Redact, is_plain, redacted, without_secrets
 
 _CAPS = ((65536, 4096), (16384, 1024), (4096, 256), (1024, 128), (256, 64), (64, 16))
 """Characters of each text and members of each list and object that are kept, ever fewer until the line fits."""
@@ -45,6 +45,8 @@ def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int) -> L
     A redactor that raises costs the entry its content and nothing else.
     """
     facts = _facts(record)
+    if redact is None and (line := _plain_line(record, facts, max_bytes)) is not None:
+        return LogEntry(line=line, metadata=_metadata(record, record.identifiers))
     try:
         content = {
             name: redacted(part, name, redact)
@@ -62,6 +64,18 @@ def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int) -> L
         content = {"content_left_out": f"it could not be made ready: {type(error).__name__}"}
         (line, cut), failed = _line(facts, content, max_bytes), True
     return LogEntry(line=line, metadata=_metadata(record, identifiers), cut=cut, failed=failed)
+
+
+def _plain_line(record: CallRecord, facts: Mapping[str, Any], max_bytes: int) -> str | None:
+    """The line of most calls: short enough, and with nothing in it but secrets that has to be taken out."""
+    parts = (*_content(record), ("identifiers", record.identifiers or None), ("error_message", record.error_message))
+    if record.error_message is not None and len(record.error_message) > _MOST_MESSAGE_CHARACTERS:
+        return None
+    try:
+        line = encode({**facts, **_known(dict(parts))}).decode()
+    except (TypeError, ValueError, RecursionError):  # the longer way finds out what it is
+        return None
+    return _clean(line, max_bytes) if is_plain(line) else None
 
 
 def _content(record: CallRecord) -> tuple[tuple[str, Any], ...]:
@@ -145,7 +159,10 @@ def _line(facts: dict[str, Any], content: Mapping[str, Any], max_bytes: int) -> 
 
 def _written(facts: dict[str, Any], max_bytes: int) -> str | None:
     """The line without secrets, if it fits."""
-    line = encode(facts).decode()
+    return _clean(encode(facts).decode(), max_bytes)
+
+
+def _clean(line: str, max_bytes: int) -> str | None:
     if not _fits(line, max_bytes):
         return None
     line = without_secrets(line)
