@@ -120,6 +120,60 @@ def test_a_metrics_url_becomes_the_full_push_url(given_url: str, pushed_to: str)
 @pytest.mark.parametrize(
     ("given_url", "pushed_to"),
     [
+        # as the predecessor makes it of the Prometheus URL of a stack
+        (
+            "https://prometheus-prod-01-eu-west-0.grafana.net/api/prom",
+            "https://influx-prod-01-eu-west-0.grafana.net/api/v1/push/influx/write",
+        ),
+        (f"{CLOUD}/api/prom/push/", f"{CLOUD.replace('prometheus', 'influx')}/api/v1/push/influx/write"),
+        (
+            "https://prometheus-us-central1.grafana.net/api/prom",
+            "https://influx-prod-06-prod-us-central-0.grafana.net/api/v1/push/influx/write",
+        ),
+        ("http://prometheus.local:9090/api/prom", "http://influx.local:9090/api/v1/push/influx/write"),
+        ("http://127.0.0.1:9090/api/prom", "http://127.0.0.1:9090/api/prom"),
+        # as Grafana Cloud has it now: on the same host
+        (CLOUD, f"{CLOUD}/api/v1/push/influx/write"),
+        (f"{CLOUD}/api/v1/push/influx", f"{CLOUD}/api/v1/push/influx/write"),
+        (f"{CLOUD}/api/v1/push/influx/write", f"{CLOUD}/api/v1/push/influx/write"),
+        ("http://mimir/api/v1/push", "http://mimir/api/v1/push/influx/write"),
+        # others
+        ("http://victoria:8428", "http://victoria:8428/write"),
+        ("http://victoria:8428/influx/", "http://victoria:8428/influx/write"),
+        ("http://influxdb:8086/write/?db=openai&rp=a", "http://influxdb:8086/write?db=openai&rp=a"),
+        ("http://influxdb:8086/api/v2?org=o&bucket=b%20c", "http://influxdb:8086/api/v2/write?org=o&bucket=b%20c"),
+        ("http://gateway/lines", "http://gateway/lines"),
+    ],
+)
+def test_a_metrics_url_for_influx_becomes_the_full_push_url(given_url: str, pushed_to: str) -> None:
+    made = MonitoringSettings(metrics_url=given_url, metrics_protocol="influx")
+    assert made.metrics_url == pushed_to
+    assert MonitoringSettings(metrics_url=pushed_to, metrics_protocol="influx") == made
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("https://host/api/v1/write", "metrics_protocol"),
+        ("https://host/loki/api/v1/push", "logs_url"),
+        ("https://host/otlp", "OTLP"),
+        ("https://host/api/v1/query", "queries"),
+        ("https://host/write/more", "given once"),
+        ("https://host/write?db=a&u=root&p=secret", "query"),
+        ("https://host/write?precision=ms", "query"),
+        ("https://host/write?", "query"),
+        (CLOUD_LOGS, "logs_url"),
+    ],
+)
+def test_a_metrics_url_that_influx_cannot_mean_is_refused_with_the_fix(url: str, hint: str) -> None:
+    text = refusal(metrics_url=url, metrics_protocol="influx")
+    assert text.startswith("metrics_url: ")
+    assert hint in text
+
+
+@pytest.mark.parametrize(
+    ("given_url", "pushed_to"),
+    [
         (CLOUD_LOGS, f"{CLOUD_LOGS}/loki/api/v1/push"),
         ("http://loki:3100", "http://loki:3100/loki/api/v1/push"),
         ("http://loki:3100/", "http://loki:3100/loki/api/v1/push"),

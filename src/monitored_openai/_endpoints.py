@@ -13,35 +13,59 @@ from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 Lane = Literal["metrics", "logs"]
-"""One of the two ways out: remote write for metrics, Loki push for logs."""
+"""One of the two ways out."""
+MetricsProtocol = Literal["remote_write", "influx"]
+Push = Literal["remote_write", "influx", "loki"]
+"""What is pushed to a URL."""
 
 _LOKI_PUSH = "/loki/api/v1/push"
 _CLOUD_WRITE = "/api/prom/push"
-_PUSH_PATHS: Mapping[Lane, tuple[str, ...]] = {
-    "metrics": (_CLOUD_WRITE, "/api/v1/write", "/api/v1/push"),
-    "logs": (_LOKI_PUSH, _CLOUD_WRITE),
+_CLOUD_PATHS = ("/api/prom", _CLOUD_WRITE)
+_CLOUD_INFLUX = "/api/v1/push/influx/write"
+_PUSH_PATHS: Mapping[Push, tuple[str, ...]] = {
+    "remote_write": (_CLOUD_WRITE, "/api/v1/write", "/api/v1/push"),
+    "influx": ("/write",),
+    "loki": (_LOKI_PUSH, _CLOUD_WRITE),
 }
-_COMPLETED: Mapping[Lane, Mapping[str, str]] = {
-    "metrics": {"/api/prom": _CLOUD_WRITE},
-    "logs": {"": _LOKI_PUSH, "/loki": _LOKI_PUSH, "/loki/api/v1": _LOKI_PUSH},
+_HOST_ALONE: Mapping[Push, str] = {"remote_write": "/api/v1/write", "influx": "/write", "loki": _LOKI_PUSH}
+_CLOUD_HOST_ALONE: Mapping[Push, str] = {"remote_write": _CLOUD_WRITE, "influx": _CLOUD_INFLUX, "loki": _LOKI_PUSH}
+_COMPLETED: Mapping[Push, Mapping[str, str]] = {
+    "remote_write": {"/api/prom": _CLOUD_WRITE},
+    "influx": {
+        **dict.fromkeys(("/api/v1/push", "/api/v1/push/influx"), _CLOUD_INFLUX),
+        "/influx": "/influx/write",
+        "/api/v2": "/api/v2/write",
+    },
+    "loki": {"/loki": _LOKI_PUSH, "/loki/api/v1": _LOKI_PUSH},
 }
-_WRONG_PATHS: Mapping[Lane, Mapping[str, str]] = {
-    "metrics": {
+_WRONG_PATHS: Mapping[Push, Mapping[str, str]] = {
+    "remote_write": {
         r"/loki(/|$)": "is a Loki address; put it into logs_url and the remote-write address here",
-        r"/influx(/|$)": "is an Influx address; give the remote-write one, on Grafana Cloud that in /api/prom/push",
+        r"/influx(/|$)": "is an Influx address; give the remote-write one, on Grafana Cloud that in /api/prom/push,"
+        " or set metrics_protocol to influx",
         r"/otlp(/|$)": "is an OTLP address; give the remote-write one, on Grafana Cloud that in /api/prom/push",
         r"/query(_range)?/*$": "is an address for queries; give the remote-write one, as https://HOST/api/v1/write",
     },
-    "logs": {
+    "influx": {
+        r"/loki(/|$)": "is a Loki address; put it into logs_url and the Influx address here",
+        r"/api/v1/write/*$": "is a remote-write address; give the Influx one, or set metrics_protocol to remote_write",
+        r"/otlp(/|$)": "is an OTLP address; give the Influx one, on Grafana Cloud that in /api/v1/push/influx",
+        r"/query(_range)?/*$": "is an address for queries; give the Influx one, as https://HOST/write",
+    },
+    "loki": {
         r"/api/v1/write/*$": "is a remote-write address; put it into metrics_url and Loki's address here",
         r"/otlp(/|$)": "is an OTLP address; give Loki's push address, as https://HOST/loki/api/v1/push",
         r"/query(_range)?/*$": "is an address for queries; give Loki's push address, as https://HOST/loki/api/v1/push",
     },
 }
-_WRONG_CLOUD_HOSTS: Mapping[Lane, tuple[str, str]] = {
-    "metrics": ("logs-", "is the host of the logs; put it into logs_url and the one of prometheus-... here"),
-    "logs": ("prometheus-", "is the host of the metrics; put it into metrics_url and the one of logs-... here"),
+_WRONG_CLOUD_HOST: Mapping[Push, tuple[str, str]] = {
+    **dict.fromkeys(
+        ("remote_write", "influx"),
+        ("logs-", "is the host of the logs; put it into logs_url and the one of prometheus-... here"),
+    ),
+    "loki": ("prometheus-", "is the host of the metrics; put it into metrics_url and the one of logs-... here"),
 }
+_QUERY = re.compile(r"(?:db|rp|org|orgID|bucket|consistency)=[A-Za-z0-9._~%+-]+")
 _RESERVED_HEADERS = frozenset(
     "connection content-encoding content-length content-type host transfer-encoding user-agent"
     " x-prometheus-remote-write-version".split()
@@ -94,15 +118,18 @@ def split_userinfo(url: str) -> tuple[str, str | None, str | None]:
     return bare, unquote(username) or None, unquote(password) or None
 
 
-def push_url(url: str, lane: Lane) -> str:
+def push_url(url: str, push: Push) -> str:
     """The full push URL meant by ``url``, in one spelling: host in lower case, path complete, no default port or user.
 
     A host alone gets the back end's standard path; a path that is already complete, or unknown, stays.
     Raises `Refusal` for what can never work as a push URL.
     """
-    parts = _split(split_userinfo(url)[0])
-    path = _push_path(parts.path, parts.hostname or "", lane)
-    return f"{parts.scheme}://{_authority(parts)}{path}"
+    bare, query = _without_query(split_userinfo(url)[0]) if push == "influx" else (split_userinfo(url)[0], "")
+    parts = _split(bare)
+    if push == "influx" and "prometheus" in (parts.hostname or "") and parts.path.rstrip("/") in _CLOUD_PATHS:
+        return f"{parts.scheme}://{_influx_authority(_authority(parts))}{_CLOUD_INFLUX}"
+    path = _push_path(parts.path, parts.hostname or "", push)
+    return f"{parts.scheme}://{_authority(parts)}{path}{query}"
 
 
 def proxy_url(url: str) -> str:
@@ -264,20 +291,35 @@ def _authority(parts: SplitResult) -> str:
     return bracketed if port is None else f"{bracketed}:{port}"
 
 
-def _push_path(path: str, host: str, lane: Lane) -> str:
-    for wrong, text in _WRONG_PATHS[lane].items():
+def _without_query(url: str) -> tuple[str, str]:
+    """An Influx URL and its query, which says to which database (or bucket) the lines go, and nothing else."""
+    bare, mark, query = url.partition("?")
+    if not mark:
+        return url, ""
+    if not query or not all(_QUERY.fullmatch(part) for part in query.split("&")):
+        raise Refusal("has a query with more than db, rp, org, bucket and consistency in it; remove the rest")
+    return bare, f"?{query}"
+
+
+def _influx_authority(authority: str) -> str:
+    """The host to which the Prometheus URL of a Grafana Cloud stack leads over, by the predecessor's rule."""
+    return authority.replace("prometheus", "influx").replace("-us-central1", "-prod-06-prod-us-central-0")
+
+
+def _push_path(path: str, host: str, push: Push) -> str:
+    for wrong, text in _WRONG_PATHS[push].items():
         if re.search(wrong, path):
             raise Refusal(text)
     cloud = _is_cloud_host(host)
-    wrong_host, text = _WRONG_CLOUD_HOSTS[lane]
+    wrong_host, text = _WRONG_CLOUD_HOST[push]
     if cloud and host.startswith(wrong_host):
         raise Refusal(text)
     bare = path.rstrip("/")
-    if not bare and lane == "metrics":
-        return _CLOUD_WRITE if cloud else "/api/v1/write"
-    if bare in _COMPLETED[lane]:
-        return _COMPLETED[lane][bare]
-    for full in _PUSH_PATHS[lane]:
+    if not bare:
+        return (_CLOUD_HOST_ALONE if cloud else _HOST_ALONE)[push]
+    if bare in _COMPLETED[push]:
+        return _COMPLETED[push][bare]
+    for full in _PUSH_PATHS[push]:
         if f"{full}/" in bare:
             raise Refusal(f"goes on after its push path; end it with {full}, given once")
         if bare.endswith(full):  # a slash after it is a 404 on Loki

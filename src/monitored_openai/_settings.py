@@ -25,13 +25,14 @@ from pydantic import (
     SecretStr,
     SerializationInfo,
     ValidationError,
+    ValidationInfo,
     field_serializer,
     model_validator,
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from . import _endpoints as endpoints
-from ._endpoints import Lane, Refusal
+from ._endpoints import Lane, MetricsProtocol, Refusal
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -310,8 +311,9 @@ def _otel_service_name() -> str | None:
     return name if name.strip() else None
 
 
-def _push_url(lane: Lane) -> PlainValidator:
-    return _optional(lambda value: endpoints.push_url(_text(value), lane))
+def _metrics_url(value: object, info: ValidationInfo) -> str | None:
+    protocol: MetricsProtocol | None = info.data.get("metrics_protocol")
+    return None if value is None or protocol is None else endpoints.push_url(_text(value), protocol)
 
 
 Username = Annotated[str | None, _optional(_username)]
@@ -339,10 +341,13 @@ class MonitoringSettings(BaseSettings):
         defer_build=True,  # the schema is built by the first settings, not by the import
     )
 
-    metrics_url: Annotated[str | None, _push_url("metrics")] = Field(
-        None, description="Where metrics are pushed by Prometheus remote write; a host alone gets the standard path."
+    metrics_protocol: MetricsProtocol = Field(
+        "remote_write", description="How metrics are pushed: Prometheus remote write, or Influx line protocol."
     )
-    logs_url: Annotated[str | None, _push_url("logs")] = Field(
+    metrics_url: Annotated[str | None, PlainValidator(_metrics_url)] = Field(
+        None, description="Where metrics are pushed; a host alone gets the standard path."
+    )
+    logs_url: Annotated[str | None, _optional(lambda value: endpoints.push_url(_text(value), "loki"))] = Field(
         None, description="Where log entries are pushed to Loki; a host alone gets the standard path."
     )
     metrics_username: Username = Field(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "install-prometheus"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 NEEDED = "sh dirname mktemp mkdir cat rm mv cp chmod touch".split()
 
 pytestmark = pytest.mark.once
@@ -26,15 +26,16 @@ for name in prometheus promtool; do printf '#!/bin/sh\\n' > "$3/usr/bin/$name"; 
 
 
 class Checkout:
-    """A project with nothing but the script, and a PATH with nothing but what it may count on."""
+    """A project with nothing but the scripts, and a PATH with nothing but what it may count on."""
 
     def __init__(self, root: Path) -> None:
         self.programs = root / "bin"
         self.log, self.lists, self.cache = root / "log", root / "lists", root / "project" / ".cache"
-        self.script = root / "project" / "scripts" / SCRIPT.name
+        self.script = root / "project" / "scripts" / "install-prometheus"
         self.programs.mkdir()
         self.script.parent.mkdir(parents=True)
-        shutil.copy(SCRIPT, self.script)
+        for name in (self.script.name, "install-from-debian"):
+            shutil.copy(SCRIPTS / name, self.script.with_name(name))
         for name in NEEDED:
             (self.programs / name).symlink_to(shutil.which(name) or "")
 

@@ -15,6 +15,7 @@ from monitored_openai._exporter import loki
 from monitored_openai._exporter.log_lane import LogLane
 from monitored_openai._exporter.metrics_lane import MetricsLane
 from monitored_openai._exporter.process import PROCESS
+from monitored_openai._exporter.protocol import PROTOCOLS
 from monitored_openai._exporter.sender import Sender
 from monitored_openai._exporter.urgency import Urgency
 from monitored_openai._log import warn_sparsely
@@ -178,6 +179,7 @@ class Exporter:
             self._intake,
             sender,
             self._urgency,
+            protocol=PROTOCOLS[self._settings.metrics_protocol],
             samples=self._samples,
             labels=labels,
             interval=interval,

@@ -18,14 +18,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-import cramjam
-
-from monitored_openai._exporter import remote_write
 from monitored_openai._exporter.delivery import Action, Failure, Reply, Step, Trouble, next_step
 from monitored_openai._log import warn_sparsely
 
 if TYPE_CHECKING:
     from monitored_openai._exporter.intake import Intake
+    from monitored_openai._exporter.protocol import Protocol
     from monitored_openai._exporter.sender import Sender
     from monitored_openai._exporter.urgency import Urgency
     from monitored_openai._metrics import Labels, Sample
@@ -55,6 +53,7 @@ class MetricsLane:
         sender: Sender,
         urgency: Urgency,
         *,
+        protocol: Protocol,
         samples: Callable[[], list[Sample]],
         labels: Mapping[str, str],
         interval: float,
@@ -65,6 +64,7 @@ class MetricsLane:
         self._intake = intake
         self._sender = sender
         self._urgency = urgency
+        self._protocol = protocol
         self._samples = samples
         self._own_labels = tuple(labels.items())
         self._interval = interval
@@ -158,20 +158,19 @@ class MetricsLane:
 
     async def _post(self, body: bytes) -> Reply | Failure:
         started = time.monotonic()
-        outcome = await self._sender.post(body, remote_write.HEADERS)
+        outcome = await self._sender.post(body, self._protocol.headers)
         self._timed(time.monotonic() - started)
         return outcome
 
     def _encode(self, part: Sequence[_Point], born_ms: int, now_ms: int) -> bytes:
         births = self._births(part)
-        encoded = b"".join(
-            remote_write.encode_series(
+        return self._protocol.encode_push(
+            self._protocol.encode_series(
                 point.labels,
                 [(0.0, born_ms), (point.value, now_ms)] if point.labels in births else [(point.value, now_ms)],
             )
             for point in part
         )
-        return bytes(cramjam.snappy.compress_raw(encoded))
 
     def _births(self, part: Sequence[_Point]) -> set[bytes]:
         return {point.labels for point in part if point.cumulative and point.labels not in self._born}
@@ -180,7 +179,7 @@ class MetricsLane:
         key = (sample.name, sample.labels)
         encoded = self._encoded.get(key)
         if encoded is None:
-            encoded = remote_write.encode_labels(sample.name, (*self._own_labels, *sample.labels))
+            encoded = self._protocol.encode_labels(sample.name, (*self._own_labels, *sample.labels))
             self._encoded[key] = encoded
         return encoded
 

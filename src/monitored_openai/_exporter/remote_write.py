@@ -16,6 +16,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 
+import cramjam
+
 _TIMESERIES = b"\x0a"
 _LABELS = b"\x0a"
 _SAMPLES = b"\x12"
@@ -47,6 +49,11 @@ def encode_series(labels: bytes, samples: Sequence[tuple[float | None, int]]) ->
     `None` is the stale marker: from then on there is no such series.
     """
     return _TIMESERIES + _sized(labels + b"".join(_SAMPLES + _sized(_sample(*sample)) for sample in samples))
+
+
+def encode_push(series: Iterable[bytes]) -> bytes:
+    """The body of a request: the time series, compressed by snappy's block format."""
+    return bytes(cramjam.snappy.compress_raw(b"".join(series)))
 
 
 def _sample(value: float | None, milliseconds: int) -> bytes:
