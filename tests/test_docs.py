@@ -37,6 +37,11 @@ COMMANDS: dict[str, str] = {
     "export MONITORED_OPENAI_LOGS_URL=https://loki.example.com": "as above",
     "export MONITORED_OPENAI_ENVIRONMENT=production": "as above",
     "pip install monitored-openai": "make demo installs the package so, from the checkout",
+    "pip install 'monitored-openai[cli]'": "as below",
+    "export GRAFANA_URL=https://example.grafana.net": "tests/look/test_command.py gives it as an option",
+    "export GRAFANA_TOKEN=glsa_example": "as above",
+    "monitored-openai dashboards push": "tests/look/test_command.py pushes to a fake",
+    "monitored-openai report --range 24h": "tests/look/test_command.py asks a real Prometheus",
     "pip install 'monitored-openai[scrape]'": "every session of the matrix installs it so, from the checkout",
 }
 """Each command on the pages that something else exercises, and what does."""

@@ -54,7 +54,7 @@ LAYERS: dict[str, set[str]] = {
     "__init__": {"_attributes", "_clients", "_exporter", "_record", "_settings", "_stats", "_twins", "_version"},
     # the embedded back end, and the command
     "_local": {"_endpoints", "_json", "_metrics"},
-    "_cli": {"__init__", "_local", "_metrics"},
+    "_cli": {"__init__", "_local", "_metrics", "_price_table", "_rates"},
 }
 """Each module or folder of the package, and which others it may import; a row names only rows above it."""
 
@@ -68,7 +68,7 @@ RESERVED: dict[str, set[str]] = {
     "cramjam": IO,
     "genai_prices": {"_price_table"},
     "http": IO,
-    "httpx": {"_exporter"},
+    "httpx": {"_cli", "_exporter"},
     "httpx2": set(),  # the SDK's own HTTP library since its version 3, and not always there
     "multiprocessing": IO,
     "openai": {"_clients", "_resources", "_twins"},
@@ -86,6 +86,8 @@ RESERVED: dict[str, set[str]] = {
     "subprocess": {"_cli"},
     "threading": IO,
     "urllib3": set(),
+    "rich": {"_cli"},
+    "typer": {"_cli"},
     "yaml": {"_cli"},
 }
 """Libraries outside of the package that only these modules may import."""

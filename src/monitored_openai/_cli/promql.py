@@ -54,6 +54,11 @@ def growth(series: str, over: str) -> str:
     )
 
 
+def estimated(series: str, over: str, by: Iterable[str] = ()) -> str:
+    """The same for scraped counters, which begin again at zero: what `increase` makes of them."""
+    return f"sum{_by(by)} (increase({series}[{over}]))"
+
+
 def rate(series: str, over: str, by: Iterable[str] = ()) -> str:
     """How much counters grow per second."""
     return f"sum{_by(by)} (rate({series}[{over}]))"

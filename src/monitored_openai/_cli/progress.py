@@ -1,0 +1,25 @@
+"""That something is under way: on standard error, on a terminal only, and gone afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import Progress
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Something of unknown length."""
+    with Console(stderr=True).status(what):
+        yield
+
+
+@contextmanager
+def steps(what: str, total: int) -> Iterator[Callable[[], object]]:
+    """So many steps; the function given is called after each."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task(what, total=total)
+        yield lambda: shown.advance(task)

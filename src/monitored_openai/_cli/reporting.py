@@ -1,0 +1,210 @@
+"""`monitored-openai report`: what Prometheus says of a time range, one row for each value of a label."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from monitored_openai._cli import promql
+from monitored_openai._cli.backend import Backend
+from monitored_openai._cli.mistake import Mistake
+from monitored_openai._cli.terminal import escaped
+
+_DURATION = re.compile(r"(?:\d+(?:ms|[smhdwy]))+")
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_SHORT = {"model": "gen_ai_request_model", "response_model": "gen_ai_response_model", "service": "service_name"}
+"""Words for labels that are long to type."""
+_AT_ONCE = 4
+_NONE, _ALL = "(none)", "all"
+
+
+class Format(StrEnum):
+    """How a report is shown."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What is asked for."""
+
+    label: str
+    over: str
+    at: float
+    matchers: tuple[str, ...]
+    scraped: bool
+
+    @classmethod
+    def of(cls, *, by: str, over: str, until: str | None, where: Iterable[str], scraped: bool) -> Self:
+        """From what the user wrote.
+
+        Raises:
+            Mistake: it says what is wrong, and what would be right.
+        """
+        if not _DURATION.fullmatch(over):
+            raise Mistake(f"--range {over}: write a number and a unit, as in 90m, 24h or 30d")
+        return cls(
+            label=label(by),
+            over=over,
+            at=time.time() if until is None else moment(until),
+            matchers=tuple(matchers(where)),
+            scraped=scraped,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """The figures of one value of the label; what is not known is `None`."""
+
+    name: str
+    calls: int
+    errors: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    unpriced_calls: int
+    duration_p50: float | None
+    duration_p95: float | None
+    first_chunk_p95: float | None
+
+
+def label(name: str) -> str:
+    """The label that a word means."""
+    if not _LABEL.fullmatch(name):
+        raise Mistake(f"{name!r} is no name of a label: write model, or an attribute such as feature")
+    return _SHORT.get(name, name)
+
+
+def matchers(where: Iterable[str]) -> list[str]:
+    """A matcher for each `label=value`."""
+    found: dict[str, str] = {}
+    for text in where:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise Mistake(f"--where {text}: write label=value, as in environment=production")
+        found[label(name)] = value
+    return promql.equal(found)
+
+
+def moment(text: str) -> float:
+    """A date, with a time or without, as seconds since the epoch."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError as error:
+        raise Mistake(f"{text!r} is no date: write 2026-11-25 or 2026-11-25T12:00") from error
+
+
+def rows(prometheus: Backend, report: Report) -> list[Row]:
+    """A row for each value, the most expensive first, and one for all."""
+    asked = {**_expressions(report, (report.label,)), **_expressions(report, ())}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        told = pool.map(lambda key: _ask(prometheus, asked[key], report, split=key[1]), asked)
+        answers = dict(zip(asked, told, strict=True))
+    names = {name for (_, split), values in answers.items() if split for name in values}
+    found = [_row(name, {what: answers[what, split].get(name) for what, split in answers if split}) for name in names]
+    found = [row for row in found if row.calls or row.input_tokens or row.output_tokens]
+    found.sort(key=lambda row: (-(row.cost_usd or 0), -row.calls, row.name))
+    return [*found, _row(_ALL, {what: answers[what, split].get("") for what, split in answers if not split})]
+
+
+def show(found: Sequence[Row], report: Report, form: Format) -> None:
+    """Print it."""
+    if form is Format.JSON:
+        told = {"by": report.label, "range": report.over, "until": report.at, "rows": [asdict(row) for row in found]}
+        print(json.dumps(told, indent=2))
+    elif form is Format.CSV:
+        written = csv.writer(sys.stdout, lineterminator="\n")
+        written.writerow([field.name for field in fields(Row)])
+        written.writerows(["" if value is None else value for value in asdict(row).values()] for row in found)
+    else:
+        Console().print(readable(found, report))
+
+
+def readable(found: Sequence[Row], report: Report) -> Group:
+    """As people read it."""
+    end = datetime.fromtimestamp(report.at).astimezone()
+    return Group(f"{report.over} until {end:%Y-%m-%d %H:%M:%S}", _table(found, report))
+
+
+def _table(found: Sequence[Row], report: Report) -> Table:
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column(report.label, overflow="fold")
+    heads = ("calls", "errors", "in", "out", "cost, $", "unpriced", "p50", "p95", "first chunk p95")
+    for head in heads:
+        shown.add_column(head, justify="right")
+    for row in found:
+        cost = "unknown" if row.cost_usd is None else f"{row.cost_usd:,.4f}"
+        counts = (f"{row.calls:,}", f"{row.errors:,}", f"{row.input_tokens:,}", f"{row.output_tokens:,}")
+        times = (_seconds(of) for of in (row.duration_p50, row.duration_p95, row.first_chunk_p95))
+        style = "bold" if row is found[-1] else ""
+        shown.add_row(Text(escaped(row.name)), *counts, cost, f"{row.unpriced_calls:,}", *times, style=style)
+    return shown
+
+
+def _seconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.2f} s"
+
+
+def _expressions(report: Report, by: tuple[str, ...]) -> dict[tuple[str, bool], str]:
+    def counted(metric: str, *more: str, split: tuple[str, ...] = ()) -> str:
+        series, names = promql.selector(metric, (*report.matchers, *more)), (*split, *by)
+        return (promql.estimated if report.scraped else promql.total)(series, report.over, names)
+
+    def percentile(share: float, metric: str) -> str:
+        return promql.quantile(share, counted(f"{metric}_bucket", split=("le",)))
+
+    asked = {
+        "calls": counted(promql.CALLS),
+        "errors": counted(promql.CALLS, 'error_type!=""'),
+        "input_tokens": counted(promql.TOKENS, 'gen_ai_token_type="input"'),
+        "output_tokens": counted(promql.TOKENS, 'gen_ai_token_type="output"'),
+        "cost_usd": counted(promql.COST),
+        "unpriced_calls": counted(promql.UNPRICED),
+        "duration_p50": percentile(0.5, promql.DURATION),
+        "duration_p95": percentile(0.95, promql.DURATION),
+        "first_chunk_p95": percentile(0.95, promql.FIRST_CHUNK),
+    }
+    return {(name, bool(by)): expr for name, expr in asked.items()}
+
+
+def _ask(prometheus: Backend, expr: str, report: Report, *, split: bool) -> dict[str, float]:
+    """The figure of each of the label's values, `(none)` where it has none; of all together under an empty name."""
+    answer = prometheus.form("/api/v1/query", {"query": expr, "time": f"{report.at:.3f}"})
+    try:
+        found = answer["data"]["result"]
+        names = (series["metric"].get(report.label, _NONE) if split else "" for series in found)
+        return {name: float(series["value"][1]) for name, series in zip(names, found, strict=True)}
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise Mistake(f"{prometheus.url} answers, but not as Prometheus does: is the address right?") from error
+
+
+def _row(name: str, values_of: Mapping[str, float | None]) -> Row:
+    def number(what: str) -> int:
+        return round(values_of[what] or 0)
+
+    def known(what: str) -> float | None:
+        value = values_of[what]
+        return None if value is None or math.isnan(value) else value
+
+    cost = known("cost_usd")
+    values: dict[str, Any] = {
+        **{what: number(what) for what in ("calls", "errors", "input_tokens", "output_tokens", "unpriced_calls")},
+        **{what: known(what) for what in ("duration_p50", "duration_p95", "first_chunk_p95")},
+    }
+    return Row(name=name, cost_usd=cost, **values)

@@ -1,0 +1,411 @@
+"""The command with its extra, against a real Prometheus and faithful fakes of Loki and Grafana."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import yaml
+
+from monitored_openai._cli import boards
+from monitored_openai._cli.command import main
+from monitored_openai._cli.tailing import query
+from tests.look.conftest import CALLS, PROCESSES, Workload
+from tests.look.logql import faults_of
+from tests.servers._http import HttpServer
+from tests.servers._steps import Reply, Request, whole
+from tests.servers.grafana import FakeGrafana
+from tests.test_end_to_end import cost_of, served_usage
+
+TOKEN = "glsa_secret"
+COMMAND = Path(sys.executable).with_name("monitored-openai")
+WITHOUT_EXTRA = """
+import importlib.util, sys
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name in {hidden!r} else find_spec(name, *more)
+sys.modules.update(dict.fromkeys({hidden!r}))
+from monitored_openai._cli.command import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+class LokiQueries(HttpServer):
+    """Answers range queries with entries of its own, as Loki does whatever is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(keep_requests=True)
+        self.entries: list[tuple[int, str]] = []
+        self.refusal = ""
+
+    async def respond(self, request: Request) -> Reply:
+        """Answer."""
+        if self.refusal or request.path != "/loki/api/v1/query_range":
+            return Reply([whole(400 if self.refusal else 404, self.refusal.encode())])
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(request.target).query).items()}
+        inside = [entry for entry in self.entries if int(asked["start"]) <= entry[0] < int(asked["end"])]
+        inside.sort(reverse=asked["direction"] == "backward")
+        values = [[str(at), line] for at, line in inside[: int(asked["limit"])]]
+        data = {"resultType": "streams", "result": [{"stream": {}, "values": values}] if values else []}
+        return Reply([whole(200, json.dumps({"status": "success", "data": data}).encode())])
+
+
+@pytest.fixture
+def loki() -> Iterator[LokiQueries]:
+    with LokiQueries() as running:
+        yield running
+
+
+@pytest.fixture
+def grafana() -> Iterator[FakeGrafana]:
+    with FakeGrafana(token=TOKEN) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("GRAFANA_URL", raising=False)
+    monkeypatch.delenv("GRAFANA_TOKEN", raising=False)
+
+
+class Asked:
+    """The command run in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: object, code: int = 0) -> str:
+        """Its output; with a code of 2 the one line of its complaint."""
+        self._capsys.readouterr()
+        ended = main([str(argument) for argument in arguments])
+        told = self._capsys.readouterr()
+        assert ended == code, told.err
+        if code:
+            assert told.out == ""
+            assert told.err.count("\n") == 1, told.err
+            return told.err.removeprefix("monitored-openai: ").strip()
+        return told.out
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str]) -> Asked:
+    return Asked(capsys)
+
+
+def window(done: Workload, begins: float) -> list[str]:
+    """The options for a range up to the workload's end."""
+    until = datetime.fromtimestamp(done.ended, UTC).isoformat()
+    milliseconds = int((done.ended - begins) * 1000)
+    return ["--url", done.prometheus.url, "--until", until, "--range", f"{milliseconds}ms"]
+
+
+def report(ask: Asked, *arguments: object) -> dict[str, dict[str, Any]]:
+    rows = json.loads(ask("report", "--format", "json", *arguments))["rows"]
+    return {row["name"]: row for row in rows}
+
+
+def truth(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """What the API served, by the model asked for."""
+    found: dict[str, dict[str, float]] = {}
+    for line in lines:
+        row = found.setdefault(line["request_model"], defaultdict(float))
+        row["calls"] += 1
+        if "error_type" in line:
+            row["errors"] += 1
+            continue
+        usage, cost = served_usage(line["request"]), cost_of(line)
+        row["input_tokens"] += usage["prompt_tokens"]
+        row["output_tokens"] += usage["completion_tokens"]
+        row["unpriced_calls"] += cost is None
+        row["cost_usd"] += cost or 0
+    return found
+
+
+def test_a_report_is_the_truth_for_four_processes_and_one_that_ended_before(done: Workload, ask: Asked) -> None:
+    lines = [line for line in done.lines() if "program" in line.get("attributes", {})]
+    within = [line for line in lines if line["attributes"]["program"] != "before"]
+    for begins, served in ((done.began - 60, lines), (done.window_begins, within)):
+        told = report(ask, *window(done, begins), "--where", "job=mixed")
+        expected = truth(served)
+        assert told.keys() == expected.keys() | {"all"}
+        for model, row in expected.items():
+            for what, number in row.items():
+                assert told[model][what] == pytest.approx(number, rel=1e-9), (model, what)
+        assert told["all"]["calls"] == len(served)
+        assert told["all"]["cost_usd"] == pytest.approx(sum(row["cost_usd"] for row in expected.values()), rel=1e-9)
+
+
+def test_a_report_by_an_attribute_knows_each_process(done: Workload, ask: Asked) -> None:
+    within = report(ask, *window(done, done.window_begins), "--by", "program", "--where", "job=mixed")
+    ever = report(ask, *window(done, done.began - 60), "--by", "program", "--where", "job=mixed")
+
+    processes = {f"p{number}": CALLS for number in range(PROCESSES)}
+    assert {name: row["calls"] for name, row in within.items()} == {**processes, "all": PROCESSES * CALLS}
+    assert {name: row["calls"] for name, row in ever.items()} == {
+        **processes, "before": 30, "all": PROCESSES * CALLS + 30,
+    }  # fmt: skip
+
+
+def test_what_has_no_price_has_no_cost_and_what_has_no_label_is_told_apart(done: Workload, ask: Asked) -> None:
+    models = report(ask, *window(done, done.began - 60), "--where", "environment=demo")
+    features = report(ask, *window(done, done.began - 60), "--by", "feature")
+
+    assert models["house-llm"]["cost_usd"] is None
+    assert 0 < models["house-llm"]["unpriced_calls"] <= models["house-llm"]["calls"]
+    assert features["(none)"]["calls"] == PROCESSES * CALLS + 30
+
+
+def test_the_three_formats_tell_the_same(done: Workload, ask: Asked) -> None:
+    options = [*window(done, done.began - 60), "--where", "environment=demo"]
+    rows = report(ask, *options)
+    as_csv = list(csv.DictReader(io.StringIO(ask("report", "--format", "csv", *options))))
+    as_table = ask("report", *options)
+
+    assert [row["name"] for row in as_csv] == list(rows)
+    assert {row["name"]: int(row["calls"]) for row in as_csv} == {name: row["calls"] for name, row in rows.items()}
+    assert next(row["cost_usd"] for row in as_csv if row["name"] == "house-llm") == ""
+    for name, row in rows.items():
+        (line,) = [line for line in as_table.splitlines() if line.startswith(name + " ")]
+        assert line.split()[1] == f"{row['calls']:,}"
+    assert "unknown" in as_table
+
+
+def test_a_report_on_scraped_series_estimates(done: Workload, ask: Asked) -> None:
+    told = report(ask, *window(done, done.began - 60), "--where", "environment=demo", "--scraped")
+
+    assert told["all"]["calls"] == pytest.approx(320, rel=0.3)
+
+
+def test_the_settings_say_whom_to_ask(done: Workload, ask: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONITORED_OPENAI_METRICS_URL", done.prometheus.write_url)
+
+    assert "all" in report(ask, *window(done, done.began)[2:])
+
+
+def test_top_shows_the_last_minutes_once_where_no_terminal_is(done: Workload, ask: Asked) -> None:
+    shown = ask("top", "--url", done.prometheus.url)
+
+    assert shown.startswith("5m until")
+    assert shown.splitlines()[-1].startswith("all ")
+
+
+def line_of(number: int, **more: Any) -> str:
+    call = {"id": f"id-{number}", "request_model": "gpt-4o", "duration_seconds": 0.5, **more}
+    return json.dumps(call)
+
+
+CHAT = {
+    "usage": {"input_tokens": 7, "output_tokens": 5},
+    "cost": {"total_usd": 0.00026},
+    "request": {"messages": [{"role": "user", "content": "Where is\x1b[31m it?"}]},
+    "response": {"choices": [{"message": {"content": "Here."}}]},
+}
+
+
+def test_tail_shows_the_newest_calls_in_their_order(loki: LokiQueries, ask: Asked) -> None:
+    now = time.time_ns()
+    loki.entries = [(now - 10**9 * (9 - number), line_of(number, attributes={"n": str(number)})) for number in range(9)]
+
+    shown = ask("tail", "--url", loki.url, "--no-follow", "-n", 3)
+
+    assert [line.rpartition("=")[2] for line in shown.splitlines()] == ["6", "7", "8"]
+
+
+def test_tail_shows_content_only_when_asked_and_makes_it_harmless(loki: LokiQueries, ask: Asked) -> None:
+    now = time.time_ns()
+    loki.entries = [
+        (now - 3, line_of(1, **CHAT)),
+        (now - 2, line_of(2, error_type="rate_limit", error_message="Slow down.\nPlease.")),
+        (now - 1, "no JSON at all"),
+    ]
+    short = ask("tail", "--url", loki.url, "--no-follow")
+    long = ask("tail", "--url", loki.url, "--no-follow", "--content")
+
+    assert "gpt-4o  0.50 s  7+5 tokens  $0.000260" in short
+    assert "rate_limit: Slow down.\n" in short
+    assert "Where is" not in short
+    assert "asked     Where is\\x1b[31m it?\n" in long
+    assert "answered  Here.\n" in long
+    assert "\x1b" not in long
+
+
+@pytest.mark.timeout(60)
+def test_tail_follows_until_it_is_interrupted(loki: LokiQueries) -> None:
+    command = [str(COMMAND), "tail", "--url", loki.url, "-n", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        loki.wait_until(lambda: len(loki.requests) > 0)
+        for number in range(2):
+            loki.entries.append((time.time_ns(), line_of(number)))
+            assert "gpt-4o" in running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        rest = running.stdout.read()
+        assert (running.wait(timeout=20), rest, running.stderr.read()) == (0, "", "")
+
+
+def test_what_tail_asks_is_logql_whatever_is_in_it() -> None:
+    asked = [
+        query(job="integrations/openai", errors=False, grep=None, where=()),
+        query(job='a"}', errors=True, grep='say "hi" \\', where=("environment=prod", "model=gpt-4o", 'customer=a"b')),
+    ]
+
+    assert asked[1].startswith('{job="a\\"}", environment="prod"} |= "say \\"hi\\" \\\\" | model="gpt-4o"')
+    assert faults_of(asked) == {}
+
+
+def test_push_makes_brings_up_to_date_and_leaves_alone(grafana: FakeGrafana, ask: Asked) -> None:
+    push = ("dashboards", "push", "--grafana-url", grafana.url, "--token", TOKEN)
+
+    first = ask(*push)
+    assert [line.split()[0] for line in first.splitlines()] == ["created"] * 5
+    assert list(grafana.folders.values()) == ["monitored-openai"]
+    assert [line.split()[0] for line in ask(*push).splitlines()] == ["unchanged"] * 5
+    assert grafana.saved == 5
+
+    grafana.dashboards["monitored-openai-cost"]["dashboard"]["title"] = "changed by hand"
+    assert sorted(line.split()[0] for line in ask(*push).splitlines()) == [*["unchanged"] * 4, "updated"]
+    assert grafana.dashboards["monitored-openai-cost"]["dashboard"]["title"] == "OpenAI: cost"
+
+    assert [line.split()[0] for line in ask(*push, "--folder", "Other").splitlines()] == ["updated"] * 5
+    assert len(grafana.dashboards) == 5
+
+
+def test_export_writes_what_the_package_has(tmp_path: Path, ask: Asked) -> None:
+    told = ask("dashboards", "export", tmp_path / "new" / "folder")
+
+    written = {Path(line).name: Path(line).read_text() for line in told.splitlines()}
+    assert written == boards.texts()
+    assert len(written) == 5
+
+
+def test_rules_are_written_with_the_budgets_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--monthly-budget", "500", "--monthly-budget", "feature=search:50", "--data-source", "mimir"]
+    assert main(["rules", "export", str(tmp_path), *arguments]) == 0
+
+    assert capsys.readouterr().err == ""
+    prometheus, grafana = (
+        yaml.safe_load((tmp_path / f"monitored-openai.{kind}.yml").read_text()) for kind in ("rules", "grafana")
+    )
+    budgets = next(group for group in prometheus["groups"] if group["name"] == "monitored-openai-budgets")
+    assert len(budgets["rules"]) == 6
+    assert {rule["data"][0]["datasourceUid"] for group in grafana["groups"] for rule in group["rules"]} == {"mimir"}
+
+
+def test_rules_without_a_budget_say_that_cost_is_not_watched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rules", "export", str(tmp_path)]) == 0
+
+    assert capsys.readouterr().err == "no --monthly-budget: no alerts on cost\n"
+    assert "OpenAIBudget" not in (tmp_path / "monitored-openai.rules.yml").read_text()
+
+
+def test_prices_name_kinds_tiers_and_the_table(ask: Asked) -> None:
+    shown = ask("prices", "gpt-4o-mini-2024-07-18", "--on", "2025-10-01")
+
+    (standard,) = [line.split() for line in shown.splitlines() if line.startswith("standard")]
+    assert standard[:3] == ["standard", "0.15", "0.075"]
+    assert standard[-1] == "0.6"
+    assert "2025-10-01, USD per million tokens" in shown
+    assert "genai-prices" in shown.splitlines()[-1]
+
+
+WRONG = [
+    (("report", "--range", "yesterday"), "write a number and a unit"),
+    (("report", "--until", "soon"), "is no date"),
+    (("report", "--by", "a) or vector(1"), "is no name of a label"),
+    (("report", "--where", "production"), "write label=value"),
+    (("report",), "set MONITORED_OPENAI_METRICS_URL"),
+    (("report", "--url", "localhost:9090"), "write one such as http://localhost:9090"),
+    (("report", "--url", "http://127.0.0.1:9"), "cannot be reached"),
+    (("report", "--format", "xml"), "format"),
+    (("tail", "--where", "a b=c"), "write name=value"),
+    (("tail",), "set MONITORED_OPENAI_LOGS_URL"),
+    (("prices", "gpt-9"), "no price of 'gpt-9' at openai is known"),
+    (("prices", "gpt-4o", "--provider", "acme"), "no prices of provider 'acme'"),
+    (("prices", "gpt-4o", "--on", "someday"), "is no date"),
+    (("rules", "export", "x", "--monthly-budget", "a lot"), "is no budget"),
+    (("rules", "export", "x", "--first-chunk-seconds", "2"), "take 0.01"),
+    (("rules", "export", "/dev/null/x"), "name another folder"),
+    (("dashboards", "export", "/dev/null/x"), "name another folder"),
+    (("dashboards", "push", "--token", "x"), "--grafana-url"),
+    (("nonsense",), "nonsense"),
+    (("report", "--nonsense"), "nonsense"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG, ids=lambda value: " ".join(value)[:40])
+def test_a_mistake_is_told_in_one_line_with_exit_code_2(
+    arguments: tuple[str, ...], words: str, ask: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert words in ask(*arguments, code=2)
+
+
+def test_servers_that_refuse_are_quoted(done: Workload, grafana: FakeGrafana, loki: LokiQueries, ask: Asked) -> None:
+    loki.refusal = "parse error at line 1, col 5:\n\x1b[31msyntax error"
+
+    assert "refuses with 400" in ask("tail", "--url", loki.url, code=2)
+    assert "syntax error" in ask("tail", "--url", loki.url, code=2)
+    refused = ask("dashboards", "push", "--grafana-url", grafana.url, "--token", "wrong", code=2)
+    assert refused == f"{grafana.url} refuses with 401: Invalid API key"
+    assert "refuses with 404" in ask("report", "--url", f"{done.prometheus.url}/graph", code=2)
+
+
+@pytest.mark.parametrize("arguments", [["report"], ["dashboards", "push"], ["nonsense"]], ids=" ".join)
+def test_without_the_extra_a_command_says_what_to_install(arguments: list[str]) -> None:
+    ended = without_extra(*arguments)
+
+    assert ended.returncode == 2
+    missing = arguments == ["nonsense"] or "pip install 'monitored-openai[cli]'" in ended.stderr
+    assert missing, ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_without_the_extra_there_is_the_demo() -> None:
+    ended = without_extra("demo", "--help")
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "--live" in ended.stdout
+
+
+def without_extra(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = WITHOUT_EXTRA.format(hidden=("typer", "rich", "yaml"))
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+
+
+def test_the_shell_completes_commands() -> None:
+    shell = {"_MONITORED_OPENAI_COMPLETE": "complete_bash", "COMP_WORDS": "monitored-openai re", "COMP_CWORD": "1"}
+
+    done = subprocess.run(
+        [COMMAND], env={**os.environ, **shell}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.stdout.split() == ["report"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["", "report", "top", "tail", "prices", "dashboards", "dashboards export", "dashboards push", "rules export"],
+)
+def test_every_command_has_help(arguments: str, ask: Asked) -> None:
+    shown = ask(*arguments.split(), "--help")
+
+    assert "Usage: monitored-openai" in shown
+    assert len(shown.splitlines()) > 5
