@@ -21,7 +21,7 @@ PAGE = ROOT / "docs" / "metrics.md"
 BEGIN = "<!-- metrics table: written by scripts/metrics_table.py -->"
 END = "<!-- end of the metrics table -->"
 OF_ALL_CALLS = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
-COUNTED = Usage(input_tokens=2, output_tokens=2, input_cached_tokens=1)
+COUNTED = Usage(input_tokens=2, output_tokens=2, input_cached_tokens=1, input_seconds=1.5, input_characters=1)
 HEADERS = {
     "openai-processing-ms": "1",
     "openai-organization": "o",

@@ -18,6 +18,9 @@ USAGE = Usage(
     output_reasoning_tokens=5,
     output_accepted_prediction_tokens=6,
     output_rejected_prediction_tokens=7,
+    output_image_tokens=1,
+    input_seconds=1.5,
+    input_characters=12,
 )
 
 

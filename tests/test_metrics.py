@@ -45,6 +45,8 @@ LABELS: dict[str, tuple[str, set[str]]] = {
     "gen_ai_client_token_usage": ("histogram", CALL | {"gen_ai_token_type"}),
     "gen_ai_client_tokens_total": ("counter", ANSWERED | {"gen_ai_token_type"}),
     "gen_ai_client_token_details_total": ("counter", ANSWERED | {"gen_ai_token_type"}),
+    "gen_ai_client_audio_seconds_total": ("counter", ANSWERED),
+    "gen_ai_client_characters_total": ("counter", ANSWERED),
     "gen_ai_client_cost_usd_total": ("counter", ANSWERED | {"kind"}),
     "gen_ai_client_cache_savings_usd_total": ("counter", ANSWERED),
     "gen_ai_client_unpriced_total": ("counter", ANSWERED | {"reason"}),
@@ -158,7 +160,10 @@ def test_a_call_counts_with_what_it_reports() -> None:
         "output_reasoning": 5,
         "output_accepted_prediction": 6,
         "output_rejected_prediction": 7,
+        "output_image": 1,
     }
+    assert value(samples, "gen_ai_client_audio_seconds_total") == 1.5
+    assert value(samples, "gen_ai_client_characters_total") == 12
     assert value(samples, "gen_ai_client_cost_usd_total") == pytest.approx(COST.total_usd)
     assert value(samples, "gen_ai_client_cost_usd_total", kind="input_cached") == COST.input_cached_usd
     assert value(samples, "gen_ai_client_cache_savings_usd_total") == COST.cache_savings_usd
@@ -372,7 +377,8 @@ def test_the_tables_in_the_docs_are_up_to_date() -> None:
 @pytest.mark.once
 def test_the_words_on_the_page_are_those_of_the_code() -> None:
     page = (ROOT / "docs" / "metrics.md").read_text()
-    details = {field.name.removesuffix("_tokens") for field in dataclasses.fields(Usage)} - {"input", "output"}
+    counts = {field.name for field in dataclasses.fields(Usage) if field.name.endswith("_tokens")}
+    details = {name.removesuffix("_tokens") for name in counts} - {"input", "output"}
     assert [word for word in (*get_args(ErrorType), *details) if f"`{word}`" not in page] == []
 
 

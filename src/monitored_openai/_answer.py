@@ -31,6 +31,8 @@ class Answer:
     error_message: str | None = None
     finished: bool = True
     """Whether it will not change any more."""
+    unpriced: str | None = None
+    """Why it cannot be priced, however well its usage is known."""
 
 
 BACKGROUND = "background"
@@ -75,18 +77,25 @@ class Family:
     """Whether what a response leaves out may be told later, under its id, by a family that `repeats`."""
     repeats: bool = False
     """Whether it tells of a response that another call began: what was used counts if it is still owed."""
+    billed: bool = True
+    """Whether it costs anything; where it does not, neither usage nor cost is missed."""
+    unstructured: bool = False
+    """Whether its answers may be plain text, or media, of which only the type and the size are kept."""
+    asked: Callable[[Mapping[str, Any]], Usage] | None = None
+    """What of a request's body is itself billed, such as the characters of a text that is to be spoken."""
 
 
 def read_body(family: Family, body: bytes) -> Answer:
-    """Read a whole response: JSON, or the server-sent events of a stream that the caller read as bytes."""
+    """Read a whole response: JSON, or the server-sent events of a stream that the caller read as bytes, or plain text."""
+    unknown = "not_reported" if family.unstructured else "invalid_body"
     if body.lstrip().startswith(_EVENT_STARTS):
         return _read_events(family, body)
     try:
         decoded = decode(body)
     except ValueError:
-        return Answer(usage_unknown="invalid_body", body=body.decode("utf-8", "replace"))
+        return Answer(usage_unknown=unknown, body=body.decode("utf-8", "replace"))
     if not isinstance(decoded, dict):
-        return Answer(usage_unknown="invalid_body", body=str(decoded))
+        return Answer(usage_unknown=unknown, body=str(decoded))
     return family.answer(decoded)
 
 

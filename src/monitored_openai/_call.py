@@ -25,7 +25,7 @@ from monitored_openai._injection import Injection
 from monitored_openai._json import decode, snapshot
 from monitored_openai._log import warn_sparsely
 from monitored_openai._owed import Owed
-from monitored_openai._record import NOTHING, CallRecord, Cost, ErrorType
+from monitored_openai._record import NOTHING, CallRecord, Cost, ErrorType, Usage
 
 _KEPT_HEADERS = {
     name.encode(): name
@@ -66,6 +66,8 @@ class Call:
     _tail = 0.0
     _ended_ns = 0
     _again = False
+    _media: str | None = None
+    _asked: Usage | None = None
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class Call:
         injection: Injection | None,
         keeps_content: bool,
         emit: Callable[[Call], None],
+        form: Mapping[str, Any] | None = None,
         attributes: Mapping[str, str] = NOTHING,
     ) -> None:
         """`whole`: the body is there when the SDK has processed the response, nothing is left to be read.
@@ -100,6 +103,7 @@ class Call:
         self._server = server
         self._streamed = streamed
         self._injection = injection
+        self._form = form
         self._emit = [emit]
         self.attributes = attributes_of_call(attributes)
         self._content = keeps_content and content_allowed.get()
@@ -129,13 +133,19 @@ class Call:
         self._retries = retries
         self._headers = dict(response.headers.raw)  # one object for the garbage collector, and not even tracked
         if self._content:
-            self._request = response.request.content
+            self._request = response.request.content if self._form is None else self._form_sent()
         self._status = response.status_code
+        if self.family.asked is not None:
+            self._asked = self.family.asked(self._given())
+        if self.family.unstructured:
+            self._media = _media_in(response)
         self._lets_go_of_body()
         if self._injection is not None:
             self._injection.answered()
         if self.whole:
-            self._response = response.content
+            self._response = content = response.content
+            if self._media is not None:
+                self._pieces_bytes, self._response = len(content), b""
 
     def tries_again(self) -> bool:
         """Whether to post the request once more: the server refused what we had put into it."""
@@ -184,7 +194,9 @@ class Call:
             self._pieces, self._waits = [], (waits := array("d"))
             self._note_wait = waits.append
         self._pieces_bytes += len(piece)
-        if self._pieces_bytes <= _MOST_PIECES_BYTES:
+        if self._media is not None:
+            pass
+        elif self._pieces_bytes <= _MOST_PIECES_BYTES:
             self._pieces.append(piece)
         else:
             self._pieces.clear()
@@ -239,7 +251,8 @@ class Call:
         """What the call was, for good, under an id of its own. On the exporter's thread."""
         answer = self._settled(self._read(), owed)
         error, message = self._outcome(answer)
-        unknown = None if self.family.repeats else _why_unknown(answer, error, self._status)
+        told_elsewhere = self.family.repeats or not self.family.billed
+        unknown = None if told_elsewhere else _why_unknown(answer, error, self._status)
         cost = self._cost(answer, unknown, price)
         headers = {_KEPT_HEADERS[name]: value.decode("latin-1") for name, value in _kept(self._headers).items()}
         trace_id, span_id = self._trace or (None, None)
@@ -285,8 +298,20 @@ class Call:
             self._identifiers = identifiers(dictionary(self._plain_body), dictionary(self._extra_body))
         self.body = self._plain_body = self._extra_body = None
 
+    def _given(self) -> dict[str, Any]:
+        """What the SDK was given for the body."""
+        return {**dictionary(self._plain_body), **dictionary(self._extra_body), **(self._form or {})}
+
+    def _form_sent(self) -> bytes:
+        return snapshot(self._given())
+
     def _settled(self, answer: Answer, owed: Owed) -> Answer:
         """The answer with only so much in it as no other call's record has told."""
+        if self._asked is not None:
+            parts = {
+                field.name: value for field in dataclasses.fields(Usage) if (value := getattr(self._asked, field.name))
+            }
+            return dataclasses.replace(answer, usage=dataclasses.replace(answer.usage or Usage(), **parts))
         if not answer.id:
             return answer
         if self.family.repeats:
@@ -304,8 +329,10 @@ class Call:
 
     def _cost(self, answer: Answer, unknown: str | None, price: Price) -> Cost | str | None:
         refused = self._status is not None and self._status >= 400
-        if refused or (self.family.repeats and answer.usage is None):
+        if refused or not self.family.billed or (self.family.repeats and answer.usage is None):
             return None
+        if answer.unpriced is not None:
+            return answer.unpriced
         if unknown == BACKGROUND:
             return BACKGROUND
         if answer.model is None and not self.family.names_model:
@@ -333,11 +360,12 @@ class Call:
         self._status = status_of(error)
         request, response = getattr(error, "request", None), getattr(error, "response", None)
         if request is not None:
-            self._request = request.content if self._content else None
+            if self._content:
+                self._request = request.content if self._form is None else self._form_sent()
             retries = request.headers.get("x-stainless-retry-count", "0")  # the caller may have set it to anything
             self._retries = int(retries) if retries.isdecimal() else None
         elif self._content:
-            self._request = snapshot({**dictionary(self._plain_body), **dictionary(self._extra_body)})
+            self._request = self._form_sent()
         if response is not None:
             self._headers = dict(response.headers.raw)
 
@@ -355,22 +383,28 @@ class Call:
     def _read(self) -> Answer:
         if self._answer is not None:
             return self._answer
+        if self._media is not None:
+            media = {"content_type": self._media, "bytes": self._pieces_bytes}
+            return Answer(usage_unknown="not_reported", body=media)
         try:
-            if self._chunks is not None:
-                return self.family.answer(self._chunks.body())
-            if self._response is not None:
-                return read_body(self.family, self._response)
-            if self._pieces_bytes > _MOST_PIECES_BYTES or not self._pieces:
-                return Answer(usage_unknown="not_read")
-            return read_body(self.family, b"".join(self._pieces))
+            return self._read_body()
         except Exception:
             warn_sparsely("answer", "a response could not be read", exc_info=True)
             return Answer(usage_unknown="unreadable")
 
+    def _read_body(self) -> Answer:
+        if self._chunks is not None:
+            return self.family.answer(self._chunks.body())
+        if self._response is not None:
+            return read_body(self.family, self._response)
+        if self._pieces_bytes > _MOST_PIECES_BYTES or not self._pieces:
+            return Answer(usage_unknown="not_read")
+        return read_body(self.family, b"".join(self._pieces))
+
     def _request_body(self) -> Mapping[str, Any]:
         """What was asked, from the bytes that were sent or, where none were seen, from what the SDK was given."""
         if self._request is None:
-            return {**dictionary(self._plain_body), **dictionary(self._extra_body)}
+            return self._given()
         try:
             body = dict(dictionary(decode(self._request)))
         except ValueError:
@@ -382,6 +416,12 @@ class Call:
 
 def _kept(headers: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     return {lower: value for name, value in headers.items() if (lower := name.lower()) in _KEPT_HEADERS}
+
+
+def _media_in(response: Any) -> str | None:
+    """The type of a body that is neither text nor JSON."""
+    kind: str = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return None if not kind or kind.startswith("text/") or kind.endswith("json") else kind
 
 
 def _why_unknown(answer: Answer, error: ErrorType | None, status: int | None) -> str | None:

@@ -64,6 +64,7 @@ class _Monitored:
             base_url=self._base_url,  # type: ignore[attr-defined]  # the property costs a microsecond in 3.x
             kind=_kind_of(self),
             body=request.get("body"),
+            files=request.get("files"),
             options=request.get("options") or {},
             streamed=request.get("stream", False),
             attributes=self._attributes,

@@ -77,6 +77,8 @@ TOKENS_TOTAL = Metric("gen_ai_client_tokens_total", "counter", "Tokens, as the A
 TOKEN_DETAILS = Metric(
     "gen_ai_client_token_details_total", "counter", "Parts of the tokens: cached, audio, reasoning, ..."
 )
+AUDIO_SECONDS = Metric("gen_ai_client_audio_seconds_total", "counter", "Seconds of audio that the API billed.")
+CHARACTERS = Metric("gen_ai_client_characters_total", "counter", "Characters of text sent to be spoken.")
 COST = Metric("gen_ai_client_cost_usd_total", "counter", "Cost in USD; the kinds are disjoint and add up.")
 SAVINGS = Metric(
     "gen_ai_client_cache_savings_usd_total", "counter", "What cached input would have cost more at the full rate, USD."
@@ -94,6 +96,7 @@ ACTIVE = Metric("gen_ai_client_active_requests", "gauge", "Calls that have start
 
 CALL_METRICS = (
     *(DURATION, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, TOKEN_USAGE, TOKENS_TOTAL, TOKEN_DETAILS),
+    *(AUDIO_SECONDS, CHARACTERS),
     *(COST, SAVINGS, UNPRICED, USAGE_UNKNOWN, RETRIES, PROCESSING, ACTIVE),
 )
 
@@ -108,6 +111,7 @@ _DETAILS = {
         "output_reasoning",
         "output_accepted_prediction",
         "output_rejected_prediction",
+        "output_image",
     )
 }
 _MILLISECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
@@ -218,6 +222,9 @@ class Metrics:
             if tokens is not None:
                 self._observe(TOKEN_USAGE, (*base, ("gen_ai_token_type", kind)), tokens)
                 self._add(TOKENS_TOTAL, (*full, ("gen_ai_token_type", kind)), tokens)
+        for metric, amount in ((AUDIO_SECONDS, usage.input_seconds), (CHARACTERS, usage.input_characters)):
+            if amount:
+                self._add(metric, full, amount)
         for kind, name in _DETAILS.items():
             tokens = getattr(usage, name)
             if tokens:

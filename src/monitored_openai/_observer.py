@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from monitored_openai._answer import Family
 from monitored_openai._call import Call
+from monitored_openai._forms import described
 from monitored_openai._injection import UsageAsking
 from monitored_openai._log import warn_sparsely
 from monitored_openai._providers import provider_of
@@ -56,6 +57,7 @@ class Observer:
         body: Any,
         options: Mapping[str, Any],
         streamed: bool,
+        files: Any = None,
         attributes: Mapping[str, str] = NOTHING,
     ) -> Call | None:
         """A call for a request that is about to go out; `None` if it cannot be observed, which is counted."""
@@ -80,6 +82,7 @@ class Observer:
                 else None,
                 keeps_content=self._keeps_content,
                 emit=self._emit,
+                form=None if files is None else described(files),
                 attributes=attributes,
             )
             self._opened(call)

@@ -36,7 +36,8 @@ _PROVIDER_IDS = {  # OpenTelemetry's names where the table has another
     "x_ai": "x-ai",
 }
 # Output of these kinds is billed at rates of its own, and no usage of the OpenAI API says how much of it there was.
-_UNCOUNTED_OUTPUT = {"output_image_mtok", "output_video_mtok", "output_citation_mtok"}
+_UNCOUNTED_OUTPUT = {"output_video_mtok", "output_citation_mtok"}
+_BILLED_BY = {"input_mtok", "output_mtok", "audio_hours", "input_audio_hours", "input_mchars"}
 
 _Constraint = types.StartDateConstraint | types.TimeOfDateConstraint | None
 _PriceValues = Mapping[str, Decimal | types.TieredPrices]
@@ -163,9 +164,9 @@ def _has_variant(model: types.ModelInfo, context: Mapping[str, str], at: datetim
 
 def _bands(price: types.ModelPrice, *, cached_as_input: bool) -> Bands | Unpriced:
     values: _PriceValues = {kind: value for kind, value in vars(price).items() if value is not None}
-    # A fee per request depends on things that no usage tells; an entry without token rates is billed by something else
-    # (seconds, characters) or is kept without a price.
-    if "requests_kcount" in values or values.keys().isdisjoint({"input_mtok", "output_mtok"}):
+    # A fee per request depends on things that no usage tells; an entry without any of these rates is billed by something
+    # else or is kept without a price.
+    if "requests_kcount" in values or values.keys().isdisjoint(_BILLED_BY):
         return Unpriced.NO_RATE_FOR_KIND
     tiered = (value for value in values.values() if isinstance(value, types.TieredPrices))
     starts = sorted({tier.start for value in tiered for tier in value.tiers}, reverse=True)
@@ -180,6 +181,8 @@ def _rates(values: _PriceValues, longer_than: int, *, cached_as_input: bool) -> 
     # No cached rate means no discount, but for fine-tunes, whose published discount the table (0.2.3) lacks.
     if cached is None and cached_as_input:
         cached = input_rate
+    hour = rate("input_audio_hours")
+    hour = rate("audio_hours") if hour is None else hour
     return Rates(
         input=input_rate,
         output=rate("output_mtok"),
@@ -189,6 +192,9 @@ def _rates(values: _PriceValues, longer_than: int, *, cached_as_input: bool) -> 
         input_image=rate("input_image_mtok"),
         output_audio=rate("output_audio_mtok"),
         output_reasoning=rate("output_reasoning_mtok"),
+        output_image=rate("output_image_mtok"),
+        input_second=None if hour is None else hour * 1e6 / 3600,
+        input_character=rate("input_mchars"),
         output_mixed=not _UNCOUNTED_OUTPUT.isdisjoint(values),
     )
 

@@ -25,7 +25,8 @@ class PriceBook:
 
     Args:
         overrides: by model name (or, for all fine-tunes of a model, ``ft:<base model>``) the keys ``input``,
-            ``cached_input`` and ``output`` in USD per million tokens. They replace the standard price; the tiers flex,
+            ``cached_input`` and ``output`` in USD per million tokens, ``minute`` in USD per minute of audio,
+            ``characters`` in USD per million characters of text to be spoken. They replace the standard price; the tiers flex,
             priority, fast and scale and batch stay as published. Without ``cached_input``, cached tokens cost
             ``input``.
     """
@@ -103,12 +104,15 @@ class PriceBook:
 
 
 def _own_bands(prices: Mapping[str, float]) -> Bands:
-    per_token = {kind: usd / 1e6 for kind, usd in prices.items()}
+    minute = prices.get("minute")
+    per_token = {kind: usd / 1e6 for kind, usd in prices.items() if kind != "minute"}
     input_rate = per_token.get("input")
     rates = Rates(
         input=input_rate,
         output=per_token.get("output"),
         input_cached=per_token.get("cached_input", input_rate),
         input_cache_write=input_rate,
+        input_second=None if minute is None else minute / 60,
+        input_character=per_token.get("characters"),
     )
     return ((-1, rates),)

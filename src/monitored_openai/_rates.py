@@ -50,8 +50,13 @@ class Rates:
     input_image: float | None = None
     output_audio: float | None = None
     output_reasoning: float | None = None
+    output_image: float | None = None
     output_mixed: bool = False
-    """Whether some output (images, video, citations) has a price of its own that no usage counts."""
+    """Whether some output (video, citations) has a price of its own that no usage counts."""
+    input_second: float | None = None
+    """Of audio, for models that are billed by its length."""
+    input_character: float | None = None
+    """Of text to be spoken, for models that are billed by its length."""
 
 
 Bands = Sequence[tuple[int, Rates]]
@@ -60,14 +65,12 @@ Bands = Sequence[tuple[int, Rates]]
 
 def charge(bands: Bands, usage: Usage) -> Cost | Unpriced:
     """What the usage costs. A side that is not reported counts as none only where nothing of it can cost anything."""
-    if usage.input_tokens is None and usage.output_tokens is None:
-        return Unpriced.USAGE_UNKNOWN
-    if not _consistent(usage):
-        return Unpriced.USAGE_INVALID
-    tokens = usage.input_tokens or 0
     rates = bands[-1][1]
-    if (usage.input_tokens is None and rates.input) or (usage.output_tokens is None and rates.output):
-        return Unpriced.USAGE_UNKNOWN
+    if rates.input_second is not None or rates.input_character is not None:
+        return _charge_length(rates, usage)
+    if (why_not := _unfit(rates, usage)) is not None:
+        return why_not
+    tokens = usage.input_tokens or 0
     for longer_than, higher in bands[:-1]:
         if tokens > longer_than:
             rates = higher
@@ -87,6 +90,26 @@ def charge(bands: Bands, usage: Usage) -> Cost | Unpriced:
     )
 
 
+def _unfit(rates: Rates, usage: Usage) -> Unpriced | None:
+    """Why the usage cannot be priced by the token, whatever its parts cost."""
+    if usage.input_tokens is None and usage.output_tokens is None:
+        return Unpriced.USAGE_UNKNOWN if usage.input_seconds is None else Unpriced.NO_RATE_FOR_KIND
+    if not _consistent(usage):
+        return Unpriced.USAGE_INVALID
+    unknown = (usage.input_tokens is None and rates.input) or (usage.output_tokens is None and rates.output)
+    return Unpriced.USAGE_UNKNOWN if unknown else None
+
+
+def _charge_length(rates: Rates, usage: Usage) -> Cost | Unpriced:
+    """What the length of the audio or of the text costs, where that is what is billed."""
+    lengths = ((usage.input_seconds, rates.input_second), (usage.input_characters, rates.input_character))
+    usd = [length * rate for length, rate in lengths if length is not None and rate is not None]
+    if not usd:
+        by_token = usage.input_tokens is not None or usage.output_tokens is not None
+        return Unpriced.NO_RATE_FOR_KIND if by_token else Unpriced.USAGE_UNKNOWN
+    return Cost(input_usd=sum(usd), input_cached_usd=0.0, output_usd=0.0, cache_savings_usd=0.0)
+
+
 def _consistent(usage: Usage) -> bool:
     """Whether no part is above its whole and no count negative or absurd."""
     cached, written = usage.input_cached_tokens or 0, usage.input_cache_write_tokens or 0
@@ -97,7 +120,8 @@ def _consistent(usage: Usage) -> bool:
     if cached + written > tokens or audio + image > tokens or not 0 <= tokens <= MOST_TOKENS:
         return False
     audio, reasoning = usage.output_audio_tokens or 0, usage.output_reasoning_tokens or 0
-    return audio >= 0 and reasoning >= 0 and audio + reasoning <= (usage.output_tokens or 0) <= MOST_TOKENS
+    parts = audio + reasoning + (usage.output_image_tokens or 0)
+    return audio >= 0 and reasoning >= 0 and parts <= (usage.output_tokens or 0) <= MOST_TOKENS
 
 
 def _input_usd(rates: Rates, usage: Usage) -> tuple[float, float, float] | Unpriced:
@@ -129,7 +153,8 @@ def _output_usd(rates: Rates, usage: Usage) -> float | Unpriced:
     tokens = usage.output_tokens or 0
     if not tokens:
         return 0.0
-    if rates.output_mixed:
+    image = usage.output_image_tokens
+    if rates.output_mixed or (rates.output_image is not None and image is None):
         return Unpriced.SPLIT_UNKNOWN
     audio = usage.output_audio_tokens or 0
     if rates.output is None or (audio and rates.output_audio is None):
@@ -138,6 +163,9 @@ def _output_usd(rates: Rates, usage: Usage) -> float | Unpriced:
     if audio and rates.output_audio is not None:
         usd = audio * rates.output_audio
         tokens -= audio
+    if image and rates.output_image is not None:
+        usd += image * rates.output_image
+        tokens -= image
     if usage.output_reasoning_tokens and rates.output_reasoning is not None:
         usd += usage.output_reasoning_tokens * rates.output_reasoning
         tokens -= usage.output_reasoning_tokens

@@ -34,7 +34,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Usage:
     """The tokens of one call as the API reported them; what it did not report is ``None``.
 
-    The counts with a longer name are parts of ``input_tokens`` or ``output_tokens``, never additions to them.
+    The counts of tokens with a longer name are parts of ``input_tokens`` or ``output_tokens``, never additions to them.
     """
 
     input_tokens: int | None = None
@@ -47,6 +47,11 @@ class Usage:
     output_reasoning_tokens: int | None = None
     output_accepted_prediction_tokens: int | None = None
     output_rejected_prediction_tokens: int | None = None
+    output_image_tokens: int | None = None
+    input_seconds: float | None = None
+    """Of audio, where that is what the API bills."""
+    input_characters: int | None = None
+    """Of the text to be spoken; not reported by the API, but counted in what it was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

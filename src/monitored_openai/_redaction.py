@@ -46,7 +46,7 @@ _SECRETS = (
 )
 _HARMLESS = frozenset({bool, int, type(None)})
 """Passed over without a call for each: the most of what an answer is made of."""
-_BASE64_FIELDS = frozenset({"data", "b64_json", "file_data"})
+_BASE64_FIELDS = frozenset({"audio", "b64_json", "data", "file_data", "result"})
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_\-\r\n]{256,}")
 _DATA_URL = re.compile(
     r"data:(?P<kind>[\w.+-]{1,60}/[\w.+-]{1,60})?(?:;[\w.+-]{1,60}=[\w.+-]{1,60}){0,5};base64,"

@@ -191,15 +191,18 @@ def _label_names(value: object) -> tuple[str, ...]:
 def _prices(value: object) -> FrozenMapping[FrozenMapping[float]]:
     prices: dict[str, FrozenMapping[float]] = {}
     for model, rates in _mapped(value).items():
-        if not isinstance(rates, Mapping) or not {"input", "output"} <= rates.keys() <= {
-            "input",
-            "cached_input",
-            "output",
-        }:
-            raise Refusal("must give each model input and output, and may give it cached_input, and nothing else")
+        kinds = set(rates) if isinstance(rates, Mapping) else set()
+        by_token = {"input", "output"} <= kinds <= {"input", "cached_input", "output"}
+        if not isinstance(rates, Mapping) or not (by_token or (kinds and kinds <= {"minute", "characters"})):
+            raise Refusal(
+                "must give each model input and output, and may give it cached_input, and nothing else; "
+                "or, where it is not billed by the token, minute or characters"
+            )
         for rate in rates.values():
             if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= _MAX_PRICE:
-                raise Refusal(f"must be in USD per million tokens, each a number from 0 to {_MAX_PRICE}")
+                raise Refusal(
+                    f"must be in USD per million tokens (or characters, or minute), each a number from 0 to {_MAX_PRICE}"
+                )
         prices[endpoints.label_value(model)] = FrozenMapping({kind: float(rate) for kind, rate in rates.items()})
     return FrozenMapping(prices)
 
@@ -421,7 +424,8 @@ class MonitoringSettings(BaseSettings):
     )
     prices: Annotated[Mapping[str, Mapping[str, float]], PlainValidator(_prices)] = Field(
         NO_ITEMS,
-        description="Own prices by model, USD per million tokens: `input`, `output` and, if need be, `cached_input`.",
+        description="Own prices by model, USD per million tokens: `input`, `output` and, if need be, `cached_input`; or "
+        "`minute` (USD per minute of audio), `characters` (USD per million of them).",
     )
     on_record: Annotated[Callable[..., None] | None, _optional(_on_record)] = Field(
         None, description="Function called with each priced `CallRecord` in the exporter's thread."

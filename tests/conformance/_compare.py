@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import zip_longest
 from typing import Any
 
@@ -13,9 +14,10 @@ from tests.servers._steps import Request
 from tests.servers._truth import Truth
 
 ASKED = {"include_usage": True}
+_BOUNDARY = re.compile(r"boundary=([0-9a-f]{32})")
 _BEHIND_AZURE = SNAPSHOTS["gpt-4o"]
 KINDS = (
-    "input output input_cached input_audio output_reasoning output_audio "
+    "input output input_cached input_audio input_image output_reasoning output_audio output_image "
     "output_accepted_prediction output_rejected_prediction"
 ).split()
 
@@ -29,7 +31,11 @@ def assert_same(cell: Cell, bare: Sight, ours: Sight, *, injects: bool = True) -
 
 
 def _wire(request: Request) -> Any:
-    return (request.method, request.target, request.raw_headers, request.body)
+    form = _BOUNDARY.search(request.headers.get("content-type", ""))
+    if form is None:
+        return (request.method, request.target, request.raw_headers, request.body)
+    headers = [(name, value.replace(form[1], "")) for name, value in request.raw_headers]
+    return (request.method, request.target, headers, request.body.replace(form[1].encode(), b""))
 
 
 def _without_injected(request: Request) -> Request:

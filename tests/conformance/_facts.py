@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from pydantic import BaseModel
 
 _UNSENT = ("content-length",)
 """Headers that follow from the body, which is compared where the server gets it."""
+_BOUNDARY = re.compile(rb"boundary=[0-9a-f]{32}")
+"""Of a form with files: made anew for each request."""
 
 
 def facts(value: Any) -> Any:
@@ -71,4 +74,5 @@ def _response(response: Any) -> Any:
 
 def _headers(headers: Any) -> list[tuple[bytes, bytes]]:
     raw: Iterable[tuple[bytes, bytes]] = headers.raw
-    return [(name, value) for name, value in raw if name.decode("latin-1").lower() not in _UNSENT]
+    shown = [(name, value) for name, value in raw if name.decode("latin-1").lower() not in _UNSENT]
+    return [(name, _BOUNDARY.sub(b"boundary", value)) for name, value in shown]

@@ -114,6 +114,10 @@ class Attempt:
         if not isinstance(reply, dict):
             self._count("ok")
             media = "audio/mpeg" if isinstance(reply, bytes) else "text/plain; charset=utf-8"
+            if isinstance(reply, str) and reply.startswith("data: "):
+                media = "text/event-stream"
+                last = json.loads(reply.strip().rpartition("data: ")[2])
+                self._server.tells(self._endpoint, self._model, last)
             yield whole(200, reply if isinstance(reply, bytes) else reply.encode(), self._headers(media))
             return
         if kind.path == "/responses":
@@ -122,7 +126,7 @@ class Attempt:
             assert kind.events is not None
             yield from self._stream_of(kind.events(reply, self._asked))
         else:
-            yield from self._answer(patched(queued(reply) if reply.get("background") else reply, self._asked))
+            yield from self._answer(patched(queued(reply) if reply.get("background") is True else reply, self._asked))
 
     def _stream_of(self, events: Iterator[dict[str, Any]]) -> Iterator[Step]:
         asked = self._asked

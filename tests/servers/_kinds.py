@@ -8,6 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._behaviour import Behaviour
+from ._media import (
+    embeddings,
+    image_events,
+    images,
+    moderation,
+    speech,
+    transcription,
+    transcription_events,
+    translation,
+)
 from ._responses import compacted, response, response_events
 
 Answered = dict[str, Any] | str | bytes
@@ -27,6 +37,14 @@ KINDS = {
     for kind in (
         Kind(path="/responses", answer=response, events=response_events),
         Kind(path="/responses/compact", answer=compacted),
+        Kind(path="/embeddings", answer=embeddings),
+        Kind(path="/images/generations", answer=images, events=image_events),
+        Kind(path="/images/edits", answer=images, events=image_events),
+        Kind(path="/images/variations", answer=images),
+        Kind(path="/audio/speech", answer=speech),
+        Kind(path="/audio/transcriptions", answer=transcription, events=transcription_events),
+        Kind(path="/audio/translations", answer=translation),
+        Kind(path="/moderations", answer=moderation),
     )
 }
 _PATH = re.compile(r"^(?:/openai/deployments/(?P<deployment>[^/]+)|/openai|/v1)(?P<path>/.+)$")

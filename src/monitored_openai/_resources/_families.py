@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 
 from monitored_openai._answer import Family
+from monitored_openai._resources.audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from monitored_openai._resources.chat import CHAT
 from monitored_openai._resources.completions import COMPLETIONS
+from monitored_openai._resources.embeddings import EMBEDDINGS
+from monitored_openai._resources.images import EDITS, GENERATIONS, VARIATIONS
+from monitored_openai._resources.moderations import MODERATIONS
 from monitored_openai._resources.responses import CANCEL, COMPACT, RESPONSES, RETRIEVE
 
-FAMILIES = (CHAT, COMPLETIONS, RESPONSES, COMPACT, RETRIEVE, CANCEL)
+FAMILIES = (
+    *(CHAT, COMPLETIONS, RESPONSES, COMPACT, RETRIEVE, CANCEL),
+    *(EMBEDDINGS, GENERATIONS, EDITS, VARIATIONS, SPEECH, TRANSCRIPTIONS, TRANSLATIONS),
+    MODERATIONS,
+)
 """Every kind of call that is observed."""
 
 _PLAIN: dict[tuple[str, str], Family] = {

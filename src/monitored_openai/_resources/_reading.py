@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from openai import BaseModel
 
-from monitored_openai._answer import count, dictionary
+from monitored_openai._answer import Answer, count, dictionary, text
 from monitored_openai._record import Usage
 
 
 def read_usage(reported: object) -> Usage | None:
-    """Read a usage in `input_tokens` and `output_tokens`; `None` if neither is a count."""
+    """Read a usage in `input_tokens` and `output_tokens`, or in `seconds`; `None` if none of them is a count."""
     usage = dictionary(reported)
+    if usage.get("type") == "duration":
+        return _length(usage.get("seconds"))
     input_tokens, output_tokens = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
     if input_tokens is None and output_tokens is None:
         return None
@@ -26,6 +30,26 @@ def read_usage(reported: object) -> Usage | None:
         input_image_tokens=count(of_input.get("image_tokens")),
         output_audio_tokens=count(of_output.get("audio_tokens")),
         output_reasoning_tokens=count(of_output.get("reasoning_tokens")),
+        output_image_tokens=count(of_output.get("image_tokens")),
+    )
+
+
+def _length(seconds: Any) -> Usage | None:
+    number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    return Usage(input_seconds=float(seconds)) if number and 0 <= seconds < math.inf else None
+
+
+def read_plain(body: Mapping[str, Any]) -> Answer:
+    """Read a body that says what it says of itself at its top."""
+    usage, reason = read_usage(body.get("usage")), text(body.get("status"))
+    return Answer(
+        model=text(body.get("model")),
+        id=text(body.get("id")),
+        service_tier=text(body.get("service_tier")),
+        finish_reasons=(reason,) if reason else (),
+        usage=usage,
+        usage_unknown=why_unknown(usage, body.get("usage")),
+        body=body,
     )
 
 

@@ -1,0 +1,146 @@
+"""What is read out of embeddings, images and audio, and what their lengths cost."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import BaseModel
+
+from monitored_openai import Cost, Usage
+from monitored_openai._answer import Family, read_body
+from monitored_openai._forms import described
+from monitored_openai._pricing import PriceBook, Unpriced
+from monitored_openai._resources._events import Events
+from monitored_openai._resources.audio import SPEECH, TRANSCRIPTIONS
+from monitored_openai._resources.embeddings import EMBEDDINGS
+from monitored_openai._resources.images import GENERATIONS
+
+AT_NS = 1_790_000_000 * 10**9
+BOOK = PriceBook()
+OWN = PriceBook({"heard": {"minute": 0.6}, "said": {"characters": 12.0}, "text": {"input": 1.0, "output": 2.0}})
+
+
+def usage_of(family: Family, **body: Any) -> tuple[Usage | None, str | None]:
+    answer = read_body(family, json.dumps(body).encode())
+    return answer.usage, answer.usage_unknown
+
+
+def test_the_tokens_of_embeddings_are_input_and_their_vectors_are_not_kept() -> None:
+    vectors = [{"index": 0, "embedding": [0.1, 0.2]}, {"index": 1, "embedding": "AAAAPwAAgL4AAIA/"}, {"index": 2}, 7]
+    body = {"model": "m", "data": vectors, "usage": {"prompt_tokens": 5, "total_tokens": 5}}
+    answer = read_body(EMBEDDINGS, json.dumps(body).encode())
+    assert (answer.usage, answer.model) == (Usage(input_tokens=5), "m")
+    assert isinstance(answer.body, dict)
+    assert [entry if entry == 7 else entry.get("embedding") for entry in answer.body["data"]] == [
+        "[2 numbers]",
+        "[3 numbers]",
+        None,
+        7,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("usage", "read"),
+    [
+        ({"type": "duration", "seconds": 12}, (Usage(input_seconds=12.0), None)),
+        ({"type": "duration", "seconds": 0.5}, (Usage(input_seconds=0.5), None)),
+        ({"type": "duration", "seconds": -1}, (None, "invalid")),
+        ({"type": "duration", "seconds": "12"}, (None, "invalid")),
+        ({"type": "duration", "seconds": True}, (None, "invalid")),
+        (None, (None, "not_reported")),
+        (
+            {"type": "tokens", "input_tokens": 9, "output_tokens": 2, "input_token_details": {"audio_tokens": 7}},
+            (Usage(input_tokens=9, output_tokens=2, input_audio_tokens=7), None),
+        ),
+    ],
+)
+def test_audio_is_told_in_seconds_or_in_tokens(usage: Any, read: Any) -> None:
+    assert usage_of(TRANSCRIPTIONS, text="said", usage=usage) == read
+
+
+def test_a_transcript_in_plain_text_is_no_fault() -> None:
+    for said in (b"What was said.", b"42", b"null"):
+        answer = read_body(TRANSCRIPTIONS, said)
+        assert (answer.body, answer.usage_unknown) == (said.decode().replace("null", "None"), "not_reported")
+
+
+def test_a_picture_drawn_by_another_model_too_has_no_cost() -> None:
+    usage = {"input_tokens": 3, "output_tokens": 4, "output_tokens_details": {"image_tokens": 4}}
+    answer = read_body(GENERATIONS, json.dumps({"usage": usage, "svg_usage": {"model": "m"}}).encode())
+    assert (answer.usage, answer.unpriced) == (
+        Usage(input_tokens=3, output_tokens=4, output_image_tokens=4),
+        "split_unknown",
+    )
+    assert read_body(GENERATIONS, json.dumps({"usage": usage}).encode()).unpriced is None
+
+
+def test_a_stream_keeps_its_last_event_and_of_a_broken_one_the_text() -> None:
+    events = Events()
+    told: list[dict[str, Any]] = [
+        {"type": "transcript.text.delta", "delta": "What "},
+        {"type": "image_generation.partial_image", "b64_json": "A" * 1000},
+        {"type": "transcript.text.delta", "delta": "for"},
+    ]
+    for event in told:
+        assert events.add(BaseModel.construct(**event)) is False
+    assert (events.size(), events.body()) == (8, {"text": "What for"})
+    events.add(BaseModel.construct(type="transcript.text.done", text="What for?", usage={"type": "tokens"}))
+    assert events.body() == {"type": "transcript.text.done", "text": "What for?", "usage": {"type": "tokens"}}
+
+
+def test_what_is_spoken_is_counted_in_characters() -> None:
+    assert SPEECH.asked is not None
+    assert SPEECH.asked({"input": "grüß"}) == Usage(input_characters=4)
+    assert SPEECH.asked({"input": None}) == Usage()
+
+
+def test_files_are_described_without_being_read() -> None:
+    stream = io.BytesIO(b"four")
+    files = [
+        ("image[]", ("a.png", b"xyz", "image/png")),
+        ("image[]", Path("/somewhere/b.png")),
+        ("mask", b"12"),
+        ("file", stream),
+        ("odd", ("name.bin", stream)),
+    ]
+    assert described(files) == {
+        "image": ["[file, a.png, image/png, 3 bytes]", "[file, b.png]"],
+        "mask": "[file, 2 bytes]",
+        "file": "[file]",
+        "odd": "[file, name.bin]",
+    }
+    assert described({"file": b""}) == {"file": "[file, 0 bytes]"}
+    assert described([]) == {}
+    assert stream.tell() == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "price"),
+    [
+        ("whisper-1", Usage(input_seconds=60), 0.006),
+        ("tts-1", Usage(input_characters=1_000_000), 15.0),
+        ("heard", Usage(input_seconds=90), 0.9),
+        ("said", Usage(input_characters=500_000), 6.0),
+        ("text-embedding-3-small", Usage(input_tokens=1_000_000), 0.02),
+        ("gpt-image-1.5", Usage(input_tokens=0, output_tokens=1_000_000, output_image_tokens=1_000_000), 32.0),
+        ("gpt-image-1.5", Usage(input_tokens=0, output_tokens=1_000_000, output_image_tokens=0), 10.0),
+        ("gpt-image-1.5", Usage(input_tokens=0, output_tokens=10), Unpriced.SPLIT_UNKNOWN),
+        ("gpt-4o-transcribe", Usage(input_tokens=1_000_000, input_audio_tokens=1_000_000, output_tokens=0), 6.0),
+        ("gpt-4o-mini-tts", Usage(input_characters=100), Unpriced.USAGE_UNKNOWN),
+        ("whisper-1", Usage(input_characters=100), Unpriced.USAGE_UNKNOWN),
+        ("text", Usage(input_seconds=5), Unpriced.NO_RATE_FOR_KIND),
+        ("dall-e-3", Usage(), Unpriced.UNKNOWN_MODEL),
+    ],
+)
+def test_lengths_are_priced_where_that_is_what_is_billed(model: str, usage: Usage, price: float | Unpriced) -> None:
+    book = OWN if model in ("heard", "said", "text") else BOOK
+    cost = book.cost(provider="openai", model=model, service_tier=None, usage=usage, at_ns=AT_NS)
+    if isinstance(price, Unpriced):
+        assert cost == price
+    else:
+        assert isinstance(cost, Cost)
+        assert cost.total_usd == pytest.approx(price)
