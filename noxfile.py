@@ -1,4 +1,7 @@
-"""The behaviour tests on the SDKs, Pythons and dependencies that are supported; `make test-all` runs all sessions."""
+"""The behaviour tests on the SDKs, Pythons and dependencies that are supported, and a test for each framework.
+
+`make test-all` runs all sessions.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +61,28 @@ def add_session(name: str, python: tuple[int, int], *packages: str, lowest: bool
     nox.session(name=f"{name}-py{label}", python=AT_HAND[python])(run)
 
 
+def add_framework(name: str, python: tuple[int, int], package: str) -> None:
+    """Add a session that runs the test of one framework, with its newest version and the newest SDK that this allows."""
+
+    def run(session: nox.Session) -> None:
+        session.install("--reinstall-package", "monitored-openai", ".[scrape]", package)
+        session.install("--group", "test")
+        test = f"tests/frameworks/test_frameworks.py::test_{name}"
+        # Warnings that a framework gives are its own affair.
+        session.run("python", "-m", "pytest", "-W", "default", test, *session.posargs, env={"FRAMEWORK": name})
+
+    nox.session(name=name, python=AT_HAND[python])(run)
+
+
+FRAMEWORKS = {
+    "langchain": "langchain-openai",
+    "pydantic_ai": "pydantic-ai-slim[openai]",
+    "instructor": "instructor",
+    "haystack": "haystack-ai",
+    "agents": "openai-agents",
+    "llama_index": "llama-index-llms-openai",
+    "litellm": "litellm",
+}
 AT_HAND = interpreters()
 oldest, newest = min(AT_HAND), max(AT_HAND)
 # `make test` runs the suite on one Python with the newest of everything; these are the corners of what is supported.
@@ -65,3 +90,5 @@ add_session("lowest", oldest, "openai==1.92.*", lowest=True)
 add_session("sdk-2", oldest, "openai>=2,<3")
 if newest != oldest:
     add_session("newest", newest)
+for framework, package in FRAMEWORKS.items():
+    add_framework(framework, oldest, package)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -78,6 +79,8 @@ class Block:
     language: str
     runs: bool
     text: str
+    framework: str | None = None
+    """What it needs besides us; then `tests/frameworks` runs it, in an environment of its own."""
 
     @property
     def first_line(self) -> str:
@@ -91,8 +94,9 @@ def blocks_of(page: Path, text: str) -> Iterator[Block]:
             page=page,
             line=text.count("\n", 0, match.start("text")) + 1,
             language=language,
-            runs="no-run" not in rest.split(),
+            runs="no-run" not in rest.split() and "framework=" not in rest,
             text=re.sub(rf"^{match['indent']}", "", match["text"], flags=re.MULTILINE),
+            framework=rest.partition("framework=")[2] or None,
         )
 
 
@@ -165,9 +169,18 @@ def test_the_python_blocks_of_a_page_run_one_after_the_other(page: Path, tmp_pat
 
 
 def test_only_blocks_with_a_reason_are_not_run_and_they_are_few() -> None:
-    marked = [block.first_line for block in all_blocks() if block.language == "python" and not block.runs]
+    python = [block for block in all_blocks() if block.language == "python"]
+    marked = [block.first_line for block in python if not block.runs and block.framework is None]
     assert sorted(marked) == sorted(NOT_RUN)
     assert len(marked) <= MOST_NOT_RUN
+
+
+def test_every_framework_on_the_pages_has_a_test_and_a_session() -> None:
+    shown = [block.framework for block in all_blocks() if block.framework is not None]
+    tests = re.findall(r"^def test_(\w+)", (ROOT / "tests/frameworks/test_frameworks.py").read_text(), re.MULTILINE)
+    sessions = re.search(r"^FRAMEWORKS = (\{.*?^\})", (ROOT / "noxfile.py").read_text(), re.MULTILINE | re.DOTALL)
+    assert sessions is not None
+    assert shown == tests == list(ast.literal_eval(sessions[1]))
 
 
 def test_every_command_on_the_pages_is_exercised_somewhere_and_no_other_is_listed() -> None:

@@ -1,0 +1,86 @@
+"""A page's block, run against the loopback API, and what Loki has of the calls that a framework then makes."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from monitored_openai import Monitoring, attributes
+from tests.servers.loki import FakeLoki
+from tests.servers.openai_api import OpenAIServer
+
+PAGE = Path(__file__).parents[2] / "docs" / "frameworks.md"
+QUESTION = "Which city is the capital of Peru?"
+_QUIET = {
+    "HAYSTACK_TELEMETRY_ENABLED": "False",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "OPENAI_AGENTS_DISABLE_TRACING": "1",
+    "LANGSMITH_TRACING": "false",
+}
+"""What keeps the frameworks from talking to anybody but the API; they read it when they are imported."""
+_AROUND = {"feature": "search"}
+
+
+class City(BaseModel):
+    """A structured answer."""
+
+    name: str
+
+
+class Stage:
+    """The API that the blocks of the page talk to, and the log of what they do."""
+
+    def __init__(self, server: OpenAIServer, loki: FakeLoki) -> None:
+        self._server = server
+        self._loki = loki
+
+    def run(self, framework: str) -> dict[str, Any]:
+        """Run the block of the page that is about this framework; the names that it has made."""
+        found = re.search(rf"```python framework={framework}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+        assert found is not None, f"{PAGE.name} has no block about {framework}"
+        names: dict[str, Any] = {}
+        exec(compile(found[1], PAGE.name, "exec"), names)  # noqa: S102 - it is our own page
+        return names
+
+    def seen(self, monitoring: Monitoring) -> list[str]:
+        """Operation, and whether it was streamed, of each call, all of which are as the API served them."""
+        assert monitoring.flush(20).complete
+        lines = [json.loads(entry.line) for entry in self._loki.entries]
+        truth = self._server.truth
+        assert truth.calls_by_outcome() == {"ok": len(lines)}, "every call that was served is in the log, once"
+        assert not any("error_type" in line or "usage_unknown" in line for line in lines)
+        assert all(line["response"] and QUESTION in json.dumps(line["request"]) for line in lines)
+        assert all(line["attributes"] == _AROUND for line in lines), "they reach into the framework"
+        served = truth.tokens_by_kind()
+        for kind in ("input", "output"):
+            assert sum(line["usage"][f"{kind}_tokens"] for line in lines) == served[kind]
+        return [f"{line['operation']}{' streamed' if 'chunks' in line else ''}" for line in lines]
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    """A stage that refuses to look up any host but this one: frameworks like to report home."""
+    foreign: list[object] = []
+    look_up = socket.getaddrinfo
+
+    def refusing(host: Any, *arguments: Any, **named: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name not in (None, "localhost", "127.0.0.1", "::1"):
+            foreign.append(name)
+            raise socket.gaierror(f"{name} is not this machine")
+        return look_up(host, *arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", refusing)
+    with OpenAIServer() as server, FakeLoki() as loki, attributes(**_AROUND):
+        ours = {"OPENAI_BASE_URL": server.base_url, "MONITORED_OPENAI_LOGS_URL": loki.push_url}
+        for name, value in {**_QUIET, **ours, "OPENAI_API_KEY": "sk-test"}.items():
+            monkeypatch.setenv(name, value)
+        yield Stage(server, loki)
+    assert foreign == []

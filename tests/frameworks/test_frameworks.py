@@ -1,0 +1,168 @@
+"""Every call that a framework makes through our client is seen once: plain, streamed, structured, sync and async."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from monitored_openai import AsyncMonitoredOpenAI, monitor
+from tests.frameworks.conftest import QUESTION, City, Stage
+
+MESSAGES = [{"role": "user", "content": QUESTION}]
+LIMA = City(name="text")
+"""What the loopback API answers in whatever schema it is asked for."""
+
+
+def needs(module: str) -> pytest.MarkDecorator:
+    missing = "FRAMEWORK" not in os.environ and find_spec(module) is None
+    return pytest.mark.skipif(missing, reason=f"{module} has a session of its own in noxfile.py")
+
+
+@needs("langchain_openai")
+def test_langchain(stage: Stage) -> None:
+    made = stage.run("langchain")
+    llm: Any = made["llm"]
+
+    async def in_async() -> None:
+        assert (await llm.ainvoke(QUESTION)).content
+        assert [chunk async for chunk in llm.astream(QUESTION)]
+        assert await llm.with_structured_output(City).ainvoke(QUESTION) == LIMA
+        await made["async_client"].close()
+
+    answer = llm.invoke(QUESTION)
+    assert (bool(answer.content), answer.usage_metadata["input_tokens"] > 0) == (True, True)
+    assert len(list(llm.stream(QUESTION))) > 2
+    assert llm.with_structured_output(City).invoke(QUESTION) == LIMA
+    assert llm.with_structured_output(City, method="function_calling").invoke(QUESTION) == LIMA
+    assert llm.bind_tools([City]).invoke(QUESTION).tool_calls
+    asyncio.run(in_async())
+    made["client"].close()
+    assert stage.seen(made["client"].monitoring) == [
+        *("chat", "chat streamed", "chat", "chat", "chat"),
+        *("chat", "chat streamed", "chat"),
+    ]
+
+
+@needs("pydantic_ai")
+def test_pydantic_ai(stage: Stage) -> None:
+    made = stage.run("pydantic_ai")
+    pydantic_ai: Any = import_module("pydantic_ai")
+
+    async def in_async() -> None:
+        agent = pydantic_ai.Agent(made["model"])
+        assert (await agent.run(QUESTION)).output
+        async with agent.run_stream(QUESTION) as streamed:
+            assert [text async for text in streamed.stream_text()]
+        for kind in (City, pydantic_ai.NativeOutput(City)):
+            assert (await pydantic_ai.Agent(made["model"], output_type=kind).run(QUESTION)).output == LIMA
+        await made["client"].close()
+
+    asyncio.run(in_async())
+    assert stage.seen(made["client"].monitoring) == ["chat", "chat streamed", "chat", "chat"]
+
+
+@needs("instructor")
+def test_instructor(stage: Stage) -> None:
+    made = stage.run("instructor")
+    asked = {"model": "gpt-4o-mini", "messages": MESSAGES, "response_model": City}
+
+    async def in_async() -> None:
+        assert (await made["asking_async"].chat.completions.create(**asked)).name == "text"
+        await made["async_client"].close()
+
+    asking = made["asking"].chat.completions
+    assert asking.create(**asked).name == "text"
+    city, answer = asking.create_with_completion(**asked)
+    assert (city.name, answer.usage.prompt_tokens > 0) == ("text", True)
+    assert list(asking.create_partial(**asked))[-1].name == "text"
+    asyncio.run(in_async())
+    made["client"].close()
+    assert stage.seen(made["client"].monitoring) == ["chat", "chat", "chat streamed", "chat"]
+
+
+@needs("haystack")
+def test_haystack(stage: Stage) -> None:
+    generator: Any = stage.run("haystack")["generator"]
+    asked = [import_module("haystack.dataclasses").ChatMessage.from_user(QUESTION)]
+    chunks: list[Any] = []
+
+    async def in_async() -> None:
+        await generator.warm_up_async()
+        generator.async_client = monitor(generator.async_client)
+        assert (await generator.run_async(asked))["replies"][0].text
+        await generator.close_async()
+
+    assert generator.run(asked)["replies"][0].text
+    assert generator.run(asked, streaming_callback=chunks.append)["replies"][0].text
+    assert len(chunks) > 2
+    structured = generator.run(asked, generation_kwargs={"response_format": City})
+    assert City.model_validate_json(structured["replies"][0].text) == LIMA
+    monitoring = generator.client.monitoring
+    asyncio.run(in_async())
+    generator.close()
+    assert stage.seen(monitoring) == ["chat", "chat streamed", "chat", "chat"]
+
+
+@needs("agents")
+def test_agents(stage: Stage) -> None:
+    made = stage.run("agents")
+    agents: Any = import_module("agents")
+    agents.set_default_openai_api("chat_completions")
+
+    async def in_async() -> None:
+        agent = agents.Agent(name="plain", model="gpt-4o-mini")
+        assert (await agents.Runner.run(agent, QUESTION)).final_output
+        streamed = agents.Runner.run_streamed(agent, QUESTION)
+        assert [event async for event in streamed.stream_events()]
+        assert streamed.final_output
+        structured = agents.Agent(name="structured", model="gpt-4o-mini", output_type=City)
+        assert (await agents.Runner.run(structured, QUESTION)).final_output == LIMA
+        await made["client"].close()
+
+    asyncio.run(in_async())
+    assert stage.seen(made["client"].monitoring) == ["chat", "chat streamed", "chat"]
+
+
+@needs("llama_index")
+def test_llama_index(stage: Stage) -> None:
+    made = stage.run("llama_index")
+    llm: Any = made["llm"]
+
+    async def in_async() -> None:
+        assert (await llm.acomplete(QUESTION)).text
+        assert [part async for part in await llm.astream_complete(QUESTION)]
+        await made["async_client"].close()
+
+    assert llm.complete(QUESTION).text
+    assert len(list(llm.stream_complete(QUESTION))) > 2
+    assert llm.as_structured_llm(City).complete(QUESTION).raw == LIMA
+    asyncio.run(in_async())
+    made["client"].close()
+    assert stage.seen(made["client"].monitoring) == ["chat", "chat streamed", "chat", "chat", "chat streamed"]
+
+
+@needs("litellm")
+def test_litellm(stage: Stage) -> None:
+    made = stage.run("litellm")
+    litellm, client = made["litellm"], made["client"]
+    asked: dict[str, Any] = {"model": "openai/gpt-4o-mini", "messages": MESSAGES}
+    streamed = {"stream": True, "stream_options": {"include_usage": True}, **asked}
+
+    async def in_async() -> None:
+        async with AsyncMonitoredOpenAI() as async_client:
+            assert (await litellm.acompletion(client=async_client, **asked)).usage.prompt_tokens
+            assert [chunk async for chunk in await litellm.acompletion(client=async_client, **streamed)]
+
+    assert made["answer"].choices[0].message.content
+    assert len(list(litellm.completion(client=client, **streamed))) > 2
+    structured = litellm.completion(client=client, response_format=City, **asked)
+    assert City.model_validate_json(structured.choices[0].message.content) == LIMA
+    asyncio.run(in_async())
+    client.close()
+    litellm.litellm_core_utils.thread_pool_executor.executor.shutdown()
+    assert stage.seen(client.monitoring) == ["chat", "chat streamed", "chat", "chat", "chat streamed"]
