@@ -103,7 +103,7 @@ def _times() -> list[Panel]:
         "Time to first chunk by model, p95": (FIRST_CHUNK, "Streamed answers only."),
         "Time per chunk by model, p95": (PER_CHUNK, "How long a reader waits for each chunk after the first."),
     }
-    return [
+    by_model = [
         panels.graph(
             title,
             says,
@@ -113,3 +113,29 @@ def _times() -> list[Panel]:
         )
         for title, (metric, says) in graphs.items()
     ]
+    return [*by_model, _server_time(), _headroom()]
+
+
+def _server_time() -> Panel:
+    def mean(metric: str) -> str:
+        return f"{promql.rate(of_calls(f'{metric}_sum'), STEP)} / {promql.rate(of_calls(f'{metric}_count'), STEP)}"
+
+    return panels.graph(
+        "Server time against total",
+        "Means. What is between the two is network, queueing and the reading of the answer; not every provider tells "
+        "its own time.",
+        panels.SECONDS,
+        {"total": mean(DURATION), "server": mean("openai_processing_seconds")},
+    )
+
+
+def _headroom() -> Panel:
+    left = f"{of_calls('openai_ratelimit_remaining')} / {of_calls('openai_ratelimit_limit')}"
+    return panels.graph(
+        "Rate-limit headroom",
+        "The share of each limit that is left, as the process that knows it worst was told; a limit that has been "
+        "reset is not shown until the next reply.",
+        panels.SHARE,
+        {"{{gen_ai_request_model}} {{resource}}": f"min by (gen_ai_request_model, resource) ({left})"},
+        limits=(0.3, 0.1),
+    )

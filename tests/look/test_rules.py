@@ -61,6 +61,13 @@ def answers(tokens: str) -> dict[str, str]:
     return {f"{name}_sum{{{labels}}}": tokens, f"{name}_count{{{labels}}}": "0+50x300"}
 
 
+def limits(left: float, reset: float = 1e9) -> dict[str, str]:
+    """A limit of a thousand tokens."""
+    labels = f'{WHO}, gen_ai_request_model="m", resource="tokens"'
+    values = {"limit": 1000.0, "remaining": left, "reset_timestamp_seconds": reset}
+    return {f"openai_ratelimit_{name}{{{labels}}}": f"{value:.0f}x720" for name, value in values.items()}
+
+
 def one_shots(usd: float) -> dict[str, str]:
     """Twelve processes one after the other, each with a zero, one value, and its end."""
     return {
@@ -113,19 +120,9 @@ CASES = {
     "answers begin late": Case(series=streams(2, 8), fires={"OpenAIFirstChunkFast", "OpenAIFirstChunkSlowly"}),
     "many answers begin late": Case(series=streams(6, 4), fires={"OpenAIFirstChunkSlowly"}),
     "answers begin in time": Case(series=streams(96, 4)),
-    "a limit is near": Case(
-        series={
-            f'openai_ratelimit_limit{{{WHO}, gen_ai_request_model="m", resource="tokens"}}': "1000x720",
-            f'openai_ratelimit_remaining{{{WHO}, gen_ai_request_model="m", resource="tokens"}}': "50x720",
-        },
-        fires={"OpenAIRateLimitNear"},
-    ),
-    "a limit is far": Case(
-        series={
-            f'openai_ratelimit_limit{{{WHO}, gen_ai_request_model="m", resource="tokens"}}': "1000x720",
-            f'openai_ratelimit_remaining{{{WHO}, gen_ai_request_model="m", resource="tokens"}}': "500x720",
-        }
-    ),
+    "a limit is near": Case(series=limits(left=50), fires={"OpenAIRateLimitNear"}),
+    "a limit is far": Case(series=limits(left=500)),
+    "a limit was near and has been reset": Case(series=limits(left=50, reset=60)),
     "answers become ten times as long": Case(
         series=answers("0+5000x282 1460000+50000x18"), fires={"OpenAIOutputRunsAway"}, at="23h55m", interval="5m"
     ),

@@ -26,6 +26,14 @@ _ERRORS: Mapping[str, tuple[int, str, str | None, str]] = {
         "This model's maximum context length is 8192 tokens. Please reduce the length of the messages.",
     ),
 }
+_MOST_REQUESTS = 500
+_LIMITS = {
+    "x-ratelimit-limit-requests": str(_MOST_REQUESTS),
+    "x-ratelimit-reset-requests": "2m0s",
+    "x-ratelimit-limit-tokens": "2000000",
+    "x-ratelimit-remaining-tokens": "1900000",
+    "x-ratelimit-reset-tokens": "1m30s",
+}
 _RETRY = {"retry-after-ms": "40"}
 _MOST_SILENCE_SECONDS = 10.0
 _CHUNKS_UNTIL_FAULT = 5
@@ -143,4 +151,10 @@ def _event(data: Mapping[str, Any]) -> bytes:
 
 
 def _headers(number: int, content_type: str) -> dict[str, str]:
-    return {"Content-Type": content_type, "x-request-id": f"req_{number:012x}"}
+    return {
+        "Content-Type": content_type,
+        "x-request-id": f"req_{number:012x}",
+        "openai-processing-ms": str(20 + number % 40),
+        **_LIMITS,
+        "x-ratelimit-remaining-requests": str(_MOST_REQUESTS - number % _MOST_REQUESTS),
+    }

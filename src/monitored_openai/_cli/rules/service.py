@@ -70,7 +70,7 @@ def _burning(
 
 def _headroom(limits: Limits) -> Alert:
     by = ("environment", "gen_ai_request_model", "resource")
-    left = "openai_ratelimit_remaining / openai_ratelimit_limit"
+    left = "openai_ratelimit_remaining / openai_ratelimit_limit and openai_ratelimit_reset_timestamp_seconds > time()"
     return Alert(
         name="OpenAIRateLimitNear",
         expr=f"min by ({', '.join(by)}) ({left}) < {limits.headroom:g}",
