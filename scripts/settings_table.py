@@ -60,6 +60,8 @@ def default_text(field: FieldInfo) -> str:
         return (field.default_factory.__doc__ or "").rstrip(".").replace("The", "the")
     if field.default is None:
         return "unset"
+    if field.default and isinstance(field.default, tuple):
+        return " ".join(f"`{item}`" for item in field.default)
     return f"`{field.default}`" if field.default or isinstance(field.default, (int, float)) else "empty"
 
 

@@ -275,6 +275,7 @@ def test_the_public_names_are_these() -> None:
         "MonitoredOpenAI",
         "Monitoring",
         "MonitoringSettings",
+        "SampleStats",
         "SettingsError",
         "Stats",
         "Usage",

@@ -10,7 +10,7 @@ from monitored_openai._clients import (
 from monitored_openai._exporter import Monitoring
 from monitored_openai._record import CallRecord, Cost, Usage
 from monitored_openai._settings import MonitoringSettings, SettingsError
-from monitored_openai._stats import FlushResult, Stats
+from monitored_openai._stats import FlushResult, SampleStats, Stats
 from monitored_openai._twins import monitor
 from monitored_openai._version import __version__
 
@@ -24,6 +24,7 @@ __all__ = [
     "MonitoredOpenAI",
     "Monitoring",
     "MonitoringSettings",
+    "SampleStats",
     "SettingsError",
     "Stats",
     "Usage",

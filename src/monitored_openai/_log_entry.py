@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 from zlib import crc32
 
+from monitored_openai._grafana_openai import log_fields, prompt_of
 from monitored_openai._identifiers import TEXTS
 from monitored_openai._json import encode
 from monitored_openai._metrics import label_value
@@ -39,14 +40,16 @@ def is_sampled(record: CallRecord, ratio: float) -> bool:
     return ratio >= 1 or record.error_type is not None or crc32(record.id.encode()) < ratio * 2**32
 
 
-def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int) -> LogEntry:
-    """Make the entry of a call, in at most `max_bytes` of UTF-8.
+def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int, predecessor: bool = False) -> LogEntry:
+    """Make the entry of a call, in at most `max_bytes` of UTF-8; with `predecessor`, with its names for things as well.
 
     A redactor that raises costs the entry its content and nothing else.
     """
     facts = _facts(record)
-    if redact is None and (line := _plain_line(record, facts, max_bytes)) is not None:
-        return LogEntry(line=line, metadata=_metadata(record, record.identifiers))
+    names = log_fields(record) if predecessor else {}
+    prompt = prompt_of(record.request) if predecessor and record.content_captured else None
+    if redact is None and (line := _plain_line(record, facts, prompt, max_bytes)) is not None:
+        return LogEntry(line=line, metadata=_metadata(record, record.identifiers, names))
     try:
         content = {
             name: redacted(part, name, redact)
@@ -56,6 +59,8 @@ def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int) -> L
         identifiers = redacted(record.identifiers, "request", redact)
         if identifiers:
             content["identifiers"] = identifiers
+        if prompt is not None and (redacted_prompt := prompt_of(content.get("request"))) is not None:
+            content["prompt"] = redacted_prompt
         if "error_message" in content:
             content["error_message"] = _capped(content["error_message"], _MOST_MESSAGE_CHARACTERS)
         (line, cut), failed = _line(facts, content, max_bytes), False
@@ -63,12 +68,17 @@ def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int) -> L
         identifiers = {}
         content = {"content_left_out": f"it could not be made ready: {type(error).__name__}"}
         (line, cut), failed = _line(facts, content, max_bytes), True
-    return LogEntry(line=line, metadata=_metadata(record, identifiers), cut=cut, failed=failed)
+    return LogEntry(line=line, metadata=_metadata(record, identifiers, names), cut=cut, failed=failed)
 
 
-def _plain_line(record: CallRecord, facts: Mapping[str, Any], max_bytes: int) -> str | None:
+def _plain_line(record: CallRecord, facts: Mapping[str, Any], prompt: str | None, max_bytes: int) -> str | None:
     """The line of most calls: short enough, and with nothing in it but secrets that has to be taken out."""
-    parts = (*_content(record), ("identifiers", record.identifiers or None), ("error_message", record.error_message))
+    parts = (
+        *_content(record),
+        ("prompt", prompt),
+        ("identifiers", record.identifiers or None),
+        ("error_message", record.error_message),
+    )
     if record.error_message is not None and len(record.error_message) > _MOST_MESSAGE_CHARACTERS:
         return None
     try:
@@ -114,7 +124,7 @@ def _facts(record: CallRecord) -> dict[str, Any]:
     return _known(facts)
 
 
-def _metadata(record: CallRecord, identifiers: Mapping[str, Any]) -> dict[str, str]:
+def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, str]:
     usage = record.usage
     own = {
         "operation": record.operation,
@@ -129,6 +139,7 @@ def _metadata(record: CallRecord, identifiers: Mapping[str, Any]) -> dict[str, s
         "output_tokens": usage.output_tokens if usage else None,
         "cost_usd": f"{record.cost.total_usd:.9f}" if record.cost else None,
         **{f"openai_{name}": identifiers.get(name) for name in TEXTS},
+        **names,
     }
     texts = {**_filterable(record.attributes), **{name: str(value) for name, value in _known(own).items()}}
     together = "\n".join(texts.values())

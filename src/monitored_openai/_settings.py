@@ -319,6 +319,13 @@ def _metrics_url(value: object, info: ValidationInfo) -> str | None:
     return None if value is None or protocol is None else endpoints.push_url(_text(value), protocol)
 
 
+def _metric_names(value: object) -> tuple[str, ...]:
+    names = sorted(set(_listed(value)))
+    if not names or not set(names) <= {"gen_ai", "grafana_openai"}:
+        raise Refusal("must be gen_ai, grafana_openai or both")
+    return tuple(names)
+
+
 Username = Annotated[str | None, _optional(_username)]
 Token = Annotated[SecretStr | None, _optional(_token)]
 LabelValue = Annotated[str, PlainValidator(lambda value: endpoints.label_value(_text(value)))]
@@ -400,6 +407,9 @@ class MonitoringSettings(BaseSettings):
     )
     label_names: Annotated[tuple[str, ...], PlainValidator(_label_names)] = Field(
         (), description="Names of at most 10 per-request attributes that may become metric labels."
+    )
+    metric_names: Annotated[tuple[str, ...], PlainValidator(_metric_names)] = Field(
+        ("gen_ai",), description="Names of the pushed metrics: `gen_ai`, the predecessor's `grafana_openai`, or both."
     )
     provider: OptionalLabelValue = Field(
         None, description="Label `gen_ai_provider_name`; unset, it is known by the API's host."

@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleStats:
+    """What has become of the samples that calls bring one by one, when `metric_names` asks for such series.
+
+    ``produced == delivered + sum(dropped.values()) + queued`` at every instant.
+    """
+
+    produced: int = 0
+    """Samples to be: up to five for each call."""
+    delivered: int = 0
+    """Samples that the back end took."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Samples given up, by reason."""
+    queued: int = 0
+    """Samples that wait or are on their way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +57,8 @@ class Stats:
     """Calls missing from the counters, by reason."""
     metrics_queued: int
     """Calls on their way to the counters."""
+    samples: SampleStats = field(default_factory=SampleStats)
+    """The samples of single calls."""
     pushes: int
     """Pushes of metrics that the back end took."""
     failed_pushes: int

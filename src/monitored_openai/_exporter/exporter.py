@@ -16,8 +16,10 @@ from monitored_openai._exporter.log_lane import LogLane
 from monitored_openai._exporter.metrics_lane import MetricsLane
 from monitored_openai._exporter.process import PROCESS
 from monitored_openai._exporter.protocol import PROTOCOLS
+from monitored_openai._exporter.sample_lane import SampleLane
 from monitored_openai._exporter.sender import Sender
 from monitored_openai._exporter.urgency import Urgency
+from monitored_openai._grafana_openai import call_samples
 from monitored_openai._log import warn_sparsely
 from monitored_openai._log_entry import is_sampled, log_entry
 from monitored_openai._pricing import PriceBook
@@ -60,12 +62,12 @@ class Exporter:
         shared = {"job": settings.job, **settings.shared_labels}
         self._log_lane = self._opens_log_lane(shared)
         self._metrics_lane = self._opens_metrics_lane({**shared, "instance": instance})
+        self._sample_lane = self._opens_sample_lane({**shared, "instance": instance})
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to work."""
-        lanes = [lane for lane in (self._log_lane, self._metrics_lane) if lane is not None]
-        for run in (self._run, *(lane.run for lane in lanes)):
+        for run in (self._run, *(lane.run for lane in self._lanes())):
             self._tasks.append(asyncio.get_running_loop().create_task(_for_ever(run)))
         self._woken.set()
 
@@ -77,9 +79,10 @@ class Exporter:
         """Take in and deliver everything; whether the metrics' back end has taken the totals' latest state."""
         with self._urgency.held():
             await self._take_in()
-            pushed, _ = await asyncio.gather(
+            pushed, *_ = await asyncio.gather(
                 self._metrics_lane.flush() if self._metrics_lane else _true(),
                 self._log_lane.idle() if self._log_lane else _true(),
+                self._sample_lane.idle() if self._sample_lane else _true(),
             )
             return pushed
 
@@ -88,9 +91,11 @@ class Exporter:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for lane in (self._log_lane, self._metrics_lane):
-            if lane is not None:
-                await lane.aclose()
+        for lane in self._lanes():
+            await lane.aclose()
+
+    def _lanes(self) -> list[LogLane | MetricsLane | SampleLane]:
+        return [lane for lane in (self._log_lane, self._metrics_lane, self._sample_lane) if lane is not None]
 
     async def _run(self) -> None:
         while True:
@@ -116,6 +121,7 @@ class Exporter:
             warn_sparsely("record", "a call could not be recorded", exc_info=True)
             self._intake.faulty()
             return
+        self._sample(record)
         self._tell(record)
         entry = self._entry(record)
         if isinstance(entry, str):
@@ -127,6 +133,16 @@ class Exporter:
         return self._prices.cost(
             provider=provider, model=answer.model, service_tier=answer.service_tier, usage=answer.usage, at_ns=at_ns
         )
+
+    def _sample(self, record: CallRecord) -> None:
+        if self._sample_lane is None:
+            return
+        try:
+            samples = call_samples(record)
+            if samples is not None:
+                self._sample_lane.add(samples, record.ended_ns)
+        except Exception:
+            warn_sparsely("sample", "the samples of a call could not be made", exc_info=True)
 
     def _tell(self, record: CallRecord) -> None:
         if self._settings.on_record is None:
@@ -141,7 +157,12 @@ class Exporter:
         if self._log_lane is None or not is_sampled(record, self._settings.log_sample_ratio):
             return "sampled"
         try:
-            entry = log_entry(record, redact=self._redact, max_bytes=self._settings.max_content_bytes)
+            entry = log_entry(
+                record,
+                redact=self._redact,
+                max_bytes=self._settings.max_content_bytes,
+                predecessor="grafana_openai" in self._settings.metric_names,
+            )
             self._last_entry_ns = following(self._last_entry_ns, record.ended_ns)
             return _Encoded(loki.encode_entry(self._last_entry_ns, entry.line, entry.metadata), entry.cut, entry.failed)
         except Exception:
@@ -150,7 +171,7 @@ class Exporter:
 
     def _samples(self) -> list[Sample]:
         self._totals.prices_timestamp = self._prices_timestamp()
-        return self._totals.samples()
+        return self._totals.samples(of_calls="gen_ai" in self._settings.metric_names)
 
     def _prices_timestamp(self) -> float | None:
         date = self._prices.table_timestamp
@@ -184,6 +205,23 @@ class Exporter:
             labels=labels,
             interval=interval,
             phase=interval * (zlib.crc32(labels["instance"].encode()) / 2**32),
+            timed=partial(self._totals.timed, "metrics"),
+        )
+
+    def _opens_sample_lane(self, labels: Mapping[str, str]) -> SampleLane | None:
+        if "grafana_openai" not in self._settings.metric_names:
+            return None
+        sender = self._opens_sender("metrics", self._settings.metrics_url)
+        if sender is None:
+            return None
+        return SampleLane(
+            self._intake.samples,
+            sender,
+            self._urgency,
+            protocol=PROTOCOLS[self._settings.metrics_protocol],
+            labels=labels,
+            max_models=self._settings.max_label_sets,
+            interval=self._settings.push_seconds,
             timed=partial(self._totals.timed, "metrics"),
         )
 

@@ -14,6 +14,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from monitored_openai._exporter.sample_books import SampleBooks
 from monitored_openai._stats import Stats
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Intake:
         self._dropped: defaultdict[str, int] = defaultdict(int)
         self._cut = 0
         self._content_failed = 0
+        self.samples = SampleBooks()
         self._pushes = 0
         self._failed_pushes = 0
         self._last_push_ns: int | None = None
@@ -211,6 +213,7 @@ class Intake:
                 self._metrics_dropped[reason] += calls
             self._calls.clear()
             self._queued = self._in_flight = self._bytes = 0
+        self.samples.close(reason)
 
     def stats(self) -> Stats:
         """The books at this instant."""
@@ -235,6 +238,7 @@ class Intake:
             folded=self._folded,
             metrics_dropped=dict(self._metrics_dropped),
             metrics_queued=len(self._calls),
+            samples=self.samples.stats(),
             pushes=self._pushes,
             failed_pushes=self._failed_pushes,
             last_push_ns=self._last_push_ns,

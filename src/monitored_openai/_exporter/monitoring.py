@@ -152,7 +152,7 @@ class Monitoring:
     def progress(self) -> int:
         """A number that grows with whatever is achieved."""
         stats = self._intake.stats()
-        return stats.folded + stats.delivered + sum(stats.dropped.values()) + stats.pushes
+        return stats.folded + stats.delivered + sum(stats.dropped.values()) + stats.pushes + stats.samples.delivered
 
     def after_fork(self) -> None:
         """Begin anew in a forked child, under its own instance: what the parent has recorded is the parent's."""
@@ -206,7 +206,7 @@ class Monitoring:
         stats = self._intake.stats()
         left = stats.queued + stats.in_flight + stats.spooled
         return FlushResult(
-            complete=pushed and left == 0 and stats.metrics_queued == 0,
+            complete=pushed and left == stats.metrics_queued == stats.samples.queued == 0,
             delivered=stats.delivered,
             dropped=sum(stats.dropped.values()),
             left=left,

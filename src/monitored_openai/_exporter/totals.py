@@ -74,9 +74,11 @@ class Totals:
         with self._lock:
             self._send_seconds[signal].observe(seconds)
 
-    def samples(self) -> list[Sample]:
-        """Every series' present value, without the labels that all of them share."""
+    def samples(self, *, of_calls: bool = True) -> list[Sample]:
+        """Every series' present value, without the labels that all of them share; the exporter's own only, if asked."""
         with self._lock:
+            if not of_calls:
+                return list(self._own())
             limits = self._rate_limits.samples(time.time())
             return [*self._metrics.samples(), *limits, *self._active(), *self._own()]
 
@@ -91,12 +93,17 @@ class Totals:
 
     def _own(self) -> Iterator[Sample]:
         stats = self._intake.stats()
-        logs, metrics = (("signal", "logs"),), (("signal", "metrics"),)
+        logs, metrics, samples = (("signal", "logs"),), (("signal", "metrics"),), (("signal", "samples"),)
         yield Sample(PRODUCED.name, metrics, stats.calls)
         yield Sample(DELIVERED.name, metrics, stats.folded)
         yield Sample(PRODUCED.name, logs, stats.produced)
         yield Sample(DELIVERED.name, logs, stats.delivered)
-        for signal, dropped in ((metrics, stats.metrics_dropped), (logs, stats.dropped)):
+        if stats.samples.produced:
+            yield Sample(PRODUCED.name, samples, stats.samples.produced)
+            yield Sample(DELIVERED.name, samples, stats.samples.delivered)
+            yield Sample(QUEUED.name, samples, stats.samples.queued, cumulative=False)
+        of_signals = ((metrics, stats.metrics_dropped), (logs, stats.dropped), (samples, stats.samples.dropped))
+        for signal, dropped in of_signals:
             for reason, number in dropped.items():
                 yield Sample(DROPPED.name, (*signal, ("reason", reason)), number)
         yield Sample(FOLDED.name, metrics, self._metrics.folded_label_sets + self._rate_limits.left_out)

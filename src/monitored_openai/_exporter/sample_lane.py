@@ -1,0 +1,170 @@
+"""One sample per call, in the predecessor's series: each goes out once, in the order of time, or is given up.
+
+Rules beside those of delivery:
+- Each sample of a series has a millisecond of its own, later than the one before: Prometheus keeps one per millisecond.
+- A batch goes out as the same bytes until it is taken or refused, and the next one only then: samples cannot be made
+  good by later ones, as counters are, and an older one after a newer one would be refused.
+- A batch that is refused after an answer was lost may well have arrived: it is counted as `unconfirmed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from monitored_openai._exporter.delivery import Action, Failure, Reply, Step, Trouble, next_step
+from monitored_openai._log import warn_sparsely
+from monitored_openai._metrics import OTHER
+
+if TYPE_CHECKING:
+    from monitored_openai._exporter.protocol import Protocol
+    from monitored_openai._exporter.sample_books import SampleBooks
+    from monitored_openai._exporter.sender import Sender
+    from monitored_openai._exporter.urgency import Urgency
+    from monitored_openai._grafana_openai import CallSamples
+
+MOST_SAMPLES = 2000
+"""Samples in one request."""
+MOST_WAITING = 50_000
+"""Samples kept in memory; those of one more call are lost and counted."""
+_MOST_AHEAD_MS = 600_000
+"""Prometheus 2.42 takes a sample from further in the future, and then refuses everybody's present ones."""
+
+
+class Point(NamedTuple):
+    """A sample, and the encoded labels of its series."""
+
+    labels: bytes
+    value: float
+    milliseconds: int
+
+
+class SampleLane:
+    """The samples that wait, and the one request under way."""
+
+    def __init__(
+        self,
+        books: SampleBooks,
+        sender: Sender,
+        urgency: Urgency,
+        *,
+        protocol: Protocol,
+        labels: Mapping[str, str],
+        max_models: int,
+        interval: float,
+        timed: Callable[[float], None],
+    ) -> None:
+        """`labels` go on every series; past `max_models` models, further ones are `other`; `interval` in seconds."""
+        self._books = books
+        self._sender = sender
+        self._urgency = urgency
+        self._protocol = protocol
+        self._own_labels = labels
+        self._max_models = max_models
+        self._interval = interval
+        self._timed = timed
+        self._encoded: dict[tuple[str, str], dict[str, bytes]] = {}
+        self._last_ms: dict[tuple[str, str], int] = {}
+        self._waiting: deque[Point] = deque()
+        self._some = asyncio.Event()
+        self._enough = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def add(self, call: CallSamples, at_ns: int) -> None:
+        """Queue what a call brings, at the time of its end."""
+        number = len(call.values)
+        self._books.makes(number)
+        if len(self._waiting) + number > MOST_WAITING:
+            return self._books.drops(number, "queue_full")
+        of = self._admitted(call.source, call.model)
+        at_ms = at_ns // 1_000_000
+        milliseconds = max(at_ms, self._last_ms.get(of, 0) + 1)
+        if milliseconds - at_ms > _MOST_AHEAD_MS:
+            return self._books.drops(number, "clock")
+        self._last_ms[of] = milliseconds
+        self._waiting.extend(
+            Point(self._labels_of(of, name), value, milliseconds) for name, value in call.values.items()
+        )
+        self._idle.clear()
+        self._some.set()
+        if len(self._waiting) >= MOST_SAMPLES:
+            self._enough.set()
+        return None
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._sender.aclose()
+
+    async def idle(self) -> None:
+        """Wait until nothing waits."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Deliver, for ever."""
+        while True:
+            await self._some.wait()
+            await self._urgency.linger(self._interval, until=self._enough)
+            await self._deliver(self._take())
+            if not self._waiting:
+                self._some.clear()
+                self._idle.set()
+
+    def _admitted(self, source: str, model: str) -> tuple[str, str]:
+        of = (source, model)
+        return of if of in self._encoded or len(self._encoded) < self._max_models else (source, OTHER)
+
+    def _labels_of(self, of: tuple[str, str], name: str) -> bytes:
+        series = self._encoded.setdefault(of, {})
+        if name not in series:
+            source, model = of
+            labels = {**self._own_labels, "source": source, "model": model}
+            series[name] = self._protocol.encode_labels(name, labels.items())
+        return series[name]
+
+    def _take(self) -> list[Point]:
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_SAMPLES))]
+        if len(self._waiting) < MOST_SAMPLES:
+            self._enough.clear()
+        return batch
+
+    async def _deliver(self, batch: Sequence[Point]) -> None:
+        """Bring one batch to its end, as a whole or in halves."""
+        body = self._encode(batch)
+        trouble, lost = Trouble(), False
+        while True:
+            started = time.monotonic()
+            outcome = await self._sender.post(body, self._protocol.headers)
+            now = time.monotonic()
+            self._timed(now - started)
+            lost = lost or outcome is Failure.LOST
+            if not (isinstance(outcome, Reply) and outcome.is_success):
+                trouble = trouble.after(now)
+            step = next_step(outcome, trouble, now=now, divisible=len(batch) > 1, random=random.random)
+            if step.action is Action.SPLIT:
+                middle = len(batch) // 2
+                await self._deliver(batch[:middle])
+                return await self._deliver(batch[middle:])
+            if step.action is not Action.RETRY:
+                return self._ends(len(batch), step, outcome, lost=lost)
+            warn_sparsely("samples retry", "samples of calls could not be delivered yet: %s", outcome)
+            await self._urgency.back_off(step.wait, step.at_least)
+
+    def _ends(self, samples: int, step: Step, outcome: Reply | Failure, *, lost: bool) -> None:
+        if step.action is Action.DELIVERED:
+            return self._books.delivers(samples)
+        reason = "unconfirmed" if lost else step.reason
+        warn_sparsely(f"samples {reason}", "%d samples of calls given up (%s): %s", samples, reason, outcome)
+        return self._books.drops(samples, reason)
+
+    def _encode(self, batch: Sequence[Point]) -> bytes:
+        series: dict[bytes, list[tuple[float | None, int]]] = {}
+        for point in batch:
+            series.setdefault(point.labels, []).append((point.value, point.milliseconds))
+        return self._protocol.encode_push(
+            self._protocol.encode_series(labels, samples) for labels, samples in series.items()
+        )

@@ -1,0 +1,80 @@
+"""A call as `grafana-openai-monitoring` tells of it: its five series, one sample of each per call, and its log's fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from monitored_openai._metrics import label_value
+from monitored_openai._record import CallRecord
+from monitored_openai._redaction import without_secrets
+
+_SOURCES = {"chat": "python_chatv2", "text_completion": "python_chatv1"}
+"""The label `source` by operation; the predecessor knows of no others."""
+
+
+class CallSamples(NamedTuple):
+    """What one call adds to the predecessor's series of its source and model."""
+
+    source: str
+    model: str
+    values: Mapping[str, float]
+    """By the metric's name; what is not known of the call is not there."""
+
+
+def call_samples(record: CallRecord) -> CallSamples | None:
+    """The call's samples; `None` where the predecessor has none: for other operations, and for a call that failed."""
+    source = _SOURCES.get(record.operation)
+    if source is None or (record.error_type is not None and record.usage is None):
+        return None
+    model = record.response_model or record.request_model or ""
+    known = {
+        **{f"openai_{name}": value for name, value in zip(_TOKENS, tokens_of(record), strict=True)},
+        "openai_requestDuration": record.duration,
+        "openai_usageCost": record.cost.total_usd if record.cost else None,
+    }
+    values = {name: float(value) for name, value in known.items() if value is not None}
+    return CallSamples(source, label_value(without_secrets(model)), values)
+
+
+_TOKENS = ("promptTokens", "completionTokens", "totalTokens")
+
+
+def tokens_of(record: CallRecord) -> tuple[int | None, int | None, int | None]:
+    """The tokens of prompt and completion, and both together."""
+    usage = record.usage
+    if usage is None:
+        return None, None, None
+    prompt, completion = usage.input_tokens, usage.output_tokens
+    together = None if prompt is None or completion is None else prompt + completion
+    return prompt, completion, together
+
+
+def log_fields(record: CallRecord) -> dict[str, Any]:
+    """What was a label of the log there and has another name here, or none."""
+    prompt, completion, together = tokens_of(record)
+    role = "assistant" if record.operation == "chat" and record.finish_reasons else None
+    return {"role": role, "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": together}
+
+
+def prompt_of(request: object) -> str | None:
+    """The text of what was asked: the last message of a user, else the first one, or the prompt."""
+    if not isinstance(request, Mapping):
+        return None
+    messages = request.get("messages")
+    if isinstance(messages, Sequence) and not isinstance(messages, str):
+        found = [message for message in messages if isinstance(message, Mapping)]
+        asked = [message for message in found if message.get("role") == "user"]
+        chosen = asked[-1:] or found[:1]
+        return _text(chosen[0].get("content")) if chosen else None
+    return _text(request.get("prompt") or request.get("input"))
+
+
+def _text(content: object) -> str | None:
+    """A text, or the texts among the parts of a content one after the other."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, Sequence):
+        return None
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in content]
+    return "\n".join(text for text in texts if isinstance(text, str)) or None
