@@ -41,9 +41,14 @@ def test_langchain(stage: Stage) -> None:
     assert llm.with_structured_output(City, method="function_calling").invoke(QUESTION) == LIMA
     assert llm.bind_tools([City]).invoke(QUESTION).tool_calls
     asyncio.run(in_async())
+    by_responses = llm.model_copy(update={"use_responses_api": True})
+    assert by_responses.invoke(QUESTION).text
+    assert len(list(by_responses.stream(QUESTION))) > 2
+    assert by_responses.with_structured_output(City).invoke(QUESTION) == LIMA
     made["client"].close()
     assert stage.seen(made["client"].monitoring) == [
         *("chat", "chat streamed", "chat", "chat", "chat"),
+        *("chat", "chat streamed", "chat"),
         *("chat", "chat streamed", "chat"),
     ]
 
@@ -52,18 +57,21 @@ def test_langchain(stage: Stage) -> None:
 def test_pydantic_ai(stage: Stage) -> None:
     made = stage.run("pydantic_ai")
     pydantic_ai: Any = import_module("pydantic_ai")
+    models: Any = import_module("pydantic_ai.models.openai")
 
     async def in_async() -> None:
-        agent = pydantic_ai.Agent(made["model"])
-        assert (await agent.run(QUESTION)).output
-        async with agent.run_stream(QUESTION) as streamed:
-            assert [text async for text in streamed.stream_text()]
-        for kind in (City, pydantic_ai.NativeOutput(City)):
-            assert (await pydantic_ai.Agent(made["model"], output_type=kind).run(QUESTION)).output == LIMA
+        by_responses = models.OpenAIResponsesModel("gpt-4o-mini", provider=made["model"]._provider)
+        for model in (made["model"], by_responses):
+            agent = pydantic_ai.Agent(model)
+            assert (await agent.run(QUESTION)).output
+            async with agent.run_stream(QUESTION) as streamed:
+                assert [text async for text in streamed.stream_text()]
+            for kind in (City, pydantic_ai.NativeOutput(City)):
+                assert (await pydantic_ai.Agent(model, output_type=kind).run(QUESTION)).output == LIMA
         await made["client"].close()
 
     asyncio.run(in_async())
-    assert stage.seen(made["client"].monitoring) == ["chat", "chat streamed", "chat", "chat"]
+    assert stage.seen(made["client"].monitoring) == ["chat", "chat streamed", "chat", "chat"] * 2
 
 
 @needs("instructor")
@@ -112,20 +120,21 @@ def test_haystack(stage: Stage) -> None:
 def test_agents(stage: Stage) -> None:
     made = stage.run("agents")
     agents: Any = import_module("agents")
-    agents.set_default_openai_api("chat_completions")
 
     async def in_async() -> None:
-        agent = agents.Agent(name="plain", model="gpt-4o-mini")
-        assert (await agents.Runner.run(agent, QUESTION)).final_output
-        streamed = agents.Runner.run_streamed(agent, QUESTION)
-        assert [event async for event in streamed.stream_events()]
-        assert streamed.final_output
-        structured = agents.Agent(name="structured", model="gpt-4o-mini", output_type=City)
-        assert (await agents.Runner.run(structured, QUESTION)).final_output == LIMA
+        for api in ("responses", "chat_completions"):
+            agents.set_default_openai_api(api)
+            agent = agents.Agent(name="plain", model="gpt-4o-mini")
+            assert (await agents.Runner.run(agent, QUESTION)).final_output
+            streamed = agents.Runner.run_streamed(agent, QUESTION)
+            assert [event async for event in streamed.stream_events()]
+            assert streamed.final_output
+            structured = agents.Agent(name="structured", model="gpt-4o-mini", output_type=City)
+            assert (await agents.Runner.run(structured, QUESTION)).final_output == LIMA
         await made["client"].close()
 
     asyncio.run(in_async())
-    assert stage.seen(made["client"].monitoring) == ["chat", "chat streamed", "chat"]
+    assert stage.seen(made["client"].monitoring) == ["chat", "chat streamed", "chat"] * 2
 
 
 @needs("llama_index")
@@ -142,8 +151,16 @@ def test_llama_index(stage: Stage) -> None:
     assert len(list(llm.stream_complete(QUESTION))) > 2
     assert llm.as_structured_llm(City).complete(QUESTION).raw == LIMA
     asyncio.run(in_async())
+    by_responses = import_module("llama_index.llms.openai").OpenAIResponses(
+        model="gpt-4o-mini", openai_client=made["client"], async_openai_client=made["async_client"]
+    )
+    assert by_responses.complete(QUESTION).text
+    assert len(list(by_responses.stream_complete(QUESTION))) > 2
     made["client"].close()
-    assert stage.seen(made["client"].monitoring) == ["chat", "chat streamed", "chat", "chat", "chat streamed"]
+    assert stage.seen(made["client"].monitoring) == [
+        *("chat", "chat streamed", "chat", "chat", "chat streamed"),
+        *("chat", "chat streamed"),
+    ]
 
 
 @needs("litellm")
