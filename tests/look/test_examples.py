@@ -1,0 +1,179 @@
+"""Every file in examples/ runs, and what it called is what arrived."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.programs import settings
+from tests.servers.loki import FakeLoki
+from tests.servers.openai_api import OpenAIServer
+from tests.servers.remote_write import RemoteWriteProxy
+
+pytestmark = pytest.mark.once
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+TESTED = {"fastapi_app.py", "django_app.py", "celery_tasks.py", "lambda_handler.py", "notebook.ipynb"}
+CALLS = "gen_ai_client_operation_duration_seconds_count"
+ENDED = 60.0
+NOTEBOOK = """
+import ast, asyncio, json, sys
+
+async def run():
+    names = {}
+    for cell in json.load(open(sys.argv[1]))["cells"]:
+        if cell["cell_type"] == "code":
+            code = compile("".join(cell["source"]), "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            running = eval(code, names)
+            if running is not None:
+                await running
+
+asyncio.run(run())
+"""
+
+
+class Reality:
+    """The API and the back ends."""
+
+    def __init__(self) -> None:
+        with ExitStack() as servers:
+            self.api = servers.enter_context(OpenAIServer(keep_requests=True))
+            self.loki = servers.enter_context(FakeLoki())
+            self.prometheus = servers.enter_context(RemoteWriteProxy())
+            self.close = servers.pop_all().close
+
+    def env(self) -> dict[str, str]:
+        given = settings(
+            metrics_url=self.prometheus.write_url,
+            logs_url=self.loki.push_url,
+            label_names="feature",
+            push_interval=60,
+            log_linger=60,
+        )
+        own = {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": self.api.base_url, "PYTHONPATH": str(EXAMPLES)}
+        return {**os.environ, **given, **own}
+
+    def arrived(self) -> Counter[str]:
+        """The calls in the log by feature; the metrics have as many."""
+        calls = [json.loads(entry.line) for entry in self.loki.entries]
+        assert self.prometheus.total(CALLS) == len(calls) == len(self.api.requests)
+        assert [call for call in calls if "error_type" in call] == []
+        return Counter(call["attributes"]["feature"] for call in calls)
+
+
+@pytest.fixture
+def reality() -> Iterator[Reality]:
+    real = Reality()
+    yield real
+    real.close()
+
+
+@contextmanager
+def running(command: list[str], reality: Reality, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A server that is ended by SIGTERM, and killed with its children if that does not do."""
+    process = subprocess.Popen(
+        command, cwd=folder, env=reality.env(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(ENDED) in (0, -signal.SIGTERM)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=ENDED)
+
+
+def read_until(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
+    """The line of standard error that fits."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if found := re.search(pattern, line):
+            return found
+    raise AssertionError(f"it ended without {pattern}")
+
+
+def run(program: str, *arguments: str, reality: Reality, folder: Path = EXAMPLES) -> str:
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder, env=reality.env(), capture_output=True, text=True, timeout=ENDED, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_there_is_a_test_for_every_example() -> None:
+    assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == TESTED
+    for path in EXAMPLES.glob("*.py"):
+        assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.timeout(180)
+def test_fastapi_delivers_when_uvicorn_is_stopped(reality: Reality) -> None:
+    command = [sys.executable, "-m", "uvicorn", "fastapi_app:app", "--port", "0"]
+    with running(command, reality, EXAMPLES) as server:
+        url = read_until(server, r"running on (http://[\d.:]+)")[1]
+        for asked in ("ask", "ask", "stream"):
+            answer = httpx.get(f"{url}/{asked}", params={"question": "How are you?"}, timeout=30, trust_env=False)
+            assert (answer.status_code, bool(answer.text)) == (200, True)
+    assert reality.arrived() == {"ask": 2, "stream": 1}
+
+
+def test_django_labels_calls_with_their_view(reality: Reality) -> None:
+    asking = "import django_app, django.test; django.setup(); c = django.test.Client()\n"
+    asking += "for _ in range(3): assert c.get('/ask', {'question': 'Hello?'}).json()['answer']"
+
+    run(asking, reality=reality)
+
+    assert reality.arrived() == {"ask": 3}
+
+
+@pytest.mark.timeout(240)
+def test_celery_delivers_when_its_workers_end(reality: Reality, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "configured.py").write_text(
+        "from celery_tasks import app, summarise\n"
+        "app.conf.update(broker_url='filesystem://', result_backend='file://there', broker_transport_options={\n"
+        "    name: 'there' for name in ('data_folder_in', 'data_folder_out', 'control_folder')})\n"
+    )
+    command = [sys.executable, "-m", "celery", "-A", "configured", "worker", "-P", "prefork", "-c", "2"]
+    with running([*command, "--loglevel", "INFO"], reality, tmp_path) as worker:
+        read_until(worker, r"ready\.")
+        asking = "from configured import summarise\n"
+        asking += "sent = [summarise.delay('a text', f'c-{n}') for n in range(6)]\n"
+        asking += "assert all(one.get(timeout=50) for one in sent)"
+        run(asking, reality=reality, folder=tmp_path)
+    deadline = time.monotonic() + 10
+    while len(reality.loki.entries) < 6 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert reality.arrived() == {"summaries": 6}
+
+
+def test_a_lambda_has_delivered_when_it_returns(reality: Reality) -> None:
+    twice = "import os; from lambda_handler import handler\n"
+    twice += "for _ in range(2): assert handler({'question': 'Hello?'}, None)['statusCode'] == 200\n"
+    twice += "os._exit(0)"  # as good as frozen: no exit handler runs
+
+    run(twice, reality=reality)
+
+    assert reality.arrived() == {"lambda": 2}
+
+
+def test_the_notebook_runs_from_top_to_bottom(reality: Reality) -> None:
+    run(NOTEBOOK, str(EXAMPLES / "notebook.ipynb"), reality=reality)
+
+    assert reality.arrived() == {"notebook": 2}
