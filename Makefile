@@ -12,8 +12,8 @@ DEV := .venv/.complete
 DEMO := .venv-demo/.complete
 SOURCES := $(shell find src -name '__pycache__' -prune -o -type f -print)
 
-# Real back ends for the tests; where there is no apt they are left out, but not in CI.
-BACK_ENDS = for name in prometheus victoria-metrics; do scripts/install-$$name || \
+# Real back ends and a browser for the tests; where there is no apt they are left out, but not in CI.
+BACK_ENDS = for name in prometheus victoria-metrics chromium; do scripts/install-$$name || \
 	{ code=$$?; [ $$code -eq 3 ] && [ -z "$${CI:-}" ]; } || exit 1; done
 
 .PHONY: help demo test test-all coverage lint docs bench clean

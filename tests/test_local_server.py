@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cramjam
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,78 +21,17 @@ from monitored_openai._cli import demo, figures
 from monitored_openai._cli.api import Api
 from monitored_openai._cli.receivers import LogsReceiver, MetricsReceiver
 from monitored_openai._cli.terminal import Terminal
-from monitored_openai._exporter import remote_write
-from monitored_openai._exporter.loki import encode_entry, encode_push
 from monitored_openai._local import access, calls, history, points
 from monitored_openai._local.conversation import Turn, turns
-from monitored_openai._local.history import Bounds, History
+from monitored_openai._local.history import History
 from monitored_openai._local.server import LOGS_PATH, METRICS_PATH, LocalServer
-from monitored_openai._metrics import Metrics
+from tests.local_page import CALL, Page, metrics_of, open_page
 from tests.records import full_record, record
-
-
-class Page:
-    """A server, and a client of it as a browser and an exporter are."""
-
-    def __init__(self, server: LocalServer, said: list[str]) -> None:
-        self.server = server
-        self.said = said
-        self._client = httpx.Client(base_url=server.url, trust_env=False)
-
-    def close(self) -> None:
-        self._client.close()
-
-    def push(self, samples: list[tuple[str, dict[str, str], float]], *, at_ms: int | None = None) -> int:
-        at_ms = at_ms or time.time_ns() // 1_000_000
-        body = b"".join(
-            remote_write.encode_series(remote_write.encode_labels(name, labels.items()), [(value, at_ms)])
-            for name, labels, value in samples
-        )
-        packed = bytes(cramjam.snappy.compress_raw(body))
-        return self._client.post(METRICS_PATH, content=packed, headers=remote_write.HEADERS).status_code
-
-    def push_process(self, metrics: Metrics, instance: str) -> int:
-        return self.push(
-            [(one.name, {**dict(one.labels), "instance": instance}, one.value) for one in metrics.samples()]
-        )
-
-    def log(self, *calls: Any, at_ns: int | None = None, stream: dict[str, str] | None = None) -> httpx.Response:
-        at_ns = at_ns or time.time_ns()
-        lines = [call if isinstance(call, str) else json.dumps(call) for call in calls]
-        entries = [encode_entry(at_ns + number, line, {}) for number, line in enumerate(lines)]
-        return self._client.post(LOGS_PATH, content=encode_push([(stream or {}, entries)]))
-
-    def get(self, path: str, **asked: str | int) -> httpx.Response:
-        return self._client.get(path, params=asked or None)
-
-    def overview(self, **asked: str | int) -> Any:
-        return self.get("/api/overview", **({"seconds": 900} | asked)).json()
-
-    def calls(self, **asked: str | int) -> list[Any]:
-        found: list[Any] = self.get("/api/calls", **asked).json()
-        return found
-
-
-def open_page(path: Path, **bounds: float) -> Iterator[Page]:
-    said: list[str] = []
-    kept = History(path, bounds=Bounds(**bounds), say=said.append)  # type: ignore[arg-type]  # whole numbers are numbers
-    with LocalServer(kept) as server:
-        page = Page(server, said)
-        yield page
-        page.close()
-    kept.close()
 
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
     yield from open_page(tmp_path / "history.sqlite3")
-
-
-def metrics_of(*records: Any, label_names: tuple[str, ...] = ()) -> Metrics:
-    metrics = Metrics(label_names=label_names)
-    for one in records:
-        metrics.fold(one)
-    return metrics
 
 
 # Figures
@@ -203,16 +141,6 @@ def test_the_demo_s_api_and_the_page_agree_to_the_last_token(page: Page) -> None
 
 
 # Calls
-
-
-CALL = {
-    "id": "c1",
-    "operation": "chat",
-    "request_model": "gpt-4o",
-    "attributes": {"feature": "search"},
-    "request": {"messages": [{"role": "user", "content": "Wo ist die Straße?"}]},
-    "response": {"choices": [{"message": {"role": "assistant", "content": "Dort."}}]},
-}
 
 
 def test_calls_are_found_by_any_of_their_words_in_capitals_or_not(page: Page) -> None:

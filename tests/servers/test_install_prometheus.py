@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-NEEDED = "sh dirname mktemp mkdir cat rm mv cp chmod touch".split()
+NEEDED = "sh dirname mktemp mkdir cat rm mv cp chmod touch sed find sort tr".split()
 
 pytestmark = pytest.mark.once
 
@@ -28,10 +28,10 @@ for name in prometheus promtool; do printf '#!/bin/sh\\n' > "$3/usr/bin/$name"; 
 class Checkout:
     """A project with nothing but the scripts, and a PATH with nothing but what it may count on."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, script: str) -> None:
         self.programs = root / "bin"
         self.log, self.lists, self.cache = root / "log", root / "lists", root / "project" / ".cache"
-        self.script = root / "project" / "scripts" / "install-prometheus"
+        self.script = root / "project" / "scripts" / script
         self.programs.mkdir()
         self.script.parent.mkdir(parents=True)
         for name in (self.script.name, "install-from-debian"):
@@ -50,7 +50,7 @@ class Checkout:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path)
+    return Checkout(tmp_path, "install-prometheus")
 
 
 def test_without_apt_it_says_what_to_do_and_exits_3(checkout: Checkout) -> None:

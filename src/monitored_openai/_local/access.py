@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import re
 from urllib.parse import urlsplit
 
 from monitored_openai._endpoints import is_loopback
+
+_TOKEN = re.compile(r"[!-~]+")
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -20,6 +23,15 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 """Of every answer: nothing runs or loads but the page's own files, and no other page may show or read it."""
+
+
+def objection(host: str, token: str | None) -> str | None:
+    """Why the page may not be served on this address with this token, or none, and how to mend it."""
+    if token is not None and not _TOKEN.fullmatch(token):
+        return "the token must be printable ASCII text without spaces; choose another with --token"
+    if token is None and not _names_this_machine(f"[{host}]" if ":" in host else host):
+        return f"{host} can be reached from other machines; choose a token with --token, or leave --host out"
+    return None
 
 
 def refusal(*, host: str, origin: str | None, authorization: str, token: str | None) -> tuple[int, str] | None:

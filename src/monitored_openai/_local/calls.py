@@ -54,7 +54,7 @@ def found(history: History, wanted: Wanted) -> list[bytes]:
     if wanted.failed:
         conditions.append("failed")
     for name, value in wanted.where.items():
-        conditions.append("json_extract(labels, ?) = ?")
+        conditions.append("coalesce(json_extract(labels, ?), '') = ?")
         values += [f'$."{name}"', value]
     for word in wanted.words:
         conditions.append("instr(search, ?)")
@@ -137,11 +137,12 @@ def _search(call: Mapping[str, Any], labels: Mapping[str, str], said: Iterable[T
 
 
 def _snippet(said: list[Turn], side: str) -> str:
-    """The last question, or the first answer."""
+    """What the user asked last, or the first answer."""
     of_side = [turn for turn in said if turn.side == side and turn.text]
+    by_users = [turn for turn in of_side if turn.role == "user"]
     if not of_side:
         return ""
-    turn = of_side[-1 if side == "asked" else 0]
+    turn = (by_users or of_side)[-1] if side == "asked" else of_side[0]
     text = f"{turn.tool}({turn.text})" if turn.tool else turn.text
     return " ".join(text[: 4 * _SNIPPET_CHARACTERS].split())[:_SNIPPET_CHARACTERS]
 

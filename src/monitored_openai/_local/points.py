@@ -37,6 +37,8 @@ KEPT = frozenset(
 """What the page shows something of; the rest is not kept."""
 _NOT_KEPT = frozenset({"__name__", "instance", "job", "gen_ai_response_model"})
 _MOST_LABEL_CHARACTERS = 1024
+_SIGN_OF_LIFE_MS = 3_600_000
+"""How often a series that does not change is written all the same, as one that is not heard of is forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,18 +79,17 @@ def growth(history: History, *, since: int, step: int) -> list[Growth]:
 
 
 def _keep(connection: sqlite3.Connection, series: Series, now_ms: int) -> None:
-    labels = {name: value[:_MOST_LABEL_CHARACTERS] for name, value in series.labels.items()}
-    key = blake2b(json.dumps(sorted(series.labels.items())).encode(), digest_size=16).digest()
+    key = blake2b(repr(sorted(series.labels.items())).encode("utf-8", "replace"), digest_size=16).digest()
     at_ms = max(0, min(series.timestamp_ms, now_ms))
     known = connection.execute("SELECT value, at_ms FROM series WHERE key = ?", (key,)).fetchone()
     before, last_ms = known or (0.0, 0)
-    if at_ms < last_ms:
+    if at_ms < last_ms or (series.value == before and at_ms - last_ms < _SIGN_OF_LIFE_MS):
         return
     connection.execute("INSERT OR REPLACE INTO series VALUES (?, ?, ?)", (key, series.value, at_ms))
     grown = series.value - before if series.value >= before else series.value  # less than before: it began anew
     if grown <= 0:
         return
-    dimension = _dimension(connection, labels)
+    dimension = _dimension(connection, series.labels)
     connection.executemany(
         "INSERT INTO point VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
         [(seconds, at_ms // (1000 * seconds), dimension, grown) for seconds in RESOLUTIONS],
@@ -96,7 +97,8 @@ def _keep(connection: sqlite3.Connection, series: Series, now_ms: int) -> None:
 
 
 def _dimension(connection: sqlite3.Connection, labels: Mapping[str, str]) -> int:
-    text = json.dumps({name: labels[name] for name in sorted(labels) if name not in _NOT_KEPT})
+    kept = {name: labels[name][:_MOST_LABEL_CHARACTERS] for name in sorted(labels) if name not in _NOT_KEPT}
+    text = json.dumps(kept)
     key = (labels["__name__"], text)
     connection.execute("INSERT OR IGNORE INTO dimension (name, labels) VALUES (?, ?)", key)
     (identity,) = connection.execute("SELECT id FROM dimension WHERE name = ? AND labels = ?", key).fetchone()

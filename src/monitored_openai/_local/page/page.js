@@ -1,0 +1,247 @@
+// The page: asks every second whether something is new, and shows it.
+
+import * as calls from "./calls.js";
+import { Chart, keyOf, markOf, variableOf } from "./charts.js";
+import { ask, compact, count, element, money, moneyMark, percent, seconds, secondsMark, visible } from "./format.js";
+
+const EVERY_MS = 1000;
+const by = (id) => document.getElementById(id);
+const LABELS = { model: "Model", operation: "Operation", provider: "Provider", environment: "Environment", service_name: "Service" };
+const label = (name) => LABELS[name] ?? (name[0].toUpperCase() + name.slice(1)).replaceAll("_", " ");
+const shown = (value) => value || "none";
+
+const charts = {
+  cost: new Chart("Spend"),
+  calls: new Chart("Calls"),
+  errors: new Chart("Errors"),
+  duration: new Chart("Whole answer"),
+  first_chunk: new Chart("First chunk"),
+  tokens: new Chart("Tokens"),
+};
+by("charts").append(...Object.values(charts).map((chart) => chart.root));
+
+const state = { seconds: "3600", by: "model", share: "p95", where: {}, q: "", failed: false };
+let tag = "";
+let latest = null;
+let everFilled = false;
+
+// What is asked for, in the address, so that it survives a reload.
+function remember() {
+  const { where, ...plain } = state;
+  history.replaceState(null, "", `#${new URLSearchParams({ ...plain, ...prefixed(where) })}`);
+}
+
+const prefixed = (where) => Object.fromEntries(Object.entries(where).map(([name, value]) => [`is.${name}`, value]));
+
+function recall() {
+  for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
+    if (name.startsWith("is.")) state.where[name.slice(3)] = value;
+    else if (name === "failed") state.failed = value === "true";
+    else if (name in state && name !== "where") state[name] = value;
+  }
+  const range = document.querySelector(`#ranges input[value="${CSS.escape(state.seconds)}"]`);
+  if (range) range.checked = true;
+  else state.seconds = "3600";
+  by("share").value = state.share;
+  if (!by("share").value) by("share").value = state.share = "p95";
+  by("search").value = state.q;
+  by("failed").checked = state.failed;
+}
+
+async function update({ anew = false } = {}) {
+  if (anew) (tag = ""), remember();
+  const question = { ...state.where, seconds: state.seconds, by: state.by };
+  const answer = await ask("api/overview", question, { headers: tag ? { "If-None-Match": tag } : {} });
+  if (answer.status === 304) return;
+  if (!answer.ok) throw new Error(await answer.text());
+  latest = await answer.json();
+  tag = answer.headers.get("ETag");
+  await list();
+  show();
+}
+
+async function list() {
+  const parameters = { ...state.where, ...(state.q && { q: state.q }), ...(state.failed && { failed: "1" }) };
+  await calls.refresh(parameters);
+}
+
+function show() {
+  const plain = !state.q && !state.failed && !Object.keys(state.where).length;
+  const something = latest.total.calls > 0 || by("list").childElementCount > 0;
+  everFilled ||= something || !plain;
+  by("empty").hidden = everFilled;
+  by("content").hidden = !everFilled;
+  if (!everFilled) return;
+  showTotals(latest.total);
+  showNotice(latest.dropped);
+  showChoices();
+  showCharts();
+  showGroups();
+}
+
+function showTotals(total) {
+  const latency = (histogram) => [seconds(histogram.p95), histogram.p50 == null ? "" : `p50 ${seconds(histogram.p50)}`];
+  const unpriced = total.unpriced ? `${count(total.unpriced)} calls without a price` : total.calls ? `${money(total.cost / total.calls)} a call` : "";
+  const tiles = [
+    ["Spend", money(total.cost), unpriced],
+    ["Calls", count(total.calls), total.retries ? `${count(total.retries)} requests repeated` : ""],
+    ["Errors", count(total.errors), total.calls ? percent(total.errors, total.calls) : ""],
+    ["Tokens", count(total.input_tokens + total.output_tokens), `${compact(total.input_tokens)} in, ${compact(total.output_tokens)} out`],
+    ["Whole answer, p95", ...latency(total.duration)],
+    ["First chunk, p95", ...latency(total.first_chunk)],
+  ];
+  by("totals").replaceChildren(
+    ...tiles.map(([name, value, more]) => {
+      const tile = element("div", "tile", element("dt", "", name), element("dd", "", value), element("dd", "more", more));
+      tile.classList.toggle("alert", name === "Errors" && total.errors > 0);
+      return tile;
+    }),
+  );
+}
+
+function showNotice(dropped) {
+  const lost = Object.entries(dropped).filter(([reason]) => reason !== "sampled");
+  by("notice").hidden = !lost.length;
+  const texts = lost.map(([reason, number]) => `${count(number)} (${reason})`);
+  by("notice").replaceChildren(visible(`Not everything arrived. Given up by the clients: ${texts.join(", ")}.`));
+}
+
+function showChoices() {
+  const names = Object.keys(latest.values).filter((name) => name === state.by || latest.values[name].length);
+  const choices = [...new Set(["model", ...names, state.by])];
+  if (JSON.stringify(choices) !== by("by").dataset.choices) {
+    by("by").dataset.choices = JSON.stringify(choices);
+    by("by").replaceChildren(...choices.map((name) => Object.assign(element("option", "", label(name).toLowerCase()), { value: name })));
+  }
+  by("by").value = state.by;
+  by("groups-title").replaceChildren(visible(`By ${label(state.by).toLowerCase()}`));
+  by("groups-label").replaceChildren(visible(label(state.by)));
+  const filters = Object.entries(state.where).map(([name, value]) => {
+    const button = element("button", "filter", `${label(name)}: ${shown(value)}`, element("span", "cross", "×"));
+    button.type = "button";
+    button.setAttribute("aria-label", `Remove the filter ${label(name)}: ${shown(value)}`);
+    button.addEventListener("click", () => (delete state.where[name], changed()));
+    return button;
+  });
+  if (by("filters").childElementCount !== filters.length || filters.some((one, at) => one.textContent !== by("filters").children[at].textContent)) {
+    by("filters").replaceChildren(...filters);
+  }
+}
+
+function lines(chart, order) {
+  const of = latest.charts[chart] ?? {};
+  return order.filter((name) => name in of).map((name) => ({ name: shown(name), variable: variableFor(name, order), values: of[name] }));
+}
+
+const variableFor = (name, order) => (name === "other" && order.at(-1) === "other" ? "--series-other" : variableOf(order.indexOf(name)));
+
+function showCharts() {
+  const { total, series, times, step } = latest;
+  const common = { times, step, theme: getComputedStyle(document.documentElement).colorScheme + matchMedia("(prefers-color-scheme: dark)").matches };
+  const tokens = lines("input_tokens", series).map((line) => {
+    const name = series.find((one) => shown(one) === line.name);
+    return { ...line, values: line.values.map((value, at) => value + latest.charts.output_tokens[name][at]) };
+  });
+  const errors = Object.keys(latest.charts.errors).map((name, at) => ({ name, variable: `--error-${at % 6}`, values: latest.charts.errors[name] }));
+  by("key").replaceChildren(...series.map((name) => keyOf({ name: shown(name), variable: variableFor(name, series) })));
+  const bar = (name, those, format, mark, sum) =>
+    charts[name].show({ ...common, bars: true, lines: those, format, mark, total: format(sum), said: `${format(sum)} in all`, keyed: name === "errors" });
+  bar("cost", lines("cost", series), money, moneyMark, total.cost);
+  bar("calls", lines("calls", series), count, compact, total.calls);
+  bar("errors", errors, count, compact, total.errors);
+  bar("tokens", tokens, count, compact, total.input_tokens + total.output_tokens);
+  for (const name of ["duration", "first_chunk"]) {
+    const said = `${state.share} ${seconds(total[name][state.share])}`;
+    charts[name].show({ ...common, lines: lines(`${name}_${state.share}`, series), format: seconds, mark: secondsMark, total: said, said });
+  }
+}
+
+function showGroups() {
+  const rows = latest.groups.map((group) => {
+    const mark = markOf(latest.series.includes(group.name) ? variableFor(group.name, latest.series) : "--series-other");
+    const button = element("button", "link", shown(group.name));
+    button.type = "button";
+    button.title = "Show only these";
+    button.dataset.group = group.name;
+    button.addEventListener("click", () => ((state.where[state.by] = group.name), changed()));
+    const cells = [
+      count(group.calls),
+      group.errors ? count(group.errors) : "–",
+      count(group.input_tokens),
+      count(group.output_tokens),
+      group.cost || !group.unpriced ? money(group.cost) : "unknown",
+      ...["duration", "first_chunk"].flatMap((name) => [seconds(group[name].p50), seconds(group[name].p95)]),
+    ];
+    return element("tr", "", element("th", "name", mark, button), ...cells.map((text) => element("td", "", text)));
+  });
+  const focused = document.activeElement?.dataset?.group;
+  by("groups").tBodies[0].replaceChildren(...rows);
+  if (focused != null) [...by("groups").querySelectorAll("button")].find((one) => one.dataset.group === focused)?.focus();
+}
+
+function status(text, kind) {
+  const box = by("status");
+  if (box.textContent !== text) box.textContent = text;
+  box.className = kind;
+}
+
+let busy = false;
+let again = false;
+
+async function tick(how) {
+  if (busy) return void (again ||= Boolean(how?.anew));
+  busy = true;
+  try {
+    await update(how);
+    status("Live", "live");
+  } catch (error) {
+    status(navigator.onLine === false || error instanceof TypeError || error.name === "TimeoutError" ? "Not connected" : error.message, "lost");
+  } finally {
+    busy = false;
+  }
+  if (again) (again = false), await tick({ anew: true });
+}
+
+const changed = () => tick({ anew: true });
+
+by("ranges").addEventListener("change", (event) => ((state.seconds = event.target.value), changed()));
+by("by").addEventListener("change", (event) => ((state.by = event.target.value), changed()));
+by("share").addEventListener("change", (event) => ((state.share = event.target.value), changed()));
+by("failed").addEventListener("change", (event) => ((state.failed = event.target.checked), changed()));
+by("search").addEventListener("input", (event) => ((state.q = event.target.value), changed()));
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches("input[type=search], select, textarea");
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) (event.preventDefault(), by("search").focus());
+});
+
+const theme = by("theme");
+try {
+  theme.value = localStorage.getItem("theme") ?? "";
+} catch {
+  theme.value = ""; // no storage is allowed here
+}
+function dress() {
+  document.documentElement.dataset.theme = theme.value;
+  if (latest) show();
+}
+theme.addEventListener("change", () => {
+  try {
+    localStorage.setItem("theme", theme.value);
+  } catch {
+    // it holds until the next reload, then
+  }
+  dress();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", dress);
+
+const usual = location.origin === "http://127.0.0.1:8642";
+by("snippet").textContent = `from monitored_openai import MonitoredOpenAI, MonitoringSettings
+
+settings = MonitoringSettings.local(${usual ? "" : JSON.stringify(location.origin)})
+client = MonitoredOpenAI(monitoring=settings)`;
+
+recall();
+dress();
+await tick();
+setInterval(() => document.hidden || tick(), EVERY_MS);
+document.addEventListener("visibilitychange", () => document.hidden || tick());

@@ -1,0 +1,162 @@
+// The list of calls: the newest first, each opening in place.
+
+import { ask, clock, count, element, money, seconds, visible } from "./format.js";
+
+const PAGE = 50;
+const MOST_SHOWN = 20_000;
+const NO_ATTRIBUTES = new Set(["model", "operation", "provider", "environment", "service_name"]);
+
+const list = document.getElementById("list");
+const more = document.getElementById("more");
+const none = document.getElementById("none");
+
+const rows = new Map(); // id to { item, at }
+let asked = "";
+let turn = 0;
+
+async function fetched(parameters, extra) {
+  const answer = await ask("api/calls", { ...parameters, limit: PAGE, ...extra });
+  if (!answer.ok) throw new Error(`the list: ${answer.status}`);
+  return answer.json();
+}
+
+// Bring the list up to date; what is open stays open as long as the same is asked for.
+export async function refresh(parameters) {
+  const wanted = JSON.stringify(parameters);
+  const mine = ++turn;
+  const found = await fetched(parameters);
+  if (mine !== turn) return;
+  const known = found.some((call) => rows.has(call.id));
+  if (wanted !== asked || !known) {
+    asked = wanted;
+    list.replaceChildren();
+    rows.clear();
+    more.hidden = found.length < PAGE;
+  }
+  found.forEach(insert);
+  none.hidden = rows.size > 0;
+}
+
+more.addEventListener("click", async () => {
+  const last = [...rows.values()].at(-1);
+  const oldest = [...rows.values()].reduce((least, row) => (row.at < least ? row.at : least), last.at);
+  const found = await fetched(JSON.parse(asked), { before: String(oldest) });
+  found.forEach(insert);
+  more.hidden = found.length < PAGE;
+});
+
+function insert(call) {
+  if (rows.has(call.id)) return;
+  const at = BigInt(call.at_ns);
+  const item = shortly(call);
+  const next = [...list.children].find((other) => BigInt(other.dataset.at) < at);
+  list.insertBefore(item, next ?? null);
+  rows.set(call.id, { item, at });
+}
+
+function shortly(call) {
+  const labels = Object.entries(call.labels).filter(([name]) => !NO_ATTRIBUTES.has(name));
+  const tokens = call.input_tokens == null && call.output_tokens == null;
+  const button = element(
+    "button",
+    "call",
+    element("span", "when", clock(new Date(Number(BigInt(call.at_ns) / 1000000n)))),
+    element("span", "model", call.labels.model ?? "–"),
+    element("span", "label", labels.map(([, value]) => value).join(", ")),
+    element("span", "asked", call.asked || call.answered || "no content"),
+    call.error && element("span", "error", call.error),
+    element("span", "number duration", seconds(call.duration)),
+    element("span", "number tokens", tokens ? "–" : `${count(call.input_tokens)} + ${count(call.output_tokens)}`),
+    element("span", "number cost", money(call.cost)),
+  );
+  button.type = "button";
+  button.setAttribute("aria-expanded", "false");
+  const item = element("li", call.error ? "failed" : "", button);
+  item.dataset.at = call.at_ns;
+  button.addEventListener("click", () => toggle(item, button, call.id));
+  return item;
+}
+
+async function toggle(item, button, id) {
+  const open = item.querySelector(".opened");
+  button.setAttribute("aria-expanded", String(!open));
+  if (open) return open.remove();
+  const panel = element("div", "opened", "Loading");
+  item.append(panel);
+  const answer = await ask(`api/calls/${encodeURIComponent(id)}`);
+  if (!answer.ok) return panel.replaceChildren("This call is not kept any more.");
+  const call = await answer.json();
+  panel.replaceChildren(said(call.turns), facts(JSON.parse(call.line), call.row), raw(call.line));
+}
+
+function said(turns) {
+  const parts = turns.map((turn) => {
+    const speaker = turn.tool ? `${turn.role} calls ${turn.tool}` : turn.role;
+    return element("div", `turn ${turn.side}`, element("h3", "", speaker), long(turn.text, turn.tool || turn.role === "tool"));
+  });
+  if (!parts.length) parts.push(element("p", "faint", "The log entry has no content."));
+  return element("div", "said", ...parts);
+}
+
+function long(text, isCode) {
+  const shown = element("p", isCode ? "text code" : "text", text.slice(0, MOST_SHOWN));
+  if (text.length <= MOST_SHOWN) return shown;
+  const all = element("button", "quiet", `Show all ${count(text.length)} characters`);
+  all.type = "button";
+  all.addEventListener("click", () => (shown.replaceChildren(visible(text)), all.remove()));
+  return element("div", "", shown, all);
+}
+
+const plain = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+const named = (name) => name.replaceAll("_", " ").replace(/ (tokens|usd)$/, "");
+
+const unknown = (reason) => ({ unknown: typeof reason === "string" ? named(reason) : null });
+
+function facts(entry, row) {
+  const { usage, cost, attributes } = entry;
+  const groups = [
+    ["Error", { type: entry.error_type, status: entry.error_type && entry.http_status, message: entry.error_message }],
+    ["Time", {
+      started: entry.started && clock(new Date(entry.started)),
+      "whole answer": row.duration == null ? null : seconds(row.duration),
+      "first chunk": row.first_chunk == null ? null : seconds(row.first_chunk),
+      chunks: entry.chunks,
+      retries: entry.retries || null,
+    }],
+    ["Tokens", shown(usage, count) ?? unknown(entry.usage_unknown)],
+    ["Cost", shown(cost, (usd) => money(usd)) ?? unknown(entry.unpriced)],
+    ["Call", {
+      model: entry.response_model ?? entry.request_model,
+      finished: Array.isArray(entry.finish_reasons) ? entry.finish_reasons.join(", ") : null,
+      tier: entry.service_tier,
+      server: entry.server,
+      request: entry.request_id,
+      trace: entry.trace_id,
+      ...attributes,
+    }],
+  ];
+  const list = element("dl", "facts");
+  for (const [title, pairs] of groups) {
+    const known = Object.entries(pairs ?? {}).filter(([, value]) => value != null && value !== "");
+    if (!known.length) continue;
+    list.append(element("div", title === "Error" ? "group error" : "group", element("h3", "", title), ...known.map(pair)));
+  }
+  return list;
+}
+
+const pair = ([name, value]) => element("div", "pair", element("dt", "", name), element("dd", "", plain(value)));
+
+function shown(parts, format) {
+  if (parts == null || typeof parts !== "object") return null;
+  const numbers = Object.entries(parts).filter(([, value]) => typeof value === "number" && value);
+  return Object.fromEntries(numbers.map(([name, value]) => [named(name), format(value)]));
+}
+
+function raw(line) {
+  const text = element("pre", "");
+  const box = element("details", "raw", element("summary", "", "The entry as it was logged"), text);
+  box.addEventListener("toggle", () => {
+    if (box.open && !text.firstChild) text.append(visible(JSON.stringify(JSON.parse(line), null, 2)));
+  });
+  return box;
+}

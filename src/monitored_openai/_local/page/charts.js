@@ -1,0 +1,183 @@
+// The charts: stacked bars for what adds up, lines for what does not.
+
+import { day, element, minute } from "./format.js";
+
+const HEIGHT = 148;
+const COLOURS = 8;
+
+let probe;
+
+function colour(variable) {
+  probe ??= document.body.appendChild(element("i", "unseen"));
+  probe.style.color = `var(${variable})`;
+  return getComputedStyle(probe).color;
+}
+
+export const variableOf = (index) => `--series-${index % COLOURS}`;
+
+// Begin with the bar at the bottom; `null` where a line has nothing.
+function stacked(lines) {
+  const sums = [];
+  for (const line of lines) sums.push(line.map((value, at) => (value ?? 0) + (sums.length ? sums.at(-1)[at] : 0)));
+  return sums;
+}
+
+// The places of values without a neighbour, of which a line alone would show nothing.
+function alone(plot, index) {
+  const values = plot.data[index];
+  return [...values.keys()].filter((at) => values[at] != null && values[at - 1] == null && values[at + 1] == null);
+}
+
+function options(chart, data, width) {
+  const { bars, lines, times, step, mark } = data;
+  const ink = { stroke: colour("--faint"), font: `11px ${getComputedStyle(document.body).fontFamily}` };
+  const long = step * times.length > 2 * 86400;
+  const look = (line) => ({
+    stroke: colour(line.variable),
+    width: 1.75,
+    points: { show: true, size: 5, width: 0, fill: colour(line.variable), filter: alone },
+  });
+  const block = (line) => ({
+    fill: colour(line.variable),
+    width: 0,
+    paths: uPlot.paths.bars({ size: [0.78, 60], align: 1 }),
+    points: { show: false },
+  });
+  return {
+    width,
+    height: HEIGHT,
+    padding: [8, 4, 0, 0],
+    legend: { show: false },
+    cursor: { drag: { x: false, y: false }, y: false, points: { show: !bars, size: 7 } },
+    hooks: { setCursor: [() => chart.describe()] },
+    scales: {
+      x: { range: () => [times[0], times.at(-1) + step] },
+      y: { range: (_, least, most) => [0, most > 0 ? most * 1.06 : 1] },
+    },
+    axes: [
+      {
+        ...ink,
+        size: 24,
+        gap: 4,
+        space: 64,
+        grid: { show: false },
+        ticks: { show: false },
+        values: (_, marks) => marks.map((at) => (long ? day : minute)(new Date(at * 1000))),
+      },
+      {
+        ...ink,
+        size: 52,
+        gap: 6,
+        space: 36,
+        grid: { stroke: colour("--line"), width: 1 },
+        ticks: { show: false },
+        values: (_, marks) => marks.map((value) => mark(value)),
+      },
+    ],
+    series: [{}, ...(bars ? [...lines].reverse().map(block) : lines.map(look))],
+  };
+}
+
+// The name of a line beside its colour.
+export function keyOf(line) {
+  return element("li", "", markOf(line.variable), element("span", "", line.name));
+}
+
+export function markOf(variable) {
+  const mark = element("i", "mark");
+  mark.style.background = `var(${variable})`;
+  return mark;
+}
+
+export class Chart {
+  constructor(title) {
+    this.title = title;
+    this.total = element("span", "total");
+    this.area = element("div", "area");
+    this.area.tabIndex = 0;
+    this.area.setAttribute("role", "img");
+    this.tip = element("div", "tip");
+    this.tip.hidden = true;
+    this.key = element("ul", "key");
+    this.root = element(
+      "figure",
+      "chart",
+      element("figcaption", "", element("span", "", title), this.total),
+      this.area,
+      this.key,
+    );
+    this.area.append(this.tip);
+    this.area.addEventListener("keydown", (event) => this.step(event));
+    this.area.addEventListener("blur", () => this.leave());
+    new ResizeObserver(() => this.resize()).observe(this.area);
+  }
+
+  // `data`: times, step, theme; lines ({name, variable, values}), as bars or not; format and mark (of a value and of the
+  // axis); total (text), said (in words); keyed, where the lines have names of their own
+  show(data) {
+    this.data = data;
+    const columns = data.lines.map((line) => line.values);
+    const some = columns.some((line) => line.some((value) => value));
+    this.root.classList.toggle("blank", !some);
+    this.total.textContent = data.total;
+    this.area.setAttribute("aria-label", `${this.title}: ${data.said}`);
+    this.key.replaceChildren(...(data.keyed ? data.lines.map(keyOf) : []));
+    const look = JSON.stringify([data.step, data.bars, data.lines.map((line) => line.name), data.theme]);
+    const values = [data.times, ...(data.bars ? stacked(columns).reverse() : columns)];
+    if (this.plot && this.look === look) {
+      this.plot.setData(values);
+    } else {
+      this.plot?.destroy();
+      this.look = look;
+      this.plot = new uPlot(options(this, data, this.area.clientWidth), values, this.area);
+    }
+  }
+
+  resize() {
+    const width = this.area.clientWidth;
+    if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT });
+  }
+
+  // The bar or point that is meant; a bar begins at its time.
+  place() {
+    const { left } = this.plot.cursor;
+    if (left == null || left < 0) return null;
+    const { times, step } = this.data;
+    const at = (this.plot.posToVal(left, "x") - times[0]) / step;
+    return Math.min(times.length - 1, Math.max(0, this.data.bars ? Math.floor(at) : Math.round(at)));
+  }
+
+  describe() {
+    const place = this.plot && this.data ? this.place() : null;
+    const rows = place == null ? [] : this.data.lines.filter((line) => line.values[place]);
+    this.tip.hidden = !rows.length;
+    if (!rows.length) return;
+    const from = new Date(this.data.times[place] * 1000);
+    const list = rows.map((line) => {
+      const item = keyOf(line);
+      item.append(element("b", "", this.data.format(line.values[place])));
+      return item;
+    });
+    this.tip.replaceChildren(element("p", "", `${day(from)} ${minute(from)}`), element("ul", "", ...list));
+    const { left } = this.plot.cursor;
+    const room = this.area.clientWidth - this.tip.offsetWidth;
+    const beside = left + 68 > room ? left + 44 - this.tip.offsetWidth : left + 68;
+    this.tip.style.left = `${Math.max(0, Math.min(beside, room))}px`;
+  }
+
+  step(event) {
+    const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (event.key === "Escape") this.leave();
+    if (!way || !this.plot) return;
+    event.preventDefault();
+    const { times, step, bars } = this.data;
+    const now = this.place() ?? (way > 0 ? -1 : times.length);
+    const next = Math.min(times.length - 1, Math.max(0, now + way));
+    this.plot.setCursor({ left: this.plot.valToPos(times[next] + (bars ? step / 2 : 0), "x"), top: 10 });
+  }
+
+  leave() {
+    this.plot?.setCursor({ left: -10, top: -10 });
+    this.tip.hidden = true;
+  }
+}

@@ -1,0 +1,67 @@
+// Numbers, times and foreign texts as people can read them, and the two things that all parts of the page do.
+
+const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
+
+export const count = (number) => (number == null ? "–" : whole.format(number));
+export const compact = (number) => short.format(number);
+
+export function money(usd) {
+  if (usd == null) return "–";
+  if (usd === 0) return "$0";
+  const digits = usd >= 1 ? 2 : Math.min(8, 3 - Math.floor(Math.log10(usd)));
+  return "$" + usd.toLocaleString("en-US", { minimumFractionDigits: Math.min(digits, 4), maximumFractionDigits: digits });
+}
+
+export function seconds(value) {
+  if (value == null) return "–";
+  if (value >= 100) return `${whole.format(value)} s`;
+  return value < 0.1 ? `${(value * 1000).toFixed(value < 0.01 ? 1 : 0)} ms` : `${value.toFixed(value < 10 ? 2 : 1)} s`;
+}
+
+// The same for the marks of an axis, which are round.
+const round = (number, digits = 3) => number.toLocaleString("en-US", { maximumSignificantDigits: digits });
+export const moneyMark = (usd) => `$${round(usd)}`;
+export const secondsMark = (value) => (value === 0 ? "0" : value < 0.1 ? `${round(value * 1000)} ms` : `${round(value)} s`);
+
+export const percent = (part, all) => (all ? `${((100 * part) / all).toFixed(1)} %` : "–");
+
+const two = (number) => String(number).padStart(2, "0");
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+
+export const day = (date) => `${date.getDate()} ${MONTHS[date.getMonth()]}`;
+export const minute = (date) => `${two(date.getHours())}:${two(date.getMinutes())}`;
+
+// A time, with its date unless that is today's.
+export function clock(date) {
+  const time = `${minute(date)}:${two(date.getSeconds())}`;
+  return date.toDateString() === new Date().toDateString() ? time : `${day(date)} ${time}`;
+}
+
+const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+const DIRECTION = /[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+// A text with what would be invisible, or would turn what is around it, written out.
+export function visible(text) {
+  return text
+    .replace(CONTROL, (sign) => {
+      const code = sign.charCodeAt(0);
+      return code < 0x20 ? String.fromCharCode(0x2400 + code) : code === 0x7f ? "\u2421" : `<${code.toString(16)}>`;
+    })
+    .replace(DIRECTION, (sign) => `<U+${sign.charCodeAt(0).toString(16).toUpperCase()}>`);
+}
+
+// An element with a class, and texts or elements in it. Texts become text, made visible, and nothing else.
+export function element(tag, className, ...inside) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  made.append(...inside.filter((part) => part != null).map((part) => (typeof part === "string" ? visible(part) : part)));
+  return made;
+}
+
+// The server's answer to a question; its address is without the password that this page's may have.
+export function ask(path, parameters = {}, options = {}) {
+  const url = new URL(path, location.origin + location.pathname);
+  url.search = new URLSearchParams(parameters);
+  return fetch(url, { signal: AbortSignal.timeout(10_000), ...options });
+}
