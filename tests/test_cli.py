@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
+import httpx
 import pytest
 
-from monitored_openai import __version__
+from monitored_openai import MonitoredOpenAI, MonitoringSettings, __version__
 from monitored_openai._cli import main
 from tests.servers.loki import FakeLoki
 from tests.servers.openai_api import Behaviour, OpenAIServer
@@ -189,3 +192,96 @@ def test_live_fails_when_a_back_end_does_not_take_it(reality: Reality, capsys: p
     assert "0 of 5 delivered" in shown
     assert "5 rejected" in shown
     assert "NOT all delivered" in shown
+
+
+# The local page
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def page_of(running: subprocess.Popen[str], name: str) -> str:
+    """The address in the line that begins with this name."""
+    assert running.stdout is not None
+    line = next(line for line in running.stdout if name in line)
+    return line.split()[-1]
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_local_serves_its_page_until_it_is_ended(tmp_path: Path, end: signal.Signals) -> None:
+    with started("local", "--port", "0", "--history", str(tmp_path / "history.sqlite3")) as running:
+        url = page_of(running, " page ")
+        assert "Ctrl-C" in next(line for line in running.stdout or () if "Ctrl-C" in line)
+        with MonitoredOpenAI(api_key="none", monitoring=MonitoringSettings.local(url)) as client:
+            assert client.monitoring.close(20).complete
+        assert httpx.get(url).status_code == 200
+        running.send_signal(end)
+        _, errors = running.communicate(timeout=30)
+
+    assert (running.returncode, errors) == (0, "")
+
+
+def test_local_with_a_token_may_be_seen_from_elsewhere(tmp_path: Path) -> None:
+    arguments = ("--port", "0", "--history", str(tmp_path / "history.sqlite3"))
+    with started("local", "--host", "0.0.0.0", "--token", "a-long-random-text", *arguments) as running:  # noqa: S104  # as on the page
+        url = page_of(running, " page ").replace("0.0.0.0", "127.0.0.1")  # noqa: S104  # as above
+        assert httpx.get(url).status_code == 401
+        assert httpx.get(url, auth=("me", "a-long-random-text")).status_code == 200
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=30)
+
+
+def test_the_demo_on_a_page_stays_up_with_what_it_has_shown() -> None:
+    with started("demo", "--page") as running:
+        url = page_of(running, "On a page").partition("/#")[0]
+        total = httpx.get(f"{url}/api/overview?seconds=900").json()["total"]
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=30)
+
+    assert (running.returncode, errors) == (0, "")
+    assert (total["calls"], total["errors"]) == (320, 24)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--host", "0.0.0.0"], "choose a token with --token"),  # noqa: S104  # refused
+        (["--token", "a b"], "choose another with --token"),
+        (["--history", "/dev/null/history"], "name another file with --history"),
+        (["--host", "203.0.113.1", "--token", "t"], "Choose another with --port or --host"),
+    ],
+)
+def test_local_says_in_one_line_what_is_wrong_and_how_to_mend_it(
+    arguments: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+    assert main(["local", *arguments]) == 2
+
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert errors.startswith("monitored-openai local: ")
+    assert words in errors
+
+
+@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--days", "0"], ["--megabytes", "much"]])
+def test_local_refuses_numbers_that_are_none(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["local", *arguments])
+
+    assert ended.value.code == 2
+    assert arguments[1] in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        assert main(["local", "--port", str(port), "--history", str(tmp_path / "history.sqlite3")]) == 2
+
+    assert "is the page open already?" in capsys.readouterr().err

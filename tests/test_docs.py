@@ -44,6 +44,9 @@ COMMANDS: dict[str, str] = {
     "monitored-openai dashboards push": "tests/look/test_command.py pushes to a fake",
     "monitored-openai report --range 24h": "tests/look/test_command.py asks a real Prometheus",
     "pip install 'monitored-openai[scrape]'": "every session of the matrix installs it so, from the checkout",
+    "monitored-openai local": "tests/test_cli.py starts it, on a free port",
+    "monitored-openai local --host 0.0.0.0 --token a-long-random-text": "as above",
+    "monitored-openai demo --page": "as above",
 }
 """Each command on the pages that something else exercises, and what does."""
 RUN: dict[str, list[str]] = {

@@ -358,12 +358,16 @@ def test_a_token_is_asked_for_and_the_library_sends_it(tmp_path: Path) -> None:
     kept.close()
 
 
-def test_the_settings_for_the_page_name_its_two_addresses() -> None:
+def test_the_settings_for_the_page_name_its_two_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONITORED_OPENAI_METRICS_PROTOCOL", "influx")
+    monkeypatch.setenv("MONITORED_OPENAI_METRICS_URL", "https://influx.example.com")
+    monkeypatch.setenv("MONITORED_OPENAI_METRIC_NAMES", "grafana_openai")
     local = MonitoringSettings.local(environment="test")
 
     assert local.metrics_url == f"http://127.0.0.1:8642{METRICS_PATH}"
     assert local.logs_url == f"http://127.0.0.1:8642{LOGS_PATH}"
     assert (local.push_seconds, local.environment) == (2, "test")
+    assert (local.metrics_protocol, local.metric_names) == ("remote_write", ("gen_ai",))
 
 
 # The file

@@ -477,7 +477,8 @@ class MonitoringSettings(BaseSettings):
     @classmethod
     def local(cls, url: str = endpoints.LOCAL_URL, **values: Any) -> Self:
         """Settings for the page that `monitored-openai local` serves, with a push every 2 seconds; others as usual."""
-        return cls(**{"metrics_url": url, "logs_url": url, "push_interval": 2.0, "log_linger": 0.5, **values})
+        page = {"metrics_url": url, "logs_url": url, "metrics_protocol": "remote_write", "metric_names": ("gen_ai",)}
+        return cls(**{**page, "push_interval": 2.0, "log_linger": 0.5, **values})
 
     @property
     def push_seconds(self) -> float:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from monitored_openai import __version__
+
+if TYPE_CHECKING:
+    from monitored_openai._cli.terminal import Terminal
 
 _INTERRUPTED = 130
 """What a shell says of a program that SIGINT ended: 128 + 2."""
@@ -24,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        code = _demo(live=arguments.live)
+        code = int(arguments.run(arguments))
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
@@ -35,13 +41,26 @@ def main(argv: list[str] | None = None) -> int:
     return code
 
 
-def _demo(*, live: bool) -> int:
-    from monitored_openai._cli import demo  # `--help` and `--version` need none of this
-    from monitored_openai._cli import live as live_demo
+def _demo(arguments: argparse.Namespace) -> int:
+    from monitored_openai._cli import demo, live, local  # `--help` and `--version` need none of this
+
+    if arguments.page:
+        return local.run_demo(_terminal())
+    return live.run(_terminal()) if arguments.live else demo.run(_terminal())
+
+
+def _local(arguments: argparse.Namespace) -> int:
+    from monitored_openai._cli import local
+
+    given = {one.name: getattr(arguments, one.name) for one in fields(local.Options)}
+    given = {name: value for name, value in given.items() if value is not None}
+    return local.run(_terminal(), local.Options(**given))
+
+
+def _terminal() -> Terminal:
     from monitored_openai._cli.terminal import Terminal
 
-    terminal = Terminal.of(sys.stdout, os.environ)
-    return live_demo.run(terminal) if live else demo.run(terminal)
+    return Terminal.of(sys.stdout, os.environ)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,10 +80,56 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit code: 0 if what the API served, what Prometheus got and what Loki got agree to the last token, "
         "else 1 with what differs; 2 if something is missing for --live.",
     )
-    demo.add_argument(
+    demo.set_defaults(run=_demo)
+    ways = demo.add_mutually_exclusive_group()
+    ways.add_argument(
+        "--page", action="store_true", help="show it on a page in the browser as well, which stays up until Ctrl-C"
+    )
+    ways.add_argument(
         "--live",
         action="store_true",
         help="make a handful of tiny real calls instead (far below one US cent); needs OPENAI_API_KEY, "
         "MONITORED_OPENAI_METRICS_URL and MONITORED_OPENAI_LOGS_URL, and heeds all other MONITORED_OPENAI_* variables",
     )
+    _add_local(commands)
     return parser
+
+
+def _add_local(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    local = commands.add_parser(
+        "local",
+        help="take metrics and logs on this machine and show them on a page, without Prometheus and Loki",
+        description="Receives what clients push with MonitoringSettings.local(), keeps a bounded history of it in a "
+        "file, and serves one page with spend, calls, errors, latency and every call's content.",
+        epilog="Exit code: 0 when interrupted, 2 if the page cannot be served so.",
+    )
+    local.set_defaults(run=_local)
+    local.add_argument("--port", type=_port, help="where to listen; 8642 unless given, 0 means a free one")
+    local.add_argument("--host", help="address to listen on; 127.0.0.1 unless given, others need a token")
+    local.add_argument(
+        "--token",
+        help="answer only those who have it: clients by their access_token, browsers by a password (any user name); "
+        "for other machines MONITORED_OPENAI_ACCESS_TOKEN does as well",
+    )
+    local.add_argument(
+        "--history", type=Path, metavar="FILE", help="file to keep it in; one of the user's unless given"
+    )
+    local.add_argument("--days", type=_positive, help="days that calls are kept; 30 unless given")
+    local.add_argument("--megabytes", type=_positive, help="MiB of calls that are kept; 512 unless given")
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise ValueError
+    return port
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1e6:
+        raise ValueError
+    return number
+
+
+_port.__name__, _positive.__name__ = "port", "positive number"  # as argparse calls them to the user

@@ -8,7 +8,10 @@ from importlib.util import find_spec
 
 from monitored_openai import _cli as plain
 
-PLAIN = {"demo": "Make some hundred calls on this machine and show what Prometheus and Loki get of them."}
+PLAIN = {
+    "demo": "Make some hundred calls on this machine and show what Prometheus and Loki get of them.",
+    "local": "Take metrics and logs on this machine and show them on a page, without Prometheus and Loki.",
+}
 """The commands that need no extra; their options are argparse's."""
 _EXTRA = ("dashboards", "rules", "report", "top", "tail", "prices")
 _INTERRUPTED, _WRONG = 130, 2
