@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -33,6 +34,8 @@ class Answer:
     """Whether it will not change any more."""
     unpriced: str | None = None
     """Why it cannot be priced, however well its usage is known."""
+    provider_cost: float | None = None
+    """What the server says that it cost, in a unit of its own."""
 
 
 BACKGROUND = "background"
@@ -129,6 +132,12 @@ def count(value: object) -> int | None:
     if type(value) is float and value.is_integer():
         return count(int(value))
     return None
+
+
+def amount(value: object) -> float | None:
+    """A length or a sum of money, or `None` for what cannot be one."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if number and 0 <= value < math.inf else None  # type: ignore[arg-type, operator]  # it is one
 
 
 def text(value: object) -> str | None:

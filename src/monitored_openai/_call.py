@@ -282,6 +282,7 @@ class Call:
             usage_unknown=unknown,
             cost=cost if isinstance(cost, Cost) else None,
             unpriced=cost if isinstance(cost, str) else None,
+            provider_cost=answer.provider_cost,
             headers=headers,
             request=self._request_body() if self._content else None,
             response=answer.body if self._content else None,

@@ -116,6 +116,7 @@ def _facts(record: CallRecord) -> dict[str, Any]:
         "usage_unknown": record.usage_unknown,
         "cost": {name: round(getattr(record.cost, name), 12) for name in _COST} if record.cost else None,
         "unpriced": record.unpriced,
+        "provider_cost": record.provider_cost,
         "headers": dict(record.headers) or None,
         "trace_id": record.trace_id,
         "span_id": record.span_id,

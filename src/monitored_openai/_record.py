@@ -117,6 +117,8 @@ class CallRecord:
     cost: Cost | None = None
     unpriced: str | None = None
     """Why ``cost`` is ``None``: ``unknown_model``, ``usage_unknown``, ..."""
+    provider_cost: float | None = None
+    """What the reply itself says that the call cost (OpenRouter does so); never part of ``cost``."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
     """The rate-limit headers and ``openai-processing-ms``, ``openai-organization``, ``openai-project``."""

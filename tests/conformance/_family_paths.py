@@ -222,11 +222,21 @@ AUDIO = (
     ),
     *_rows("translation", "/audio/translations", {"translation": ("audio.translations.create", _HEAR)}),
 )
-OTHERS = _rows(
-    "moderation",
-    "/moderations",
-    {"moderation": ("moderations.create", {"model": "omni-moderation-latest", "input": "Why?"})},
-    model="omni-moderation-latest",
-    free=True,
+OTHERS = (
+    *_rows(
+        "moderation",
+        "/moderations",
+        {"moderation": ("moderations.create", {"model": "omni-moderation-latest", "input": "Why?"})},
+        model="omni-moderation-latest",
+        free=True,
+    ),
+    *_rows(
+        "decision",
+        "/decisions",
+        {"decision": ("decisions.create", {"model": "m", "input": "Why?", "questions": [{"type": "predicate"}]})},
+        model="m",
+    ),
 )
+
+
 FAMILY_PATHS = (*RESPONSES, *EMBEDDINGS, *IMAGES, *AUDIO, *OTHERS)

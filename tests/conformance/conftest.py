@@ -9,7 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.conformance._caller import a_caller, a_server
 from tests.conformance._stage import RECORDS, Api, Stage
+
+__all__ = ["a_caller", "a_server"]
 
 pytest.register_assert_rewrite("tests.conformance._compare", "tests.conformance._odd")
 

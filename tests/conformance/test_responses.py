@@ -2,67 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
 
-from monitored_openai import AsyncMonitoredOpenAI, CallRecord, MonitoredOpenAI, Monitoring
+from monitored_openai import CallRecord
+from tests.conformance._caller import Caller
 from tests.conformance._family_paths import ASKED
-from tests.conformance._stage import KEEPING, Api, records_of
-from tests.conformance._ways import Async, Sync, Way
+from tests.conformance._paths import CHAT
+from tests.conformance._stage import Api
 from tests.servers.openai_api import Behaviour
 
 BACKGROUND: dict[str, Any] = {**ASKED, "background": True}
 UNFINISHED = Behaviour(patch={"status": "in_progress", "usage": None, "output": []})
-
-
-class Caller:
-    """Makes responses, and gathers the record of each step."""
-
-    def __init__(self, way: Way, client: Any) -> None:
-        self._way, self._client = way, client
-
-    def do(self, method: str, *args: Any, most: int | None = None, **given: Any) -> tuple[Any, CallRecord]:
-        """What a method of `client.responses` gives, a stream read to its end or so far; and the one record of it."""
-        made: list[Any] = []
-
-        async def script() -> None:
-            made.append(await self._way.get(getattr(self._client.responses, method)(*args, **given)))
-            if given.get("stream"):
-                await self._way.each(made[0], made.append, most)
-                await self._way.get(made[0].close())
-
-        self._way.run(script())
-        (record,) = self.records()
-        return made[-1], record
-
-    def records(self) -> list[CallRecord]:
-        return records_of(self._client.monitoring)
-
-
-@pytest.fixture
-def server() -> Iterator[Api]:
-    with Api() as running:
-        running.begin(Behaviour())
-        yield running
-
-
-@pytest.fixture(params=["sync", "async"])
-def caller(request: pytest.FixtureRequest, server: Api) -> Iterator[Caller]:
-    handle = Monitoring(KEEPING)
-    options: dict[str, Any] = {"api_key": "sk-test", "base_url": server.base_url, "max_retries": 0}
-    if request.param == "sync":
-        with MonitoredOpenAI(**options, monitoring=handle) as client:
-            yield Caller(Sync(), client)
-    else:
-        with asyncio.Runner() as runner:
-            monitored = AsyncMonitoredOpenAI(**options, monitoring=handle)
-            yield Caller(Async(runner), monitored)
-            runner.run(monitored.close())
-    handle.close()
 
 
 def told(record: CallRecord) -> tuple[str, str | None, str | None, str | None]:
@@ -172,3 +125,32 @@ def test_a_look_at_what_is_not_there_is_a_call_that_failed(server: Api, caller: 
         caller.do("retrieve", "resp_unknown")
     (record,) = caller.records()
     assert told(record) == ("retrieve", None, None, "not_found")
+
+
+@pytest.mark.parametrize("streamed", [{}, {"stream": True}])
+def test_a_cost_in_the_reply_is_told_beside_our_own_and_not_as_it(
+    server: Api, caller: Caller, streamed: dict[str, Any]
+) -> None:
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7, "cost": 0.00125, "is_byok": False}
+    server.default = Behaviour(patch={"usage": usage, "provider": "someone"})
+    _, record = caller.of("chat.completions").do("create", **CHAT, **streamed)
+    assert (record.provider_cost, record.cost, record.unpriced) == (0.00125, None, "unknown_provider")
+    assert record.usage is not None
+    assert (record.usage.input_tokens, record.usage.output_tokens) == (5, 2)
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "null usage": {"usage": None},
+    "no ids": {"id": None, "created_at": None},
+    "more fields": {"x_groq": {"id": "1"}, "provider": "someone", "usage": {"input_tokens": 5, "cost": "much"}},
+    "no output": {"output": None, "status": None},
+    "odd output": {"output": {"0": 1}, "model": 7, "service_tier": [1]},
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_other_servers_make_of_a_response_breaks_nothing(server: Api, caller: Caller, odd: str) -> None:
+    server.default = Behaviour(patch=ODD[odd])
+    _, record = caller.do("create", **ASKED)
+    assert (record.operation, record.error_type, record.provider_cost) == ("chat", None, None)
+    assert (record.usage is None) == (odd == "null usage")

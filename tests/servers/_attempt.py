@@ -120,13 +120,15 @@ class Attempt:
                 self._server.tells(self._endpoint, self._model, last)
             yield whole(200, reply if isinstance(reply, bytes) else reply.encode(), self._headers(media))
             return
-        if kind.path == "/responses":
+        if "stored" not in self._body and str(reply.get("id")).startswith(("resp_", "run_")):
             self._server.stored[reply["id"]] = {**reply, "background": False}
         if self._body.get("stream"):
             assert kind.events is not None
             yield from self._stream_of(kind.events(reply, self._asked))
         else:
-            yield from self._answer(patched(queued(reply) if reply.get("background") is True else reply, self._asked))
+            later = reply.get("background") is True or (kind.path.endswith("/runs") and "stored" not in self._body)
+            later = later and str(reply.get("id")).startswith(("resp_", "run_"))
+            yield from self._answer(patched(queued(reply) if later else reply, self._asked))
 
     def _stream_of(self, events: Iterator[dict[str, Any]]) -> Iterator[Step]:
         asked = self._asked
@@ -140,7 +142,8 @@ class Attempt:
             if event.get("sequence_number", 0) <= int(self._body.get("starting_after", -1)):
                 continue
             self._server.tells(self._endpoint, self._model, event)
-            yield chunk(b"event: %b\n" % event["type"].encode() + _event(event))
+            name, data = (event["event"], event["data"]) if "event" in event else (event["type"], event)
+            yield chunk(b"event: %b\n" % name.encode() + _event(data))
         self._count("ok")
         yield chunk(b"")
 

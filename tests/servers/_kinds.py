@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._behaviour import Behaviour
+from ._jobs import decision, job, run, run_events
 from ._media import (
     embeddings,
     image_events,
@@ -32,6 +33,10 @@ class Kind:
     events: Callable[[Mapping[str, Any], Behaviour], Iterator[dict[str, Any]]] | None = None
 
 
+_JOBS = (
+    *("/batches", "/videos", "/videos/video_1/remix", "/fine_tuning/jobs", "/evals/eval_1/runs", "/containers"),
+    *("/live/sessions", "/agents/automations/auto_1/invocations"),
+)
 KINDS = {
     kind.path: kind
     for kind in (
@@ -45,10 +50,14 @@ KINDS = {
         Kind(path="/audio/transcriptions", answer=transcription, events=transcription_events),
         Kind(path="/audio/translations", answer=translation),
         Kind(path="/moderations", answer=moderation),
+        Kind(path="/decisions", answer=decision),
+        Kind(path="/threads/runs", answer=run, events=run_events),
+        Kind(path="/threads/thread_1/runs", answer=run, events=run_events),
+        *(Kind(path=path, answer=job) for path in _JOBS),
     )
 }
 _PATH = re.compile(r"^(?:/openai/deployments/(?P<deployment>[^/]+)|/openai|/v1)(?P<path>/.+)$")
-STORED = re.compile(r"^/responses/(resp_\w+)(/cancel)?$")
+STORED = re.compile(r"^(?P<kind>/responses|/threads/\w+/runs)/(?P<id>(?:resp|run)_\w+)(?:/cancel)?$")
 
 
 def place_of(path: str) -> tuple[str | None, str]:
@@ -57,7 +66,7 @@ def place_of(path: str) -> tuple[str | None, str]:
     return (found["deployment"], found["path"]) if found else (None, path)
 
 
-def usage_in(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The usage that an answer, or an event of a stream, tells."""
-    usage = event.get("usage") or (event.get("response") or {}).get("usage")
-    return usage if isinstance(usage, Mapping) else None
+def whole_in(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an event of a stream is about: the response, the run or, as in an answer, itself."""
+    about = event.get("response") or event.get("data")
+    return about if isinstance(about, Mapping) else event

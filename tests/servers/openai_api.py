@@ -36,7 +36,7 @@ from ._answers import CREATED, SNAPSHOTS, answer, usage_for
 from ._attempt import Attempt, error, plain
 from ._behaviour import BODY_KEY, HEADER, Behaviour
 from ._http import HttpServer
-from ._kinds import KINDS, STORED, place_of, usage_in
+from ._kinds import KINDS, STORED, place_of, whole_in
 from ._steps import Gate, Reply, Request
 from ._truth import Truth
 
@@ -105,10 +105,14 @@ class OpenAIServer(HttpServer):
         body = fields_of(request)
         asked = self._behaviour(request, body)
         if stored := STORED.match(path):
-            if stored[1] not in self.stored:
-                return error(number, 404, f"Response with id '{stored[1]}' not found.", {})
-            reply = self.stored[stored[1]]
-            path, body, deployment = "/responses", {"stored": reply, "model": reply["model"], **queried(request)}, None
+            if stored["id"] not in self.stored:
+                return error(number, 404, f"No such thing: '{stored['id']}'.", {})
+            reply = self.stored[stored["id"]]
+            path, body, deployment = (
+                stored["kind"],
+                {"stored": reply, "model": reply["model"], **queried(request)},
+                None,
+            )
             model = answered = reply["model"]
         elif path in KINDS:
             model = deployment or str(body.get("model"))
@@ -120,10 +124,9 @@ class OpenAIServer(HttpServer):
 
     def tells(self, path: str, model: str, reply: Mapping[str, Any]) -> None:
         """Book the usage in an answer or event, that of one response once."""
-        whole = reply.get("response") or reply
-        name = str(whole.get("id"))
-        usage = usage_in(reply)
-        if usage is not None and (path != "/responses" or name not in self._told):
+        whole = whole_in(reply)
+        name, usage = str(whole.get("id")), whole.get("usage")
+        if usage is not None and (name not in self.stored or name not in self._told):
             self._told.add(name)
             self.truth.spend(path, model, usage, told=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from openai import BaseModel
 
-from monitored_openai._answer import Answer, count, dictionary, text
+from monitored_openai._answer import Answer, amount, count, dictionary, text
 from monitored_openai._record import Usage
 
 
@@ -15,7 +15,7 @@ def read_answer(body: Mapping[str, Any]) -> Answer:
     """Read the body of a chat or a legacy completion."""
     choices = body.get("choices")
     reasons = (dictionary(choice).get("finish_reason") for choice in choices) if isinstance(choices, list) else ()
-    usage = _usage(body.get("usage"))
+    usage = read_completion_usage(body.get("usage"))
     return Answer(
         model=text(body.get("model")),
         id=text(body.get("id")),
@@ -24,10 +24,12 @@ def read_answer(body: Mapping[str, Any]) -> Answer:
         usage=usage,
         usage_unknown=None if usage is not None else "not_reported" if body.get("usage") is None else "invalid",
         body=body,
+        provider_cost=amount(dictionary(body.get("usage")).get("cost")),
     )
 
 
-def _usage(reported: object) -> Usage | None:
+def read_completion_usage(reported: object) -> Usage | None:
+    """Read a usage in `prompt_tokens` and `completion_tokens`; `None` if neither is a count."""
     usage = dictionary(reported)
     input_tokens, output_tokens = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
     if input_tokens is None and output_tokens is None:

@@ -19,7 +19,7 @@ class Events:
 
     def add(self, chunk: Any) -> bool | None:
         """Take in one event."""
-        kind = chunk.type
+        kind = str(getattr(chunk, "type", None))
         if kind.endswith((".done", ".completed")):
             self._whole = chunk
         elif kind.endswith(".delta") and isinstance(delta := getattr(chunk, "delta", None), str):

@@ -8,15 +8,18 @@ from monitored_openai._answer import Family
 from monitored_openai._resources.audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from monitored_openai._resources.chat import CHAT
 from monitored_openai._resources.completions import COMPLETIONS
+from monitored_openai._resources.decisions import DECISIONS
 from monitored_openai._resources.embeddings import EMBEDDINGS
 from monitored_openai._resources.images import EDITS, GENERATIONS, VARIATIONS
+from monitored_openai._resources.jobs import BATCHES, SESSIONS, TRAINING, VIDEOS
 from monitored_openai._resources.moderations import MODERATIONS
 from monitored_openai._resources.responses import CANCEL, COMPACT, RESPONSES, RETRIEVE
+from monitored_openai._resources.runs import RUNS
 
 FAMILIES = (
     *(CHAT, COMPLETIONS, RESPONSES, COMPACT, RETRIEVE, CANCEL),
     *(EMBEDDINGS, GENERATIONS, EDITS, VARIATIONS, SPEECH, TRANSCRIPTIONS, TRANSLATIONS),
-    MODERATIONS,
+    *(MODERATIONS, DECISIONS, BATCHES, *VIDEOS, *TRAINING, *SESSIONS, *RUNS),
 )
 """Every kind of call that is observed."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from openai import BaseModel
 
-from monitored_openai._answer import Answer, count, dictionary, text
+from monitored_openai._answer import Answer, amount, count, dictionary, text
 from monitored_openai._record import Usage
 
 
@@ -34,9 +33,9 @@ def read_usage(reported: object) -> Usage | None:
     )
 
 
-def _length(seconds: Any) -> Usage | None:
-    number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    return Usage(input_seconds=float(seconds)) if number and 0 <= seconds < math.inf else None
+def _length(reported: object) -> Usage | None:
+    seconds = amount(reported)
+    return None if seconds is None else Usage(input_seconds=seconds)
 
 
 def read_plain(body: Mapping[str, Any]) -> Answer:

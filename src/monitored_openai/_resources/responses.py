@@ -8,7 +8,7 @@ from typing import Any
 
 from openai import BaseModel
 
-from monitored_openai._answer import BACKGROUND, Answer, Family, dictionary, text
+from monitored_openai._answer import BACKGROUND, Answer, Family, amount, dictionary, text
 from monitored_openai._log import warn_sparsely
 from monitored_openai._resources._reading import plain, read_usage, why_unknown
 
@@ -112,6 +112,7 @@ def read_response(body: Mapping[str, Any]) -> Answer:
         error_code=text(error.get("code")) or "failed" if failed else None,
         error_message=text(error.get("message")),
         finished=finished,
+        provider_cost=amount(dictionary(body.get("usage")).get("cost")),
     )
 
 

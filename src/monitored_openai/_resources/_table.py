@@ -1,0 +1,169 @@
+"""Every method of the SDK that posts: what is seen of a call of it, or why none is. The page on endpoints is made of this.
+
+A method of a newer SDK that is in neither table is a failing test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from monitored_openai._answer import Family
+from monitored_openai._resources.audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
+from monitored_openai._resources.chat import CHAT
+from monitored_openai._resources.completions import COMPLETIONS
+from monitored_openai._resources.decisions import DECISIONS
+from monitored_openai._resources.embeddings import EMBEDDINGS
+from monitored_openai._resources.images import EDITS, GENERATIONS, VARIATIONS
+from monitored_openai._resources.jobs import BATCHES, SESSIONS, TRAINING, VIDEOS
+from monitored_openai._resources.moderations import MODERATIONS
+from monitored_openai._resources.responses import CANCEL, COMPACT, RESPONSES, RETRIEVE
+from monitored_openai._resources.runs import RUNS
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Methods of the client whose calls are seen, as one family of endpoints."""
+
+    methods: str
+    """Separated by spaces; with `beta.` before those that are under it in some SDK, too."""
+    families: tuple[Family, ...]
+    usage: str
+    cost: str
+    since: str
+    """The first of the three SDKs that the tests run on (1.92, 2.54, 3.57) to have them."""
+    streams: bool = False
+
+    @property
+    def operation(self) -> str:
+        """What the metrics and the log call it."""
+        return self.families[0].operation
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Methods whose calls are not seen; a name that ends in `.*` stands for all below it."""
+
+    methods: str
+    reason: str
+
+
+_TOKENS, _OF_TOKENS = "tokens", "of the tokens"
+_LATER = "when a later look tells it"
+_NEVER, _UNPRICED = "no reply tells it", "unpriced"
+
+OBSERVED = (
+    Observed("chat.completions.create", (CHAT,), _TOKENS, _OF_TOKENS, "1.92", streams=True),
+    Observed("completions.create", (COMPLETIONS,), _TOKENS, _OF_TOKENS, "1.92", streams=True),
+    Observed(
+        "responses.create", (RESPONSES,), f"{_TOKENS}; in the background, {_LATER}", _OF_TOKENS, "1.92", streams=True
+    ),
+    Observed(
+        "beta.responses.create",
+        (RESPONSES,),
+        f"{_TOKENS}; in the background, {_LATER}",
+        _OF_TOKENS,
+        "2.54",
+        streams=True,
+    ),
+    Observed("responses.compact beta.responses.compact", (COMPACT,), _TOKENS, _OF_TOKENS, "2.54"),
+    Observed("responses.retrieve", (RETRIEVE,), "tokens that are still owed", _OF_TOKENS, "1.92", streams=True),
+    Observed("beta.responses.retrieve", (RETRIEVE,), "tokens that are still owed", _OF_TOKENS, "2.54", streams=True),
+    Observed("responses.cancel", (CANCEL,), "tokens that are still owed", _OF_TOKENS, "1.92"),
+    Observed("beta.responses.cancel", (CANCEL,), "tokens that are still owed", _OF_TOKENS, "2.54"),
+    Observed("embeddings.create", (EMBEDDINGS,), "input tokens", _OF_TOKENS, "1.92"),
+    Observed("images.generate", (GENERATIONS,), "tokens; none of dall-e", _OF_TOKENS, "1.92", streams=True),
+    Observed("images.edit", (EDITS,), "tokens; none of dall-e", _OF_TOKENS, "1.92", streams=True),
+    Observed("images.create_variation", (VARIATIONS,), _NEVER, _UNPRICED, "1.92"),
+    Observed(
+        "audio.speech.create",
+        (SPEECH,),
+        "characters of the request; tokens if asked for as events",
+        "of the characters, where they are billed",
+        "1.92",
+    ),
+    Observed(
+        "audio.transcriptions.create",
+        (TRANSCRIPTIONS,),
+        "tokens or seconds; none of plain text",
+        "of the tokens or seconds",
+        "1.92",
+        streams=True,
+    ),
+    Observed("audio.translations.create", (TRANSLATIONS,), "seconds, if told", "of the seconds", "1.92"),
+    Observed("moderations.create", (MODERATIONS,), "none is missed", "none: they are free", "1.92"),
+    Observed("decisions.create", (DECISIONS,), _TOKENS, _OF_TOKENS, "3.57"),
+    Observed("batches.create", (BATCHES,), "of the batch: see below", _UNPRICED, "1.92"),
+    Observed(
+        "videos.create videos.create_character videos.edit videos.extend videos.remix",
+        VIDEOS,
+        _NEVER,
+        _UNPRICED,
+        "2.54",
+    ),
+    Observed("fine_tuning.jobs.create", TRAINING[:1], _NEVER, _UNPRICED, "1.92"),
+    Observed("fine_tuning.alpha.graders.run", TRAINING[1:2], _NEVER, _UNPRICED, "1.92"),
+    Observed("evals.runs.create", TRAINING[2:], _NEVER, _UNPRICED, "1.92"),
+    Observed("realtime.calls.create realtime.calls.accept", SESSIONS[:2], _NEVER, _UNPRICED, "2.54"),
+    Observed("live.create live.sessions.accept live.sessions.fork", SESSIONS[2:5], _NEVER, _UNPRICED, "3.57"),
+    Observed(
+        "beta.agents.sessions.create beta.agents.sessions.events.create beta.agents.automations.invocations.create",
+        SESSIONS[5:8],
+        "of a whole session only, and not final: not counted",
+        _UNPRICED,
+        "3.57",
+        streams=True,
+    ),
+    Observed("containers.create", SESSIONS[8:], _NEVER, _UNPRICED, "1.92"),
+    Observed(
+        "beta.threads.runs.create beta.threads.create_and_run",
+        RUNS[:2],
+        f"tokens of streams; else {_LATER}",
+        _OF_TOKENS,
+        "1.92",
+        streams=True,
+    ),
+    Observed(
+        "beta.threads.runs.retrieve beta.threads.runs.submit_tool_outputs beta.threads.runs.cancel",
+        RUNS[2:],
+        "tokens that are still owed",
+        _OF_TOKENS,
+        "1.92",
+        streams=True,
+    ),
+)
+
+_STATE, _STORED = "keeps something, and runs no model", "billed by what is stored and for how long"
+_CREDENTIAL = "hands out a credential for a session; nothing is used by it"
+
+LEFT_OUT = (
+    LeftOut("admin.*", "administration"),
+    LeftOut("webhooks.*", "administration"),
+    LeftOut("files.create uploads.* containers.files.create beta.agents.environments.files.create", _STORED),
+    LeftOut("vector_stores.*", _STORED),
+    LeftOut("chat.completions.update conversations.* evals.create evals.update skills.*", _STATE),
+    LeftOut("audio.voices.create audio.voice_consents.*", _STATE),
+    LeftOut("beta.assistants.* beta.threads.create beta.threads.update beta.threads.messages.*", _STATE),
+    LeftOut("beta.threads.runs.update", _STATE),
+    LeftOut("beta.agents.create beta.agents.update beta.agents.sessions.update beta.agents.vaults.*", _STATE),
+    LeftOut("beta.agents.automations.create beta.agents.automations.update beta.agents.automations.pause", _STATE),
+    LeftOut("beta.agents.automations.resume beta.agents.environments.create", _STATE),
+    LeftOut("beta.agents.environments.templates.*", _STATE),
+    LeftOut("batches.cancel evals.runs.cancel fine_tuning.jobs.cancel fine_tuning.jobs.pause", "stops what was begun"),
+    LeftOut("fine_tuning.jobs.resume fine_tuning.alpha.graders.validate", _STATE),
+    LeftOut("fine_tuning.checkpoints.permissions.create", "administration"),
+    LeftOut("responses.input_tokens.count beta.responses.input_tokens.count", "counts tokens without using any"),
+    LeftOut("content_provenance_checks.create", "looks at a file, and runs no model"),
+    LeftOut("realtime.client_secrets.create realtime.translations.client_secrets.create", _CREDENTIAL),
+    LeftOut("beta.realtime.sessions.create beta.realtime.transcription_sessions.create", _CREDENTIAL),
+    LeftOut("beta.chatkit.sessions.*", _CREDENTIAL),
+    LeftOut("realtime.calls.hangup realtime.calls.refer realtime.calls.reject", "ends a session, or passes it on"),
+    LeftOut("live.sessions.hangup live.sessions.refer live.sessions.reject", "ends a session, or passes it on"),
+)
+
+NOT_POSTED = (
+    LeftOut(
+        "responses.connect realtime.connect live.connect beta.realtime.connect",
+        "WebSockets: their connection and what is told on it are not seen",
+    ),
+)
+"""What costs money and goes another way than HTTP."""
