@@ -81,8 +81,42 @@ def test_after_three_hundred_seconds_of_failures_nothing_is_tried_again() -> Non
 
 @pytest.mark.parametrize("failure", Failure)
 def test_a_try_without_an_answer_is_repeated_for_three_hundred_seconds(failure: Failure) -> None:
-    assert step(failure, Trouble(50, 0.0), now=MOST_RETRY_SECONDS - 0.001).action is Action.RETRY
-    assert step(failure, Trouble(50, 0.0), now=MOST_RETRY_SECONDS) == Step(Action.DROP, reason="retry_exhausted")
+    before = step(failure, Trouble(50, 0.0), now=MOST_RETRY_SECONDS - 0.001, divisible=False)
+    late = step(failure, Trouble(50, 0.0), now=MOST_RETRY_SECONDS, divisible=False)
+
+    assert before.action is Action.RETRY
+    assert late == Step(Action.DROP, reason="retry_exhausted")
+
+
+@given(troubles, st.sampled_from([Failure.CONNECT, Failure.LOST, Reply(503), Reply(429), Reply(401), Reply(302)]))
+def test_what_is_in_the_spool_is_tried_for_as_long_as_it_is_kept(trouble: Trouble, outcome: Reply | Failure) -> None:
+    found = next_step(outcome, trouble, now=1e6, divisible=False, patient=True, random=random.random)
+
+    assert found.action is Action.RETRY
+    assert 0.1 <= found.wait <= LONGEST_WAIT
+
+
+def test_a_batch_without_an_answer_is_split_after_the_eighth_try_and_one_without_a_connection_never() -> None:
+    tries = [Trouble(failures, 0.0) for failures in range(1, 10)]
+
+    lost = [step(Failure.LOST, trouble, now=0.0).action for trouble in tries]
+    assert lost == [Action.RETRY] * 7 + [Action.SPLIT] * 2
+    assert {step(Failure.CONNECT, trouble, now=0.0).action for trouble in tries} == {Action.RETRY}
+
+
+@pytest.mark.parametrize("outcome", [Failure.LOST, Reply(500), Reply(503)], ids=str)
+def test_an_entry_that_fails_while_others_are_delivered_is_given_up_and_not_before(outcome: Reply | Failure) -> None:
+    trouble, delivered = Trouble(), 0
+    actions = []
+    for failure in range(1, 17):
+        trouble = trouble.after(0.0, delivered)
+        found = next_step(outcome, trouble, now=0.0, divisible=False, patient=True, random=random.random)
+        actions.append(found.action)
+        assert found.lets_next_go_first == (failure % 4 == 0 and found.action is Action.RETRY)
+        delivered += found.lets_next_go_first
+
+    assert actions == [Action.RETRY] * 12 + [Action.DROP] * 4
+    assert found.reason == "rejected"
 
 
 @pytest.mark.parametrize("status", sorted(TRANSIENT))

@@ -95,7 +95,7 @@ RESERVED: dict[str, set[str]] = {
     "signal": IO,
     "socket": IO,
     "socketserver": {"_local"},
-    "sqlite3": {"_local"},
+    "sqlite3": {"_exporter", "_local"},
     "subprocess": {"_cli"},
     "threading": IO,
     "urllib3": set(),

@@ -67,6 +67,7 @@ OWN: dict[str, str] = {
     "monitored_openai_dropped_total": "counter",
     "monitored_openai_queued": "gauge",
     "monitored_openai_in_flight": "gauge",
+    "monitored_openai_spool_bytes": "gauge",
     "monitored_openai_folded_label_sets_total": "counter",
     "monitored_openai_last_success_timestamp_seconds": "gauge",
     "monitored_openai_prices_timestamp_seconds": "gauge",

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import ssl
+import stat
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -261,6 +262,23 @@ def _path(value: object) -> str:
         raise Refusal("begins with ~ and a name that is no user here; write the path in full") from None
 
 
+def _spool_dir(value: object) -> str:
+    path = Path(_path(value))
+    if not path.is_absolute():
+        raise Refusal("is relative, so it would depend on where the program is started; write the path in full")
+    try:
+        found = path.lstat()
+    except OSError:  # it is made when it is needed
+        return str(path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise Refusal("is a symbolic link or no directory; give a directory that is this user's alone")
+    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        raise Refusal("belongs to another user; give a directory that is this user's alone")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and os.name == "posix":
+        raise Refusal("can be written by other users; give a directory that is this user's alone")
+    return str(path)
+
+
 def _verify(value: object) -> bool | str:
     if isinstance(value, bool):
         return value
@@ -450,6 +468,18 @@ class MonitoringSettings(BaseSettings):
     )
     queue_bytes: Whole = Field(
         32 * 1024 * 1024, ge=1024, le=1024**3, description="Bytes of content held in memory; at least one log entry's."
+    )
+    spool_dir: Annotated[str | None, _optional(_spool_dir)] = Field(
+        None, description="Directory for log entries and totals that could not be delivered yet; they survive a crash."
+    )
+    spool_bytes: Whole = Field(
+        256 * 1024 * 1024,
+        ge=8 * 1024 * 1024,
+        le=1024**4,
+        description="Bytes that the spool's directory may take; the oldest entries make room for new ones.",
+    )
+    spool_age: Number = Field(
+        86_400.0, ge=60, le=6 * 86_400, description="Seconds for which an entry may wait in the spool."
     )
     exit_timeout: Number = Field(5.0, ge=0, le=300, description="Seconds that the last push may take at exit.")
     on_error: Literal["raise", "disable"] = Field(

@@ -36,7 +36,7 @@ class Stats:
     active: int
     """Calls that have not ended yet."""
     produced: int
-    """Log entries to be: one for each call, when a `logs_url` is set."""
+    """Log entries to be: one for each call, when a `logs_url` is set, and those adopted."""
     delivered: int
     """Log entries that Loki took."""
     dropped: Mapping[str, int]
@@ -46,7 +46,11 @@ class Stats:
     in_flight: int
     """Log entries in the request that is under way."""
     spooled: int
-    """Log entries on disk."""
+    """Log entries on disk, but for those in the request that is under way."""
+    adopted: int
+    """Log entries taken over from the spools of processes that have ended."""
+    spool_bytes: int
+    """Size of the spool's directory, when this exporter last looked at it."""
     cut: int
     """Log entries delivered or waiting with a part of their content cut off."""
     content_failed: int

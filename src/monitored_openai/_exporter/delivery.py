@@ -1,11 +1,14 @@
 """What to do with a batch after a try to deliver it: a pure state machine, reply and clock in, action out.
 
     queued -> in flight -> delivered
-                        -> waiting (retry, or parked while the back end says that the settings are wrong) -> in flight
-                        -> split in two halves -> queued
-                        -> dropped, for a reason
+       |      ^         -> waiting (retry, or parked while the back end says that the settings are wrong) -> in flight
+       v      |         -> behind the next one, which shows whether the back end takes anything -> in flight
+      spooled           -> split in two halves -> in flight, one after the other
+       |                -> dropped, for a reason
+       v
+      evicted (`spool_full`), expired
 
-A spool will stand between `queued` and `in flight`; nothing here depends on where a batch waits.
+A batch in the spool is tried for as long as it is kept there, one in memory for five minutes.
 """
 
 from __future__ import annotations
@@ -21,9 +24,15 @@ _FIRST_BACKOFF, _LONGEST_BACKOFF, _SHORTEST_WAIT = 0.5, 60.0, 0.1
 _PARKED_SECONDS = 30.0
 _SPLIT_AFTER = 3
 """Answers of 5xx in a row after which a batch is halved: Loki and Mimir answer 500 to a batch that is too large."""
+_SPLIT_AFTER_LOST = 8
+"""The same where no answer came, which one entry can cause as well, but an outage is more likely to."""
+_PROBE_EVERY = 4
+"""Failures of a batch that cannot be split, after which another one goes first for once."""
+_STRIKES = 3
+"""So often something else was delivered between two failures of one entry, until the entry is what is wrong."""
 
 _TRANSIENT = frozenset({408, 425, 429})
-_NOT_IMPLEMENTED = 501
+_NOT_IMPLEMENTED, _TOO_LARGE = 501, 413
 _MISCONFIGURED = frozenset({401, 403, 404, 405, 407})
 
 
@@ -73,6 +82,8 @@ class Step:
     at_least: float = 0.0
     """What the back end itself asked for; the rest of `wait` is ours to shorten."""
     reason: str = ""
+    lets_next_go_first: bool = False
+    """Another batch is to show whether the back end takes anything at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,40 +92,77 @@ class Trouble:
 
     failures: int = 0
     first_at: float = math.inf
+    strikes: int = 0
+    """Failures before which something else was delivered since the failure before."""
+    delivered: int = 0
+    """How many others had been delivered at the last failure."""
 
-    def after(self, now: float) -> Trouble:
-        """With one more."""
-        return Trouble(self.failures + 1, min(self.first_at, now))
+    def after(self, now: float, delivered: int = 0) -> Trouble:
+        """With one more; so many other batches have been delivered by now."""
+        strikes = self.strikes + (self.failures > 0 and delivered > self.delivered)
+        return Trouble(self.failures + 1, min(self.first_at, now), strikes, delivered)
 
 
-def next_step(
-    outcome: Reply | Failure, trouble: Trouble, *, now: float, divisible: bool, random: Callable[[], float]
+def is_untouched(outcome: Reply | Failure) -> bool:
+    """Whether the back end has surely stored nothing of what it was sent."""
+    if isinstance(outcome, Failure):
+        return outcome is Failure.CONNECT
+    return outcome.status == _TOO_LARGE or _is_misconfigured(outcome.status)
+
+
+def next_step(  # noqa: PLR0911 - one for each rule
+    outcome: Reply | Failure,
+    trouble: Trouble,
+    *,
+    now: float,
+    divisible: bool,
+    random: Callable[[], float],
+    patient: bool = False,
 ) -> Step:
     """Decide on a batch after a try.
 
     `trouble` counts this failure already; `now` is monotonic seconds; `divisible`: the batch has more than one entry;
-    `random` gives numbers from 0 to 1.
+    `random` gives numbers from 0 to 1; `patient`: there is somewhere to keep the batch for as long as it takes.
     """
-    if isinstance(outcome, Failure):
-        return _again(trouble, now, _backoff(trouble, random), "retry_exhausted")
-    status = outcome.status
-    if outcome.is_success:
-        return Step(Action.DELIVERED)
-    if status == 413 or (500 <= status != _NOT_IMPLEMENTED and divisible and trouble.failures >= _SPLIT_AFTER):
-        return Step(Action.SPLIT) if divisible else Step(Action.DROP, reason="too_large")
-    if status in _TRANSIENT or (status >= 500 and status != _NOT_IMPLEMENTED):
-        at_least = outcome.retry_after or 0.0
-        return _again(trouble, now, max(_backoff(trouble, random), at_least), "retry_exhausted", at_least)
-    if status in _MISCONFIGURED or 300 <= status < 400:
+    if isinstance(outcome, Reply):
+        if outcome.is_success:
+            return Step(Action.DELIVERED)
+        if outcome.status == _TOO_LARGE:
+            return Step(Action.SPLIT) if divisible else Step(Action.DROP, reason="too_large")
+        if not (_is_transient(outcome.status) or _is_misconfigured(outcome.status)):
+            return Step(Action.DROP, reason="rejected")
+    suspicious = _is_suspicious(outcome)
+    if (
+        suspicious
+        and divisible
+        and trouble.failures >= (_SPLIT_AFTER_LOST if outcome is Failure.LOST else _SPLIT_AFTER)
+    ):
+        return Step(Action.SPLIT)
+    if suspicious and trouble.strikes >= _STRIKES:
+        return Step(Action.DROP, reason="rejected")
+    parked = isinstance(outcome, Reply) and _is_misconfigured(outcome.status)
+    if not patient and now - trouble.first_at >= MOST_RETRY_SECONDS:
+        return Step(Action.DROP, reason="misconfigured" if parked else "retry_exhausted")
+    if parked:
         wait = min(_PARKED_SECONDS * 2.0 ** min(trouble.failures - 1, 4), MOST_RETRY_SECONDS)
-        return _again(trouble, now, wait, "misconfigured")
-    return Step(Action.DROP, reason="rejected")
+        return Step(Action.RETRY, wait=wait)
+    at_least = (outcome.retry_after or 0.0) if isinstance(outcome, Reply) else 0.0
+    behind = suspicious and not divisible and trouble.failures % _PROBE_EVERY == 0
+    wait = max(_backoff(trouble, random), at_least)
+    return Step(Action.RETRY, wait=wait, at_least=at_least, lets_next_go_first=behind)
 
 
-def _again(trouble: Trouble, now: float, wait: float, reason: str, at_least: float = 0.0) -> Step:
-    if now - trouble.first_at >= MOST_RETRY_SECONDS:
-        return Step(Action.DROP, reason=reason)
-    return Step(Action.RETRY, wait=wait, at_least=at_least)
+def _is_transient(status: int) -> bool:
+    return status in _TRANSIENT or (status >= 500 and status != _NOT_IMPLEMENTED)
+
+
+def _is_suspicious(outcome: Reply | Failure) -> bool:
+    """Whether one entry may be the cause of this for all others."""
+    return outcome.status >= 500 if isinstance(outcome, Reply) else outcome is Failure.LOST
+
+
+def _is_misconfigured(status: int) -> bool:
+    return status in _MISCONFIGURED or 300 <= status < 400
 
 
 def _backoff(trouble: Trouble, random: Callable[[], float]) -> float:

@@ -6,12 +6,15 @@ import asyncio
 import itertools
 import math
 import os
+import time
 import zlib
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from monitored_openai._exporter import loki
+from monitored_openai._exporter.backlog import Backlog
+from monitored_openai._exporter.keeping import Keeping
 from monitored_openai._exporter.log_lane import LogLane
 from monitored_openai._exporter.metrics_lane import MetricsLane
 from monitored_openai._exporter.process import PROCESS
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from monitored_openai._call import Call
     from monitored_openai._endpoints import Lane
     from monitored_openai._exporter.intake import Intake
+    from monitored_openai._exporter.spool import Spool
     from monitored_openai._exporter.totals import Totals
     from monitored_openai._metrics import Sample
     from monitored_openai._record import CallRecord, Cost
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
 
 _GATHER_SECONDS = 0.1
 """Calls are taken in together: a wake-up for each would make the callers' threads share the interpreter each time."""
+_GATHER_SECONDS_TO_SPOOL = 0.05
+"""After a crash without notice, entries up to 150 ms old may be lost."""
 _CALLS_IN_A_ROW = 64
 _RESTART_SECONDS = 1.0
 _SET_BACK_NS = 300 * 10**9
@@ -60,14 +66,21 @@ class Exporter:
         self._urgency = Urgency()
         self._woken = asyncio.Event()
         shared = {"job": settings.job, **settings.shared_labels}
-        self._log_lane = self._opens_log_lane(shared)
+        self._spool = self._opens_spool(shared)
+        self._backlog = Backlog(
+            intake, stream=shared, shards=settings.log_shards, spool=self._spool, now_ns=_steady_ns()
+        )
+        self._log_lane = self._opens_log_lane()
         self._metrics_lane = self._opens_metrics_lane({**shared, "instance": instance})
         self._sample_lane = self._opens_sample_lane({**shared, "instance": instance})
+        self._keeping = self._opens_keeping()
+        self._sampled = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to work."""
-        for run in (self._run, *(lane.run for lane in self._lanes())):
+        others = [self._keeping] if self._keeping is not None else []
+        for run in (self._run, *(one.run for one in (*self._lanes(), *others))):
             self._tasks.append(asyncio.get_running_loop().create_task(_for_ever(run)))
         self._woken.set()
 
@@ -86,6 +99,22 @@ class Exporter:
             )
             return pushed
 
+    async def seal(self) -> None:
+        """Bring everything to the spool, if there is one."""
+        await self._take_in()
+        if self._keeping is not None:
+            self._keeping.keep_totals(at_once=True)
+
+    async def purge(self) -> None:
+        """Remove all that waits in the spool."""
+        if self._spool is not None:
+            self._backlog.purge()
+
+    def forked(self) -> None:
+        """In a forked child: let go of what is the parent's."""
+        if self._spool is not None:
+            self._spool.forked()
+
     async def stop(self) -> None:
         """End all work and close the connections."""
         for task in self._tasks:
@@ -93,6 +122,8 @@ class Exporter:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for lane in self._lanes():
             await lane.aclose()
+        if self._spool is not None:
+            self._spool.close()
 
     def _lanes(self) -> list[LogLane | MetricsLane | SampleLane]:
         return [lane for lane in (self._log_lane, self._metrics_lane, self._sample_lane) if lane is not None]
@@ -101,8 +132,10 @@ class Exporter:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            await self._urgency.linger(_GATHER_SECONDS)
+            await self._urgency.linger(_GATHER_SECONDS if self._spool is None else _GATHER_SECONDS_TO_SPOOL)
             await self._take_in()
+            if self._keeping is not None:
+                self._keeping.keep_totals()
 
     async def _take_in(self) -> None:
         taken = 0
@@ -110,7 +143,9 @@ class Exporter:
             self._take(call)
             taken += 1
             if taken % _CALLS_IN_A_ROW == 0:
+                self._backlog.store()
                 await asyncio.sleep(0)
+        self._backlog.store()
 
     def _take(self, call: Call) -> None:
         """One call to a record, the totals, and an entry of the log."""
@@ -127,7 +162,8 @@ class Exporter:
         if isinstance(entry, str):
             self._intake.folded(None, reason=entry)
         elif self._intake.folded(len(entry.encoded), cut=entry.cut, failed=entry.failed) and self._log_lane is not None:
-            self._log_lane.add(entry.encoded)
+            self._backlog.add(entry.encoded, self._last_entry_ns)
+            self._log_lane.more()
 
     def _price(self, provider: str, answer: Answer, at_ns: int) -> Cost | str:
         return self._prices.cost(
@@ -171,22 +207,39 @@ class Exporter:
 
     def _samples(self) -> list[Sample]:
         self._totals.prices_timestamp = self._prices_timestamp()
+        self._sampled = self._intake.stats().folded
         return self._totals.samples(of_calls="gen_ai" in self._settings.metric_names)
 
     def _prices_timestamp(self) -> float | None:
         date = self._prices.table_timestamp
         return None if math.isnan(date) else date
 
-    def _opens_log_lane(self, labels: Mapping[str, str]) -> LogLane | None:
+    def _opens_spool(self, labels: Mapping[str, str]) -> Spool | None:
+        if self._settings.spool_dir is None or not (self._settings.logs_url or self._settings.metrics_url):
+            return None
+        try:
+            from monitored_openai._exporter.spool import open_spool
+        except ImportError as missing:
+            warn_sparsely("spool", "there can be no spool on this system, everything stays in memory: %s", missing)
+            return None
+        return open_spool(self._settings, labels, self._intake.forgets)
+
+    def _opens_keeping(self) -> Keeping | None:
+        if self._spool is None:
+            return None
+        keeping = Keeping(self._spool, self._intake, self._log_lane, self._metrics_lane)
+        if self._metrics_lane is not None:
+            self._metrics_lane.after_push = lambda taken: keeping.pushed(self._sampled if taken else None)
+        return keeping
+
+    def _opens_log_lane(self) -> LogLane | None:
         sender = self._opens_sender("logs", self._settings.logs_url)
         if sender is None:
             return None
         return LogLane(
-            self._intake,
+            self._backlog,
             sender,
             self._urgency,
-            stream=labels,
-            shards=self._settings.log_shards,
             linger=self._settings.log_linger,
             timed=partial(self._totals.timed, "logs"),
         )
@@ -240,6 +293,12 @@ class _Encoded(NamedTuple):
     encoded: bytes
     cut: bool
     failed: bool
+
+
+def _steady_ns() -> Callable[[], int]:
+    """Nanoseconds of the epoch, which no later change of the clock moves."""
+    offset = time.time_ns() - time.monotonic_ns()
+    return lambda: time.monotonic_ns() + offset
 
 
 async def _for_ever(run: Callable[[], Coroutine[Any, Any, None]]) -> None:

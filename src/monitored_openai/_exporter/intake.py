@@ -54,6 +54,10 @@ class Intake:
         self._metrics_dropped: defaultdict[str, int] = defaultdict(int)
         self._queued = 0
         self._in_flight = 0
+        self._in_flight_spooled = 0
+        self._spooled = 0
+        self._adopted = 0
+        self.spool_bytes = 0
         self._delivered = 0
         self._dropped: defaultdict[str, int] = defaultdict(int)
         self._cut = 0
@@ -156,40 +160,74 @@ class Intake:
         self._dropped["queue_full" if entry is not None else reason] += 1
         return False
 
-    def sends(self, entries: int) -> None:
-        """Entries leave the queue for a request."""
+    def sends(self, entries: int, *, spooled: bool = False) -> None:
+        """Entries leave the queue, or the spool, for a request."""
         with self._lock:
             if self._closed:
                 return
-            self._queued -= entries
-            self._in_flight += entries
+            self._moves_in_flight(entries, spooled=spooled)
+            if spooled:
+                self._spooled -= entries
+            else:
+                self._queued -= entries
 
-    def returns(self, entries: int) -> None:
+    def returns(self, entries: int, *, spooled: bool = False) -> None:
         """Entries come back from a request that failed, to be sent again."""
         with self._lock:
             if self._closed:
                 return
-            self._in_flight -= entries
-            self._queued += entries
+            self._moves_in_flight(-entries, spooled=spooled)
+            if spooled:
+                self._spooled += entries
+            else:
+                self._queued += entries
 
-    def delivers(self, entries: int, size: int) -> None:
+    def delivers(self, entries: int, size: int, *, spooled: bool = False) -> None:
         """Entries have arrived."""
         with self._lock:
             if self._closed:
                 return
-            self._in_flight -= entries
+            self._moves_in_flight(-entries, spooled=spooled)
             self._bytes -= size
             self._delivered += entries
             self._last_delivery_ns = time.time_ns()
 
-    def drops(self, entries: int, size: int, reason: str) -> None:
+    def drops(self, entries: int, size: int, reason: str, *, spooled: bool = False) -> None:
         """Entries of a request are given up."""
         with self._lock:
             if self._closed:
                 return
-            self._in_flight -= entries
+            self._moves_in_flight(-entries, spooled=spooled)
             self._bytes -= size
             self._dropped[reason] += entries
+
+    def _moves_in_flight(self, entries: int, *, spooled: bool) -> None:
+        self._in_flight += entries
+        if spooled:
+            self._in_flight_spooled += entries
+
+    def spools(self, entries: int, size: int) -> None:
+        """Entries leave the queue for the spool, and the memory they took is free."""
+        with self._lock:
+            if self._closed:
+                return
+            self._queued -= entries
+            self._bytes -= size
+            self._spooled += entries
+
+    def adopts(self, entries: int) -> None:
+        """Entries of another process that has ended are in the spool."""
+        with self._lock:
+            if not self._closed:
+                self._adopted += entries
+                self._spooled += entries
+
+    def forgets(self, entries: int, reason: str) -> None:
+        """Entries in the spool are given up."""
+        with self._lock:
+            if not self._closed:
+                self._spooled -= entries
+                self._dropped[reason] += entries
 
     def pushed(self) -> None:
         """The metrics' back end has taken a push."""
@@ -203,16 +241,17 @@ class Intake:
     # From anywhere
 
     def close(self, reason: str) -> None:
-        """Take nothing more in, and give up, for `reason`, what has not been delivered."""
+        """Take nothing more in, and give up, for `reason`, what is neither delivered nor in the spool."""
         with self._lock:
             self._closed = True
-            calls, entries = len(self._calls), self._queued + self._in_flight
+            calls, entries = len(self._calls), self._queued + self._in_flight - self._in_flight_spooled
+            self._spooled += self._in_flight_spooled
             if entries:
                 self._dropped[reason] += entries
             if calls:
                 self._metrics_dropped[reason] += calls
             self._calls.clear()
-            self._queued = self._in_flight = self._bytes = 0
+            self._queued = self._in_flight = self._in_flight_spooled = self._bytes = 0
         self.samples.close(reason)
 
     def stats(self) -> Stats:
@@ -227,12 +266,14 @@ class Intake:
         return Stats(
             calls=self._ended,
             active=len(self.active),
-            produced=self._ended if self._logs else 0,
+            produced=(self._ended if self._logs else 0) + self._adopted,
             delivered=self._delivered,
             dropped=dict(self._dropped),
             queued=self._queued,
             in_flight=self._in_flight,
-            spooled=0,
+            spooled=self._spooled,
+            adopted=self._adopted,
+            spool_bytes=self.spool_bytes,
             cut=self._cut,
             content_failed=self._content_failed,
             folded=self._folded,

@@ -3,71 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from monitored_openai._exporter import loki
-from monitored_openai._exporter.delivery import Action, Reply, Trouble, next_step
-from monitored_openai._log import warn_sparsely
+from monitored_openai._exporter.delivery import Action
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.intake import Intake
+    from monitored_openai._exporter.backlog import Backlog, Batch
     from monitored_openai._exporter.sender import Sender
     from monitored_openai._exporter.urgency import Urgency
 
-MOST_ENTRIES = 500
-MOST_BYTES = 1024 * 1024
-"""A request above Loki's burst limit (6 MB by default) would be refused for ever; this stays well below."""
-
-
-class Entry(NamedTuple):
-    """An encoded entry and the shard of the stream that it belongs to."""
-
-    shard: int
-    encoded: bytes
+_REPLAYED_BYTES_PER_SECOND = 2 * 1024 * 1024
+"""Loki's default limits are 3 MB/s for a stream and 4 MB/s for a tenant, of whom others want to be heard as well."""
+_UNREADABLE_SECONDS = 1.0
 
 
 class LogLane:
-    """The entries that wait, and the one request under way."""
+    """The sending of what waits."""
 
     def __init__(
-        self,
-        intake: Intake,
-        sender: Sender,
-        urgency: Urgency,
-        *,
-        stream: Mapping[str, str],
-        shards: int,
-        linger: float,
-        timed: Callable[[float], None],
+        self, backlog: Backlog, sender: Sender, urgency: Urgency, *, linger: float, timed: Callable[[float], None]
     ) -> None:
-        """`stream`: the labels of all entries; `linger` in seconds; `timed` hears how long each request took."""
-        self._intake = intake
+        """`linger` in seconds; `timed` hears how long each request took."""
+        self._backlog = backlog
         self._sender = sender
         self._urgency = urgency
-        self._stream = stream
-        self._shards = shards
         self._linger = linger
         self._timed = timed
-        self._waiting: deque[Entry] = deque()
-        self._waiting_bytes = 0
-        self._next_shard = 0
         self._some = asyncio.Event()
         self._enough = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def add(self, encoded: bytes) -> None:
-        """Queue an entry that the books have let in."""
-        self._waiting.append(Entry(self._next_shard, encoded))
-        self._next_shard = (self._next_shard + 1) % self._shards
-        self._waiting_bytes += len(encoded)
+    def more(self) -> None:
+        """Something has been added to what waits."""
         self._idle.clear()
         self._some.set()
-        if len(self._waiting) >= MOST_ENTRIES or self._waiting_bytes >= MOST_BYTES:
+        if self._backlog.is_enough:
             self._enough.set()
 
     async def aclose(self) -> None:
@@ -75,66 +49,43 @@ class LogLane:
         await self._sender.aclose()
 
     async def idle(self) -> None:
-        """Wait until nothing waits."""
+        """Wait until nothing of one's own waits."""
         await self._idle.wait()
 
     async def run(self) -> None:
         """Deliver, for ever."""
+        self._backlog.give_up()  # what was under way when this broke and is begun again
         while True:
             await self._some.wait()
-            await self._urgency.linger(self._linger, until=self._enough)
-            await self._deliver(self._take(), Trouble())
-            if not self._waiting:
-                self._some.clear()
+            if not self._backlog.is_enough:
+                self._enough.clear()
+                await self._urgency.linger(self._linger, until=self._enough)
+            batch = self._backlog.next()
+            if batch is not None:
+                await self._send(batch)
+            elif self._backlog.has_any:
+                await asyncio.sleep(_UNREADABLE_SECONDS)
+            if self._backlog.is_empty:
                 self._idle.set()
+            if not self._backlog.has_any:
+                self._some.clear()
 
-    def _take(self) -> list[Entry]:
-        batch: list[Entry] = []
-        size = 0
-        while self._waiting and len(batch) < MOST_ENTRIES:
-            size += len(self._waiting[0].encoded)
-            if batch and size > MOST_BYTES:
-                break
-            batch.append(self._waiting.popleft())
-        self._waiting_bytes -= sum(len(entry.encoded) for entry in batch)
-        if len(self._waiting) < MOST_ENTRIES and self._waiting_bytes < MOST_BYTES:
-            self._enough.clear()
-        return batch
-
-    async def _deliver(self, batch: Sequence[Entry], trouble: Trouble) -> None:
-        """Bring one batch to its end, as a whole or in halves."""
-        size = sum(len(entry.encoded) for entry in batch)
-        body = loki.encode_push(self._streams(batch))
-        while True:
-            self._intake.sends(len(batch))
-            started = time.monotonic()
-            outcome = await self._sender.post(body, loki.HEADERS)
-            now = time.monotonic()
-            self._timed(now - started)
-            if not (isinstance(outcome, Reply) and outcome.is_success):
-                trouble = trouble.after(now)
-            step = next_step(outcome, trouble, now=now, divisible=len(batch) > 1, random=random.random)
-            match step.action:
-                case Action.DELIVERED:
-                    return self._intake.delivers(len(batch), size)
-                case Action.DROP:
-                    warn_sparsely(
-                        f"loki {step.reason}", "%d log entries given up (%s): %s", len(batch), step.reason, outcome
-                    )
-                    return self._intake.drops(len(batch), size, step.reason)
-            self._intake.returns(len(batch))
-            warn_sparsely("loki retry", "log entries could not be delivered yet: %s", outcome)
-            if step.action is Action.SPLIT:
-                middle = len(batch) // 2
-                await self._deliver(batch[:middle], trouble)
-                await self._deliver(batch[middle:], trouble)
-                return None
+    async def _send(self, batch: Batch) -> None:
+        streams = self._streams(batch)
+        body = loki.encode_push(streams)
+        started = time.monotonic()
+        outcome = await self._sender.post(body, loki.HEADERS)
+        now = time.monotonic()
+        self._timed(now - started)
+        step = self._backlog.settle(outcome, now)
+        if step.action is Action.RETRY:
             await self._urgency.back_off(step.wait, step.at_least)
+        elif batch.as_replay:
+            await self._urgency.linger(batch.size / _REPLAYED_BYTES_PER_SECOND)
 
-    def _streams(self, batch: Sequence[Entry]) -> list[tuple[Mapping[str, str], list[bytes]]]:
-        if self._shards == 1:
-            return [(self._stream, [entry.encoded for entry in batch])]
+    def _streams(self, batch: Batch) -> list[tuple[Mapping[str, str], list[bytes]]]:
+        shards = dict.fromkeys(entry.shard for entry in batch.entries)
         return [
-            ({**self._stream, "shard": str(shard)}, [entry.encoded for entry in batch if entry.shard == shard])
-            for shard in range(self._shards)
+            (self._backlog.labels(batch, shard), [entry.encoded for entry in batch.entries if entry.shard == shard])
+            for shard in shards
         ]

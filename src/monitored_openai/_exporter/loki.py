@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from monitored_openai._json import encode
 
@@ -11,6 +12,17 @@ HEADERS = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
 
 _LEVEL = 1
 """28 KB of English text come out 14 % larger than at the usual level 6, in a third of the time."""
+
+
+class Entry(NamedTuple):
+    """An encoded entry, the shard of the stream that it belongs to (if it has shards), its time, and its number where
+    it is kept.
+    """
+
+    shard: int | None
+    encoded: bytes
+    at_ns: int
+    id: int = 0
 
 
 def encode_entry(timestamp_ns: int, line: str, metadata: Mapping[str, str]) -> bytes:

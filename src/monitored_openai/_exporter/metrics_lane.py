@@ -44,6 +44,13 @@ class _Point(NamedTuple):
     cumulative: bool
 
 
+class TotalsPart(NamedTuple):
+    """The body of a push of metrics, and the same without the zeros with which series are born."""
+
+    body: bytes
+    without_births: bytes | None
+
+
 class MetricsLane:
     """What has been pushed so far, and the pushing of the rest."""
 
@@ -61,6 +68,7 @@ class MetricsLane:
         timed: Callable[[float], None],
     ) -> None:
         """`labels` go on every series; the pushes are `interval` seconds apart, the first comes after `phase`."""
+        self.after_push: Callable[[bool], None] | None = None
         self._intake = intake
         self._sender = sender
         self._urgency = urgency
@@ -111,7 +119,36 @@ class MetricsLane:
             self._trouble = self._trouble.after(now)
             self._intake.failed_to_push()
             warn_sparsely("push", "metrics could not be pushed; the next push makes up for it: %s", outcome)
+        if self.after_push is not None:
+            self.after_push(isinstance(outcome, Reply) and outcome.is_success)
         return next_step(outcome, self._trouble, now=now, divisible=False, random=random.random)
+
+    def snapshot(self) -> list[TotalsPart]:
+        """What somebody else is to push if this process does not live to do so: the counters, without the gauges."""
+        points = (point for point in self._points() if point.cumulative)
+        now_ms = max(time.time_ns() // 1_000_000, self._last_ms + 1)
+        born_ms = self._born_at(now_ms)
+        parts: list[TotalsPart] = []
+        while part := list(islice(points, MOST_SERIES)):
+            births = self._births(part)
+            alone = self._encode(part, set(), born_ms, now_ms) if births else None
+            parts.append(TotalsPart(self._encode(part, births, born_ms, now_ms), alone))
+        return parts
+
+    async def push_for_another(self, parts: Sequence[TotalsPart]) -> bool:
+        """Push what another process could not any more; whether there is nothing left to try.
+
+        What is refused is older than what that process itself has pushed, or too old for the back end.
+        """
+        for part in parts:
+            async with self._pushing:
+                await asyncio.sleep(self._not_before - time.monotonic())
+                outcome = await self._post(part.body)
+                if isinstance(outcome, Reply) and outcome.status == _REFUSED and part.without_births is not None:
+                    outcome = await self._post(part.without_births)
+            if not isinstance(outcome, Reply) or not (outcome.is_success or outcome.status == _REFUSED):
+                return False
+        return True
 
     async def _push_all(self) -> Reply | Failure:
         points = iter(self._points())
@@ -137,8 +174,8 @@ class MetricsLane:
         return points + [_Point(labels, value=None, cumulative=False) for labels in gone]
 
     async def _push_part(self, part: Sequence[_Point], born_ms: int, now_ms: int) -> Reply | Failure:
-        body = self._encode(part, born_ms, now_ms)
         births = self._births(part)
+        body = self._encode(part, births, born_ms, now_ms)
         may_be_stored = True  # also when a flush that ran out of time cancels this
         try:
             outcome = await self._post(body)
@@ -151,7 +188,7 @@ class MetricsLane:
                 self._born.update(births)
                 self._shown.update(point.labels for point in part if not point.cumulative)
         if births and isinstance(outcome, Reply) and outcome.status == _REFUSED:
-            outcome = await self._post(self._encode(part, *self._tick()))
+            outcome = await self._post(self._encode(part, set(), *self._tick()))
         if isinstance(outcome, Reply) and outcome.is_success:
             self._shown.difference_update(point.labels for point in part if point.value is None)
         return outcome
@@ -162,8 +199,7 @@ class MetricsLane:
         self._timed(time.monotonic() - started)
         return outcome
 
-    def _encode(self, part: Sequence[_Point], born_ms: int, now_ms: int) -> bytes:
-        births = self._births(part)
+    def _encode(self, part: Sequence[_Point], births: set[bytes], born_ms: int, now_ms: int) -> bytes:
         return self._protocol.encode_push(
             self._protocol.encode_series(
                 point.labels,
@@ -187,6 +223,10 @@ class MetricsLane:
         """The time of births, which is that of the push before as far as it is near, and the time of this push."""
         wall_ms = time.time_ns() // 1_000_000
         now_ms = max(wall_ms, self._last_ms + 1)
-        before_ms = self._last_ms or now_ms - int(self._interval * 1000)
+        born_ms = self._born_at(now_ms)
         self._last_ms = now_ms
-        return max(before_ms, now_ms - _LONGEST_LOOK_BACK_MS), now_ms
+        return born_ms, now_ms
+
+    def _born_at(self, now_ms: int) -> int:
+        before_ms = self._last_ms or now_ms - int(self._interval * 1000)
+        return max(before_ms, now_ms - _LONGEST_LOOK_BACK_MS)

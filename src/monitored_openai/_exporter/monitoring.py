@@ -6,8 +6,9 @@ import asyncio
 import itertools
 import os
 import time
+from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future, wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitored_openai._exporter.intake import Intake
 from monitored_openai._exporter.process import PROCESS
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count()
 _shared: dict[MonitoringSettings, Monitoring] = {}
-_STOP_SECONDS = 0.5
+_STOP_SECONDS, _SEAL_SECONDS, _START_SECONDS = 0.5, 2.0, 5.0
 
 
 class Monitoring:
@@ -118,6 +119,22 @@ class Monitoring:
         self.end("closed")
         return result
 
+    def purge(self, timeout: float = 5.0) -> None:
+        """Remove from the spool's directory whatever waits there, of this process and of those that have ended.
+
+        What other living processes keep is theirs to purge. Entries of this process are counted as dropped.
+
+        Raises:
+            TimeoutError: it is not done yet; it goes on in the background.
+        """
+        thread = self._thread
+        if self._exporter is not None and thread is not None and thread.is_alive and not thread.is_current:
+            thread.submit(self._exporter.purge()).result(timeout)
+        elif self._settings.spool_dir is not None:
+            from monitored_openai._exporter.spool import open_spool  # not every system can have one
+
+            open_spool(self._settings, {}, self._intake.forgets).purge()
+
     # For the process: its end, and the child of a fork
 
     def begin_flush(self) -> Future[bool] | None:
@@ -134,15 +151,24 @@ class Monitoring:
             call.interrupted()
 
     def end(self, reason: str) -> None:
-        """Stop, and count what has not been delivered as dropped for `reason`."""
+        """Stop, and count what is neither delivered nor in the spool as dropped for `reason`."""
+        if self._settings.spool_dir is not None:
+            self._wait_for(self._seal(), _START_SECONDS if self.is_starting else _SEAL_SECONDS)
         self._ended = True
         self._intake.close(reason)
         with PROCESS.sharing:
             if _shared.get(self._settings) is self:
                 del _shared[self._settings]
+        if self._exporter is not None:
+            self._wait_for(self._exporter.stop(), _STOP_SECONDS)
+
+    def _wait_for(self, work: Coroutine[Any, Any, None], seconds: float) -> None:
+        """Have the exporter's thread do it, if it still does anything."""
         thread = self._thread
-        if self._exporter is not None and thread is not None and thread.is_alive and not thread.is_current:
-            wait([thread.submit(self._exporter.stop())], timeout=_STOP_SECONDS)
+        if thread is not None and thread.is_alive and not thread.is_current:
+            wait([thread.submit(work)], timeout=seconds)
+        else:
+            work.close()
 
     @property
     def is_starting(self) -> bool:
@@ -160,6 +186,8 @@ class Monitoring:
         if self._ended:
             self._intake.close("closed")
         self._totals.reset()
+        if self._exporter is not None:
+            self._exporter.forked()
         PROCESS.inherited.append(self._exporter)  # asyncio complains of tasks that are collected before their end
         self._thread = self._exporter = None
         self._born_ms = time.time_ns() // 1_000_000
@@ -184,6 +212,10 @@ class Monitoring:
     def _rouse(self) -> None:
         if self._exporter is not None:
             self._exporter.wake()
+
+    async def _seal(self) -> None:
+        if self._exporter is not None:
+            await self._exporter.seal()
 
     async def _flush(self) -> bool:
         return self._exporter is not None and await self._exporter.flush()

@@ -22,6 +22,9 @@ DELIVERED = Metric(
 DROPPED = Metric("monitored_openai_dropped_total", "counter", "What was given up, by reason.")
 QUEUED = Metric("monitored_openai_queued", "gauge", "Calls and log entries that wait in memory.")
 IN_FLIGHT = Metric("monitored_openai_in_flight", "gauge", "Log entries in the request under way.")
+SPOOL_BYTES = Metric(
+    "monitored_openai_spool_bytes", "gauge", "Size of the spool's directory, whose files belong to many processes."
+)
 FOLDED = Metric(
     "monitored_openai_folded_label_sets_total",
     "counter",
@@ -34,7 +37,7 @@ PRICES_DATE = Metric("monitored_openai_prices_timestamp_seconds", "gauge", "The 
 SEND_SECONDS = Metric("monitored_openai_send_seconds", "histogram", "Time of each request to a back end.", SECONDS)
 
 OWN_METRICS = (
-    *(PRODUCED, DELIVERED, DROPPED, QUEUED, IN_FLIGHT),
+    *(PRODUCED, DELIVERED, DROPPED, QUEUED, IN_FLIGHT, SPOOL_BYTES),
     *(FOLDED, LAST_SUCCESS, PRICES_DATE, SEND_SECONDS),
 )
 _PUSHES_SHOWN = 2
@@ -96,7 +99,7 @@ class Totals:
         logs, metrics, samples = (("signal", "logs"),), (("signal", "metrics"),), (("signal", "samples"),)
         yield Sample(PRODUCED.name, metrics, stats.calls)
         yield Sample(DELIVERED.name, metrics, stats.folded)
-        yield Sample(PRODUCED.name, logs, stats.produced)
+        yield Sample(PRODUCED.name, logs, stats.produced - stats.adopted)  # as those who produced them have said
         yield Sample(DELIVERED.name, logs, stats.delivered)
         if stats.samples.produced:
             yield Sample(PRODUCED.name, samples, stats.samples.produced)
@@ -110,6 +113,8 @@ class Totals:
         yield Sample(QUEUED.name, metrics, stats.metrics_queued, cumulative=False)
         yield Sample(QUEUED.name, logs, stats.queued, cumulative=False)
         yield Sample(IN_FLIGHT.name, logs, stats.in_flight, cumulative=False)
+        if stats.spool_bytes:
+            yield Sample(SPOOL_BYTES.name, (), stats.spool_bytes, cumulative=False)
         for signal, at_ns in ((metrics, stats.last_push_ns), (logs, stats.last_delivery_ns)):
             if at_ns is not None:
                 yield Sample(LAST_SUCCESS.name, signal, at_ns / 1e9, cumulative=False)

@@ -1,0 +1,80 @@
+"""What the spool is for besides entries: totals that outlive their process, and what dead processes have left."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from monitored_openai._exporter.intake import Intake
+    from monitored_openai._exporter.log_lane import LogLane
+    from monitored_openai._exporter.metrics_lane import MetricsLane
+    from monitored_openai._exporter.spool import Spool
+    from monitored_openai._exporter.spool_file import SpoolFile
+
+_TOTALS_SECONDS = 1.0
+_LARGEST_SHARE = 0.05
+"""Of the exporter's time, for the keeping of totals that are many."""
+_LOOK_SECONDS = 60.0
+
+
+class Keeping:
+    """Keeps this process's totals until they are pushed, and brings in what others have left."""
+
+    def __init__(
+        self, spool: Spool, intake: Intake, log_lane: LogLane | None, metrics_lane: MetricsLane | None
+    ) -> None:
+        """Either lane may be missing."""
+        self._spool = spool
+        self._intake = intake
+        self._log_lane = log_lane
+        self._metrics_lane = metrics_lane
+        self._kept = 0
+        """How many calls are in the totals that the spool has, or that the back end has."""
+        self._look_at = self._keep_at = 0.0
+
+    async def run(self) -> None:
+        """Look around and keep totals, for ever."""
+        while True:
+            if time.monotonic() >= self._look_at:
+                self._adopt()
+            for file in self._spool.adopted.copy():
+                await self._push_totals(file)
+            self._spool.used_up()
+            self.keep_totals()
+            self._intake.spool_bytes = self._spool.bytes
+            await asyncio.sleep(_TOTALS_SECONDS)
+
+    def keep_totals(self, *, at_once: bool = False) -> None:
+        """Keep the present totals, if the spool or the back end does not have them, but not again and again."""
+        folded, started = self._intake.stats().folded, time.monotonic()
+        if self._metrics_lane is None or folded == self._kept or (started < self._keep_at and not at_once):
+            return
+        self._spool.keep_totals(self._metrics_lane.snapshot())
+        self._kept = folded
+        now = time.monotonic()
+        self._keep_at = now + max(_TOTALS_SECONDS, (now - started) / _LARGEST_SHARE)
+
+    def pushed(self, folded: int | None) -> None:
+        """The back end has the totals of so many calls; `None`: it has not taken them."""
+        if folded is None:
+            self.keep_totals(at_once=True)
+        else:
+            self._spool.keep_totals(())
+            self._kept = folded
+
+    def _adopt(self) -> None:
+        adopted, expired = self._spool.adopt()
+        for number in (*(file.waiting for file in adopted), expired):
+            self._intake.adopts(number)
+        if expired:
+            self._intake.forgets(expired, "expired")
+        if adopted and self._log_lane is not None:
+            self._log_lane.more()
+        self._look_at = time.monotonic() + (0.0 if self._spool.is_full_of_adopted else _LOOK_SECONDS)
+
+    async def _push_totals(self, file: SpoolFile) -> None:
+        parts = self._spool.totals(file)
+        if parts and self._metrics_lane is not None and await self._metrics_lane.push_for_another(parts):
+            self._spool.forget_totals(file)

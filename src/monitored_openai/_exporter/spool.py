@@ -1,0 +1,246 @@
+"""The spool: a directory with one file for each process, where entries wait that a dead back end does not take.
+
+Whoever runs owns its own file. What a dead process left behind is adopted by the next one that finds it and has the
+same destination; what nobody wanted until its time was over is removed by anybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitored_openai._exporter.loki import Entry
+from monitored_openai._exporter.metrics_lane import TotalsPart
+from monitored_openai._exporter.spool_directory import SpoolDirectory, is_damage, what_failed
+from monitored_openai._exporter.spool_file import SpoolFile
+from monitored_openai._log import warn_sparsely
+
+if TYPE_CHECKING:
+    from monitored_openai._settings import MonitoringSettings
+
+_LOOK_SECONDS = 1.0
+_PAUSE_SECONDS = 10.0
+"""After a failure of the disk everything stays in memory for so long."""
+_LOG_BYTES = 2 * 1024 * 1024
+"""What SQLite's log may take beside the file itself."""
+_MOST_ADOPTED = 4
+
+
+class Spool:
+    """The own file, those of others that have been adopted, and the bounds of the directory."""
+
+    def __init__(
+        self,
+        directory: SpoolDirectory,
+        *,
+        most_bytes: int,
+        most_seconds: float,
+        stream: Mapping[str, str],
+        forgets: Callable[[int, str], None],
+    ) -> None:
+        """Nothing is opened before there is something to keep; `forgets` hears how many entries are lost, and why."""
+        self._directory = directory
+        self._most_bytes = most_bytes
+        self._most_seconds = most_seconds
+        self._stream = stream
+        self._forgets = forgets
+        self.own: SpoolFile | None = None
+        self.adopted: list[SpoolFile] = []
+        """Others' files, and those of one's own that somebody else has removed from the directory."""
+        self.bytes = 0
+        """Of the whole directory, when last looked at."""
+        self._room = 0
+        self._paused_until = self._look_again_at = 0.0
+
+    def oldest_ns(self, now_ns: int) -> int:
+        """What is older than this has had its time."""
+        return now_ns - int(self._most_seconds * 1e9)
+
+    def write(self, entries: Collection[Entry]) -> bool:
+        """Keep entries, if need be in the place of older ones; false when they cannot be kept now."""
+        if time.monotonic() < self._paused_until:
+            return False
+        try:
+            evicted = self._own_file().write(entries, self._room)
+        except (sqlite3.Error, OSError) as error:
+            self._fails(self.own, error)
+            return False
+        if evicted:
+            self._lose(evicted, "spool_full")
+        return True
+
+    def read(self, file: SpoolFile, now_ns: int, most_entries: int, most_bytes: int) -> list[Entry]:
+        """Take the oldest entries of a file that may be sent together."""
+        if not file.waiting:
+            return []
+        try:
+            if expired := file.expire(self.oldest_ns(now_ns)):
+                self._lose(expired, "expired")
+            entries, damaged = file.read(most_entries, most_bytes)
+        except (sqlite3.Error, OSError) as error:
+            self._fails(file, error)
+            return []
+        if damaged:
+            self._lose(damaged, "corrupt")
+        return entries
+
+    def mark(self, file: SpoolFile, through: int, *, as_replay: bool) -> None:
+        """Note that all up to this id may be stored at the back end."""
+        try:
+            file.mark(through, as_replay=as_replay)
+        except sqlite3.Error as error:  # what is sent twice after a crash may then be stored twice
+            self._fails(file, error)
+
+    def remove(self, file: SpoolFile, first: int, last: int) -> None:
+        """Forget entries that have been taken."""
+        try:
+            file.remove(first, last)
+        except sqlite3.Error as error:  # whoever finds them sends them again, and the back end knows them
+            self._fails(file, error)
+
+    def keep_totals(self, parts: Sequence[TotalsPart]) -> None:
+        """Keep what whoever finds the file is to push, and nothing if the back end has it already."""
+        if time.monotonic() < self._paused_until or (self.own is None and not parts):
+            return
+        try:
+            self._own_file().keep_totals(parts)
+        except (sqlite3.Error, OSError) as error:
+            self._fails(self.own, error)
+
+    def totals(self, file: SpoolFile) -> list[TotalsPart]:
+        """What another process had to push."""
+        try:
+            return file.totals()
+        except sqlite3.Error as error:
+            self._fails(file, error)
+            return []
+
+    def forget_totals(self, file: SpoolFile) -> None:
+        """They have been pushed."""
+        try:
+            file.keep_totals(())
+        except sqlite3.Error as error:
+            self._fails(file, error)
+
+    def files(self) -> list[SpoolFile]:
+        """All that may have entries to send."""
+        return [*self.adopted, *([self.own] if self.own is not None else [])]
+
+    def used_up(self) -> None:
+        """Let go of adopted files in which nothing is left."""
+        for file in self.adopted.copy():
+            if not file.waiting and self._is_spent(file):
+                self.adopted.remove(file)
+                file.close()
+
+    def adopt(self) -> tuple[list[SpoolFile], int]:
+        """Take over what dead processes with the same destination have left, and remove what is too old for any.
+
+        The files, and how many entries were too old.
+        """
+        adopted: list[SpoolFile] = []
+        expired = 0
+        for path in self._directory.unowned(self._known()):
+            ours = self._directory.is_of_destination(path)
+            if self.is_full_of_adopted or not (ours or self._directory.is_older(path, self._most_seconds)):
+                continue
+            file = self._directory.take_over(path)
+            if file is not None and ours:
+                self.adopted.append(file)
+                adopted.append(file)
+            elif file is not None:
+                expired += file.waiting
+                file.discard()
+        return adopted, expired
+
+    @property
+    def is_full_of_adopted(self) -> bool:
+        """Whether there may be more to adopt."""
+        return len(self.adopted) >= _MOST_ADOPTED
+
+    def purge(self) -> None:
+        """Remove everything that waits here, and every file that no process owns."""
+        for file in self.files():
+            self._lose(file.waiting, "purged")
+            file.discard()
+        self.own, self.adopted = None, []
+        self._directory.purge(())
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for file in self.files():
+            file.close()
+        self.own, self.adopted = None, []
+
+    def forked(self) -> None:
+        """In a forked child: all of it is the parent's."""
+        for file in self.files():
+            file.forked()
+
+    def _is_spent(self, file: SpoolFile) -> bool:
+        try:
+            return file.is_spent()
+        except sqlite3.Error as error:
+            self._fails(file, error)
+            return False
+
+    def _lose(self, entries: int, reason: str) -> None:
+        warn_sparsely(f"spool {reason}", "%d log entries in the spool given up (%s)", entries, reason)
+        self._forgets(entries, reason)
+
+    def _fails(self, file: SpoolFile | None, error: Exception) -> None:
+        """A damaged file is set aside; else the disk may be better later, and until then all stays in memory."""
+        if file is not None and file not in self.files():  # set aside already; what had been read is still sent
+            return
+        if file is not None and is_damage(error):
+            warn_sparsely("damaged", "a damaged file of the spool was set aside: %s", what_failed(error))
+            if file is self.own:
+                self.own = None
+            else:
+                self.adopted.remove(file)
+            lost = file.waiting
+            file.set_aside()
+            self._directory.keep_few_set_aside()
+            if lost:
+                self._lose(lost, "corrupt")
+        else:
+            self._paused_until = time.monotonic() + _PAUSE_SECONDS
+            warn_sparsely(
+                "spool", "the spool cannot be used now; what it would keep stays in memory: %s", what_failed(error)
+            )
+
+    def _own_file(self) -> SpoolFile:
+        if time.monotonic() >= self._look_again_at:
+            self._look_again_at = time.monotonic() + _LOOK_SECONDS
+            if self.own is not None and not self.own.is_in_place():
+                self.adopted.append(self.own)  # it can be read for as long as it is open
+                self.own = None
+            self.bytes, others = self._directory.sizes(self.own)
+            self._room = self._most_bytes - others - _LOG_BYTES
+        if self.own is None:
+            self.own = self._directory.create(self._stream)
+        return self.own
+
+    def _known(self) -> list[Path]:
+        return [file.path for file in self.files()]
+
+
+def open_spool(settings: MonitoringSettings, stream: Mapping[str, str], forgets: Callable[[int, str], None]) -> Spool:
+    """The spool that the settings ask for; `spool_dir` must be set."""
+    return Spool(
+        SpoolDirectory(Path(settings.spool_dir or ""), _destination(settings)),
+        most_bytes=settings.spool_bytes,
+        most_seconds=settings.spool_age,
+        stream=stream,
+        forgets=forgets,
+    )
+
+
+def _destination(settings: MonitoringSettings) -> str:
+    """What entries and totals must have in common to be sent by one another; a token may change meanwhile."""
+    where = (settings.logs_url, settings.logs_username, settings.metrics_url, settings.metrics_username)
+    return hashlib.sha256(repr((*where, settings.metrics_protocol, settings.tenant_id)).encode()).hexdigest()[:12]

@@ -1,0 +1,116 @@
+"""The directory of the spool, which many processes share: whose files are in it, and which of them nobody owns."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from monitored_openai._exporter.private_files import Lock, make_directory
+from monitored_openai._exporter.spool_file import SUFFIX, SpoolFile, remove_files, set_aside
+from monitored_openai._log import warn_sparsely
+
+_MOST_SET_ASIDE = 3
+_DISK_TROUBLE = frozenset({
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED),
+    *(sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY),
+})  # fmt: skip
+
+
+class SpoolDirectory:
+    """The files of one directory, as one exporter sees them."""
+
+    def __init__(self, path: Path, destination: str) -> None:
+        """`destination` tells whose files may be sent by one another."""
+        self._path = path
+        self._prefix = f"{destination}-"
+
+    def create(self, stream: Mapping[str, str]) -> SpoolFile:
+        """A new file of one's own."""
+        make_directory(self._path)
+        return SpoolFile.create(self._path / f"{self._prefix}{uuid.uuid4().hex}{SUFFIX}", stream)
+
+    def sizes(self, own: SpoolFile | None) -> tuple[int, int]:
+        """Bytes of all files, and of those that are not one's own."""
+        make_directory(self._path)
+        every = others = 0
+        with os.scandir(self._path) as found:
+            for one in found:
+                try:
+                    size = one.stat(follow_symlinks=False).st_size
+                except FileNotFoundError:  # used up meanwhile
+                    continue
+                every += size
+                others += 0 if own is not None and one.name.startswith(own.path.stem) else size
+        return every, others
+
+    def unowned(self, known: Collection[Path]) -> list[Path]:
+        """Files that may be without an owner, the oldest first; not those known."""
+        try:
+            return sorted(set(self._path.glob(f"*{SUFFIX}")) - set(known), key=_modified)
+        except OSError:  # one has gone meanwhile: there is another time
+            return []
+
+    def is_of_destination(self, path: Path) -> bool:
+        """Whether what is in the file goes where one's own does."""
+        return path.name.startswith(self._prefix)
+
+    def is_older(self, path: Path, seconds: float) -> bool:
+        """Whether nothing has been written for so long."""
+        try:
+            wal = path.with_suffix(f"{SUFFIX}-wal")
+            return max(_modified(one) for one in (path, wal) if one.exists()) < time.time() - seconds
+        except OSError:
+            return False
+
+    def take_over(self, path: Path) -> SpoolFile | None:
+        """The file, if its owner is gone and it can be read."""
+        try:
+            lock = Lock(path.with_suffix(".lock"))
+        except OSError:
+            return None
+        try:
+            return SpoolFile(path, lock)
+        except Exception as error:
+            if is_damage(error):
+                warn_sparsely("damaged", "a damaged file of the spool was set aside: %s", what_failed(error))
+                set_aside(path)
+                self.keep_few_set_aside()
+            elif not path.exists():
+                remove_files(path)
+            lock.let_go()
+            return None
+
+    def keep_few_set_aside(self, most: int = _MOST_SET_ASIDE) -> None:
+        """Remove all damaged files but the latest."""
+        damaged = sorted(self._path.glob("*.corrupt"), key=lambda path: path.suffixes[-2])
+        for path in damaged[: max(0, len(damaged) - most)]:
+            path.unlink(missing_ok=True)
+
+    def purge(self, known: Collection[Path]) -> None:
+        """Remove every file that no process owns, of any destination, readable or not."""
+        for path in self.unowned(known):
+            file = self.take_over(path)
+            if file is not None:
+                file.discard()
+        self.keep_few_set_aside(0)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether it is the file that is wrong, and not the disk for the moment."""
+    if isinstance(error, OSError):
+        return False
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is None or (code & 0xFF) not in _DISK_TROUBLE
+
+
+def what_failed(error: Exception) -> str:
+    """An error in words, without a path."""
+    return (error.strerror or str(error)) if isinstance(error, OSError) else f"SQLite: {error}"
+
+
+def _modified(path: Path) -> float:
+    return path.lstat().st_mtime

@@ -1,0 +1,287 @@
+"""One file of the spool: a process's log entries and last totals, in SQLite, in the order in which they came.
+
+A commit is in the system's page cache: it survives the death of the process, and may not survive a power failure. Each
+entry has a checksum, as a flipped bit would cost all others in its request.
+
+Entries are sent in order, so those that may have been sent before are the oldest ones, up to some id; they must be
+sent with the same labels again, by which Loki finds that it has them.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import sqlite3
+import time
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+from monitored_openai._exporter.loki import Entry
+from monitored_openai._exporter.metrics_lane import TotalsPart
+from monitored_openai._exporter.private_files import Lock, check, make_file
+
+SUFFIX = ".db"
+_ALL_SUFFIXES = (SUFFIX, f"{SUFFIX}-wal", f"{SUFFIX}-shm")
+_VERSION = 1
+_SCHEMA = f"""
+CREATE TABLE entry (id INTEGER PRIMARY KEY, at_ns INTEGER, shard INTEGER, checksum INTEGER, encoded BLOB);
+CREATE TABLE state (entries INTEGER, sent INTEGER, sent_as_replay INTEGER, stream TEXT);
+CREATE TABLE totals (part INTEGER PRIMARY KEY, body BLOB, without_births BLOB);
+PRAGMA user_version = {_VERSION};
+"""
+_PRAGMAS = """
+PRAGMA synchronous = NORMAL;
+PRAGMA wal_autocheckpoint = 256;
+PRAGMA journal_size_limit = 1048576;
+PRAGMA secure_delete = FAST;
+"""
+_WORTH_SHRINKING_PAGES = 256
+_ROW_BYTES = 64
+"""What an entry takes besides itself."""
+_LAST = 2**63 - 1
+LONGEST_SPAN_NS = 30 * 60 * 10**9
+"""Between the entries of one request: sent once more, the first must not be an hour behind the last."""
+EVICTED_AT_ONCE_BYTES = 1024 * 1024
+
+
+class SpoolFile:
+    """An open file, owned by this process.
+
+    Everything here may raise `sqlite3.Error`: `OperationalError` when the disk fails, another when the file is damaged.
+    """
+
+    def __init__(self, path: Path, lock: Lock) -> None:
+        """Open what is there already; `lock` is let go with it."""
+        self.path = path
+        self._lock = lock
+        check(path.lstat())
+        # The exporter's thread uses it; at the end of a process that has none any more, the one that ends does.
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
+        try:
+            self._prepare()
+            self.waiting, self.sent, self.sent_as_replay, stream = self._one("SELECT * FROM state")
+            self.stream: dict[str, str] = json.loads(stream)
+        except BaseException:
+            self._db.close()
+            raise
+        self._next_id = (self._one("SELECT max(id) FROM entry")[0] or 0) + 1
+        self.taken = 0
+        """The last id that has been read for sending."""
+        self.waiting_bytes = 0
+        """Of those that wait, as far as they have been written by this process."""
+
+    @classmethod
+    def create(cls, path: Path, stream: Mapping[str, str]) -> Self:
+        """A new file, of whose entries the stream's labels are these."""
+        lock = Lock(path.with_suffix(".lock"))
+        try:
+            make_file(path)
+            made = cls(path, lock)
+            made._db.execute("UPDATE state SET stream = ?", (json.dumps(dict(stream)),))
+            made.stream = dict(stream)
+        except BaseException:
+            remove_files(path)
+            lock.let_go()
+            raise
+        return made
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA synchronous = OFF")  # while there is nothing to lose
+        self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has an effect on an empty file only
+        if self._one("PRAGMA journal_mode = WAL") != ("wal",):
+            raise OSError(errno.ENOTSUP, "the file system allows no write-ahead log")
+        self._db.executescript(_PRAGMAS)
+        if self._one("PRAGMA user_version") == (0,) and self._one("SELECT count(*) FROM sqlite_master") == (0,):
+            self._db.executescript(_SCHEMA)
+            self._db.execute("INSERT INTO state VALUES (0, 0, 0, '{}')")
+        if self._one("PRAGMA user_version") != (_VERSION,):
+            raise sqlite3.DatabaseError("the file is of another version")
+
+    @property
+    def slot(self) -> str:
+        """What tells this file from others, also in a label."""
+        return self.path.stem[-8:]
+
+    def write(self, entries: Collection[Entry], most_bytes: int) -> int:
+        """Add entries, all or none; how many older ones had to go for the file to stay below its bound.
+
+        Raises:
+            OSError: they find no room although there is nothing left to evict.
+        """
+        size = sum(len(entry.encoded) for entry in entries)
+        with self._transaction():
+            evicted = self._make_room(size + _ROW_BYTES * len(entries), most_bytes)
+            self._db.executemany(
+                "INSERT INTO entry VALUES (?, ?, ?, ?, ?)",
+                [
+                    (number, entry.at_ns, entry.shard, zlib.crc32(entry.encoded), entry.encoded)
+                    for number, entry in enumerate(entries, self._next_id)  # SQLite's own would begin again at 1
+                ],
+            )
+            self._db.execute("UPDATE state SET entries = entries + ?", (len(entries) - evicted,))
+        self._next_id += len(entries)
+        self.waiting += len(entries) - evicted
+        self.waiting_bytes += size
+        return evicted
+
+    def _make_room(self, needed: int, most_bytes: int) -> int:
+        if self._used_bytes() + needed <= most_bytes:
+            return 0
+        freed, evicted = 0, []
+        for number, size in self._db.execute(
+            "SELECT id, length(encoded) FROM entry WHERE id > ? ORDER BY id", (self.taken,)
+        ):
+            evicted.append(number)
+            freed += size + _ROW_BYTES
+            if freed >= needed + EVICTED_AT_ONCE_BYTES:
+                break
+        if freed < needed:
+            raise OSError(errno.ENOSPC, "the spool is full of what is under way")
+        return self._db.execute("DELETE FROM entry WHERE id > ? AND id <= ?", (self.taken, evicted[-1])).rowcount
+
+    def read(self, most_entries: int, most_bytes: int) -> tuple[list[Entry], int]:
+        """Take the oldest entries that have not been taken yet, as many as may be sent with the same labels.
+
+        The entries, and how many besides were found damaged, which are gone now.
+        """
+        last_of_kind = self.sent if self.taken < self.sent else _LAST
+        rows = self._db.execute(
+            "SELECT id, at_ns, shard, checksum, encoded FROM entry WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+            (self.taken, last_of_kind, most_entries),
+        )
+        entries: list[Entry] = []
+        damaged: list[int] = []
+        size = through = 0
+        for number, at_ns, shard, checksum, encoded in rows:
+            size += len(encoded)
+            if entries and (size > most_bytes or at_ns > entries[0].at_ns + LONGEST_SPAN_NS):
+                break
+            through = number
+            if zlib.crc32(encoded) == checksum:
+                entries.append(Entry(shard, encoded, at_ns, number))
+            else:
+                damaged.append(number)
+        rows.close()
+        if not through and self.taken < self.sent:  # all of those that have been sent are gone
+            self.taken = self.sent
+            return self.read(most_entries, most_bytes)
+        self.taken = max(through, self.taken)
+        self._no_longer_waiting(len(entries) + len(damaged), size)
+        for number in damaged:
+            self.remove(number, number)
+        return entries, len(damaged)
+
+    def mark(self, through: int, *, as_replay: bool) -> None:
+        """Note that all up to this id may be stored at the back end, under these labels; 0: none may."""
+        if (self.sent, self.sent_as_replay) != (through, as_replay):
+            self._db.execute("UPDATE state SET sent = ?, sent_as_replay = ?", (through, as_replay))
+            self.sent, self.sent_as_replay = through, as_replay
+
+    def remove(self, first: int, last: int) -> None:
+        """Forget entries that have been taken."""
+        with self._transaction():
+            removed = self._db.execute("DELETE FROM entry WHERE id >= ? AND id <= ?", (first, last)).rowcount
+            self._db.execute("UPDATE state SET entries = entries - ?", (removed,))
+        if not self.waiting and self._one("PRAGMA page_count")[0] > _WORTH_SHRINKING_PAGES:
+            self._db.executescript(
+                "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);"
+            )  # execute: 1 page only
+
+    def expire(self, before_ns: int) -> int:
+        """Forget those that have not been taken and are older; how many."""
+        with self._transaction():
+            fresh = "SELECT id FROM entry WHERE id > ? AND at_ns >= ? ORDER BY id LIMIT 1"
+            row = self._db.execute(fresh, (self.taken, before_ns)).fetchone()
+            last = row[0] - 1 if row else _LAST
+            expired = self._db.execute("DELETE FROM entry WHERE id > ? AND id <= ?", (self.taken, last)).rowcount
+            self._db.execute("UPDATE state SET entries = entries - ?", (expired,))
+        self._no_longer_waiting(expired, 0)
+        return expired
+
+    def keep_totals(self, parts: Sequence[TotalsPart]) -> None:
+        """Replace the totals that whoever finds this file shall push; by none, when the back end has the latest."""
+        with self._transaction():
+            self._db.execute("DELETE FROM totals")
+            self._db.executemany("INSERT INTO totals VALUES (?, ?, ?)", [(i, *part) for i, part in enumerate(parts)])
+
+    def totals(self) -> list[TotalsPart]:
+        """The totals that were kept."""
+        return [TotalsPart(*row) for row in self._db.execute("SELECT body, without_births FROM totals ORDER BY part")]
+
+    def is_in_place(self) -> bool:
+        """Whether the file is still found under its name."""
+        return self.path.exists()
+
+    def is_spent(self) -> bool:
+        """Whether nothing is left in it."""
+        (left,) = self._one("SELECT EXISTS (SELECT 1 FROM entry) + EXISTS (SELECT 1 FROM totals)")
+        return not left
+
+    def close(self) -> None:
+        """Let it go: away with it when it is spent, else to whoever finds it."""
+        try:
+            spent = self.is_spent()
+        except sqlite3.Error:
+            spent = False
+        with suppress(sqlite3.Error):
+            self._db.close()
+        if spent:
+            remove_files(self.path)
+        self._lock.let_go()
+
+    def discard(self) -> None:
+        """Away with it, whatever is in it."""
+        with suppress(sqlite3.Error):
+            self._db.close()
+        remove_files(self.path)
+        self._lock.let_go()
+
+    def set_aside(self) -> None:
+        """A damaged file gets another name, by which nobody opens it again."""
+        with suppress(sqlite3.Error):
+            self._db.close()
+        set_aside(self.path)
+        self._lock.let_go()
+
+    def forked(self) -> None:
+        """In a forked child: the file is the parent's, and its connection is not even to be closed."""
+        self._lock.let_go()
+
+    def _no_longer_waiting(self, entries: int, size: int) -> None:
+        self.waiting -= entries
+        self.waiting_bytes = max(0, self.waiting_bytes - size) if self.waiting else 0
+
+    def _used_bytes(self) -> int:
+        (pages,), (free,), (size,) = (self._one(f"PRAGMA {of}") for of in ("page_count", "freelist_count", "page_size"))
+        return int((pages - free) * size)
+
+    def _one(self, query: str) -> Any:
+        return self._db.execute(query).fetchone()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+
+
+def remove_files(path: Path) -> None:
+    """Remove a file of the spool and what belongs to it, the lock last."""
+    with suppress(OSError):
+        for suffix in (*_ALL_SUFFIXES, ".lock"):
+            path.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> None:
+    """Keep the file for whoever wants to look into it, under a name that the spool does not look for."""
+    with suppress(OSError):
+        path.rename(path.with_suffix(f".{time.time_ns()}.corrupt"))
+        remove_files(path)

@@ -1,0 +1,452 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from monitored_openai import MonitoringSettings, SettingsError
+from monitored_openai._exporter.loki import Entry, encode_entry
+from monitored_openai._exporter.private_files import Lock, NotPrivate
+from monitored_openai._exporter.spool import Spool, _destination
+from monitored_openai._exporter.spool_directory import SpoolDirectory
+from monitored_openai._exporter.spool_file import SpoolFile
+from tests.handles import handle, imbalance
+from tests.programs import Program, running, settings
+from tests.servers.loki import FakeLoki, LoseAnswer, Status
+from tests.servers.remote_write import RemoteWriteProxy
+from tests.test_lanes import MANUAL, call, settled
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the spool needs locks that end with their process")
+
+CALLS = "gen_ai_client_operation_duration_seconds_count"
+SECOND = 1_000_000_000
+STREAM = {"job": "integrations/openai", "environment": "default"}
+OLDEST_LOST_MS = 150
+"""P4's promise, measured by `make chaos`; the test allows ten times as much, for a machine under load."""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def proxy() -> Iterator[RemoteWriteProxy]:
+    with RemoteWriteProxy() as running:
+        yield running
+
+
+@pytest.fixture
+def loki() -> Iterator[FakeLoki]:
+    with FakeLoki() as running:
+        yield running
+
+
+class Losses(dict[str, int]):
+    def __call__(self, entries: int, reason: str) -> None:
+        self[reason] = self.get(reason, 0) + entries
+
+
+def spool(directory: Path, losses: Losses | None = None, most_bytes: int = 256 * 2**20) -> Spool:
+    return Spool(
+        SpoolDirectory(directory, "d"),
+        most_bytes=most_bytes,
+        most_seconds=86_400,
+        stream=STREAM,
+        forgets=Losses() if losses is None else losses,
+    )
+
+
+def entry(number: int, at_ns: int = 0, size: int = 0) -> Entry:
+    at_ns = at_ns or time.time_ns()
+    return Entry(None, encode_entry(at_ns, f'{{"number": {number}, "text": "{"x" * size}"}}', {}), at_ns)
+
+
+def left_behind(directory: Path, entries: list[Entry], destination: str = "d") -> Path:
+    """The file of a process that has died."""
+    one = Spool(
+        SpoolDirectory(directory, destination),
+        most_bytes=2**30,
+        most_seconds=86_400,
+        stream=STREAM,
+        forgets=Losses(),
+    )
+    assert one.write(entries)
+    assert one.own is not None
+    path = one.own.path
+    one.own._db.close()
+    one.own._lock.let_go()
+    return path
+
+
+def files(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def read_all(one: Spool) -> list[bytes]:
+    found: list[bytes] = []
+    for file in one.files():
+        while entries := one.read(file, time.time_ns(), 500, 2**20):
+            found += [each.encoded for each in entries]
+            one.remove(file, entries[0].id, entries[-1].id)
+    return found
+
+
+# What is kept, and that nobody else can read it
+
+
+def test_directory_and_files_are_the_owners_alone_whatever_the_umask(directory: Path) -> None:
+    before = os.umask(0)
+    try:
+        one = spool(directory)
+        assert one.write([entry(1)])
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o600}
+    one.close()
+
+
+def test_a_directory_that_others_could_swap_is_refused_in_the_settings(tmp_path: Path) -> None:
+    plain, link, shared = tmp_path / "file", tmp_path / "link", tmp_path / "shared"
+    plain.touch()
+    shared.mkdir()
+    shared.chmod(0o777)
+    link.symlink_to(shared)
+    for wrong in (plain, link, shared, "relative/spool", "~nobody-like-this/spool"):
+        with pytest.raises(SettingsError, match=r"^spool_dir: "):
+            MonitoringSettings(spool_dir=str(wrong))
+
+
+def test_a_lock_or_file_that_is_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.touch()
+    (tmp_path / "d-1.lock").symlink_to(target)
+    with pytest.raises(OSError):  # noqa: PT011 - ELOOP, whose text depends on the system
+        Lock(tmp_path / "d-1.lock")
+    (tmp_path / "d-2.db").symlink_to(target)
+    lock = Lock(tmp_path / "d-2.lock")
+    with pytest.raises(NotPrivate):
+        SpoolFile(tmp_path / "d-2.db", lock)
+    lock.let_go()
+    assert target.read_bytes() == b""
+
+
+def test_in_an_outage_entries_wait_on_disk_and_not_in_memory_and_arrive_in_order_afterwards(
+    directory: Path, loki: FakeLoki
+) -> None:
+    loki.refuse()
+    with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
+        call(monitoring, 40)
+        loki.wait_until(lambda: monitoring.stats().spooled == 40)
+        assert (monitoring._intake._bytes, imbalance(monitoring.stats())) == (0, (0, 0))
+        loki.listen()
+        settled(monitoring)
+        assert monitoring.stats().delivered == 40
+
+    stamps = [one.ts for one in loki.entries]
+    assert (stamps, len(stamps), loki.rejected) == (sorted(stamps), 40, [])
+    assert files(directory) == []
+
+
+def test_what_could_not_be_delivered_before_the_end_is_delivered_by_the_next_process(
+    directory: Path, loki: FakeLoki
+) -> None:
+    loki.refuse()
+    with handle(logs_url=loki.push_url, spool_dir=str(directory), **MANUAL) as monitoring:
+        call(monitoring, 10)
+        monitoring.close(0)
+        stats = monitoring.stats()
+        assert (stats.spooled, stats.dropped, imbalance(stats)) == (10, {}, (0, 0))
+    loki.listen()
+    with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
+        call(monitoring)
+        loki.wait_until(lambda: len(loki.entries) == 11)
+        loki.wait_until(lambda: monitoring.stats().spooled == 0)
+        stats = monitoring.stats()
+        assert (stats.adopted, stats.produced, stats.delivered, imbalance(stats)) == (10, 11, 11, (0, 0))
+    assert (loki.duplicates, loki.rejected) == (0, [])
+
+
+def test_files_of_another_destination_are_left_alone_until_they_are_too_old(directory: Path, loki: FakeLoki) -> None:
+    path = left_behind(directory, [entry(1)], destination="other")
+    old = left_behind(directory, [entry(2)], destination="old")
+    for one in directory.glob(f"{old.stem}*"):
+        os.utime(one, (0, time.time() - 86_500))
+
+    with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
+        call(monitoring)
+        loki.wait_until(lambda: len(loki.entries) == 1)
+        loki.wait_until(lambda: monitoring.stats().dropped == {"expired": 1})
+        assert imbalance(monitoring.stats()) == (0, 0)
+    assert path.exists()
+    assert not old.exists()
+
+
+def test_one_adopter_takes_a_file_and_nobody_takes_that_of_a_living_process(directory: Path) -> None:
+    living = spool(directory)
+    assert living.write([entry(1)])
+    left_behind(directory, [entry(2)])
+    others = [spool(directory) for _ in range(3)]
+
+    assert [len(other.adopt()[0]) for other in others] == [1, 0, 0]
+    assert living.adopt() == ([], 0)
+    for one in (living, *others):
+        one.close()
+
+
+# Bounds
+
+
+def test_a_full_spool_gives_up_the_oldest_and_stays_below_its_bound(directory: Path) -> None:
+    losses = Losses()
+    one = spool(directory, losses, most_bytes=8 * 2**20)
+    written = peak = 0
+    for _ in range(400):
+        assert one.write([entry(written + number, size=1000) for number in range(100)])
+        written += 100
+        peak = max(peak, sum(path.stat().st_size for path in directory.iterdir()))
+
+    kept = [json.loads(json.loads(encoded)[1])["number"] for encoded in read_all(one)]
+    assert peak <= 9 * 2**20
+    assert len(kept) > 3500
+    assert kept == list(range(written - len(kept), written))
+    assert losses == {"spool_full": written - len(kept)}
+    assert sum(path.stat().st_size for path in directory.iterdir()) < 2**20
+    one.close()
+
+
+def test_what_is_too_old_expires_and_is_counted(directory: Path) -> None:
+    losses = Losses()
+    one = spool(directory, losses)
+    assert one.write([entry(1, time.time_ns() - 86_401 * SECOND), entry(2, time.time_ns() - 86_399 * SECOND)])
+
+    assert [json.loads(json.loads(encoded)[1])["number"] for encoded in read_all(one)] == [2]
+    assert losses == {"expired": 1}
+    one.close()
+
+
+# Disks that fail, files that are damaged
+
+
+def test_a_directory_that_is_deleted_costs_nothing(directory: Path, loki: FakeLoki) -> None:
+    loki.refuse()
+    with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
+        call(monitoring, 5)
+        loki.wait_until(lambda: monitoring.stats().spooled == 5)
+        shutil.rmtree(directory)
+        assert monitoring._exporter is not None
+        assert monitoring._exporter._spool is not None
+        monitoring._exporter._spool._look_again_at = 0.0  # as a second later
+        call(monitoring, 5)
+        loki.wait_until(lambda: monitoring.stats().spooled == 10)
+        assert len(list(directory.glob("*.db"))) == 1
+        loki.listen()
+        loki.wait_until(lambda: len(loki.entries) == 10)
+
+
+def test_with_a_full_disk_entries_stay_in_memory_and_one_warning_says_so(
+    directory: Path, loki: FakeLoki, caplog: pytest.LogCaptureFixture
+) -> None:
+    loki.refuse()
+    with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
+        call(monitoring, 5)
+        loki.wait_until(lambda: monitoring.stats().spooled == 5)
+        assert monitoring._exporter is not None
+        assert monitoring._exporter._spool is not None
+        own = monitoring._exporter._spool.own
+        assert own is not None
+        own._db.execute(f"PRAGMA max_page_count = {own._one('PRAGMA page_count')[0]}")  # SQLite's "disk is full"
+        for _ in range(3):
+            call(monitoring, 5, text="x" * 20_000)
+        loki.wait_until(lambda: monitoring.stats().metrics_queued == 0)
+        stats = monitoring.stats()
+        assert stats.queued + stats.in_flight + stats.spooled == 20
+        assert (stats.dropped, imbalance(stats)) == ({}, (0, 0))
+        loki.listen()
+        settled(monitoring)
+    assert len(loki.entries) == 20
+    assert sum("the spool cannot be used now" in message for message in caplog.messages) <= 1
+
+
+@pytest.mark.parametrize("trouble", ["is a file", "cannot be made"])
+def test_a_spool_that_cannot_be_opened_leaves_everything_in_memory(
+    directory: Path, loki: FakeLoki, trouble: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = MonitoringSettings(logs_url=loki.push_url, spool_dir=str(directory / "below"))
+    directory.touch() if trouble == "is a file" else directory.symlink_to("/proc/1")
+    with handle(logs_url=loki.push_url, spool_dir=settings.spool_dir) as monitoring:
+        call(monitoring, 5)
+        settled(monitoring)
+    assert len(loki.entries) == 5
+
+
+def cut(raw: bytes, tenths: int) -> bytes:
+    return raw[: len(raw) * tenths // 10]
+
+
+def flipped(raw: bytes, seed: int) -> bytes:
+    damaged = bytearray(raw)
+    for number in range(20):
+        damaged[(seed * 7919 + number * 104_729) % len(damaged)] ^= 1 << (number % 8)
+    return bytes(damaged)
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda raw: b"",
+    "no database": lambda raw: b"hello" * 3000,
+    "another version": lambda raw: raw[:60] + b"\0\0\0\7" + raw[64:],
+    **{f"cut at {tenths}0 %": partial(cut, tenths=tenths) for tenths in range(1, 10)},
+    **{f"bits flipped, {seed}": partial(flipped, seed=seed) for seed in range(10)},
+}
+
+
+def test_damaged_files_stop_nothing_and_what_can_be_read_of_them_is_sent(directory: Path) -> None:
+    whole = [entry(number, size=300) for number in range(200)]
+    known = {one.encoded for one in whole}
+    for name, damage in DAMAGES.items():
+        path = left_behind(directory, whole)
+        path.write_bytes(damage(path.read_bytes()))
+        healthy = left_behind(directory, [entry(1000)])
+        losses = Losses()
+        one = spool(directory, losses)
+        started = time.monotonic()
+        adopted, _ = one.adopt()
+        waiting = sum(file.waiting for file in adopted)
+        found = read_all(one)
+        assert time.monotonic() - started < 4, name
+        assert len(found) + sum(losses.values()) == waiting, (name, losses)
+        assert len(set(found) - known) == 1, name  # the healthy one's
+        one.used_up()
+        one.close()
+        assert not healthy.exists(), name
+        for path in directory.glob("*.db"):  # what was neither readable nor damaged enough to say so
+            path.unlink()
+    assert 1 <= len(list(directory.glob("*.corrupt"))) <= 3
+
+
+# Replays, as Loki wants them
+
+
+def test_a_backlog_of_five_hours_is_taken_beside_a_living_process_each_entry_once(
+    directory: Path, loki: FakeLoki
+) -> None:
+    now = time.time_ns()
+    settings = MonitoringSettings(logs_url=loki.push_url, spool_dir=str(directory))
+    backlog = [entry(number, now - 5 * 3600 * SECOND + number * 17 * SECOND) for number in range(1000)]
+    left_behind(directory, backlog, destination=_destination(settings))
+    with handle(logs_url=loki.push_url) as living, handle(logs_url=loki.push_url, spool_dir=str(directory)) as adopter:
+        call(living, 3)
+        settled(living)
+        loki.fail_next(LoseAnswer())
+        loki.fail_next(Status(503))
+        loki.fail_next(LoseAnswer())
+        call(adopter)
+        loki.wait_until(lambda: adopter.stats().delivered == 1001, 30)
+        assert imbalance(adopter.stats()) == (0, 0)
+
+    assert (len(loki.entries), loki.rejected) == (1004, [])
+    assert len({(one.ts, one.line) for one in loki.entries}) == 1004
+    replayed = {one.line for one in loki.entries if "replay" in one.labels}
+    assert {json.loads(one.encoded)[1] for one in backlog if one.at_ns < now - 3600 * SECOND} <= replayed
+    assert replayed <= {json.loads(one.encoded)[1] for one in backlog}
+
+
+def test_entries_that_may_be_stored_keep_their_labels_in_another_process(directory: Path, loki: FakeLoki) -> None:
+    loki.always = LoseAnswer()
+    with handle(logs_url=loki.push_url, spool_dir=str(directory), **MANUAL) as monitoring:
+        call(monitoring, 5)
+        monitoring.flush(0.5)
+        assert monitoring.stats().delivered == 0
+    loki.always = None
+    with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
+        call(monitoring)
+        loki.wait_until(lambda: monitoring.stats().delivered == 6)
+
+    assert (len(loki.entries), len(loki.streams)) == (6, 1)
+    assert loki.duplicates >= 5
+
+
+# Processes that are killed
+
+
+def made_in(file: Path) -> set[str]:
+    """What a program says that it has made; the last line may be cut."""
+    return {line for line in file.read_text().splitlines() if len(line) == 19}
+
+
+def kill_after(program: Program, file: Path, calls: int) -> int:
+    deadline = time.monotonic() + 60
+    while not file.exists() or file.stat().st_size < 20 * calls:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    at = time.time_ns()
+    program.kill()
+    return at
+
+
+def test_a_kill_without_notice_loses_no_entry_older_than_the_promise_and_the_totals_arrive(
+    directory: Path, tmp_path: Path, loki: FakeLoki, proxy: RemoteWriteProxy
+) -> None:
+    env = settings(
+        logs_url=loki.push_url, metrics_url=proxy.write_url, spool_dir=directory, push_interval=60, log_linger=0.2
+    ) | {"OPENAI_BASE_URL": "http://api.test/v1"}
+    kills: list[tuple[int, set[str]]] = []
+    for fault in (Status(503), LoseAnswer(), None):
+        loki.always = fault
+        file = tmp_path / f"made-{len(kills)}"
+        with running("spooling", 100, file, env=env) as program:
+            at = kill_after(program, file, 120)
+        kills.append((at, made_in(file)))
+    loki.always = None
+    with handle(logs_url=loki.push_url, metrics_url=proxy.write_url, spool_dir=str(directory)) as monitoring:
+        call(monitoring)
+        loki.wait_until(lambda: monitoring.stats().adopted > 0 and monitoring.stats().spooled == 0, 60)
+        proxy.wait_until(lambda: len({dict(labels)["instance"] for labels in proxy.latest(CALLS)}) == 4, 60)
+
+    arrived = {json.loads(one.line)["request"]["messages"][0]["content"] for one in loki.entries}
+    lost = [(at - int(made)) / 1e6 for at, all_made in kills for made in all_made - arrived]
+    assert max(lost, default=0) < 10 * OLDEST_LOST_MS
+    assert (loki.rejected, proxy.violations) == ([], [])
+    assert len({(one.ts, one.line) for one in loki.entries}) == len(loki.entries)
+    assert proxy.total(CALLS) > 3
+
+
+def test_a_forked_child_keeps_nothing_of_the_parents_spool(directory: Path, loki: FakeLoki) -> None:
+    with handle(logs_url=loki.push_url, spool_dir=str(directory), **MANUAL) as monitoring:
+        loki.refuse()
+        call(monitoring, 3)
+        loki.wait_until(lambda: monitoring.stats().spooled == 3)
+        assert monitoring._exporter is not None
+        assert monitoring._exporter._spool is not None
+        own = monitoring._exporter._spool.own
+        assert own is not None
+        child = os.fork()
+        if not child:
+            held = [path.resolve() for path in Path("/proc/self/fd").iterdir()]
+            os._exit(sum(path == own._lock.path for path in held) + monitoring.stats().spooled)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        loki.listen()
+        settled(monitoring)
+    assert len(loki.entries) == 3
+
+
+def test_purge_leaves_nothing_of_oneself_and_of_the_dead(directory: Path, loki: FakeLoki) -> None:
+    left_behind(directory, [entry(1)], destination="other")
+    (directory / "d-1.1.corrupt").write_bytes(b"secret")
+    loki.refuse()
+    with handle(logs_url=loki.push_url, spool_dir=str(directory), **MANUAL) as monitoring:
+        call(monitoring, 3)
+        loki.wait_until(lambda: monitoring.stats().spooled == 3)
+        monitoring.purge()
+        stats = monitoring.stats()
+        assert (stats.dropped, stats.spooled, imbalance(stats)) == ({"purged": 3}, 0, (0, 0))
+        assert files(directory) == []
