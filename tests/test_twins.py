@@ -164,6 +164,7 @@ def test_a_monitored_client_gets_a_twin_that_reports_elsewhere(monitoring: Monit
         assert client.monitoring is first
 
 
+@pytest.mark.skipif(not hasattr(openai.OpenAI, "_refresh_api_key"), reason="this SDK takes no callable as a key")
 def test_a_key_that_is_asked_for_anew_each_time_still_is(monitoring: Monitoring) -> None:
     keys = iter(["sk-1", "sk-2"])
     seen: list[str] = []
@@ -173,13 +174,9 @@ def test_a_key_that_is_asked_for_anew_each_time_still_is(monitoring: Monitoring)
         seen.append(request.headers["authorization"])
         return answers.handle_request(request)
 
-    try:
-        client = openai.OpenAI(
-            api_key=lambda: next(keys), http_client=http.Client(transport=http.MockTransport(answer))
-        )
-    except TypeError:
-        pytest.skip("this SDK takes no callable as a key")
-    with client:
+    with openai.OpenAI(
+        api_key=lambda: next(keys), http_client=http.Client(transport=http.MockTransport(answer))
+    ) as client:
         twin = monitor(client, monitoring)
         ask(twin)
         ask(twin)
