@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from monitored_openai._metrics import Labels, Metric, Sample, label_value
 from monitored_openai._record import CallRecord
@@ -19,9 +19,11 @@ REMAINING = Metric("openai_ratelimit_remaining", "gauge", "What is left of the l
 RESET = Metric("openai_ratelimit_reset_timestamp_seconds", "gauge", "When all of the limit is available again.")
 RATE_LIMIT_METRICS = (LIMIT, REMAINING, RESET)
 
-_RESOURCES = ("requests", "tokens")
-_COUNTS = ("limit", "remaining")
-_NAMED_IN_HEADERS = (("organization", "openai-organization"), ("project", "openai-project"))
+_RESOURCES = tuple(
+    (resource, *(f"x-ratelimit-{what}-{resource}" for what in ("limit", "remaining", "reset")))
+    for resource in ("requests", "tokens")
+)
+"""Each resource, and the headers that tell of it."""
 _NUMBER = re.compile(r"[0-9]{1,16}(?:\.[0-9]{1,12})?", re.ASCII)
 _PART = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,12})?)(d|h|ms|m|us|µs|μs|ns|s)", re.ASCII)
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
@@ -51,13 +53,17 @@ def seconds(text: str | None) -> float | None:
     return total if total <= _LONGEST_SECONDS else None
 
 
+_Who: TypeAlias = tuple[str, str | None, str | None, str | None, str]
+"""Provider, model, organization, project and resource, as they came."""
+
+
 class _Told(NamedTuple):
-    """What one reply said of one resource; times are seconds since the epoch."""
+    """What one reply, whose headers came so many seconds since the epoch, said of one resource."""
 
     at: float
     limit: float | None
     remaining: float | None
-    resets_at: float | None
+    reset: str | None
 
 
 class RateLimits:
@@ -71,31 +77,46 @@ class RateLimits:
         self._max_label_sets = max_label_sets
         self._shown_seconds = shown_seconds
         self._told: dict[Labels, _Told] = {}
+        self._labels: dict[_Who, Labels] = {}
         self.left_out = 0
 
     def fold(self, record: CallRecord) -> None:
         """Take in what a call's reply said."""
-        at = _headers_came_at(record)
-        for resource in _RESOURCES:
-            limit, remaining = (number(record.headers.get(f"x-ratelimit-{of}-{resource}")) for of in _COUNTS)
+        headers = record.headers
+        for resource, limited, left, reset in _RESOURCES:
+            limit, remaining = number(headers.get(limited)), number(headers.get(left))
             if limit is None and remaining is None:
                 continue
-            labels = _labels(record, resource)
+            labels = self._labels_of(record, resource)
+            told = _Told(_headers_came_at(record), limit, remaining, headers.get(reset))
             before = self._told.get(labels)
             if before is None and len(self._told) >= self._max_label_sets:
                 self.left_out += 1
-            elif before is None or not 0 < before.at - at < _SET_BACK_SECONDS:
-                wait = seconds(record.headers.get(f"x-ratelimit-reset-{resource}"))
-                self._told[labels] = _Told(at, limit, remaining, None if wait is None else at + wait)
+            elif before is None or not 0 < before.at - told.at < _SET_BACK_SECONDS:
+                self._told[labels] = told
 
     def samples(self, now: float) -> Iterator[Sample]:
         """What holds at this time, in seconds since the epoch."""
         for labels, told in self._told.items():
-            resets_at = told.at + _WITHOUT_RESET_SECONDS if told.resets_at is None else told.resets_at
-            if told.at - _SET_BACK_SECONDS < now < max(resets_at, told.at + self._shown_seconds):
-                for metric, value in ((LIMIT, told.limit), (REMAINING, told.remaining), (RESET, told.resets_at)):
+            wait = seconds(told.reset)
+            lasts = max(_WITHOUT_RESET_SECONDS if wait is None else wait, self._shown_seconds)
+            if told.at - _SET_BACK_SECONDS < now < told.at + lasts:
+                resets_at = None if wait is None else told.at + wait
+                for metric, value in ((LIMIT, told.limit), (REMAINING, told.remaining), (RESET, resets_at)):
                     if value is not None:
                         yield Sample(metric.name, labels, value, cumulative=False)
+
+    def _labels_of(self, record: CallRecord, resource: str) -> Labels:
+        """The labels of one resource, which take longer to make than all else here."""
+        headers = record.headers
+        organization, project = headers.get("openai-organization"), headers.get("openai-project")
+        who = (record.provider, record.request_model, organization, project, resource)
+        labels = self._labels.get(who)
+        if labels is None:
+            labels = _labels(*who)
+            if len(self._labels) < self._max_label_sets:
+                self._labels[who] = labels
+        return labels
 
 
 def _headers_came_at(record: CallRecord) -> float:
@@ -105,10 +126,7 @@ def _headers_came_at(record: CallRecord) -> float:
     return record.started_ns / 1e9 + record.time_to_first_chunk
 
 
-def _labels(record: CallRecord, resource: str) -> Labels:
-    told = (
-        ("gen_ai_request_model", record.request_model),
-        *((name, record.headers.get(header)) for name, header in _NAMED_IN_HEADERS),
-    )
+def _labels(provider: str, model: str | None, organization: str | None, project: str | None, resource: str) -> Labels:
+    told = (("gen_ai_request_model", model), ("organization", organization), ("project", project))
     texts = tuple((name, label_value(without_secrets(text))) for name, text in told if text)
-    return (("gen_ai_provider_name", record.provider), *texts, ("resource", resource))
+    return (("gen_ai_provider_name", provider), *texts, ("resource", resource))
