@@ -19,6 +19,8 @@ from tests.servers.prometheus import Prometheus, require_prometheus
 from tests.servers.remote_write import LoseAnswer, RemoteWriteProxy, Status
 
 PROCESSES, CALLS = 4, 250
+ROUNDS = 12
+"""Of the calls of every family."""
 PRICES = {
     "gpt-4o-2024-08-06": {"input": 2.5, "cached_input": 1.25, "output": 10.0},
     "gpt-4o-mini-2024-07-18": {"input": 0.15, "cached_input": 0.075, "output": 0.6},
@@ -206,6 +208,29 @@ def _one_entry_agrees(metadata: Any, line: dict[str, Any]) -> None:
         wanted["cost_usd"] = f"{line['cost']['total_usd']:.9f}"
     assert "stream_options" not in line["request"]
     assert dict(metadata) == {name: value for name, value in wanted.items() if value is not None}
+
+
+@pytest.mark.timeout(240)
+def test_every_family_adds_up_to_the_last_token_second_and_character(
+    prometheus: Prometheus, proxy: RemoteWriteProxy, api: OpenAIServer, loki: FakeLoki
+) -> None:
+    ended = run("families", ROUNDS, env=env("families", api, proxy.write_url, loki, push_interval=1))
+
+    assert (ended.code, ended.err) == (0, "")
+    totals, made = Totals(prometheus, "families", 3600), Counter[str](ended.said)
+    assert totals.by("gen_ai_operation_name", CALLS_METRIC) == made
+    told = totals.by("gen_ai_token_type", "gen_ai_client_tokens_total")
+    told |= totals.by("gen_ai_token_type", "gen_ai_client_token_details_total")
+    assert told == api.truth.tokens_by_kind()
+    assert totals.of("gen_ai_client_audio_seconds_total") == 12 * ROUNDS
+    lines = [json.loads(entry.line) for entry in loki.entries]
+    spoken = [line["request"]["input"] for line in lines if line["operation"] == "speech"]
+    assert totals.of("gen_ai_client_characters_total") == sum(map(len, spoken)) > 0
+    assert totals.by("reason", "gen_ai_client_usage_unknown_total") == {"background": 2 * ROUNDS, "abandoned": ROUNDS}
+    assert totals.by("error_type", CALLS_METRIC) == {"": made.total() - ROUNDS, "abandoned": ROUNDS}
+    assert totals.of("monitored_openai_dropped_total") == 0
+    assert Counter(line["operation"] for line in lines) == made
+    assert (proxy.violations, loki.rejected, loki.duplicates) == ([], [], 0)
 
 
 def test_two_clients_with_different_settings_in_one_process_add_up(
