@@ -174,6 +174,24 @@ def test_an_opened_call_shows_tokens_cost_and_what_was_said(browser: Chromium, p
         assert tab.wait_for("document.querySelector('.raw pre').textContent").startswith('{\n  "id"')
 
 
+def test_more_calls_than_the_list_takes_at_once_leave_an_opened_one_open(browser: Chromium, page: Page) -> None:
+    page.log(CALL)
+    with browser.tab(page.server.url) as tab:
+        tab.wait_for(f"{LISTED} === 1")
+        tab.ask("document.querySelector('.call').click()")
+        tab.wait_for("document.querySelector('.facts') !== null")
+        page.log(*({**CALL, "id": f"n{number:03}"} for number in range(120)))
+        tab.wait_for(f"{LISTED} === 51")
+        tab.ask("document.querySelector('#more').click()")
+        tab.wait_for(f"{LISTED} === 101")
+        tab.ask("document.querySelector('#more').click()")
+        tab.wait_for(f"{LISTED} === 121 && document.querySelector('#more').hidden")
+
+        ids = tab.ask("[...document.querySelectorAll('#list > li')].map(item => item.dataset.id)")
+        assert ids == [*(f"n{number:03}" for number in reversed(range(120))), "c1"]
+        assert tab.ask("document.querySelector('.facts') !== null")
+
+
 HOSTILE = (
     "<script>window.hacked = 1</script>",
     "<img src=x onerror='window.hacked = 1'>",

@@ -65,13 +65,17 @@ def test_a_lost_push_is_made_good_by_the_next_one_and_an_old_one_adds_nothing(pa
 
 def test_groups_and_filters_go_by_model_and_by_attribute(page: Page) -> None:
     records = [record(attributes={"feature": feature}, request_model=model) for feature, model in ("aX", "aY", "bX")]
+    records += [record(request_model="X")]
     page.push_process(metrics_of(*records, label_names=("feature",)), "p")
 
     by_model = {group["name"]: group["calls"] for group in page.overview()["groups"]}
     by_feature = {group["name"]: group["calls"] for group in page.overview(by="feature")["groups"]}
     of_a = {group["name"]: group["calls"] for group in page.overview(feature="a")["groups"]}
 
-    assert (by_model, by_feature, of_a) == ({"X": 2, "Y": 1}, {"a": 2, "b": 1}, {"X": 1, "Y": 1})
+    assert by_model == {"X": 3, "Y": 1}
+    assert by_feature == {"a": 2, "b": 1, "": 1}
+    assert of_a == {"X": 1, "Y": 1}
+    assert page.overview(feature="")["total"]["calls"] == 1
     assert page.overview()["values"]["feature"] == ["a", "b"]
 
 
@@ -135,7 +139,7 @@ def test_the_demo_s_api_and_the_page_agree_to_the_last_token(page: Page) -> None
     assert total["output_tokens"] == figures.total(api.served, "output tokens")
     assert total["errors"] == 24
     listed = page.calls(limit=200)
-    listed += page.calls(limit=200, before=listed[-1]["at_ns"])
+    listed += page.calls(limit=200, before=listed[-1]["at_ns"], before_id=listed[-1]["id"])
     assert len({call["id"] for call in listed}) == total["calls"]
     assert math.fsum(call["cost"] or 0 for call in listed) == pytest.approx(total["cost"], rel=1e-9)
 
@@ -163,9 +167,22 @@ def test_calls_are_filtered_by_label_and_by_failure_and_come_in_pages(page: Page
 
     assert [call["id"] for call in page.calls(failed=1)] == ["c2"]
     assert [call["id"] for call in page.calls(feature="search")] == ["c1"]
+    assert [call["id"] for call in page.calls(team="")] == ["c2", "c1"]
     assert [call["id"] for call in page.calls(environment="test", model="gpt-4o")] == ["c2", "c1"]
     first = page.calls(limit=1)
-    assert [call["id"] for call in page.calls(limit=1, before=first[0]["at_ns"])] == ["c1"]
+    assert [call["id"] for call in page.calls(limit=1, before=first[0]["at_ns"], before_id="c2")] == ["c1"]
+
+
+def test_calls_of_the_same_instant_are_all_in_the_list(page: Page) -> None:
+    for number in range(5):
+        page.log({**CALL, "id": f"c{number}"}, at_ns=time.time_ns() // 10**15 * 10**15)
+
+    seen, last = list[str](), dict[str, str]()
+    while found := page.calls(limit=2, **last):
+        seen += [call["id"] for call in found]
+        last = {"before": found[-1]["at_ns"], "before_id": found[-1]["id"]}
+
+    assert seen == ["c4", "c3", "c2", "c1", "c0"]
 
 
 def test_a_call_that_is_pushed_again_is_there_once(page: Page) -> None:
@@ -441,6 +458,7 @@ def test_no_more_is_kept_than_allowed_and_the_oldest_goes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "_PRUNE_SECONDS", 0)
+    monkeypatch.setattr(history, "_SWEEP_SECONDS", 0)
     for page in open_page(tmp_path / "a.sqlite3", calls=2):
         for number in range(4):
             page.log({**CALL, "id": f"c{number}"})
@@ -448,7 +466,7 @@ def test_no_more_is_kept_than_allowed_and_the_oldest_goes_first(
     for page in open_page(tmp_path / "b.sqlite3", days=1):
         page.log({**CALL, "id": "old"}, at_ns=time.time_ns() - 2 * 86400 * 10**9)
         assert page.calls() == []
-    for page in open_page(tmp_path / "c.sqlite3", bytes=2 * len(json.dumps(CALL))):
+    for page in open_page(tmp_path / "c.sqlite3", bytes=600):
         for number in range(4):
             page.log({**CALL, "id": f"c{number}"})
         assert [call["id"] for call in page.calls()] == ["c3", "c2"]

@@ -30,7 +30,8 @@ class Wanted:
     """Each of them occurs somewhere in the call, in capitals or not."""
     where: Mapping[str, str]
     failed: bool = False
-    before_ns: int | None = None
+    before: tuple[int, str] | None = None
+    """Time and id of the call after which the list goes on."""
     limit: int = 50
 
 
@@ -48,9 +49,9 @@ def keep(history: History, entries: Iterable[LogEntry]) -> None:
 def found(history: History, wanted: Wanted) -> list[bytes]:
     """The newest calls that are wanted, each as the JSON of a row of the list."""
     conditions, values = ["1"], list[object]()
-    if wanted.before_ns is not None:
-        conditions.append("at_ns < ?")
-        values.append(wanted.before_ns)
+    if wanted.before is not None:
+        conditions.append("(at_ns, id) < (?, ?)")
+        values += [wanted.before[0], _clean(wanted.before[1])]
     if wanted.failed:
         conditions.append("failed")
     for name, value in wanted.where.items():
@@ -59,7 +60,7 @@ def found(history: History, wanted: Wanted) -> list[bytes]:
     for word in wanted.words:
         conditions.append("instr(search, ?)")
         values.append(_clean(word.casefold()))
-    sql = f"SELECT row FROM call WHERE {' AND '.join(conditions)} ORDER BY at_ns DESC LIMIT ?"  # noqa: S608  # fixed texts
+    sql = f"SELECT row FROM call WHERE {' AND '.join(conditions)} ORDER BY at_ns DESC, id DESC LIMIT ?"  # noqa: S608  # fixed texts
     with history.reading() as connection:
         return [row.encode() for (row,) in connection.execute(sql, (*values, wanted.limit))]
 

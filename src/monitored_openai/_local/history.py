@@ -29,8 +29,17 @@ CREATE TABLE call (
 CREATE INDEX call_at ON call (at_ns, size);
 """
 _WAIT_SECONDS = 10.0
-_PRUNE_SECONDS = 30.0
+_PRUNE_SECONDS, _SWEEP_SECONDS = 30.0, 3600.0
 _MOST_SERIES = 500_000
+_DELETE_OLDEST_SERIES = "DELETE FROM series WHERE key IN (SELECT key FROM series ORDER BY at_ms DESC LIMIT -1 OFFSET ?)"
+_DELETE_OLDEST_CALLS = """
+DELETE FROM call WHERE at_ns <= (
+    SELECT max(at_ns) FROM (
+        SELECT at_ns, row_number() OVER newest AS number, sum(size) OVER newest AS bytes FROM call
+        WINDOW newest AS (ORDER BY at_ns DESC)
+    ) WHERE number > ? OR bytes > ?
+)
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +49,7 @@ class Bounds:
     days: float = 30
     calls: int = 200_000
     bytes: int = 512 * 1024 * 1024
-    """Of calls, before compression."""
+    """Of calls, most of the file."""
 
 
 class History:
@@ -58,7 +67,7 @@ class History:
         self._bounds = bounds or Bounds()
         self._say = say
         self._writing, self._reading = threading.Lock(), threading.Lock()
-        self._pruned = 0.0
+        self._pruned = self._swept = 0.0
         self._damage: str | None = None
         _make_private(path)
         try:
@@ -149,20 +158,15 @@ class History:
         write = self._writer.execute
         for seconds, kept in RESOLUTIONS.items():
             write("DELETE FROM point WHERE resolution = ? AND slot < ?", (seconds, int((now - kept) / seconds)))
-        write("DELETE FROM dimension WHERE id NOT IN (SELECT dimension FROM point)")
-        oldest_kept = max(RESOLUTIONS.values())
-        write("DELETE FROM series WHERE at_ms < ?", (int((now - oldest_kept) * 1000),))
-        write(
-            "DELETE FROM series WHERE key IN (SELECT key FROM series ORDER BY at_ms DESC LIMIT -1 OFFSET ?)",
-            (_MOST_SERIES,),
-        )
         write("DELETE FROM call WHERE at_ns < ?", (int((now - self._bounds.days * 86400) * 1e9),))
-        write(
-            "DELETE FROM call WHERE at_ns <= (SELECT max(at_ns) FROM (SELECT at_ns, row_number() OVER newest AS number, "
-            "sum(size) OVER newest AS bytes FROM call WINDOW newest AS (ORDER BY at_ns DESC)) "
-            "WHERE number > ? OR bytes > ?)",
-            (self._bounds.calls, self._bounds.bytes),
-        )
+        calls, size = write("SELECT count(*), total(size) FROM call").fetchone()
+        if calls > self._bounds.calls or size > self._bounds.bytes:
+            write(_DELETE_OLDEST_CALLS, (self._bounds.calls, self._bounds.bytes))
+        if now - self._swept > _SWEEP_SECONDS:
+            self._swept = now
+            write("DELETE FROM dimension WHERE id NOT IN (SELECT dimension FROM point)")
+            write("DELETE FROM series WHERE at_ms < ?", (int((now - max(RESOLUTIONS.values())) * 1000),))
+            write(_DELETE_OLDEST_SERIES, (_MOST_SERIES,))
 
 
 def _opened(path: Path) -> sqlite3.Connection:

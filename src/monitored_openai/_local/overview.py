@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from monitored_openai._local.points import DROPPED, Growth
 from monitored_openai._local.quantile import histogram_quantile
@@ -37,43 +36,39 @@ _MOST_GROUPS = 8
 _MOST_ROWS = 100
 _MOST_VALUES = 200
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+CALLS = f"{DURATION.name}_count"
 _COUNTS = {
-    f"{DURATION.name}_count": "calls",
+    CALLS: "calls",
     RETRIES.name: "retries",
     COST.name: "cost",
     UNPRICED.name: "unpriced",
     USAGE_UNKNOWN.name: "usage_unknown",
 }
 _HISTOGRAMS = {f"{DURATION.name}_bucket": "duration", f"{TIME_TO_FIRST_CHUNK.name}_bucket": "first_chunk"}
-_EMPTY = dict.fromkeys((*SECONDS, math.inf), 0.0)
+_BOUNDS = (*SECONDS, math.inf)
+
+Key: TypeAlias = str | tuple[str, float] | int
+"""Of a figure: its name, that of a distribution with a bucket's bound, or a time."""
 
 
-@dataclass(slots=True)
 class Figures:
-    """Sums and distributions that more growth can be added to."""
+    """Sums, and the buckets of distributions, that more can be added to."""
 
-    sums: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    buckets: defaultdict[str, defaultdict[float, float]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(float))
-    )
+    def __init__(self) -> None:
+        self._sums: defaultdict[Key, float] = defaultdict(float)
 
-    def add(self, grown: Growth) -> None:
-        """Add what a counter grew by."""
-        if grown.name in _HISTOGRAMS:
-            self.buckets[_HISTOGRAMS[grown.name]][_bound(grown.labels.get("le", ""))] += grown.value
-        elif grown.name == TOKENS_TOTAL.name:
-            self.sums[f"{grown.labels.get('gen_ai_token_type', '')}_tokens"] += grown.value
-        elif grown.name in _COUNTS:
-            self.sums[_COUNTS[grown.name]] += grown.value
-            if grown.name == f"{DURATION.name}_count" and "error_type" in grown.labels:
-                self.sums["errors"] += grown.value
+    def add(self, keys: Iterable[Key], value: float) -> None:
+        """Add a number to all of these."""
+        for key in keys:
+            self._sums[key] += value
+
+    def __getitem__(self, key: Key) -> float:
+        return self._sums.get(key, 0)
 
     def quantile(self, histogram: str, share: float) -> float | None:
         """In seconds; `None` where nothing was counted."""
-        if histogram not in self.buckets:
-            return None
         # what has not grown is not kept, and the estimate needs the empty buckets as well
-        value = histogram_quantile(share, {**_EMPTY, **self.buckets[histogram]})
+        value = histogram_quantile(share, {bound: self[histogram, bound] for bound in _BOUNDS})
         return value if math.isfinite(value) else None
 
     def shown(self) -> dict[str, Any]:
@@ -83,7 +78,19 @@ class Figures:
             for histogram in _HISTOGRAMS.values()
         }
         names = (*_COUNTS.values(), "errors", "input_tokens", "output_tokens")
-        return {**{name: self.sums.get(name, 0) for name in names}, **quantiles}
+        return {**{name: self[name] for name in names}, **quantiles}
+
+
+def keys_of(growth: Growth) -> tuple[Key, ...]:
+    """What a counter's growth adds to."""
+    if growth.name in _HISTOGRAMS:
+        bound = _bound(growth.labels.get("le", ""))
+        return () if bound is None else ((_HISTOGRAMS[growth.name], bound),)
+    if growth.name == TOKENS_TOTAL.name:
+        return (f"{growth.labels.get('gen_ai_token_type', '')}_tokens",)
+    if growth.name == CALLS and "error_type" in growth.labels:
+        return ("calls", "errors")
+    return (_COUNTS[growth.name],) if growth.name in _COUNTS else ()
 
 
 def first_step(now: float, seconds: int) -> int:
@@ -98,16 +105,16 @@ def overview(grown: Iterable[Growth], *, now: float, seconds: int, by: str, wher
     times = list(range(start, int(now) + 1, step))
     dropped: defaultdict[str, float] = defaultdict(float)
     values: defaultdict[str, set[str]] = defaultdict(set)
-    counted: list[tuple[int, str, Growth]] = []
+    counted: list[tuple[str, Growth]] = []
     for growth in grown:
         if growth.name == DROPPED:
-            dropped[growth.labels.get("reason", "")] += growth.value
+            dropped[growth.labels.get("reason", "")] += sum(growth.steps.values())
             continue
         labels = {NAMES.get(name, name): value for name, value in growth.labels.items() if name not in _PARTS}
         for name, value in labels.items():
             values[name].add(value)
         if all(labels.get(name, "") == value for name, value in where.items()):
-            counted.append((growth.at, labels.get(by, ""), growth))
+            counted.append((labels.get(by, ""), growth))
     return {
         "now": now,
         "step": step,
@@ -118,12 +125,13 @@ def overview(grown: Iterable[Growth], *, now: float, seconds: int, by: str, wher
     }
 
 
-def _grouped(counted: Sequence[tuple[int, str, Growth]], times: Sequence[int]) -> dict[str, Any]:
+def _grouped(counted: Sequence[tuple[str, Growth]], times: Sequence[int]) -> dict[str, Any]:
     total, groups = Figures(), defaultdict[str, Figures](Figures)
-    for _, group, growth in counted:
-        total.add(growth)
-        groups[group].add(growth)
-    order = sorted(groups, key=lambda name: (-groups[name].sums["calls"], name))
+    for group, growth in counted:
+        keys, grown = keys_of(growth), sum(growth.steps.values())
+        total.add(keys, grown)
+        groups[group].add(keys, grown)
+    order = sorted(groups, key=lambda name: (-groups[name]["calls"], name))
     named = set(order if len(order) <= _MOST_GROUPS else order[: _MOST_GROUPS - 1])
     return {
         "total": total.shown(),
@@ -135,36 +143,34 @@ def _grouped(counted: Sequence[tuple[int, str, Growth]], times: Sequence[int]) -
 
 
 def _charts(
-    counted: Sequence[tuple[int, str, Growth]], times: Sequence[int], named: set[str]
+    counted: Iterable[tuple[str, Growth]], times: Sequence[int], named: set[str]
 ) -> dict[str, dict[str, list[float | None]]]:
     """By chart and line, a number for each time."""
-    at = {time: place for place, time in enumerate(times)}
-    cells: defaultdict[tuple[str, int], Figures] = defaultdict(Figures)
-    errors: defaultdict[str, list[float | None]] = defaultdict(lambda: [0.0] * len(times))
-    for time, group, growth in counted:
-        if time not in at:
-            continue
-        cells[group if group in named else OTHER, at[time]].add(growth)
-        if growth.name == f"{DURATION.name}_count" and "error_type" in growth.labels:
-            line = errors[growth.labels["error_type"]]
-            line[at[time]] = (line[at[time]] or 0) + growth.value
-    charts: dict[str, dict[str, list[float | None]]] = {"errors": dict(sorted(errors.items()))}
-    for group in sorted({group for group, _ in cells}):
-        line_of = {place: cells[group, place] for place in range(len(times)) if (group, place) in cells}
+    lines: defaultdict[str, defaultdict[int, Figures]] = defaultdict(lambda: defaultdict(Figures))
+    errors: defaultdict[str, Figures] = defaultdict(Figures)
+    for group, growth in counted:
+        keys, line = keys_of(growth), lines[group if group in named else OTHER]
+        for time, value in growth.steps.items():
+            line[time].add(keys, value)
+            if "errors" in keys:
+                errors[growth.labels["error_type"]].add((time,), value)
+    charts: dict[str, dict[str, list[float | None]]] = {
+        "errors": {name: [errors[name][time] for time in times] for name in sorted(errors)}
+    }
+    nothing = Figures()
+    for group in sorted(lines):
+        steps = [lines[group].get(time, nothing) for time in times]
         for name in ("cost", "calls", "input_tokens", "output_tokens"):
-            line = [line_of[place].sums.get(name, 0) if place in line_of else 0 for place in range(len(times))]
-            charts.setdefault(name, {})[group] = line
+            charts.setdefault(name, {})[group] = [step[name] for step in steps]
         for histogram in _HISTOGRAMS.values():
             for label, share in _SHARES.items():
-                charts.setdefault(f"{histogram}_{label}", {})[group] = [
-                    line_of[place].quantile(histogram, share) if place in line_of else None
-                    for place in range(len(times))
-                ]
+                line_of = charts.setdefault(f"{histogram}_{label}", {})
+                line_of[group] = [None if step is nothing else step.quantile(histogram, share) for step in steps]
     return charts
 
 
-def _bound(text: str) -> float:
+def _bound(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        return math.inf
+        return None

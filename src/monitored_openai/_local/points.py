@@ -10,6 +10,7 @@ import json
 import math
 import sqlite3
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -43,13 +44,12 @@ _SIGN_OF_LIFE_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
-    """By how much the counters of these labels grew within a stretch of time."""
+    """By how much the counters of these labels grew, step by step."""
 
     name: str
     labels: Mapping[str, str]
-    at: int
-    """When the stretch begins, in seconds since the epoch."""
-    value: float
+    steps: Mapping[int, float]
+    """By when each step begins, in seconds since the epoch; those without growth are left out."""
 
 
 def keep(history: History, received: Iterable[Series]) -> None:
@@ -68,14 +68,21 @@ def keep(history: History, received: Iterable[Series]) -> None:
 def growth(history: History, *, since: int, step: int) -> list[Growth]:
     """What grew in each step of that many seconds from then on; both are multiples of the resolution that is kept."""
     resolution = max(seconds for seconds in RESOLUTIONS if step % seconds == 0)
+    steps: defaultdict[int, dict[int, float]] = defaultdict(dict)
     with history.reading() as connection:
+        dimensions = connection.execute("SELECT id, name, labels FROM dimension").fetchall()
         rows = connection.execute(
-            "SELECT name, labels, slot * resolution / ?1 * ?1 AS at, sum(value) FROM point JOIN dimension ON "
-            "dimension = id WHERE resolution = ?2 AND slot >= ?3 GROUP BY dimension, at",
+            "SELECT dimension, slot * resolution / ?1 * ?1 AS at, sum(value) FROM point WHERE resolution = ?2 "
+            "AND slot >= ?3 GROUP BY dimension, at",
             (step, resolution, since // resolution),
-        ).fetchall()
-    labels = {text: json.loads(text) for text in {row[1] for row in rows}}
-    return [Growth(name=name, labels=labels[text], at=at, value=value) for name, text, at, value in rows]
+        )
+        for dimension, at, value in rows:
+            steps[dimension][at] = value
+    return [
+        Growth(name=name, labels=json.loads(labels), steps=steps[identity])
+        for identity, name, labels in dimensions
+        if identity in steps
+    ]
 
 
 def _keep(connection: sqlite3.Connection, series: Series, now_ms: int) -> None:

@@ -94,7 +94,7 @@ class LocalServer(Server):
 
     def _tell(self, exchange: Exchange) -> None:
         parts = urlsplit(exchange.path)
-        asked = {name: those[-1] for name, those in parse_qs(parts.query).items()}
+        asked = {name: those[-1] for name, those in parse_qs(parts.query, keep_blank_values=True).items()}
         if parts.path == "/api/overview":
             self._tell_if_new(exchange, _seconds(asked.pop("seconds", "")), asked)
         elif parts.path == "/api/calls":
@@ -140,12 +140,13 @@ def _seconds(text: str) -> int:
 
 
 def _wanted(asked: dict[str, str]) -> calls.Wanted:
-    words, before, limit = asked.pop("q", ""), asked.pop("before", ""), asked.pop("limit", "")
+    words, limit = asked.pop("q", ""), asked.pop("limit", "")
+    before, before_id = asked.pop("before", ""), asked.pop("before_id", "")
     failed = asked.pop("failed", "") == "1"
     return calls.Wanted(
         words=tuple(words.split()[:20]),
         failed=failed,
-        before_ns=int(before) if before.isdecimal() and len(before) < 19 + 1 else None,
+        before=(int(before), before_id) if before.isdecimal() and len(before) < 20 else None,
         limit=min(int(limit), _MOST_CALLS) if limit.isdecimal() and len(limit) < 9 else 50,
         where=_where(asked),
     )

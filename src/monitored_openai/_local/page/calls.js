@@ -3,6 +3,7 @@
 import { ask, clock, count, element, money, seconds, visible } from "./format.js";
 
 const PAGE = 50;
+const MOST_LIVE = 300;
 const MOST_SHOWN = 20_000;
 const NO_ATTRIBUTES = new Set(["model", "operation", "provider", "environment", "service_name"]);
 
@@ -10,8 +11,10 @@ const list = document.getElementById("list");
 const more = document.getElementById("more");
 const none = document.getElementById("none");
 
-const rows = new Map(); // id to { item, at }
-let asked = "";
+const rows = new Map(); // id to item
+let asked = null;
+let oldest = null; // the call up to which the list has no gap
+let most = 0;
 let turn = 0;
 
 async function fetched(parameters, extra) {
@@ -26,24 +29,48 @@ export async function refresh(parameters) {
   const mine = ++turn;
   const found = await fetched(parameters);
   if (mine !== turn) return;
-  const known = found.some((call) => rows.has(call.id));
-  if (wanted !== asked || !known) {
+  const other = wanted !== asked;
+  if (other || !found.some((call) => rows.has(call.id))) {
     asked = wanted;
-    list.replaceChildren();
-    rows.clear();
-    more.hidden = found.length < PAGE;
+    for (const [id, item] of rows) if (other || !isOpen(item)) remove(id);
+    most = MOST_LIVE;
+    reached(found);
   }
   found.forEach(insert);
+  trim();
   none.hidden = rows.size > 0;
 }
 
 more.addEventListener("click", async () => {
-  const last = [...rows.values()].at(-1);
-  const oldest = [...rows.values()].reduce((least, row) => (row.at < least ? row.at : least), last.at);
-  const found = await fetched(JSON.parse(asked), { before: String(oldest) });
+  const found = await fetched(JSON.parse(asked), oldest && { before: oldest.at_ns, before_id: oldest.id });
+  most += found.length;
   found.forEach(insert);
-  more.hidden = found.length < PAGE;
+  reached(found);
 });
+
+const isOpen = (item) => item.querySelector(".opened") !== null;
+
+function remove(id) {
+  rows.get(id).remove();
+  rows.delete(id);
+}
+
+function reached(found) {
+  oldest = found.at(-1) ?? oldest;
+  more.hidden = found.length < PAGE;
+}
+
+// A page that stays open for days must not grow for days.
+function trim() {
+  for (let item = list.lastElementChild; item && rows.size > most; ) {
+    const before = item.previousElementSibling;
+    if (!before) break;
+    if (!isOpen(item)) remove(item.dataset.id);
+    oldest = { id: before.dataset.id, at_ns: before.dataset.at };
+    more.hidden = false;
+    item = before;
+  }
+}
 
 function insert(call) {
   if (rows.has(call.id)) return;
@@ -51,7 +78,7 @@ function insert(call) {
   const item = shortly(call);
   const next = [...list.children].find((other) => BigInt(other.dataset.at) < at);
   list.insertBefore(item, next ?? null);
-  rows.set(call.id, { item, at });
+  rows.set(call.id, item);
 }
 
 function shortly(call) {
@@ -72,7 +99,7 @@ function shortly(call) {
   button.type = "button";
   button.setAttribute("aria-expanded", "false");
   const item = element("li", call.error ? "failed" : "", button);
-  item.dataset.at = call.at_ns;
+  Object.assign(item.dataset, { at: call.at_ns, id: call.id });
   button.addEventListener("click", () => toggle(item, button, call.id));
   return item;
 }
