@@ -74,6 +74,17 @@ def add_framework(name: str, python: tuple[int, int], package: str) -> None:
     nox.session(name=name, python=AT_HAND[python])(run)
 
 
+def add_predecessor(python: tuple[int, int]) -> None:
+    """Add a session that runs the package that this one succeeds beside it, for the same calls."""
+
+    def run(session: nox.Session) -> None:
+        session.install("--reinstall-package", "monitored-openai", ".[scrape]", "grafana-openai-monitoring==0.0.9")
+        session.install("--group", "test")
+        session.run("python", "-m", "pytest", "tests/predecessor", *session.posargs)
+
+    nox.session(name="predecessor", python=AT_HAND[python])(run)
+
+
 FRAMEWORKS = {
     "langchain": "langchain-openai",
     "pydantic_ai": "pydantic-ai-slim[openai]",
@@ -92,3 +103,4 @@ if newest != oldest:
     add_session("newest", newest)
 for framework, package in FRAMEWORKS.items():
     add_framework(framework, oldest, package)
+add_predecessor(oldest)

@@ -64,6 +64,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "_clients": {"_attributes", "_call", "_exporter", "_record", "_resources", "_settings"},
     "_twins": {"_clients", "_exporter", "_settings"},
+    "compat": {"_exporter", "_settings", "_twins"},
     "__init__": {"_attributes", "_clients", "_exporter", "_record", "_settings", "_stats", "_twins", "_version"},
     # the embedded back end, and the command
     "_local": {"_endpoints", "_json", "_metrics"},
