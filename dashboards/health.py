@@ -105,7 +105,16 @@ def _graphs() -> list[Panel]:
             "The longest of all processes that report. Log entries are sent only when there are calls.",
             panels.SECONDS,
             {SIGNAL: f"time() - min by (signal) ({of_exporters(SUCCESS)})"},
-            width=24,
+        ),
+        panels.graph(
+            "On disk",
+            "The largest spool of log entries that wait on disk; none where spool_dir is not set.",
+            "bytes",
+            {
+                "spool": promql.or_zero(
+                    f"max({of_exporters('monitored_openai_spool_bytes')})", f"max({of_exporters(PRODUCED)})"
+                )
+            },
         ),
     ]
 
