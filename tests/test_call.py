@@ -69,6 +69,10 @@ def response(status: int = 200, body: Any = None, headers: dict[str, str] | None
     return http.Response(status, json=body or ANSWER, headers=headers, request=request)
 
 
+def unread() -> Any:
+    return http.Response(200, content=iter([b""]), request=http.Request("POST", URL, json=ASKED))
+
+
 ANSWER = {
     "id": "chatcmpl-1",
     "model": "gpt-4o-2024-08-06",
@@ -155,7 +159,7 @@ def test_a_response_that_is_still_to_be_read_does_not_end_the_call_and_its_loss_
     ended: list[Call] = []
     made = call(ended.append, streamed=True, whole=False)
     with made:
-        made.responded(response(), 0)
+        made.responded(unread(), 0)
     assert ended == []
     made.dropped()
     assert (ended, record_of(made).error_type, record_of(made).usage_unknown) == ([made], "abandoned", "abandoned")
@@ -179,7 +183,7 @@ def test_the_time_the_caller_spends_between_chunks_is_left_out(clock: Clock) -> 
     made = call(streamed=True, whole=False)
     with made:
         clock.now += 0.25
-        made.responded(response(), 0)
+        made.responded(unread(), 0)
     made.streams_chunks()
     for waited in (0.5, 0.125, 2.0):
         clock.now += 60  # the caller is busy
@@ -330,7 +334,7 @@ def test_a_body_read_in_pieces_is_kept_up_to_a_limit_and_beyond_it_counts_as_not
     short, long = call(whole=False), call(whole=False)
     for made, pieces in ((short, [body[:50], body[50:]]), (long, [b"x" * 2**23] * 3)):
         with made:
-            made.responded(response(), 0)
+            made.responded(unread(), 0)
         for piece in pieces:
             assert made.takes_piece(piece, 0.0)
         made.stops(0.0)

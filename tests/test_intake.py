@@ -4,6 +4,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -12,10 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from monitored_openai._answer import Family
 from monitored_openai._call import Call
 from monitored_openai._exporter.intake import Intake
 from monitored_openai._observer import Observer
 from monitored_openai._resources.chat import CHAT
+from monitored_openai._resources.responses import RESPONSES
 from tests.handles import imbalance
 
 URL = httpx.URL("http://api.test/v1/")
@@ -31,7 +34,7 @@ def _nothing() -> None:
     pass
 
 
-def opened(books: Intake) -> Call:
+def opened(books: Intake, family: Family = CHAT) -> Call:
     observer = Observer(
         emit=books.ended,
         opened=books.opened,
@@ -40,7 +43,7 @@ def opened(books: Intake) -> Call:
         keeps_content=True,
         provider=None,
     )
-    call = observer.open(CHAT, base_url=URL, kind=None, body=BODY, options={}, streamed=False)
+    call = observer.open(family, base_url=URL, kind=None, body=BODY, options={}, streamed=False)
     assert call is not None
     return call
 
@@ -265,6 +268,17 @@ def test_a_finalizer_may_end_a_call_inside_of_the_locked_section() -> None:
     in_a_thread(collect_inside)
 
     assert (books.stats().calls, imbalance(books.stats())) == (1, (0, 0))
+
+
+def test_a_call_whose_content_cannot_be_measured_is_lost_and_counted() -> None:
+    books = intake()
+    call = opened(books, RESPONSES)
+    call.streams_chunks()
+    call.takes_chunk(SimpleNamespace(type="response.output_text.delta", output_index=0, content_index=0, delta=7), 0.0)
+    call.stops(0.0)
+    stats = books.stats()
+    assert (stats.calls, stats.active, stats.metrics_dropped, stats.dropped) == (1, 0, {"fault": 1}, {"fault": 1})
+    assert imbalance(stats) == (0, 0)
 
 
 @pytest.mark.usefixtures("eager_collector")

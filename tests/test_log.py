@@ -59,3 +59,20 @@ def test_a_program_that_configures_no_logging_sees_nothing_of_ours() -> None:
     program = "from monitored_openai._log import warn_sparsely; warn_sparsely('a', 'b'); import logging; print(logging.root.handlers)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_a_handler_of_the_programs_own_that_raises_does_not_raise_into_what_is_going_on(clock: list[float]) -> None:
+    class Broken(logging.Handler):
+        handled = 0
+
+        def emit(self, record: logging.LogRecord) -> None:
+            self.handled += 1
+            raise RuntimeError("broken")
+
+    handler = Broken()
+    _log.logger.addHandler(handler)
+    try:
+        warn_sparsely("push", "no luck")
+    finally:
+        _log.logger.removeHandler(handler)
+    assert handler.handled == 1

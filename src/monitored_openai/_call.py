@@ -13,6 +13,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from time import perf_counter
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -58,6 +59,8 @@ class Call:
     _pieces: list[bytes] | None = None
     _pieces_bytes = 0
     _chunks: Chunks | None = None
+    _by_chunks = False
+    _response_type: Any = None
     _answer: Answer | None = None
     _error: ErrorType | None = None
     _message: str | None = None
@@ -123,7 +126,7 @@ class Call:
         self._waited += perf_counter() - self._mark
         self.waiting = False
         if error is None:
-            if self._status is None or self._response is not None:
+            if self._status is None or (self._response is not None and self._chunks is None):
                 self._end()
         else:
             self._fail(error)
@@ -133,7 +136,7 @@ class Call:
         self._retries = retries
         self._headers = dict(response.headers.raw)  # one object for the garbage collector, and not even tracked
         if self._content:
-            self._request = response.request.content if self._form is None else self._form_sent()
+            self._request = _content_of(response.request) if self._form is None else self._form_sent()
         self._status = response.status_code
         if self.family.asked is not None:
             self._asked = self.family.asked(self._given())
@@ -142,10 +145,12 @@ class Call:
         self._lets_go_of_body()
         if self._injection is not None:
             self._injection.answered()
-        if self.whole:
-            self._response = content = response.content
-            if self._media is not None:
+        if self.whole or response.is_closed:  # a hook of the caller's HTTP client may have read it already
+            self._response = content = _content_of(response)
+            if self._media is not None and content is not None:
                 self._pieces_bytes, self._response = len(content), b""
+        else:
+            self._response_type = type(response)
 
     def tries_again(self) -> bool:
         """Whether to post the request once more: the server refused what we had put into it."""
@@ -153,15 +158,17 @@ class Call:
         self._again = False
         return again
 
-    @property
     def reads_chunks(self) -> bool:
-        """Whether the SDK made a stream of the response: its chunks are what there is to read, not its bytes."""
-        return self._chunks is not None
+        """Whether who begins to read the body now is the SDK, for a chunk that is waited for, and not the caller."""
+        if self._chunks is not None and self.waiting:
+            self._by_chunks = True
+        return self._by_chunks
 
     def streams_chunks(self) -> bool:
-        """Read the response by its chunks from now on; false if it already is."""
-        if self._chunks is not None:
+        """Read the response by its chunks from now on; false if it already is, or if all of it has been seen."""
+        if self._chunks is not None or not self._emit:
             return False
+        self._response = None
         self._chunks = self.family.chunks()
         self._add = self._chunks.add
         self._waits = waits = array("d")
@@ -271,7 +278,7 @@ class Call:
             streamed=self._streamed,
             time_to_first_chunk=self._waited + self._waits[0] if self._streamed and self._waits else None,
             chunk_intervals=tuple(self._waits[1:]) if self._streamed else (),
-            chunks=len(self._waits) if self._streamed else None,
+            chunks=len(self._waits) if self._streamed and self._response is None else None,
             error_type=error,
             error_message=message,
             http_status=self._status,
@@ -362,7 +369,7 @@ class Call:
         request, response = getattr(error, "request", None), getattr(error, "response", None)
         if request is not None:
             if self._content:
-                self._request = request.content if self._form is None else self._form_sent()
+                self._request = _content_of(request) if self._form is None else self._form_sent()
             retries = request.headers.get("x-stainless-retry-count", "0")  # the caller may have set it to anything
             self._retries = int(retries) if retries.isdecimal() else None
         elif self._content:
@@ -394,13 +401,24 @@ class Call:
             return Answer(usage_unknown="unreadable")
 
     def _read_body(self) -> Answer:
-        if self._chunks is not None:
+        if self._chunks is not None and self._pieces is None:
             return self.family.answer(self._chunks.body())
-        if self._response is not None:
-            return read_body(self.family, self._response)
-        if self._pieces_bytes > _MOST_PIECES_BYTES or not self._pieces:
-            return Answer(usage_unknown="not_read")
-        return read_body(self.family, b"".join(self._pieces))
+        body = self._response if self._response is not None else self._unpacked()
+        return read_body(self.family, body) if body is not None else Answer(usage_unknown="not_read")
+
+    def _unpacked(self) -> bytes | None:
+        """The pieces as one and as they were before they were compressed; `None` if there are none, or too many."""
+        encodings = [value for name, value in self._headers.items() if name.lower() == b"content-encoding"]
+        if not self._pieces or not encodings:
+            return b"".join(self._pieces) if self._pieces else None
+        unpacked = bytearray()
+        packed = self._response_type(200, headers={b"content-encoding": encodings[-1]}, content=iter(self._pieces))
+        with suppress(Exception):  # broken off, so that the end is missing
+            for piece in packed.iter_bytes():
+                unpacked += piece
+                if len(unpacked) > _MOST_PIECES_BYTES:
+                    return None
+        return bytes(unpacked)
 
     def _request_body(self) -> Mapping[str, Any]:
         """What was asked, from the bytes that were sent or, where none were seen, from what the SDK was given."""
@@ -413,6 +431,15 @@ class Call:
         if self._injection is not None and not self._injection.taken_back:
             body.pop("stream_options", None)
         return body
+
+
+def _content_of(message: Any) -> bytes | None:
+    """The body of a request or response; `None` of one that is a stream and has not been read."""
+    try:
+        content: bytes = message.content
+    except RuntimeError:
+        return None
+    return content
 
 
 def _kept(headers: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 
 logger = logging.getLogger("monitored_openai")
 logger.addHandler(logging.NullHandler())
@@ -23,4 +24,5 @@ def warn_sparsely(about: str, message: str, *args: object, exc_info: bool = Fals
     if hushed:
         message += " (%d more like this in the last %.0f s)"
         args = (*args, hushed, now - last)
-    logger.warning(message, *args, exc_info=exc_info)
+    with suppress(Exception):  # the program's own handlers and filters may raise, and this may be in a call of its own
+        logger.warning(message, *args, exc_info=exc_info)

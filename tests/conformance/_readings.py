@@ -135,6 +135,11 @@ async def read_small_bytes(way: Way, box: list[Any], see: See) -> None:
     await way.each(box[0].iter_bytes(50), see)
 
 
+async def read_raw_bytes(way: Way, box: list[Any], see: See) -> None:
+    response = box[0].http_response
+    await _joined(way, response.aiter_raw() if way.is_async else response.iter_raw(), b"", see)
+
+
 async def read_pieces_of_text(way: Way, box: list[Any], see: See) -> None:
     await _joined(way, box[0].iter_text(), "", see)
 
@@ -160,7 +165,7 @@ def _named(*reads: Read, error: str | None = None, only_core: bool = False) -> d
 
 _BYTES = (
     _named(read_whole)
-    | _named(read_text, read_bytes, read_small_bytes, read_pieces_of_text, read_lines, only_core=True)
+    | _named(read_text, read_bytes, read_small_bytes, read_raw_bytes, read_pieces_of_text, read_lines, only_core=True)
     | _named(leave_unread, error="abandoned")
 )
 

@@ -86,11 +86,15 @@ class Intake:
             if self._closed or len(self._calls) >= _MOST_CALLS:
                 self._lose("closed" if self._closed else "queue_full")
                 return
-            size = call.size()
-            sheds = self._bytes + size > self._most_bytes or self._queued + self._in_flight >= self._most_entries
-            if sheds:
-                call.sheds_content()
-                size = 0
+            try:
+                size = call.size()
+                sheds = self._bytes + size > self._most_bytes or self._queued + self._in_flight >= self._most_entries
+                if sheds:
+                    call.sheds_content()
+                    size = 0
+            except Exception:  # the texts of a stream need not be texts
+                self._lose("fault")
+                raise
             enters = self._logs and not sheds
             item = (call, size, enters)
             self._ended += 1

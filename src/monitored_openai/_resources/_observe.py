@@ -9,7 +9,6 @@ client's `_process_response`, where the HTTP response shows up.
 from __future__ import annotations
 
 import sys
-import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -21,7 +20,7 @@ from monitored_openai._log import warn_sparsely
 
 _ObservedChunks: TypeAlias = Callable[[Call, Any, Callable[[Any, float], bool]], Any]
 _STREAMS = (Stream, AsyncStream)
-_ObservedBody: TypeAlias = Callable[[Call, Any], object]
+_ObservedBody: TypeAlias = Callable[[Call, Any], Any]
 
 
 def observed(call: Call, post: Callable[..., Any], request: dict[str, Any]) -> Any:
@@ -59,9 +58,9 @@ def see_response(options: Any, response: Any, retries: int) -> None:
         return
     call, observed_body = monitored
     try:
-        call.responded(response, retries)
         if not call.whole:
-            observed_body(call, response)
+            response.stream = observed_body(call, response.stream)
+        call.responded(response, retries)
     except Exception:
         warn_sparsely("response", "a response could not be observed", exc_info=True)
 
@@ -100,7 +99,7 @@ def observed_chunks(call: Call, chunks: Iterator[Any], takes: Callable[[Any, flo
 
 
 async def async_observed_chunks(
-    call: Call, chunks: AsyncGenerator[Any], takes: Callable[[Any, float], bool]
+    call: Call, chunks: AsyncIterator[Any], takes: Callable[[Any, float], bool]
 ) -> AsyncIterator[Any]:
     """The same for async streams and bodies; what is stood in for is closed in the end, as httpx2 does with it."""
     call.waiting = True
@@ -115,69 +114,59 @@ async def async_observed_chunks(
     except BaseException as error:
         if call.waiting:
             call.stops(perf_counter() - asked, error)
-        elif isinstance(error, GeneratorExit):
+        elif isinstance(error, GeneratorExit) and isinstance(chunks, AsyncGenerator):
             await chunks.aclose()
         raise
     call.stops(perf_counter() - asked)
 
 
-class ObservedBody:
-    """Sees a body that is still to be read, whether piece by piece, whole or never; it goes when its response goes."""
+class _Body:
+    """Stands in for the stream of bytes of a response, where every way of reading it comes by; it goes when that goes."""
 
-    def __init__(self, call: Call, response: Any) -> None:
-        self._call = call
-        # The response holds this, and must go as soon as its user lets go of it. The garbage collector may have taken
-        # the reference away when a generator that it ends closes the response: then the stream is what there is.
-        self._response, self._stream = weakref.ref(response), response.stream
-        response.iter_bytes, response.close = self.iter_bytes, self.close
+    def __init__(self, call: Call, stream: Any) -> None:
+        self._call, self._stream = call, stream
 
-    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        """What the response gives; where the SDK makes a stream of it, that is seen as such and not here."""
-        response: Any = self._response()
-        pieces: Iterator[bytes] = type(response).iter_bytes(response, chunk_size)
-        return pieces if self._call.reads_chunks else observed_chunks(self._call, pieces, self._call.takes_piece)
+    # A response asks for a stream of its own library, which is not imported here.
+    __class__ = property(lambda self: type(self._stream))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def __del__(self) -> None:
+        self._call.dropped()
+
+
+class ObservedBody(_Body):
+    """Sees a body that is still to be read, whether piece by piece, whole or never."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """What the stream gives; where the SDK makes chunks of it, those are seen instead."""
+        pieces: Iterator[bytes] = iter(self._stream)
+        return pieces if self._call.reads_chunks() else observed_chunks(self._call, pieces, self._call.takes_piece)
 
     def close(self) -> None:
-        """Close the response, of which there is nothing more to see; if that breaks it off, the call ends here."""
-        response: Any = self._response()
-        if response is not None:
-            vars(response).pop("iter_bytes", None)
-            vars(response).pop("close", None)
+        """Close the stream, of which there is nothing more to see; if that breaks it off, the call ends here."""
         error = sys.exception()
         try:
-            (self._stream if response is None else response).close()
+            self._stream.close()
         finally:
             self._call.dropped(error)
 
-    def __del__(self) -> None:
-        self._call.dropped()
 
+class AsyncObservedBody(_Body):
+    """Sees an async body that is still to be read, whether piece by piece, whole or never."""
 
-class AsyncObservedBody:
-    """Sees an async body that is still to be read, whether piece by piece, whole or never; it goes with its response."""
-
-    def __init__(self, call: Call, response: Any) -> None:
-        self._call = call
-        self._response, self._stream = weakref.ref(response), response.stream
-        response.aiter_bytes, response.aclose = self.aiter_bytes, self.aclose
-
-    def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
-        """What the response gives; where the SDK makes a stream of it, that is seen as such and not here."""
-        response: Any = self._response()
-        pieces: AsyncGenerator[bytes] = type(response).aiter_bytes(response, chunk_size)
-        return pieces if self._call.reads_chunks else async_observed_chunks(self._call, pieces, self._call.takes_piece)
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """What the stream gives; where the SDK makes chunks of it, those are seen instead."""
+        pieces: AsyncIterator[bytes] = aiter(self._stream)
+        if self._call.reads_chunks():
+            return pieces
+        return async_observed_chunks(self._call, pieces, self._call.takes_piece)
 
     async def aclose(self) -> None:
-        """Close the response, of which there is nothing more to see; if that breaks it off, the call ends here."""
-        response: Any = self._response()
-        if response is not None:
-            vars(response).pop("aiter_bytes", None)
-            vars(response).pop("aclose", None)
+        """Close the stream, of which there is nothing more to see; if that breaks it off, the call ends here."""
         error = sys.exception()
         try:
-            await (self._stream if response is None else response).aclose()
+            await self._stream.aclose()
         finally:
             self._call.dropped(error)
-
-    def __del__(self) -> None:
-        self._call.dropped()
