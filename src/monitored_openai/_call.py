@@ -242,7 +242,7 @@ class Call:
     def size(self) -> int:
         """About how many bytes of content an ended call holds."""
         size = len(self._request or b"") + len(self._response or b"") + len(self._message or "")
-        if self._chunks is not None:
+        if self._chunks is not None and self._pieces is None:
             return size + self._chunks.size()
         return size + self._pieces_bytes if self._pieces else size
 

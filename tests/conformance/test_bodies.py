@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import inspect
 import json
@@ -145,3 +146,29 @@ def test_a_request_whose_body_comes_from_an_iterator_is_seen_to_its_end(stage: S
         client.post("/chat/completions", cast_to=ChatCompletion, content=content, options=JSON)
     (record,) = records_of(client.monitoring)
     assert (record.error_type, record.http_status, record.usage is not None) == (None, 200, True)
+
+
+@pytest.mark.parametrize("how", ["stream", "raw stream"])
+def test_the_event_loop_has_nothing_to_complain_of_when_streams_are_broken_off_and_let_go(
+    stage: Stage, how: str
+) -> None:
+    client, way = opened(stage, is_async=True)
+    complaints: list[Any] = []
+    rounds = 2
+
+    async def break_off() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        try:
+            for _ in range(rounds):
+                chat = client.chat.completions
+                made = await (chat if how == "stream" else chat.with_raw_response).create(**CHAT, **ASKED)
+                await way.each(made if how == "stream" else made.parse(), lambda chunk: None, 1)
+                del made
+                await way.collect()
+        finally:
+            loop.set_exception_handler(None)
+
+    way.run(break_off())
+    assert complaints == []
+    assert [record.error_type for record in records_of(client.monitoring)] == ["abandoned"] * rounds

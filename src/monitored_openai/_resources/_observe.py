@@ -99,9 +99,13 @@ def observed_chunks(call: Call, chunks: Iterator[Any], takes: Callable[[Any, flo
 
 
 async def async_observed_chunks(
-    call: Call, chunks: AsyncIterator[Any], takes: Callable[[Any, float], bool]
+    call: Call, chunks: AsyncIterator[Any], takes: Callable[[Any, float], bool], *, closes: bool = False
 ) -> AsyncIterator[Any]:
-    """The same for async streams and bodies; what is stood in for is closed in the end, as httpx2 does with it."""
+    """The same for async streams and bodies.
+
+    `closes`: what is stood in for is closed with this, as httpx2 does with the pieces of a body. The chunks of a stream
+    are nobody's to close: of those that nobody holds any more the event loop closes both, and complains of a second try.
+    """
     call.waiting = True
     asked = perf_counter()
     try:
@@ -114,7 +118,7 @@ async def async_observed_chunks(
     except BaseException as error:
         if call.waiting:
             call.stops(perf_counter() - asked, error)
-        elif isinstance(error, GeneratorExit) and isinstance(chunks, AsyncGenerator):
+        elif closes and isinstance(error, GeneratorExit) and isinstance(chunks, AsyncGenerator):
             await chunks.aclose()
         raise
     call.stops(perf_counter() - asked)
@@ -127,7 +131,7 @@ class _Body:
         self._call, self._stream = call, stream
 
     # A response asks for a stream of its own library, which is not imported here.
-    __class__ = property(lambda self: type(self._stream))
+    __class__ = property(lambda self: type(self._stream))  # pyright: ignore[reportIncompatibleMethodOverride]  # nobody sets it
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -161,7 +165,7 @@ class AsyncObservedBody(_Body):
         pieces: AsyncIterator[bytes] = aiter(self._stream)
         if self._call.reads_chunks():
             return pieces
-        return async_observed_chunks(self._call, pieces, self._call.takes_piece)
+        return async_observed_chunks(self._call, pieces, self._call.takes_piece, closes=True)
 
     async def aclose(self) -> None:
         """Close the stream, of which there is nothing more to see; if that breaks it off, the call ends here."""
