@@ -32,6 +32,7 @@ MOST_NOT_RUN = 4
 
 COMMANDS: dict[str, str] = {
     "make demo": "a step of the CI workflow",
+    "monitored-openai doctor": "tests/test_doctor.py runs it",
     "make test": "the first half of .ci/run",
     "make bench": "tests/test_benchmarks.py runs its cases, in short",
     "export MONITORED_OPENAI_METRICS_URL=https://prometheus.example.com": "tests/test_settings.py sets such variables",
@@ -226,3 +227,11 @@ def test_commands_are_found_behind_prompts_and_across_continued_lines() -> None:
     text = "```console\n$ make demo\noutput\n```\n\n```sh\n# first\npip install \\\n    x\n```\n"
     found = [command for block in blocks_of(ROOT / "README.md", text) for command in commands_of(block)]
     assert found == ["make demo", "pip install x"]
+
+
+def test_every_test_that_the_page_on_reliability_names_exists() -> None:
+    named = set(re.findall(r"`(test_\w+|Test\w+)`", (ROOT / "docs" / "reliability.md").read_text()))
+    sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    there = set(re.findall(r"^(?:async )?def (test_\w+)|^(Test\w+) = ", sources, re.MULTILINE))
+    assert len(named) > 30
+    assert named - {name for pair in there for name in pair} == set()

@@ -91,6 +91,16 @@ def test_however_a_process_ends_everything_is_delivered(
     assert (loki.duplicates, loki.rejected, proxy.violations) == (0, [], [])
 
 
+@pytest.mark.parametrize(("way", "code"), [("termination", -15), ("handled termination", EXIT_CODE)])
+def test_sigterm_delivers_everything_where_it_is_asked_to_and_ends_the_process_as_ever(
+    way: str, code: int, api: OpenAIServer, proxy: RemoteWriteProxy, loki: FakeLoki
+) -> None:
+    ended = run("ending", way, env=env("localhost", proxy, loki, api, exit_timeout=30, handle_sigterm=True))
+
+    assert (ended.code, ended.err) == (code, "")
+    assert (len(loki.entries), proxy.total(COUNT)) == (CALLS, CALLS)
+
+
 def queue(number: int, env: dict[str, str], timeout: float = 60) -> tuple[Any, float]:
     """What the books say after the exit of a program with many calls, and how long its exit took."""
     ended = run("queueing", number, env=env, timeout=timeout)

@@ -629,6 +629,43 @@ def test_a_closed_handle_makes_room_for_a_new_one_with_an_instance_of_its_own(pr
     assert proxy.total(CALLS) == 4
 
 
+def test_with_flush_on_call_a_call_has_delivered_when_it_returns(loki: FakeLoki, proxy: RemoteWriteProxy) -> None:
+    with (
+        handle(logs_url=loki.push_url, metrics_url=proxy.write_url, flush_on_call=True, **MANUAL) as monitoring,
+        in_process(monitoring) as client,
+    ):
+        for number in range(1, 4):
+            ask(client)
+            assert (len(loki.entries), proxy.total(CALLS)) == (number, number)
+
+
+async def test_with_flush_on_call_an_event_loop_is_not_held_up(loki: FakeLoki) -> None:
+    gate = Gate()
+    loki.fail_next(Hold(gate))
+    with (
+        handle(logs_url=loki.push_url, flush_on_call=True, **MANUAL) as monitoring,
+        in_process(monitoring) as client,
+    ):
+        ask(client)
+        assert monitoring.stats().delivered == 0
+        await asyncio.to_thread(gate.wait_reached)  # it is on its way without anybody's waiting for it
+        gate.set()
+        await monitoring.aflush(10)
+        assert monitoring.stats().delivered == 1
+
+
+def test_an_exporter_whose_thread_has_died_is_started_again_by_the_next_call(loki: FakeLoki) -> None:
+    with handle(logs_url=loki.push_url) as monitoring:
+        call(monitoring)
+        settled(monitoring)
+        assert monitoring._thread is not None
+        monitoring._thread.call(monitoring._thread._loop.stop)
+        monitoring._thread._thread.join(10)
+        call(monitoring, 3)
+        settled(monitoring)
+    assert len(loki.entries) == 4
+
+
 SECRETS = {
     "password": "pa55word-in-the-url",
     "metrics token": "glc_metricstoken00112233",

@@ -482,6 +482,13 @@ class MonitoringSettings(BaseSettings):
         86_400.0, ge=60, le=6 * 86_400, description="Seconds for which an entry may wait in the spool."
     )
     exit_timeout: Number = Field(5.0, ge=0, le=300, description="Seconds that the last push may take at exit.")
+    flush_on_call: bool = Field(
+        False,
+        description="Whether each call delivers before it returns, for up to 2 seconds; async calls only begin to.",
+    )
+    handle_sigterm: bool = Field(
+        False, description="Whether SIGTERM delivers what is left before it ends the process or goes to its handler."
+    )
     on_error: Literal["raise", "disable"] = Field(
         "raise", description="Wrong settings: `raise`, or `disable`, which logs the reason and goes on unmonitored."
     )

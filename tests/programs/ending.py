@@ -61,6 +61,20 @@ def is_interrupted() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
+def is_terminated() -> None:
+    calls()
+    signal.raise_signal(signal.SIGTERM)
+
+
+def handles_its_termination() -> None:
+    def handler(*_: object) -> None:
+        sys.exit(EXIT_CODE)
+
+    signal.signal(signal.SIGTERM, handler)
+    calls()
+    signal.raise_signal(signal.SIGTERM)
+
+
 def has_a_late_thread() -> None:
     def later() -> None:
         main_thread = threading.main_thread()
@@ -104,6 +118,8 @@ WAYS: dict[str, Callable[[], None]] = {
     "exit": exits,
     "exception": raises,
     "interrupt": is_interrupted,
+    "termination": is_terminated,
+    "handled termination": handles_its_termination,
     "late thread": has_a_late_thread,
     "fork": forks,
     **{f"process by {method}": partial(starts, method) for method in ("fork", "spawn", "forkserver")},

@@ -57,6 +57,12 @@ def _local(arguments: argparse.Namespace) -> int:
     return local.run(_terminal(), local.Options(**given))
 
 
+def _doctor(_: argparse.Namespace) -> int:
+    from monitored_openai._cli import doctor
+
+    return doctor.run()
+
+
 def _terminal() -> Terminal:
     from monitored_openai._cli.terminal import Terminal
 
@@ -92,6 +98,14 @@ def _parser() -> argparse.ArgumentParser:
         "MONITORED_OPENAI_METRICS_URL and MONITORED_OPENAI_LOGS_URL, and heeds all other MONITORED_OPENAI_* variables",
     )
     _add_local(commands)
+    doctor = commands.add_parser(
+        "doctor",
+        help="check that the back ends take what the settings in the environment send them",
+        description="Sends one harmless sample and one harmless log entry, looks at the spool and the clock, and says "
+        "in plain words what is wrong and what to do.",
+        epilog="Exit code: 0 if all is well, 1 if something is not, 2 if the settings themselves are wrong.",
+    )
+    doctor.set_defaults(run=_doctor)
     return parser
 
 

@@ -54,6 +54,8 @@ class Reply:
     """Seconds, as far as the header made sense."""
     excerpt: str = ""
     """The beginning of the body, fit for a log line."""
+    server_time: float | None = None
+    """Its clock, in seconds of the epoch."""
 
     @property
     def is_success(self) -> bool:

@@ -52,8 +52,18 @@ _SET_BACK_NS = 300 * 10**9
 class Exporter:
     """Takes in what has ended, and runs the two lanes."""
 
-    def __init__(self, settings: MonitoringSettings, intake: Intake, totals: Totals, instance: str) -> None:
-        """On the exporter's loop, of which nothing here is used from elsewhere; `instance` is the metrics' label."""
+    def __init__(
+        self,
+        settings: MonitoringSettings,
+        intake: Intake,
+        totals: Totals,
+        instance: str,
+        before: Exporter | None = None,
+    ) -> None:
+        """On the exporter's loop, of which nothing here is used from elsewhere; `instance` is the metrics' label.
+
+        `before`: one whose thread has died, and whose work goes on here.
+        """
         self._settings = settings
         self._intake = intake
         self._totals = totals
@@ -66,12 +76,13 @@ class Exporter:
         self._urgency = Urgency()
         self._woken = asyncio.Event()
         shared = {"job": settings.job, **settings.shared_labels}
-        self._spool = self._opens_spool(shared)
-        self._backlog = Backlog(
-            intake, stream=shared, shards=settings.log_shards, spool=self._spool, now_ns=_steady_ns()
-        )
+        self._spool: Spool | None = before._spool if before else self._opens_spool(shared)  # noqa: SLF001 - one of its kind
+        self._backlog: Backlog = before._backlog if before else self._opens_backlog(shared)  # noqa: SLF001 - as above
         self._log_lane = self._opens_log_lane()
         self._metrics_lane = self._opens_metrics_lane({**shared, "instance": instance})
+        lane_before = before._metrics_lane if before else None  # noqa: SLF001 - as above
+        if self._metrics_lane is not None and lane_before is not None:
+            self._metrics_lane.goes_on_from(lane_before)
         self._sample_lane = self._opens_sample_lane({**shared, "instance": instance})
         self._keeping = self._opens_keeping()
         self._sampled = 0
@@ -83,6 +94,8 @@ class Exporter:
         for run in (self._run, *(one.run for one in (*self._lanes(), *others))):
             self._tasks.append(asyncio.get_running_loop().create_task(_for_ever(run)))
         self._woken.set()
+        if self._log_lane is not None and self._backlog.has_any:
+            self._log_lane.more()
 
     def wake(self) -> None:
         """Something has come in."""
@@ -223,6 +236,11 @@ class Exporter:
             warn_sparsely("spool", "there can be no spool on this system, everything stays in memory: %s", missing)
             return None
         return open_spool(self._settings, labels, self._intake.forgets)
+
+    def _opens_backlog(self, labels: Mapping[str, str]) -> Backlog:
+        return Backlog(
+            self._intake, stream=labels, shards=self._settings.log_shards, spool=self._spool, now_ns=_steady_ns()
+        )
 
     def _opens_keeping(self) -> Keeping | None:
         if self._spool is None:

@@ -86,6 +86,10 @@ class MetricsLane:
         self._trouble = Trouble()
         self._pushing = asyncio.Lock()
 
+    def goes_on_from(self, before: MetricsLane) -> None:
+        """What another lane has pushed counts as pushed by this one."""
+        self._born, self._shown, self._last_ms = before._born, before._shown, before._last_ms
+
     async def run(self) -> None:
         """Push at every interval, for ever; sooner again after a failure."""
         wait = self._phase

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitored_openai._exporter.intake import Intake
 from monitored_openai._exporter.process import PROCESS
+from monitored_openai._exporter.termination import handle_sigterm
 from monitored_openai._exporter.totals import OWN_METRICS, Totals
 from monitored_openai._log import logger, warn_sparsely
 from monitored_openai._observer import Observer
@@ -19,12 +20,14 @@ from monitored_openai._settings import MonitoringSettings
 from monitored_openai._stats import FlushResult, Stats
 
 if TYPE_CHECKING:
+    from monitored_openai._call import Call
     from monitored_openai._collector import MonitoringCollector
     from monitored_openai._exporter.exporter import Exporter
     from monitored_openai._exporter.thread import ExporterThread
 
 _numbers = itertools.count()
 _shared: dict[MonitoringSettings, Monitoring] = {}
+_FLUSH_ON_CALL_SECONDS = 2.0
 _STOP_SECONDS, _SEAL_SECONDS, _START_SECONDS = 0.5, 2.0, 5.0
 
 
@@ -54,7 +57,7 @@ class Monitoring:
         self._born_ms = time.time_ns() // 1_000_000
         self.observer = (
             Observer(
-                emit=self._intake.ended,
+                emit=self._ended_and_flushed if settings.flush_on_call else self._intake.ended,
                 opened=self._intake.opened,
                 lost=self._intake.lost,
                 inject_usage=settings.inject_stream_usage,
@@ -66,6 +69,8 @@ class Monitoring:
             else None
         )
         PROCESS.handles.add(self)
+        if settings.enabled and settings.handle_sigterm:
+            handle_sigterm(PROCESS.at_exit, PROCESS.begin_exit)
         if settings.enabled and settings.metrics_url is None and settings.logs_url is None:
             logger.info("neither metrics_url nor logs_url is set: calls are counted in memory only")
 
@@ -141,6 +146,10 @@ class Monitoring:
         """Start a flush; `None` when there is nothing to flush."""
         if self._thread is None or self._ended:
             return None
+        if not self._thread.is_alive:
+            self._wake()
+            if not self._thread.is_alive:
+                return _unfinished()
         if self._thread.is_current:  # called from `on_record`, which the flush would have to wait for
             return _unfinished()
         return self._thread.submit(self._flush())
@@ -192,6 +201,16 @@ class Monitoring:
         self._thread = self._exporter = None
         self._born_ms = time.time_ns() // 1_000_000
 
+    # On the callers' threads
+
+    def _ended_and_flushed(self, call: Call) -> None:
+        """A process that is frozen after each request has no other time to deliver than now."""
+        self._intake.ended(call)
+        if asyncio._get_running_loop() is None:  # noqa: SLF001 - the documented one raises where there is none
+            self.flush(_FLUSH_ON_CALL_SECONDS)
+        else:
+            self.begin_flush()
+
     # On the exporter's thread
 
     @property
@@ -203,7 +222,10 @@ class Monitoring:
             with PROCESS.importing:
                 from monitored_openai._exporter.exporter import Exporter  # it imports much; here nobody waits for it
 
-                self._exporter = Exporter(self._settings, self._intake, self._totals, self._instance)
+                before = self._exporter
+                if before is not None:  # its connections belong to a loop that is gone: they cannot even be closed
+                    PROCESS.inherited.append(before)
+                self._exporter = Exporter(self._settings, self._intake, self._totals, self._instance, before)
             self._exporter.start()
         except Exception:
             warn_sparsely("start", "the exporter could not start; calls are not recorded", exc_info=True)

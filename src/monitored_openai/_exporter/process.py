@@ -88,6 +88,11 @@ class _Process:
         for handle in list(self.handles):
             handle.after_fork()
 
+    def begin_exit(self) -> None:
+        """The process is about to end: deliver, but nobody waits for it."""
+        for handle in list(self.handles):
+            handle.begin_flush()
+
     def at_exit(self) -> None:
         """Deliver what can be delivered in time, and count the rest."""
         for handle in list(self.handles):

@@ -55,6 +55,8 @@ class Sender:
             "Accept": "*/*",
             "User-Agent": f"monitored-openai/{__version__}",
         }
+        self.trouble = ""
+        """Why the last request that got no answer got none."""
         self._transport = httpx.AsyncHTTPTransport(
             verify=_ssl_context(self._url, settings),
             proxy=httpx.Proxy(settings.proxy.get_secret_value()) if settings.proxy else None,
@@ -72,12 +74,15 @@ class Sender:
                 response = await self._transport.handle_async_request(request)
                 try:
                     excerpt = _without(self._secrets, await _excerpt(response))
-                    return Reply(response.status_code, _retry_after(response.headers.get("retry-after")), excerpt)
+                    retry_after = _retry_after(response.headers.get("retry-after"))
+                    return Reply(response.status_code, retry_after, excerpt, _date(response.headers.get("date")))
                 finally:
                     await response.aclose()
-        except _NOT_SENT:
+        except _NOT_SENT as error:
+            self.trouble = _in_words(error)
             return Failure.CONNECT
-        except Exception:
+        except Exception as error:
+            self.trouble = _in_words(error)
             return Failure.LOST
 
     async def aclose(self) -> None:
@@ -118,6 +123,18 @@ def _retry_after(header: str | None) -> float | None:
         except (ValueError, OverflowError):
             return None
     return min(seconds, _LONGEST_RETRY_AFTER) if seconds >= 0 and math.isfinite(seconds) else None
+
+
+def _date(header: str | None) -> float | None:
+    try:
+        return None if header is None else email.utils.parsedate_to_datetime(header).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _in_words(error: Exception) -> str:
+    text = without_secrets(_UNPRINTABLE.sub(" ", str(error)))[:_MOST_EXCERPT_CHARACTERS]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _ssl_context(url: httpx.URL, settings: MonitoringSettings) -> ssl.SSLContext:

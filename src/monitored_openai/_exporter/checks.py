@@ -1,0 +1,151 @@
+"""Whether the settings work: each back end is sent one harmless sample or entry, the spool is looked at.
+
+What is found is a list of values; how it is shown is for others to decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitored_openai._exporter import loki
+from monitored_openai._exporter.delivery import Failure, Reply
+from monitored_openai._exporter.protocol import PROTOCOLS
+from monitored_openai._exporter.sender import Sender
+from monitored_openai._exporter.thread import ExporterLoop
+
+if TYPE_CHECKING:
+    from monitored_openai._endpoints import Lane
+    from monitored_openai._settings import MonitoringSettings
+
+SAMPLE = "monitored_openai_doctor_timestamp_seconds"
+_MOST_SKEW_SECONDS = 60.0
+_NAMES = {"metrics": "Prometheus", "logs": "Loki"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    about: str
+    """Metrics, logs, clock or spool."""
+    is_well: bool
+    says: str
+    """What was found, in plain words."""
+    advice: str = ""
+    """What to do, where something is wrong."""
+
+
+def check(settings: MonitoringSettings) -> list[Finding]:
+    """Look at everything that the settings name; takes as long as the back ends do, at most 10 seconds each."""
+    with asyncio.Runner(loop_factory=ExporterLoop) as runner:
+        return runner.run(_check(settings))
+
+
+async def _check(settings: MonitoringSettings) -> list[Finding]:
+    if settings.metrics_url is None and settings.logs_url is None:
+        return [
+            Finding(
+                about="settings",
+                is_well=False,
+                says="neither metrics_url nor logs_url is set: calls are counted in memory only",
+                advice="set MONITORED_OPENAI_METRICS_URL and MONITORED_OPENAI_LOGS_URL",
+            )
+        ]
+    now_ns = time.time_ns()
+    found: list[Finding] = []
+    if settings.metrics_url is not None:
+        protocol = PROTOCOLS[settings.metrics_protocol]
+        labels = {"job": settings.job, **settings.shared_labels, "instance": f"{settings.instance}:doctor"}
+        series = protocol.encode_labels(SAMPLE, tuple(labels.items()))
+        body = protocol.encode_push([protocol.encode_series(series, [(now_ns / 1e9, now_ns // 1_000_000)])])
+        found += await _push(settings, "metrics", settings.metrics_url, body, protocol.headers)
+    if settings.logs_url is not None:
+        entry = loki.encode_entry(now_ns, '{"doctor":"a test entry of monitored-openai doctor"}', {"doctor": "true"})
+        body = loki.encode_push([({"job": settings.job, **settings.shared_labels}, [entry])])
+        found += await _push(settings, "logs", settings.logs_url, body, loki.HEADERS)
+    if settings.spool_dir is not None:
+        found.append(_spool(Path(settings.spool_dir)))
+    return found
+
+
+async def _push(
+    settings: MonitoringSettings, lane: Lane, url: str, body: bytes, headers: Mapping[str, str]
+) -> list[Finding]:
+    sender = Sender(url, lane, settings)
+    outcome = await sender.post(body, headers)
+    await sender.aclose()
+    found = [judged(lane, outcome, sender.trouble)]
+    if isinstance(outcome, Reply) and outcome.server_time is not None:
+        skew = time.time() - outcome.server_time
+        if abs(skew) > _MOST_SKEW_SECONDS:
+            found.append(
+                Finding(
+                    about="clock",
+                    is_well=False,
+                    says=f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {lane}'s",
+                    advice="set the clock by NTP: samples and entries from another time are refused",
+                )
+            )
+    return found
+
+
+def judged(lane: Lane, outcome: Reply | Failure, trouble: str = "") -> Finding:
+    """What an answer says of the settings of a lane."""
+    name = _NAMES[lane]
+    if isinstance(outcome, Failure):
+        says = f"{name} cannot be reached" if outcome is Failure.CONNECT else f"{name} does not answer"
+        says += f": {trouble}" if trouble else ""
+        advice = f"check the host and port in {lane}_url, the proxy, and that {name} runs"
+        return Finding(about=lane, is_well=False, says=says, advice=advice)
+    status = outcome.status
+    if outcome.is_success:
+        return Finding(about=lane, is_well=True, says=f"{name} takes {lane}")
+    if status in (401, 403, 407):
+        advice = (
+            f"check access_token (or {lane}_token) and {lane}_username; on Grafana Cloud the token needs the scope "
+            f"{lane}:write, and the user name is the instance ID of {name}"
+        )
+        return Finding(about=lane, is_well=False, says=f"{name} refuses the credentials: {outcome}", advice=advice)
+    if status in (404, 405) or 300 <= status < 400:
+        advice = f"check the path in {lane}_url; Prometheus itself needs --web.enable-remote-write-receiver"
+        return Finding(
+            about=lane, is_well=False, says=f"nothing takes {lane} at this address: {outcome}", advice=advice
+        )
+    if status == 429 or status >= 500:
+        advice = "it is overloaded, or limits what it takes: what is sent is tried again"
+        return Finding(about=lane, is_well=False, says=f"{name} takes nothing now: {outcome}", advice=advice)
+    advice = "check tenant_id, metrics_protocol and the labels against what its answer says"
+    return Finding(about=lane, is_well=False, says=f"{name} refuses what it is sent: {outcome}", advice=advice)
+
+
+def _spool(path: Path) -> Finding:
+    try:
+        from monitored_openai._exporter.private_files import make_directory
+        from monitored_openai._exporter.spool_file import SUFFIX
+
+        make_directory(path)
+        found = list(path.iterdir())
+        size = sum(one.stat().st_size for one in found)
+    except (OSError, ImportError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        return Finding(
+            about="spool",
+            is_well=False,
+            says=f"the spool cannot be used: {why}",
+            advice="give spool_dir a directory on a local disk that is this user's alone",
+        )
+    files, damaged = (sum(one.suffix == suffix for one in found) for suffix in (SUFFIX, ".corrupt"))
+    says = f"the spool holds {size / 2**20:.1f} MiB in {files} files"
+    if damaged:
+        return Finding(
+            about="spool",
+            is_well=False,
+            says=f"{says}, and {damaged} damaged files were set aside",
+            advice="check the disk; remove the files that end in .corrupt when nobody needs them",
+        )
+    return Finding(about="spool", is_well=True, says=says)

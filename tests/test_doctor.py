@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitored_openai import MonitoringSettings
+from monitored_openai._cli import main
+from monitored_openai._exporter.checks import SAMPLE, Finding, check, judged
+from monitored_openai._exporter.delivery import Failure, Reply
+from tests.servers.loki import FakeLoki, Status
+from tests.servers.remote_write import RemoteWriteProxy
+
+
+@pytest.fixture
+def proxy() -> Iterator[RemoteWriteProxy]:
+    with RemoteWriteProxy() as running:
+        yield running
+
+
+@pytest.fixture
+def loki() -> Iterator[FakeLoki]:
+    with FakeLoki() as running:
+        yield running
+
+
+def found(about: str, findings: list[Finding]) -> Finding:
+    (finding,) = [one for one in findings if one.about == about]
+    return finding
+
+
+def test_settings_that_work_are_well_and_each_back_end_has_got_one_thing(
+    proxy: RemoteWriteProxy, loki: FakeLoki, tmp_path: Path
+) -> None:
+    settings = MonitoringSettings(
+        metrics_url=proxy.write_url, logs_url=loki.push_url, spool_dir=str(tmp_path / "spool"), extra_labels={"a": "b"}
+    )
+
+    findings = check(settings)
+
+    assert [(one.about, one.is_well, one.advice) for one in findings] == [
+        ("metrics", True, ""),
+        ("logs", True, ""),
+        ("spool", True, ""),
+    ]
+    assert (len(proxy.latest(SAMPLE)), proxy.violations, loki.rejected) == (1, [], [])
+    assert [entry.metadata for entry in loki.entries] == [{"doctor": "true"}]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "says", "advice"),
+    [
+        (Reply(401), "refuses the credentials", "logs:write"),
+        (Reply(404), "at this address", "path in logs_url"),
+        (Reply(302), "at this address", "path in logs_url"),
+        (Reply(429), "takes nothing now", "tried again"),
+        (Reply(503), "takes nothing now", "tried again"),
+        (Reply(400, excerpt="no org id"), "refuses what it is sent: HTTP 400 no org id", "tenant_id"),
+        (Failure.CONNECT, "cannot be reached: name unknown", "host and port"),
+        (Failure.LOST, "does not answer: name unknown", "host and port"),
+    ],
+)
+def test_each_answer_means_something_and_says_what_to_do(outcome: Reply | Failure, says: str, advice: str) -> None:
+    finding = judged("logs", outcome, "name unknown")
+
+    assert not finding.is_well
+    assert says in finding.says
+    assert advice in finding.advice
+
+
+def test_a_back_end_that_is_gone_a_clock_that_is_wrong_and_a_spool_that_is_no_directory_are_found(
+    proxy: RemoteWriteProxy, loki: FakeLoki, tmp_path: Path
+) -> None:
+    proxy.refuse()
+    loki.always = Status(204, {"Date": email.utils.formatdate(time.time() - 300, usegmt=True)})
+    settings = MonitoringSettings(
+        metrics_url=proxy.write_url, logs_url=loki.push_url, spool_dir=str(tmp_path / "spool" / "below")
+    )
+    (tmp_path / "spool").touch()
+
+    findings = check(settings)
+
+    assert "cannot be reached" in found("metrics", findings).says
+    assert "300 s ahead of" in found("clock", findings).says.replace("301", "300").replace("299", "300")
+    assert not found("spool", findings).is_well
+
+
+def test_the_command_says_it_and_its_exit_code_too(
+    loki: FakeLoki, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor"]) == 1
+    assert "neither metrics_url nor logs_url is set" in capsys.readouterr().out
+    monkeypatch.setenv("MONITORED_OPENAI_LOGS_URL", loki.push_url)
+    assert main(["doctor"]) == 0
+    assert capsys.readouterr().out == "ok     logs     Loki takes logs\n"
+    monkeypatch.setenv("MONITORED_OPENAI_LOGS_URL", "nonsense")
+    assert main(["doctor"]) == 2
