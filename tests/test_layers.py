@@ -62,10 +62,16 @@ LAYERS: dict[str, set[str]] = {
             "_version",
         ),
     },
-    "_clients": {"_attributes", "_call", "_exporter", "_record", "_resources", "_settings"},
+    "_clients": {
+        *("_answer", "_attributes", "_call", "_exporter", "_observer", "_providers", "_record", "_resources"),
+        "_settings",
+    },
+    "_batches": {"_answer", "_call", "_clients", "_json", "_pricing", "_record", "_resources"},
     "_twins": {"_clients", "_exporter", "_settings"},
     "compat": {"_exporter", "_settings", "_twins"},
-    "__init__": {"_attributes", "_clients", "_exporter", "_record", "_settings", "_stats", "_twins", "_version"},
+    "__init__": {
+        *("_attributes", "_batches", "_clients", "_exporter", "_record", "_settings", "_stats", "_twins", "_version"),
+    },
     # the embedded back end, and the command
     "_local": {"_endpoints", "_json", "_metrics"},
     "_cli": {"__init__", "_exporter", "_local", "_metrics", "_price_table", "_rates"},

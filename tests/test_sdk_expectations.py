@@ -268,6 +268,7 @@ def test_the_public_names_are_these() -> None:
     assert monitored_openai.__all__ == [
         "AsyncMonitoredAzureOpenAI",
         "AsyncMonitoredOpenAI",
+        "BatchUsage",
         "CallRecord",
         "Cost",
         "FlushResult",
@@ -280,7 +281,9 @@ def test_the_public_names_are_these() -> None:
         "Stats",
         "Usage",
         "__version__",
+        "abatch_usage",
         "attributes",
+        "batch_usage",
         "monitor",
         "no_content",
     ]

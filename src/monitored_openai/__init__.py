@@ -1,6 +1,7 @@
 """The official OpenAI clients, with every call's tokens, cost, latency and content sent to Prometheus and Loki."""
 
 from monitored_openai._attributes import attributes, no_content
+from monitored_openai._batches import BatchUsage, abatch_usage, batch_usage
 from monitored_openai._clients import (
     AsyncMonitoredAzureOpenAI,
     AsyncMonitoredOpenAI,
@@ -17,6 +18,7 @@ from monitored_openai._version import __version__
 __all__ = [
     "AsyncMonitoredAzureOpenAI",
     "AsyncMonitoredOpenAI",
+    "BatchUsage",
     "CallRecord",
     "Cost",
     "FlushResult",
@@ -29,7 +31,9 @@ __all__ = [
     "Stats",
     "Usage",
     "__version__",
+    "abatch_usage",
     "attributes",
+    "batch_usage",
     "monitor",
     "no_content",
 ]

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from monitored_openai._json import decode
 from monitored_openai._log import warn_sparsely
-from monitored_openai._record import NOTHING, Usage
+from monitored_openai._record import NOTHING, Cost, Usage
 
 _EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _LARGEST_COUNT = 2**53
@@ -34,6 +34,8 @@ class Answer:
     """Whether it will not change any more."""
     unpriced: str | None = None
     """Why it cannot be priced, however well its usage is known."""
+    cost: Cost | None = None
+    """What it cost, where that is known already."""
     provider_cost: float | None = None
     """What the server says that it cost, in a unit of its own."""
 

@@ -152,6 +152,10 @@ class Call:
         else:
             self._response_type = type(response)
 
+    def tells(self, answer: Answer) -> None:
+        """The answer is known: it has been read out of several responses."""
+        self._answer, self._status, self._response = answer, 200, b""
+
     def tries_again(self) -> bool:
         """Whether to post the request once more: the server refused what we had put into it."""
         again = self._again
@@ -339,8 +343,8 @@ class Call:
         refused = self._status is not None and self._status >= 400
         if refused or not self.family.billed or (self.family.repeats and answer.usage is None):
             return None
-        if answer.unpriced is not None:
-            return answer.unpriced
+        if answer.unpriced is not None or answer.cost is not None:
+            return answer.unpriced or answer.cost
         if unknown == BACKGROUND:
             return BACKGROUND
         if answer.model is None and not self.family.names_model:

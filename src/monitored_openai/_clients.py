@@ -11,12 +11,15 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, Timeout
 
 from monitored_openai._attributes import check_attributes
 from monitored_openai._exporter import Monitoring, monitoring_for
+from monitored_openai._providers import provider_of
 from monitored_openai._record import NOTHING
 from monitored_openai._resources._families import family_of
 from monitored_openai._resources._observe import observed, observed_async, see_response
 
 if TYPE_CHECKING:
+    from monitored_openai._answer import Family
     from monitored_openai._call import Call
+    from monitored_openai._observer import Observer
     from monitored_openai._settings import MonitoringSettings
 
 
@@ -56,19 +59,32 @@ class _Monitored:
             return super()._process_response(**parts)
 
     def _opens_call(self, method: str, path: str, request: Mapping[str, Any]) -> Call | None:
-        observer = self._monitoring.observer
-        if observer is None or (family := family_of(method, path)) is None:
+        if self._monitoring.observer is None or (family := family_of(method, path)) is None:
             return None
-        return observer.open(
-            family,
-            base_url=self._base_url,  # type: ignore[attr-defined]  # the property costs a microsecond in 3.x
-            kind=_kind_of(self),
-            body=request.get("body"),
-            files=request.get("files"),
-            options=request.get("options") or {},
-            streamed=request.get("stream", False),
-            attributes=self._attributes,
-        )
+        return opens_call(self, family, request)
+
+
+def opens_call(client: Any, family: Family, request: Mapping[str, Any] = NOTHING) -> Call | None:
+    """A call of a client for a request that is about to go out; `None` if it is not to be seen, or cannot be."""
+    observer: Observer | None = client._monitoring.observer
+    if observer is None:
+        return None
+    return observer.open(
+        family,
+        base_url=client._base_url,  # the property costs a microsecond in 3.x
+        kind=_kind_of(client),
+        body=request.get("body"),
+        files=request.get("files"),
+        options=request.get("options") or {},
+        streamed=request.get("stream", False),
+        attributes=client._attributes,
+    )
+
+
+def provider_at(client: Any) -> str:
+    """The provider that a client's calls go to."""
+    provider: str | None = client.monitoring.settings.provider
+    return provider or provider_of(client.base_url.host, kind=_kind_of(client))
 
 
 class _Sync(_Monitored):

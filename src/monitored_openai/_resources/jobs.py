@@ -50,6 +50,8 @@ def _job(
     )
 
 
+BATCH_RESULT = _job("", "batch_result")
+"""Of no path: what a finished batch used, when that is asked for."""
 BATCHES = _job("/batches", "batch", answer=_read_batch)
 VIDEOS = (
     _job("/videos", "video_generation"),

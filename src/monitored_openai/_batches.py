@@ -1,0 +1,154 @@
+"""What a finished batch used, read out of its output file and priced at batch rates."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from monitored_openai._answer import Answer, Family, dictionary, text
+from monitored_openai._clients import AsyncMonitoredOpenAI, MonitoredOpenAI, opens_call, provider_at
+from monitored_openai._json import decode
+from monitored_openai._record import Cost, Usage
+from monitored_openai._resources._families import family_of
+from monitored_openai._resources.jobs import BATCH_RESULT
+
+if TYPE_CHECKING:
+    from monitored_openai._call import Call
+
+_MOST_COUNTED = 10_000
+_counted: dict[str, None] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchUsage:
+    """What the requests of a batch that one model answered used and cost together."""
+
+    model: str | None
+    requests: int
+    """Those that were answered; failed ones are in none."""
+    usage: Usage | None
+    """`None` if an answer did not tell it, so that the sum is not known."""
+    cost: Cost | None
+    unpriced: str | None
+    """Why ``cost`` is ``None``: the reason of the first request that has no price."""
+
+
+def batch_usage(client: MonitoredOpenAI, batch: Any, *, count: bool = False) -> tuple[BatchUsage, ...]:
+    """What a finished batch used, by model; its output file is downloaded for that.
+
+    Args:
+        client: a monitored client.
+        batch: the batch, or its id.
+        count: also record it, as one call of the operation `batch_result` with the usage and cost of all; in a process
+            once for each batch, however often this is called.
+
+    Raises:
+        ValueError: the batch has no output file (yet), or the file is not what it should be.
+        openai.OpenAIError: it cannot be downloaded.
+    """
+    found = client.batches.retrieve(batch) if isinstance(batch, str) else batch
+    call = _opens_call(client, found, count=count)
+    with call or nullcontext():
+        body = client.files.content(_output_of(found)).content
+        return _told(client, found, body, call)
+
+
+async def abatch_usage(client: AsyncMonitoredOpenAI, batch: Any, *, count: bool = False) -> tuple[BatchUsage, ...]:
+    """The same as `batch_usage`, with an async client."""
+    found = await client.batches.retrieve(batch) if isinstance(batch, str) else batch
+    call = _opens_call(client, found, count=count)
+    with call or nullcontext():
+        body = (await client.files.content(_output_of(found))).content
+        return _told(client, found, body, call)
+
+
+def _output_of(batch: Any) -> str:
+    if not batch.output_file_id:
+        raise ValueError(f"batch {batch.id} has no output file; its status is {batch.status}")
+    return str(batch.output_file_id)
+
+
+def _opens_call(client: Any, batch: Any, *, count: bool) -> Call | None:
+    if not count or batch.id in _counted or not batch.output_file_id:
+        return None
+    return opens_call(client, BATCH_RESULT)
+
+
+def _told(client: Any, batch: Any, body: bytes, call: Call | None) -> tuple[BatchUsage, ...]:
+    family = family_of("post", batch.endpoint.removeprefix("/v1"))
+    if family is None:
+        raise ValueError(f"the answers of {batch.endpoint} cannot be read")
+    from monitored_openai._pricing import PriceBook
+
+    provider, prices = provider_at(client), PriceBook(client.monitoring.settings.prices)
+    by_model: defaultdict[str | None, list[tuple[Usage | None, Cost | str]]] = defaultdict(list)
+    for answer in _answers(family, body):
+        cost = prices.cost(
+            provider=provider,
+            model=answer.model,
+            service_tier=None,
+            usage=answer.usage,
+            at_ns=int(batch.created_at) * 10**9,
+            batch=True,
+        )
+        by_model[answer.model].append((answer.usage, cost))
+    told = tuple(_summed(model, requests) for model, requests in by_model.items())
+    if call is not None:
+        call.tells(_as_one(batch.id, told))
+        _counted[batch.id] = None
+        if len(_counted) > _MOST_COUNTED:
+            del _counted[next(iter(_counted))]
+    return told
+
+
+def _answers(family: Family, body: bytes) -> Iterator[Answer]:
+    """The answers in the lines of an output file, those of requests that failed left out."""
+    for number, line in enumerate(body.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            response = dictionary(dictionary(decode(line)).get("response"))
+        except ValueError:
+            raise ValueError(f"line {number} of the output file is no JSON") from None
+        if response.get("status_code") == 200:
+            yield family.answer(dictionary(response.get("body")))
+
+
+def _summed(model: str | None, requests: list[tuple[Usage | None, Cost | str]]) -> BatchUsage:
+    usages = [usage for usage, _ in requests if usage is not None]
+    costs = [cost for _, cost in requests if isinstance(cost, Cost)]
+    return BatchUsage(
+        model=model,
+        requests=len(requests),
+        usage=_sum(Usage, usages) if len(usages) == len(requests) else None,
+        cost=_sum(Cost, costs) if len(costs) == len(requests) else None,
+        unpriced=next((str(cost) for _, cost in requests if isinstance(cost, str)), None),
+    )
+
+
+def _as_one(batch_id: str, told: tuple[BatchUsage, ...]) -> Answer:
+    usages = [one.usage for one in told if one.usage is not None]
+    costs = [one.cost for one in told if one.cost is not None]
+    whole = bool(told) and len(usages) == len(told)
+    body: Mapping[str, Any] = {"batch": batch_id, "requests": sum(one.requests for one in told)}
+    return Answer(
+        model=text(told[0].model) if len(told) == 1 else None,
+        id=batch_id,
+        usage=_sum(Usage, usages) if whole else None,
+        usage_unknown=None if whole else "not_reported",
+        cost=_sum(Cost, costs) if whole and len(costs) == len(told) else None,
+        unpriced=next((one.unpriced for one in told if one.unpriced is not None), None if whole else "usage_unknown"),
+        body=body,
+    )
+
+
+def _sum(kind: type[Any], values: list[Any]) -> Any:
+    """The sum of each field; of those that nobody told, nothing."""
+    totals: dict[str, Any] = {}
+    for field in fields(kind):
+        known = [number for value in values if (number := getattr(value, field.name)) is not None]
+        totals[field.name] = sum(known) if known else None
+    return kind(**totals)
