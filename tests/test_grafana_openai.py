@@ -215,6 +215,39 @@ def test_memory_is_bounded_and_what_has_no_room_is_counted(
     assert balance(monitoring) == 0
 
 
+def test_a_sample_is_never_told_of_more_than_ten_minutes_ahead_of_its_call(
+    monitoring: Monitoring, receiver: RemoteWriteProxy | FakeInflux
+) -> None:
+    call(monitoring)
+    assert monitoring.flush(5).complete
+    assert monitoring._exporter is not None
+    lane = monitoring._exporter._sample_lane
+    assert lane is not None
+    lane._last_ms = {of: last + 601_000 for of, last in lane._last_ms.items()}  # as if the clock had been set back
+    call(monitoring)
+    assert monitoring.flush(5).complete
+
+    assert monitoring.stats().samples.dropped == {"clock": 5}
+    assert {len(each) for each in points(receiver.stored).values()} == {1}
+
+
+def test_a_batch_that_cannot_be_encoded_is_counted_and_the_next_goes_on(
+    monitoring: Monitoring, receiver: RemoteWriteProxy | FakeInflux, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(lane: sample_lane.SampleLane, batch: object) -> bytes:
+        monkeypatch.undo()
+        raise ValueError("odd")
+
+    monkeypatch.setattr(sample_lane.SampleLane, "_encode", fails)
+    call(monitoring)
+    receiver.wait_until(lambda: monitoring.flush(1).complete)
+    call(monitoring)
+    receiver.wait_until(lambda: monitoring.flush(1).complete)
+
+    assert monitoring.stats().samples.dropped == {"fault": 5}
+    assert {len(each) for each in points(receiver.stored).values()} == {1}
+
+
 def test_what_is_left_at_the_end_is_counted() -> None:
     with handle(metrics_url="http://127.0.0.1:9", **SLOW) as monitoring:
         call(monitoring, 2)

@@ -252,10 +252,12 @@ def test_an_older_payload_never_follows_a_newer_one(proxy: RemoteWriteProxy) -> 
         call(monitoring, 20)
         for thread in others:
             thread.start()
-        proxy.wait_until(lambda: len(proxy.received) > 60)
-        stop.set()
-        for thread in others:
-            thread.join(10)
+        try:
+            proxy.wait_until(lambda: len(proxy.received) > 60, 40)
+        finally:
+            stop.set()
+            for thread in others:
+                thread.join(10)
 
     for (before, earlier), (after, later) in pairwise(zip(proxy.requests, proxy.received, strict=False)):
         assert newest(later) > newest(earlier) or after.body == before.body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from monitored_openai._metrics import label_value
@@ -34,7 +35,12 @@ def call_samples(record: CallRecord) -> CallSamples | None:
         "openai_usageCost": record.cost.total_usd if record.cost else None,
     }
     values = {name: float(value) for name, value in known.items() if value is not None}
-    return CallSamples(source, label_value(without_secrets(model)), values)
+    return CallSamples(source, _as_label(model), values)
+
+
+@lru_cache(256)
+def _as_label(model: str) -> str:
+    return label_value(without_secrets(model))
 
 
 _TOKENS = ("promptTokens", "completionTokens", "totalTokens")

@@ -109,10 +109,16 @@ class SampleLane:
         while True:
             await self._some.wait()
             await self._urgency.linger(self._interval, until=self._enough)
-            await self._deliver(self._take())
-            if not self._waiting:
-                self._some.clear()
-                self._idle.set()
+            batch = self._take()
+            try:
+                await self._deliver(batch)
+            except Exception:
+                self._books.drops(len(batch), "fault")
+                raise
+            finally:
+                if not self._waiting:
+                    self._some.clear()
+                    self._idle.set()
 
     def _admitted(self, source: str, model: str) -> tuple[str, str]:
         of = (source, model)
