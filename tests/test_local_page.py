@@ -114,6 +114,16 @@ def test_figures_are_the_truth_and_every_chart_is_drawn(browser: Chromium, page:
         assert tab.ask("document.querySelector('.area').getAttribute('aria-label')").startswith("Spend: $")
 
 
+def test_without_a_log_the_figures_are_there_all_the_same(browser: Chromium, page: Page) -> None:
+    page.push_process(metrics_of(full_record()), "p")
+    with browser.tab(page.server.url) as tab:
+        tab.wait_for(f"({TILES}).Calls === '1'")
+        assert tab.ask("document.querySelector('#none').innerText") == "No call has been logged."
+        assert "nothing in this time" in tab.ask(
+            "getComputedStyle(document.querySelector('.blank .area'), '::after').content"
+        )
+
+
 def test_one_can_group_by_an_attribute_and_look_at_one_group(browser: Chromium, page: Page) -> None:
     fill(page)
     with browser.tab(page.server.url) as tab:

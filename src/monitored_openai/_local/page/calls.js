@@ -39,6 +39,7 @@ export async function refresh(parameters) {
   found.forEach(insert);
   trim();
   none.hidden = rows.size > 0;
+  none.textContent = Object.keys(parameters).length ? "No call matches." : "No call has been logged.";
 }
 
 more.addEventListener("click", async () => {

@@ -3,6 +3,8 @@
 import { day, element, minute } from "./format.js";
 
 const HEIGHT = 148;
+const AXIS = 52;
+const BESIDE = 12;
 const COLOURS = 8;
 
 let probe;
@@ -51,7 +53,7 @@ function options(chart, data, width) {
     cursor: { drag: { x: false, y: false }, y: false, points: { show: !bars, size: 7 } },
     hooks: { setCursor: [() => chart.describe()] },
     scales: {
-      x: { range: () => [times[0], times.at(-1) + step] },
+      x: { range: () => [chart.data.times[0], chart.data.times.at(-1) + step] },
       y: { range: (_, least, most) => [0, most > 0 ? most * 1.06 : 1] },
     },
     axes: [
@@ -66,12 +68,12 @@ function options(chart, data, width) {
       },
       {
         ...ink,
-        size: 52,
+        size: AXIS,
         gap: 6,
         space: 36,
         grid: { stroke: colour("--line"), width: 1 },
         ticks: { show: false },
-        values: (_, marks) => marks.map((value) => mark(value)),
+        values: (_, marks) => marks.map((value) => (chart.isBlank ? "" : mark(value))),
       },
     ],
     series: [{}, ...(bars ? [...lines].reverse().map(block) : lines.map(look))],
@@ -117,12 +119,12 @@ export class Chart {
   show(data) {
     this.data = data;
     const columns = data.lines.map((line) => line.values);
-    const some = columns.some((line) => line.some((value) => value));
-    this.root.classList.toggle("blank", !some);
+    this.isBlank = !columns.some((line) => line.some((value) => value));
+    this.root.classList.toggle("blank", this.isBlank);
     this.total.textContent = data.total;
     this.area.setAttribute("aria-label", `${this.title}: ${data.said}`);
     this.key.replaceChildren(...(data.keyed ? data.lines.map(keyOf) : []));
-    const look = JSON.stringify([data.step, data.bars, data.lines.map((line) => line.name), data.theme]);
+    const look = JSON.stringify([data.step, data.bars, data.lines.map((line) => [line.name, line.variable]), data.theme]);
     const values = [data.times, ...(data.bars ? stacked(columns).reverse() : columns)];
     if (this.plot && this.look === look) {
       this.plot.setData(values);
@@ -159,10 +161,12 @@ export class Chart {
       return item;
     });
     this.tip.replaceChildren(element("p", "", `${day(from)} ${minute(from)}`), element("ul", "", ...list));
-    const { left } = this.plot.cursor;
-    const room = this.area.clientWidth - this.tip.offsetWidth;
-    const beside = left + 68 > room ? left + 44 - this.tip.offsetWidth : left + 68;
-    this.tip.style.left = `${Math.max(0, Math.min(beside, room))}px`;
+    const edge = this.area.getBoundingClientRect().left;
+    const at = this.plot.cursor.left + AXIS;
+    const width = this.tip.offsetWidth;
+    const after = at + BESIDE;
+    const fits = edge + after + width <= document.documentElement.clientWidth - BESIDE;
+    this.tip.style.left = `${fits ? after : Math.max(BESIDE - edge, at - BESIDE - width)}px`;
   }
 
   step(event) {

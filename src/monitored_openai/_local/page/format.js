@@ -21,6 +21,7 @@ export function seconds(value) {
 
 // The same for the marks of an axis, which are round.
 const round = (number, digits = 3) => number.toLocaleString("en-US", { maximumSignificantDigits: digits });
+export const countMark = (number) => (Number.isInteger(number) ? compact(number) : "");
 export const moneyMark = (usd) => `$${round(usd)}`;
 export const secondsMark = (value) => (value === 0 ? "0" : value < 0.1 ? `${round(value * 1000)} ms` : `${round(value)} s`);
 

@@ -2,9 +2,11 @@
 
 import * as calls from "./calls.js";
 import { Chart, keyOf, markOf, variableOf } from "./charts.js";
-import { ask, compact, count, element, money, moneyMark, percent, seconds, secondsMark, visible } from "./format.js";
+import { follow, theme } from "./theme.js";
+import { ask, compact, count, countMark, element, money, moneyMark, percent, seconds, secondsMark, visible } from "./format.js";
 
 const EVERY_MS = 1000;
+const MOST_ERRORS = 6;
 const by = (id) => document.getElementById(id);
 const LABELS = { model: "Model", operation: "Operation", provider: "Provider", environment: "Environment", service_name: "Service" };
 const label = (name) => LABELS[name] ?? (name[0].toUpperCase() + name.slice(1)).replaceAll("_", " ");
@@ -135,21 +137,33 @@ function lines(chart, order) {
 
 const variableFor = (name, order) => (name === "other" && order.at(-1) === "other" ? "--series-other" : variableOf(order.indexOf(name)));
 
+const sum = (values) => values.reduce((all, value) => all + value, 0);
+
+// The most frequent types, and the rest in one; each type would need a colour of its own.
+function errorLines() {
+  const types = Object.entries(latest.charts.errors).sort(([, one], [, other]) => sum(other) - sum(one));
+  const lines = types.map(([name, values], at) => ({ name, variable: `--error-${at}`, values }));
+  if (lines.length <= MOST_ERRORS) return lines;
+  const rest = lines.splice(MOST_ERRORS - 1).map((line) => line.values);
+  const together = rest[0].map((_, at) => sum(rest.map((values) => values[at])));
+  return [...lines, { name: "other types", variable: "--series-other", values: together }];
+}
+
 function showCharts() {
   const { total, series, times, step } = latest;
-  const common = { times, step, theme: getComputedStyle(document.documentElement).colorScheme + matchMedia("(prefers-color-scheme: dark)").matches };
+  const common = { times, step, theme: theme() };
   const tokens = lines("input_tokens", series).map((line) => {
     const name = series.find((one) => shown(one) === line.name);
     return { ...line, values: line.values.map((value, at) => value + latest.charts.output_tokens[name][at]) };
   });
-  const errors = Object.keys(latest.charts.errors).map((name, at) => ({ name, variable: `--error-${at % 6}`, values: latest.charts.errors[name] }));
+  const errors = errorLines();
   by("key").replaceChildren(...series.map((name) => keyOf({ name: shown(name), variable: variableFor(name, series) })));
   const bar = (name, those, format, mark, sum) =>
     charts[name].show({ ...common, bars: true, lines: those, format, mark, total: format(sum), said: `${format(sum)} in all`, keyed: name === "errors" });
   bar("cost", lines("cost", series), money, moneyMark, total.cost);
-  bar("calls", lines("calls", series), count, compact, total.calls);
-  bar("errors", errors, count, compact, total.errors);
-  bar("tokens", tokens, count, compact, total.input_tokens + total.output_tokens);
+  bar("calls", lines("calls", series), count, countMark, total.calls);
+  bar("errors", errors, count, countMark, total.errors);
+  bar("tokens", tokens, count, countMark, total.input_tokens + total.output_tokens);
   for (const name of ["duration", "first_chunk"]) {
     const said = `${state.share} ${seconds(total[name][state.share])}`;
     charts[name].show({ ...common, lines: lines(`${name}_${state.share}`, series), format: seconds, mark: secondsMark, total: said, said });
@@ -214,26 +228,6 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) (event.preventDefault(), by("search").focus());
 });
 
-const theme = by("theme");
-try {
-  theme.value = localStorage.getItem("theme") ?? "";
-} catch {
-  theme.value = ""; // no storage is allowed here
-}
-function dress() {
-  document.documentElement.dataset.theme = theme.value;
-  if (latest) show();
-}
-theme.addEventListener("change", () => {
-  try {
-    localStorage.setItem("theme", theme.value);
-  } catch {
-    // it holds until the next reload, then
-  }
-  dress();
-});
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", dress);
-
 const usual = location.origin === "http://127.0.0.1:8642";
 by("snippet").textContent = `from monitored_openai import MonitoredOpenAI, MonitoringSettings
 
@@ -241,7 +235,7 @@ settings = MonitoringSettings.local(${usual ? "" : JSON.stringify(location.origi
 client = MonitoredOpenAI(monitoring=settings)`;
 
 recall();
-dress();
+follow(() => latest && show());
 await tick();
 setInterval(() => document.hidden || tick(), EVERY_MS);
 document.addEventListener("visibilitychange", () => document.hidden || tick());
