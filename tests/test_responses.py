@@ -139,6 +139,17 @@ def test_events_out_of_order_or_of_unknown_kind_cost_nothing() -> None:
     assert chunks.body() == {"id": "resp_1", "output": [{"content": [{"type": "output_text", "text": "x"}]}]}
 
 
+@pytest.mark.parametrize("delta", [None, 7, {"text": "x"}, ["x"]])
+def test_a_delta_that_is_no_text_costs_neither_the_call_nor_the_rest(delta: Any) -> None:
+    chunks = ResponseChunks()
+    for said in ("a", delta, "b"):
+        where: dict[str, Any] = {"output_index": 0, "content_index": 0, "delta": said}
+        assert chunks.add(ResponseTextDeltaEvent.construct(type="response.output_text.delta", **where)) is False
+    assert chunks.size() >= 2
+    text = chunks.body()["output"][0]["content"][0]["text"]
+    assert (text[0], text[-1]) == ("a", "b")
+
+
 def test_a_compacted_response_names_no_model() -> None:
     answer = read_body(COMPACT, json.dumps({"id": "resp_1", "usage": GOOD["usage"], "output": []}).encode())
     assert (answer.model, answer.usage, COMPACT.names_model) == (None, TOKENS, False)

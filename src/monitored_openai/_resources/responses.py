@@ -49,9 +49,9 @@ class ResponseChunks:
         event, kind = chunk, chunk.type
         if kind in _PARTS:
             part = event.summary_index if kind == "response.reasoning_summary_text.delta" else event.content_index
-            self._deltas[kind, event.output_index, part].append(event.delta)
+            self._deltas[kind, event.output_index, part].append(event.delta or "")
         elif kind in _FIELDS:
-            self._deltas[kind, event.output_index, 0].append(event.delta)
+            self._deltas[kind, event.output_index, 0].append(event.delta or "")
         elif kind in ("response.output_item.added", "response.output_item.done"):
             self._items[event.output_index] = event.item
             if kind == "response.output_item.done":
@@ -67,7 +67,7 @@ class ResponseChunks:
 
     def size(self) -> int:
         """About how many bytes of content are kept."""
-        return sum(sum(map(len, texts)) for texts in self._deltas.values()) + _ITEM_BYTES * len(self._items)
+        return sum(len("".join(map(str, texts))) for texts in self._deltas.values()) + _ITEM_BYTES * len(self._items)
 
     def body(self) -> dict[str, Any]:
         """The stream put together as if it had not been streamed."""
@@ -85,7 +85,7 @@ class ResponseChunks:
             if index in self._done:
                 continue
             item = items.setdefault(index, {})
-            whole = "".join(texts)
+            whole = "".join(map(str, texts))
             if kind in _FIELDS:
                 item[_FIELDS[kind]] = whole
             else:

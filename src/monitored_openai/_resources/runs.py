@@ -34,7 +34,7 @@ class RunEvents:
             self._run = data
         elif kind == "thread.message.delta":
             parts = (getattr(part, "text", None) for part in data.delta.content or ())
-            self._texts += [part.value for part in parts if part is not None and part.value]
+            self._texts += [part.value for part in parts if part is not None and isinstance(part.value, str)]
         return None if kind in _NOT_BEGUN else False
 
     def size(self) -> int:
