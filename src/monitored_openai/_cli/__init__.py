@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitored_openai import __version__
+from monitored_openai._cli.ending import ended
 
 if TYPE_CHECKING:
     from monitored_openai._cli.terminal import Terminal
-
-_INTERRUPTED = 130
-"""What a shell says of a program that SIGINT ended: 128 + 2."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,16 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         environment, 130 when interrupted.
     """
     arguments = _parser().parse_args(argv)
-    try:
-        code = int(arguments.run(arguments))
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return _INTERRUPTED
-    except BrokenPipeError:  # as in `monitored-openai demo | head`: nobody reads on, and Python would still flush
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return code
+    return ended(lambda: int(arguments.run(arguments)))
 
 
 def _demo(arguments: argparse.Namespace) -> int:

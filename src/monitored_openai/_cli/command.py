@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib.util import find_spec
 
 from monitored_openai import _cli as plain
+from monitored_openai._cli.ending import ended
 
 PLAIN = {
     "demo": "Make some hundred calls on this machine and show what Prometheus and Loki get of them.",
@@ -14,7 +14,7 @@ PLAIN = {
 }
 """The commands that need no extra; their options are argparse's."""
 _EXTRA = ("dashboards", "rules", "report", "top", "tail", "prices")
-_INTERRUPTED, _WRONG = 130, 2
+_WRONG = 2
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,16 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         return _without_extra(arguments)
     from monitored_openai._cli.app import run  # what the plain package can do must not need it
 
-    try:
-        code = run(arguments)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return _INTERRUPTED
-    except BrokenPipeError:  # as in `monitored-openai report | head`: nobody reads on, and Python would still flush
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return code
+    return ended(lambda: run(arguments))
 
 
 def _without_extra(arguments: list[str]) -> int:

@@ -20,6 +20,9 @@ def waiting(what: str) -> Iterator[None]:
 def steps(what: str, total: int) -> Iterator[Callable[[], object]]:
     """So many steps; the function given is called after each."""
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as shown:
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    with Progress(console=console, transient=True) as shown:
         task = shown.add_task(what, total=total)
         yield lambda: shown.advance(task)
