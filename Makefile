@@ -16,7 +16,7 @@ SOURCES := $(shell find src -name '__pycache__' -prune -o -type f -print)
 BACK_ENDS = for name in prometheus victoria-metrics chromium; do scripts/install-$$name || \
 	{ code=$$?; [ $$code -eq 3 ] && [ -z "$${CI:-}" ]; } || exit 1; done
 
-.PHONY: help demo test test-all coverage lint docs bench clean
+.PHONY: help demo test test-all coverage lint docs bench chaos clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -47,6 +47,9 @@ docs: $(DEV) ## build the pages, warnings are errors
 
 bench: $(DEV) ## what monitoring costs, beside the bare SDK
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: $(DEV) ## the fault tests in their long form; writes their figures into docs/reliability.md
+	@$(BIN)/python -m chaos $(ARGS)
 
 clean: ## remove the environments and caches
 	rm -rf .venv .venv-demo .nox .cache .hypothesis
