@@ -3,8 +3,8 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -17,8 +17,7 @@ from monitored_openai._answer import Family
 from monitored_openai._call import Call
 from monitored_openai._exporter.intake import Intake
 from monitored_openai._observer import Observer
-from monitored_openai._resources.chat import CHAT
-from monitored_openai._resources.responses import RESPONSES
+from monitored_openai._resources.chat import CHAT, ChatChunks
 from tests.handles import imbalance
 
 URL = httpx.URL("http://api.test/v1/")
@@ -270,11 +269,19 @@ def test_a_finalizer_may_end_a_call_inside_of_the_locked_section() -> None:
     assert (books.stats().calls, imbalance(books.stats())) == (1, (0, 0))
 
 
+class Unmeasurable(ChatChunks):
+    """Chunks that do not tell their size."""
+
+    __slots__ = ()
+
+    def size(self) -> int:
+        raise TypeError("odd")
+
+
 def test_a_call_whose_content_cannot_be_measured_is_lost_and_counted() -> None:
     books = intake()
-    call = opened(books, RESPONSES)
+    call = opened(books, replace(CHAT, chunks=Unmeasurable))
     call.streams_chunks()
-    call.takes_chunk(SimpleNamespace(type="response.output_text.delta", output_index=0, content_index=0, delta=7), 0.0)
     call.stops(0.0)
     stats = books.stats()
     assert (stats.calls, stats.active, stats.metrics_dropped, stats.dropped) == (1, 0, {"fault": 1}, {"fault": 1})
