@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,10 @@ from monitored_openai._local.conversation import Turn, turns
 from monitored_openai._local.history import History
 from monitored_openai._local.server import LOGS_PATH, METRICS_PATH, LocalServer
 from tests.local_page import CALL, Page, metrics_of, open_page
+from tests.programs import running
+from tests.programs import settings as program_settings
 from tests.records import full_record, record
+from tests.servers.openai_api import OpenAIServer
 
 
 @pytest.fixture
@@ -142,6 +146,28 @@ def test_the_demo_s_api_and_the_page_agree_to_the_last_token(page: Page) -> None
     listed += page.calls(limit=200, before=listed[-1]["at_ns"], before_id=listed[-1]["id"])
     assert len({call["id"] for call in listed}) == total["calls"]
     assert math.fsum(call["cost"] or 0 for call in listed) == pytest.approx(total["cost"], rel=1e-9)
+
+
+def test_four_processes_with_mixed_calls_add_up_to_the_last_token(page: Page) -> None:
+    calls_each = 60
+    with OpenAIServer() as api, ExitStack() as stack:
+        url = page.server.url
+        given = program_settings(metrics_url=url, logs_url=url, push_interval=0.2, label_names="program")
+        given["OPENAI_BASE_URL"] = api.base_url
+        programs = [stack.enter_context(running("mixed", calls_each, f"p{n}", env=given)) for n in range(4)]
+        ended = [program.wait(100) for program in programs]
+        served, told = api.truth.calls_by_outcome(), api.truth.tokens_by_kind()
+
+    assert [(one.code, one.err) for one in ended] == [(0, "")] * 4
+    overview = page.overview(by="program", seconds=3600)
+    total = overview["total"]
+    assert {group["name"]: group["calls"] for group in overview["groups"]} == {f"p{n}": calls_each for n in range(4)}
+    assert (total["calls"] - total["errors"], total["calls"] + total["retries"]) == (served["ok"], served.total())
+    assert (total["input_tokens"], total["output_tokens"]) == (told["input"], told["output"])
+    listed = page.calls(limit=200)
+    listed += page.calls(limit=200, before=listed[-1]["at_ns"], before_id=listed[-1]["id"])
+    assert len({call["id"] for call in listed}) == 4 * calls_each
+    assert sum(call["input_tokens"] or 0 for call in listed) == told["input"]
 
 
 # Calls
