@@ -248,6 +248,21 @@ def test_a_batch_that_cannot_be_encoded_is_counted_and_the_next_goes_on(
     assert {len(each) for each in points(receiver.stored).values()} == {1}
 
 
+def test_what_waited_in_a_thread_that_died_is_sent_by_the_next(
+    monitoring: Monitoring, receiver: RemoteWriteProxy | FakeInflux
+) -> None:
+    call(monitoring)
+    receiver.wait_until(lambda: monitoring.stats().samples.queued == 5)
+    assert monitoring._thread is not None
+    monitoring._thread.call(monitoring._thread._loop.stop)
+    monitoring._thread._thread.join(10)
+    call(monitoring)
+    assert monitoring.flush(10).complete
+
+    assert {len(each) for each in points(receiver.stored).values()} == {2}
+    assert (receiver.violations, balance(monitoring)) == ([], 0)
+
+
 def test_what_is_left_at_the_end_is_counted() -> None:
     with handle(metrics_url="http://127.0.0.1:9", **SLOW) as monitoring:
         call(monitoring, 2)

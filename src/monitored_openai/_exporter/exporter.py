@@ -80,10 +80,13 @@ class Exporter:
         self._backlog: Backlog = before._backlog if before else self._opens_backlog(shared)  # noqa: SLF001 - as above
         self._log_lane = self._opens_log_lane()
         self._metrics_lane = self._opens_metrics_lane({**shared, "instance": instance})
+        self._sample_lane = self._opens_sample_lane({**shared, "instance": instance})
         lane_before = before._metrics_lane if before else None  # noqa: SLF001 - as above
         if self._metrics_lane is not None and lane_before is not None:
             self._metrics_lane.goes_on_from(lane_before)
-        self._sample_lane = self._opens_sample_lane({**shared, "instance": instance})
+        samples_before = before._sample_lane if before else None  # noqa: SLF001 - as above
+        if self._sample_lane is not None and samples_before is not None:
+            self._sample_lane.goes_on_from(samples_before)
         self._keeping = self._opens_keeping()
         self._sampled = 0
         self._tasks: list[asyncio.Task[None]] = []

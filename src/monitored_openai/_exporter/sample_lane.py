@@ -70,6 +70,7 @@ class SampleLane:
         self._encoded: dict[tuple[str, str], dict[str, bytes]] = {}
         self._last_ms: dict[tuple[str, str], int] = {}
         self._waiting: deque[Point] = deque()
+        self._under_way: Sequence[Point] = ()
         self._some = asyncio.Event()
         self._enough = asyncio.Event()
         self._idle = asyncio.Event()
@@ -96,6 +97,14 @@ class SampleLane:
             self._enough.set()
         return None
 
+    def goes_on_from(self, before: SampleLane) -> None:
+        """Take over what waits in a lane whose loop is gone, and what was on its way."""
+        self._encoded, self._last_ms = before._encoded, before._last_ms
+        self._waiting.extend((*before._under_way, *before._waiting))
+        if self._waiting:
+            self._idle.clear()
+            self._some.set()
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._sender.aclose()
@@ -109,11 +118,12 @@ class SampleLane:
         while True:
             await self._some.wait()
             await self._urgency.linger(self._interval, until=self._enough)
-            batch = self._take()
+            self._under_way = self._take()
             try:
-                await self._deliver(batch)
+                await self._deliver(self._under_way)
             except Exception:
-                self._books.drops(len(batch), "fault")
+                self._books.drops(len(self._under_way), "fault")
+                self._under_way = ()
                 raise
             finally:
                 if not self._waiting:
@@ -161,6 +171,7 @@ class SampleLane:
             await self._urgency.back_off(step.wait, step.at_least)
 
     def _ends(self, samples: int, step: Step, outcome: Reply | Failure, *, lost: bool) -> None:
+        self._under_way = self._under_way[samples:]
         if step.action is Action.DELIVERED:
             return self._books.delivers(samples)
         reason = "unconfirmed" if lost else step.reason
