@@ -150,6 +150,49 @@ def stream(*, pauses: bool = False) -> Answer:
     return Answer(body=(*events, b"data: [DONE]\n\n"), usage=usage, pauses=pauses)
 
 
+def response(size: int) -> Answer:
+    """A response with so many bytes of text."""
+    return Answer(body=_json(_whole_response(prose(size))))
+
+
+def response_stream() -> Answer:
+    """A response's stream of `CHUNKS` deltas, and the events around them."""
+    words = [f" {word}" for word in prose(CHUNKS * 50).split()[:CHUNKS]]
+    begun = {**_whole_response(""), "status": "in_progress", "output": [], "usage": None}
+    deltas = [
+        {"type": "response.output_text.delta", "item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": word}
+        for word in words
+    ]
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": begun},
+        *({**delta, "sequence_number": number, "logprobs": []} for number, delta in enumerate(deltas, 1)),
+        {"type": "response.completed", "response": _whole_response("".join(words))},
+    ]
+    return Answer(body=tuple(b"event: %b\n%b" % (event["type"].encode(), _event(event)) for event in events))
+
+
+def _whole_response(text: str) -> dict[str, Any]:
+    part = {"type": "output_text", "text": text, "annotations": []}
+    return {
+        "id": "resp_0123456789abcdef",
+        "object": "response",
+        "created_at": 1_795_000_000,
+        "status": "completed",
+        "model": "gpt-4o-mini-2024-07-18",
+        "output": [{"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": 19,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": 10,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": 29,
+        },
+    }
+
+
 def refusal() -> Answer:
     """A 400 as the API gives it."""
     error = {"message": "'messages' must contain text.", "type": "invalid_request_error", "param": None, "code": None}

@@ -11,7 +11,19 @@ from typing import Any
 
 import openai
 
-from benchmarks.api import CHUNKS, Answer, Clients, completion, question, refusal, stream
+from benchmarks.api import (
+    CHUNKS,
+    MODEL,
+    Answer,
+    Clients,
+    completion,
+    prose,
+    question,
+    refusal,
+    response,
+    response_stream,
+    stream,
+)
 
 Work = Callable[[int], None]
 """Does so many operations."""
@@ -85,6 +97,28 @@ def _stream(clients: Clients) -> Iterator[Work]:
 
 
 @contextmanager
+def _response(clients: Clients) -> Iterator[Work]:
+    create, asked = clients.sync(response(SMALL_ANSWER)).responses.create, prose(SMALL_QUESTION)
+
+    def work(operations: int) -> None:
+        for _ in range(operations):
+            create(model=MODEL, input=asked)
+
+    yield work
+
+
+@contextmanager
+def _response_stream(clients: Clients) -> Iterator[Work]:
+    create, asked = clients.sync(response_stream()).responses.create, prose(SMALL_QUESTION)
+
+    def work(operations: int) -> None:
+        for _ in range(operations // CHUNKS):
+            assert sum(1 for _ in create(model=MODEL, input=asked, stream=True)) == CHUNKS + 2
+
+    yield work
+
+
+@contextmanager
 def _async_calls(clients: Clients) -> Iterator[Work]:
     with _on_a_loop(clients, completion(SMALL_ANSWER, pauses=True)) as (run, create):
         asked = question(SMALL_QUESTION)
@@ -143,6 +177,15 @@ CASES = {
     "threads": Case(name=f"{THREADS} threads", opens=_threads, at_once=5 * THREADS, slices=5),
     "async": Case(name=f"{CALLS_AT_ONCE} concurrent async calls", opens=_async_calls, at_once=CALLS_AT_ONCE, slices=3),
     "stream": Case(name=f"stream of {CHUNKS} chunks", opens=_stream, at_once=CHUNKS, slices=4, unit="chunk", bar=1),
+    "response": Case(name="small response", opens=_response, slices=200, bar=20),
+    "response-stream": Case(
+        name=f"response's stream of {CHUNKS} deltas",
+        opens=_response_stream,
+        at_once=CHUNKS,
+        slices=4,
+        unit="chunk",
+        bar=1,
+    ),
     "async-stream": Case(
         name=f"async stream of {CHUNKS} chunks",
         opens=_async_streams,

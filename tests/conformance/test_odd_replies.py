@@ -93,7 +93,6 @@ PLAIN: Mapping[str, Odd] = {
     "tier-number": patch(service_tier=3),
     "more-fields": patch(x_more={"a": [1, {"b": None}]}, citations=["u"]),
     "envelope": whole(json.dumps({"success": True, "data": {"choices": [CHOICE], "usage": USAGE}}), "not_reported"),
-    "error-with-200": whole(json.dumps({"error": {"message": "no", "code": 1}}), "not_reported"),
     "json-text": whole('"hello"'),
     "json-number": whole("7"),
     "json-null": whole("null"),
@@ -122,6 +121,25 @@ def test_an_odd_reply_reaches_the_caller_and_is_recorded(stage: Stage, odd: Odd,
 
     assert record.error_type is None
     assert_known(stage, odd, record)
+
+
+@pytest.mark.parametrize("path", ["create", "raw", "legacy"])
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        ({"message": "no", "code": 429}, "rate_limit"),
+        ({"message": "no", "code": "content_filter"}, "content_filter"),
+        ({"message": "no", "type": "invalid_request_error"}, "bad_request"),
+        ({"message": "no"}, "other"),
+    ],
+)
+def test_an_error_in_a_body_with_a_good_status_is_an_error(
+    stage: Stage, path: str, error: dict[str, Any], word: str
+) -> None:
+    record = play(stage, whole(json.dumps({"error": error}), word), path, False)
+
+    assert (record.error_type, record.error_message, record.http_status) == (word, "no", 200)
+    assert (record.usage, record.usage_unknown) == (None, word)
 
 
 @pytest.mark.parametrize(("odd", "name", "is_async"), list(cases(RAISING, "create")))

@@ -24,8 +24,18 @@ def read_answer(body: Mapping[str, Any]) -> Answer:
         usage=usage,
         usage_unknown=None if usage is not None else "not_reported" if body.get("usage") is None else "invalid",
         body=body,
+        error_code=None if choices else _error_code(dictionary(body.get("error"))),
+        error_message=text(dictionary(body.get("error")).get("message")),
         provider_cost=amount(dictionary(body.get("usage")).get("cost")),
     )
+
+
+def _error_code(error: Mapping[str, Any]) -> str | None:
+    """What a proxy such as OpenRouter has put into a body with a good status instead of an answer."""
+    if not error:
+        return None
+    code = error.get("code")
+    return text(code) or (str(code) if isinstance(code, int) else None) or text(error.get("type")) or "failed"
 
 
 def read_completion_usage(reported: object) -> Usage | None:
