@@ -1,6 +1,6 @@
 """What the expressions of the predecessor's dashboard and alerts show, for 1,000 calls of 4 processes with 8 threads.
 
-The alerts are those that its mixin publishes; of the dashboard, the expressions that are known of it.
+The alerts are those that its mixin publishes, and so are the panels, in their present form and in their earlier one.
 """
 
 from __future__ import annotations
@@ -21,26 +21,70 @@ from tests.servers.victoria_metrics import VictoriaMetrics, require_victoria_met
 PROMPT = sum(tokens(number)[0] for number in range(CALLS))
 COMPLETION = sum(tokens(number)[1] for number in range(CALLS))
 COST = (PROMPT * 30 + COMPLETION * 60) / 1e6
-LAST_SAMPLES = {
-    "sum by (model) (openai_completionTokens)": (20 * PROCESSES, 26 * PROCESSES),
-    "sum by (model) (openai_promptTokens)": (100 * PROCESSES, 149 * PROCESSES),
-    "sum by (model) (openai_totalTokens)": (120 * PROCESSES, 175 * PROCESSES),
-    "max by (model) (openai_requestDuration)": (0, 5),
-    "sum by (model) (openai_usageCost)": (0.0042 * PROCESSES, 0.00603 * PROCESSES),
-    "avg(openai_usageCost)": (0.0042, 0.00603),
+OF_JOB = '{job=~"integrations/openai"}'
+"""What the dashboard narrows every expression to, once its variable is filled in; its range is 5 minutes here."""
+BOUNDS = {
+    "completionTokens": (20, 26),
+    "promptTokens": (100, 149),
+    "totalTokens": (120, 175),
+    "requestDuration": (0, 5),
+    "usageCost": (0.0042, 0.00603),
 }
-"""What is published, and between what its value is: it reads the last call of each process."""
+"""Between what the value of a single call is."""
+AVERAGES = {
+    "completionTokens": COMPLETION / CALLS,
+    "promptTokens": PROMPT / CALLS,
+    "totalTokens": (PROMPT + COMPLETION) / CALLS,
+    "usageCost": COST / CALLS,
+}
+LAST_SAMPLES = {
+    **{
+        f"sum by (model) (openai_{name}{selector})": tuple(bound * PROCESSES for bound in BOUNDS[name])
+        for name, selector in [
+            ("completionTokens", ""),
+            ("promptTokens", ""),
+            ("totalTokens", ""),
+            ("totalTokens", OF_JOB),
+            ("usageCost", ""),
+        ]
+    },
+    "max by (model) (openai_requestDuration)": BOUNDS["requestDuration"],
+    **{f"avg by (job) (openai_{name}{OF_JOB})": bounds for name, bounds in BOUNDS.items()},
+    f"avg by (job) (avg_over_time(openai_requestDuration{OF_JOB}[24h]))": BOUNDS["requestDuration"],
+}
+"""What is published, and between what its value is: all but the last read the last call of each process."""
+INSTANCES_ADDED_UP = {
+    f"{form} (avg_over_time(openai_{name}{OF_JOB}[5m]))": pytest.approx(PROCESSES * AVERAGES[name])
+    for form, name in [
+        ("sum by (job)", "totalTokens"),
+        ("sum by (job)", "usageCost"),
+        ("sum by (job)", "promptTokens"),
+        ("sum", "completionTokens"),
+    ]
+}
+"""Averages of the dashboard's earlier form, which adds up those of several series."""
+EACH_PROCESS = {
+    f"topk by (model) (5, count_over_time(openai_completionTokens{OF_JOB}[5m]))": (CALLS / PROCESSES,) * 2,
+    f"openai_requestDuration{OF_JOB}": BOUNDS["requestDuration"],
+    f"openai_totalTokens{OF_JOB}": BOUNDS["totalTokens"],
+    f"openai_completionTokens{OF_JOB}": BOUNDS["completionTokens"],
+    f"openai_promptTokens{OF_JOB}": BOUNDS["promptTokens"],
+}
+"""Panels that draw every series, of which each process has one."""
 INTENDED = {
-    "sum(count_over_time(openai_promptTokens[5m]))": CALLS,
+    f"sum by (job) (count_over_time(openai_promptTokens{OF_JOB}[5m]))": CALLS,
+    f"topk(5, sum by (model) (count_over_time(openai_completionTokens{OF_JOB}[5m])))": CALLS,
     "sum by (model) (sum_over_time(openai_completionTokens[5m]))": COMPLETION,
     "sum by (model) (sum_over_time(openai_promptTokens[5m]))": PROMPT,
     "sum by (model) (sum_over_time(openai_totalTokens[5m]))": PROMPT + COMPLETION,
     "sum by (model) (sum_over_time(openai_usageCost[5m]))": pytest.approx(COST),
-    "sum(sum_over_time(openai_usageCost[5m])) / sum(count_over_time(openai_usageCost[5m]))": pytest.approx(
-        COST / CALLS
-    ),
+    **{
+        f"sum by (job) (sum_over_time(openai_{name}{OF_JOB}[5m]))"
+        f" / sum by (job) (count_over_time(openai_{name}{OF_JOB}[5m]))": pytest.approx(average)
+        for name, average in AVERAGES.items()
+    },
 }
-"""What shows the figure that is meant."""
+"""What shows the figure that is meant; the first is published."""
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +130,21 @@ def test_sums_of_last_samples_are_within_what_the_last_calls_say(back_end: Runni
     assert least * 0.999 <= shown <= most * 1.001
 
 
-def test_each_call_is_counted_in_the_series_of_its_process(back_end: RunningProgram) -> None:
-    shown = back_end.query("count_over_time(openai_promptTokens[5m])", time.time() + 10)
-    assert [value for _, value in shown] == [CALLS / PROCESSES] * PROCESSES
-    assert {tuple(sorted(labels)) for labels, _ in shown} == {("environment", "instance", "job", "model", "source")}
+@pytest.mark.parametrize("expression", INSTANCES_ADDED_UP)
+def test_sums_of_averages_are_so_many_times_the_average_as_there_are_processes(
+    back_end: RunningProgram, expression: str
+) -> None:
+    assert back_end.value(expression, time.time() + 10) == INSTANCES_ADDED_UP[expression]
+
+
+@pytest.mark.parametrize("expression", EACH_PROCESS)
+def test_panels_of_every_series_show_one_for_each_process(back_end: RunningProgram, expression: str) -> None:
+    least, most = EACH_PROCESS[expression]
+    shown = back_end.query(expression, time.time() + 10)
+    assert len(shown) == PROCESSES
+    assert all(least <= value <= most for _, value in shown)
+    names = {tuple(sorted(set(labels) - {"__name__"})) for labels, _ in shown}
+    assert names == {("environment", "instance", "job", "model", "source")}
 
 
 def test_the_longest_call_is_the_longest_of_all_its_samples(back_end: RunningProgram) -> None:
