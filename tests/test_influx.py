@@ -4,6 +4,7 @@ import gzip
 import math
 import re
 from collections.abc import Iterator
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -68,12 +69,21 @@ def test_a_line_is_as_the_predecessor_writes_it_but_for_the_time() -> None:
         ("a\\", "a\uff3c"),
         ("a\\,b", "a\uff3c\\,b"),
         ("a\nb\r\t", "a\u240ab\u240d\u2409"),
+        ("a\u240ab", "a\uff3c\u240ab"),
+        ("a\uff3c", "a\uff3c."),
         ("\ud800", "?"),
         ("模型 é", "模型\\ é"),
     ],
 )
 def test_what_could_end_or_split_a_line_is_escaped_or_pictured(value: str, written: str) -> None:
     assert line("openai_x", {"model": value}) == f"openai,model={written} x=12.0 {AT}000000\n".encode()
+
+
+def test_no_two_values_become_one_series() -> None:
+    alphabet = "\\,=\n\u240a\uff3c.a"
+    texts = ["".join(letters) for length in range(1, 5) for letters in product(alphabet, repeat=length)]
+
+    assert len({line("openai_x", {"model": text}) for text in texts}) == len(texts)
 
 
 def test_empty_labels_and_numbers_that_are_none_have_no_place() -> None:
@@ -93,7 +103,7 @@ def test_every_line_is_read_as_one_point_with_the_labels_it_was_made_of(labels: 
     assert read.pop("__name__") == "openai_promptTokens"
     assert read.keys() == {name for name, label in labels.items() if label}
     for name, label in read.items():
-        assert len(label) == len(labels[name])
+        assert len(label) == len(labels[name]) + len(re.findall(r"[\u2400-\u241f\u2421\uff3c]", labels[name]))
         plain = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\\]", "", labels[name])
         assert set(plain) <= set(label)
     assert series.samples == ((AT, value),)

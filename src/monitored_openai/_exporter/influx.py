@@ -17,11 +17,17 @@ from collections.abc import Iterable, Sequence
 HEADERS = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
 
 _LEVEL = 1
-_CONTROLS = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
+_BACKSLASH_LIKE = "\uff3c"
+_PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
 """A line break in a tag would end the line, whatever is put before it; each control has a picture in Unicode."""
+_STAND_INS = {
+    **_PICTURES,
+    **{ord(picture): _BACKSLASH_LIKE + picture for picture in _PICTURES.values()},
+    ord(_BACKSLASH_LIKE): f"{_BACKSLASH_LIKE}.",
+}
+"""What stands for something else is marked where it stands for itself, so that no two texts become one series."""
 _AMBIGUOUS_BACKSLASH = re.compile(r"\\(?=[\\,= ]|$)")
 """One that a parser may take for the escape of what follows; some know it escaped by a second one, some do not."""
-_BACKSLASH_LIKE = "\uff3c"
 _SPECIAL = re.compile(r"([,= ])")
 
 
@@ -51,5 +57,5 @@ def encode_push(series: Iterable[bytes]) -> bytes:
 
 def _escaped(text: str) -> str:
     """The text as a tag's key or value that no receiver takes for anything else than the whole of it."""
-    plain = _AMBIGUOUS_BACKSLASH.sub(_BACKSLASH_LIKE, text.translate(_CONTROLS))
+    plain = _AMBIGUOUS_BACKSLASH.sub(_BACKSLASH_LIKE, text.translate(_STAND_INS))
     return _SPECIAL.sub(r"\\\1", plain)
