@@ -136,6 +136,11 @@ CASES = {
         | counted("gen_ai_client_unpriced_total", 1, reason="usage_unknown")
         | counted("gen_ai_client_usage_unknown_total", 1, reason="timeout")
     ),
+    "calls have no price yet as they are made in the background": Case(
+        series=counted(CALLS, 10)
+        | counted("gen_ai_client_unpriced_total", 5, reason="background")
+        | counted("gen_ai_client_usage_unknown_total", 5, reason="background")
+    ),
     "a tenth of the calls reports no usage": Case(
         series=counted(CALLS, 10) | counted("gen_ai_client_usage_unknown_total", 1, reason="not_reported"),
         fires={"OpenAIUsageUnknown"},

@@ -10,6 +10,8 @@ _WHO = ("environment", "service_name")
 _WHO_TEXT = "{{ $labels.environment }} {{ $labels.service_name }}"
 _NOT_TOLD = "not_reported|invalid_body|not_read|unreadable"
 """Why usage is unknown of calls that ended well; those that failed have none."""
+_NOT_PRICED_YET = "usage_unknown|background"
+"""Why a call has no price that has no known usage either; what is made in the background is priced when a look tells it."""
 _SILENT_AFTER, _SEEN_BEFORE = "10m", ("15m", "1h", "2h")
 
 
@@ -24,7 +26,7 @@ def telemetry(limits: Limits) -> Group:
 
 def _unknown(limits: Limits) -> tuple[Alert, Alert]:
     calls = promql.total(CALLS, "1h", _WHO)
-    unpriced = promql.total(promql.selector(UNPRICED, ['reason!="usage_unknown"']), "1h", _WHO)
+    unpriced = promql.total(promql.selector(UNPRICED, [f'reason!~"{_NOT_PRICED_YET}"']), "1h", _WHO)
     without = promql.total(promql.selector(USAGE_UNKNOWN, [f'reason=~"{_NOT_TOLD}"']), "1h", _WHO)
     most = f"{limits.unknown_share:g}"
     return (
