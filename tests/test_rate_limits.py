@@ -133,6 +133,13 @@ def test_a_stream_speaks_as_of_its_beginning() -> None:
     assert shown(limits(began))[RESET, "tokens"] == pytest.approx(NOW + 10.5)
 
 
+def test_a_stream_that_took_long_does_not_take_the_word_from_newer_replies() -> None:
+    began = dataclasses.replace(
+        told(NOW, 100, 99, "1h"), streamed=True, started_ns=int((NOW - 900) * 1e9), time_to_first_chunk=0.5
+    )
+    assert shown(limits(told(NOW - 1, 100, 3, "1h"), began))[REMAINING, "tokens"] == 3
+
+
 def test_a_limit_is_withdrawn_once_its_reset_has_passed() -> None:
     made = limits(told(NOW, 100, 5, "20s"), told(NOW, 9, 8, "1m", of="requests"))
     assert {of for _, of in shown(made, NOW + 19.9)} == {"tokens", "requests"}

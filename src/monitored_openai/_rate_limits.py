@@ -33,7 +33,7 @@ _LONGEST_SECONDS = 31 * 86400.0
 _WITHOUT_RESET_SECONDS = 60.0
 """How long a limit is believed whose reply does not say when it is reset: limits are per minute."""
 _SET_BACK_SECONDS = 300.0
-"""No reply is that much older than the one before it: the clock has been set back in between."""
+"""No call ends that much before the one whose record came before it: the clock has been set back in between."""
 
 
 def number(text: str | None) -> float | None:
@@ -92,7 +92,7 @@ class RateLimits:
             before = self._told.get(labels)
             if before is None and len(self._told) >= self._max_label_sets:
                 self.left_out += 1
-            elif before is None or not 0 < before.at - told.at < _SET_BACK_SECONDS:
+            elif before is None or told.at >= before.at or before.at - record.ended_ns / 1e9 > _SET_BACK_SECONDS:
                 self._told[labels] = told
 
     def samples(self, now: float) -> Iterator[Sample]:
