@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from monitored_openai._call import Call
 
 _MOST_COUNTED = 10_000
-_counted: dict[str, None] = {}
+_counted: OrderedDict[str, object] = OrderedDict()
+"""The batches that are recorded or being so; its methods are atomic, as two threads may ask for the same one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +51,7 @@ def batch_usage(client: MonitoredOpenAI, batch: Any, *, count: bool = False) -> 
         openai.OpenAIError: it cannot be downloaded.
     """
     found = client.batches.retrieve(batch) if isinstance(batch, str) else batch
-    call = _opens_call(client, found, count=count)
-    with call or nullcontext():
+    with _recorded(client, found, count=count) as call:
         body = client.files.content(_output_of(found)).content
         return _told(client, found, body, call)
 
@@ -59,8 +59,7 @@ def batch_usage(client: MonitoredOpenAI, batch: Any, *, count: bool = False) -> 
 async def abatch_usage(client: AsyncMonitoredOpenAI, batch: Any, *, count: bool = False) -> tuple[BatchUsage, ...]:
     """The same as `batch_usage`, with an async client."""
     found = await client.batches.retrieve(batch) if isinstance(batch, str) else batch
-    call = _opens_call(client, found, count=count)
-    with call or nullcontext():
+    with _recorded(client, found, count=count) as call:
         body = (await client.files.content(_output_of(found))).content
         return _told(client, found, body, call)
 
@@ -71,10 +70,22 @@ def _output_of(batch: Any) -> str:
     return str(batch.output_file_id)
 
 
-def _opens_call(client: Any, batch: Any, *, count: bool) -> Call | None:
-    if not count or batch.id in _counted or not batch.output_file_id:
-        return None
-    return opens_call(client, BATCH_RESULT)
+@contextmanager
+def _recorded(client: Any, batch: Any, *, count: bool) -> Iterator[Call | None]:
+    """The call that records the batch, if it is this time that does; when it fails, the next time may."""
+    claim = object()
+    claimed = count and batch.output_file_id and _counted.setdefault(batch.id, claim) is claim
+    call = opens_call(client, BATCH_RESULT) if claimed else None
+    done = False
+    try:
+        with call or nullcontext():
+            yield call
+        done = call is not None
+    finally:
+        if claimed and not done:
+            _counted.pop(batch.id, None)
+        elif len(_counted) > _MOST_COUNTED:
+            _counted.popitem(last=False)
 
 
 def _told(client: Any, batch: Any, body: bytes, call: Call | None) -> tuple[BatchUsage, ...]:
@@ -98,9 +109,6 @@ def _told(client: Any, batch: Any, body: bytes, call: Call | None) -> tuple[Batc
     told = tuple(_summed(model, requests) for model, requests in by_model.items())
     if call is not None:
         call.tells(_as_one(batch.id, told))
-        _counted[batch.id] = None
-        if len(_counted) > _MOST_COUNTED:
-            del _counted[next(iter(_counted))]
     return told
 
 

@@ -91,6 +91,33 @@ def test_it_counts_once_when_it_is_asked_to(tell: Tell, monitoring: Monitoring, 
     assert record.duration > 0
 
 
+def test_it_counts_once_when_two_ask_at_the_same_time(monitoring: Monitoring) -> None:
+    async def ask() -> list[tuple[BatchUsage, ...]]:
+        both = asyncio.Barrier(2)
+
+        async def serve(_: httpx.Request) -> httpx.Response:
+            await asyncio.wait_for(both.wait(), 30)
+            return httpx.Response(200, content=json.dumps(answered(CHAT)).encode())
+
+        async with httpx.AsyncClient(transport=httpx.MockTransport(serve)) as http:
+            client = AsyncMonitoredOpenAI(api_key="sk-test", monitoring=monitoring, http_client=http)
+            return await asyncio.gather(*(abatch_usage(client, batch("batch_both"), count=True) for _ in range(2)))
+
+    one, other = asyncio.run(ask())
+    assert one == other
+    assert [record.response_id for record in records_of(monitoring)] == ["batch_both"]
+
+
+def test_a_batch_that_could_not_be_read_counts_the_next_time(
+    tell: Tell, monitoring: Monitoring, request: pytest.FixtureRequest
+) -> None:
+    of = batch(f"batch_{request.node.name}")
+    with pytest.raises(ValueError, match="line 1"):
+        tell(of, b"not json", count=True)
+    tell(of, [answered(CHAT)], count=True)
+    assert [record.usage is not None for record in records_of(monitoring)] == [False, True]
+
+
 def test_what_is_not_told_makes_no_sum(tell: Tell, monitoring: Monitoring, request: pytest.FixtureRequest) -> None:
     name = f"batch_{request.node.name}"
     lines = [answered(CHAT), answered(None), answered(CHAT, "house-llm")]
