@@ -325,7 +325,7 @@ class Call:
             }
             return dataclasses.replace(answer, usage=dataclasses.replace(answer.usage or Usage(), **parts))
         if not answer.id:
-            return answer
+            return dataclasses.replace(answer, usage=None) if self.family.repeats else answer
         if self.family.repeats:
             if not answer.finished or not owed.settle(self._server, answer.id):
                 return dataclasses.replace(answer, usage=None, error_code=None)

@@ -55,6 +55,12 @@ def test_what_nobody_owes_adds_nothing_however_often_it_is_looked_at(server: Api
     assert told(caller.do("cancel", made.id)[1]) == ("cancel", None, None, None)
 
 
+def test_a_look_at_what_says_no_id_adds_nothing(server: Api, caller: Caller) -> None:
+    made, _ = caller.do("create", **ASKED)
+    server.default = Behaviour(omit=("id",))
+    assert told(caller.do("retrieve", made.id)[1]) == ("retrieve", None, None, None)
+
+
 @pytest.mark.parametrize("again", ["retrieve", "stream", "cancel"])
 def test_a_stream_that_was_broken_off_is_made_good_by_a_later_look(server: Api, caller: Caller, again: str) -> None:
     event, record = caller.do("create", **ASKED, stream=True, most=4)
