@@ -93,6 +93,7 @@ def test_the_table_names_only_methods_that_there_are_and_all_families() -> None:
             for part in method.split("."):
                 target = getattr(target, part)
     assert {family for row in OBSERVED for family in row.families} == set(FAMILIES)
+    assert all(family.operation == row.operation for row in OBSERVED for family in row.families)
     assert {row.since for row in OBSERVED} <= set(TESTED)
 
 

@@ -59,9 +59,12 @@ class _Monitored:
             return super()._process_response(**parts)
 
     def _opens_call(self, method: str, path: str, request: Mapping[str, Any]) -> Call | None:
-        if self._monitoring.observer is None or (family := family_of(method, path)) is None:
+        if self._monitoring.observer is None:
             return None
-        return opens_call(self, family, request)
+        family = family_of(method, path)
+        if family is None and str(path).startswith("http"):
+            family = family_of(method, str(path).removeprefix(str(self._base_url)))  # type: ignore[attr-defined]  # the official client's
+        return None if family is None else opens_call(self, family, request)
 
 
 def opens_call(client: Any, family: Family, request: Mapping[str, Any] = NOTHING) -> Call | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from openai import AsyncStream, Stream
+from openai import AsyncStream, NotFoundError, Stream
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
@@ -56,6 +57,17 @@ def test_a_posted_stream_is_seen_once(stage: Stage, is_async: bool) -> None:
     (record,) = records_of(client.monitoring)
     assert (record.streamed, record.error_type, record.usage is not None) == (True, None, True)
     assert body == {**CHAT, "stream": True}
+
+
+def test_a_whole_url_is_the_path_below_the_clients_base_and_no_other(stage: Stage) -> None:
+    cell = Cell(path=PATH, reading=VALUE[""])
+    client = stage.ours(cell)
+    records_of(client.monitoring)
+    for base in (stage.server.base_url, f"{stage.server.base_url}/else"):
+        with suppress(NotFoundError):
+            client.post(f"{base}/chat/completions", cast_to=ChatCompletion, body=dict(CHAT))
+    (record,) = records_of(client.monitoring)
+    assert (record.operation, record.usage is not None) == ("chat", True)
 
 
 def test_what_is_no_known_path_is_let_through(stage: Stage) -> None:

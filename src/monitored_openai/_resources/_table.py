@@ -48,7 +48,7 @@ class LeftOut:
 
 
 _TOKENS, _OF_TOKENS = "tokens", "of the tokens"
-_LATER = "when a later look tells it"
+_LATER, _OWED = "when a later look tells it", "tokens that are still owed"
 _NEVER, _UNPRICED = "no reply tells it", "unpriced"
 
 OBSERVED = (
@@ -66,10 +66,10 @@ OBSERVED = (
         streams=True,
     ),
     Observed("responses.compact beta.responses.compact", (COMPACT,), _TOKENS, _OF_TOKENS, "2.54"),
-    Observed("responses.retrieve", (RETRIEVE,), "tokens that are still owed", _OF_TOKENS, "1.92", streams=True),
-    Observed("beta.responses.retrieve", (RETRIEVE,), "tokens that are still owed", _OF_TOKENS, "2.54", streams=True),
-    Observed("responses.cancel", (CANCEL,), "tokens that are still owed", _OF_TOKENS, "1.92"),
-    Observed("beta.responses.cancel", (CANCEL,), "tokens that are still owed", _OF_TOKENS, "2.54"),
+    Observed("responses.retrieve", (RETRIEVE,), _OWED, _OF_TOKENS, "1.92", streams=True),
+    Observed("beta.responses.retrieve", (RETRIEVE,), _OWED, _OF_TOKENS, "2.54", streams=True),
+    Observed("responses.cancel", (CANCEL,), _OWED, _OF_TOKENS, "1.92"),
+    Observed("beta.responses.cancel", (CANCEL,), _OWED, _OF_TOKENS, "2.54"),
     Observed("embeddings.create", (EMBEDDINGS,), "input tokens", _OF_TOKENS, "1.92"),
     Observed("images.generate", (GENERATIONS,), "tokens; none of dall-e", _OF_TOKENS, "1.92", streams=True),
     Observed("images.edit", (EDITS,), "tokens; none of dall-e", _OF_TOKENS, "1.92", streams=True),
@@ -122,14 +122,9 @@ OBSERVED = (
         "1.92",
         streams=True,
     ),
-    Observed(
-        "beta.threads.runs.retrieve beta.threads.runs.submit_tool_outputs beta.threads.runs.cancel",
-        RUNS[2:],
-        "tokens that are still owed",
-        _OF_TOKENS,
-        "1.92",
-        streams=True,
-    ),
+    Observed("beta.threads.runs.retrieve", RUNS[2:3], _OWED, _OF_TOKENS, "1.92"),
+    Observed("beta.threads.runs.submit_tool_outputs", RUNS[3:4], _OWED, _OF_TOKENS, "1.92", streams=True),
+    Observed("beta.threads.runs.cancel", RUNS[4:], _OWED, _OF_TOKENS, "1.92"),
 )
 
 _STATE, _STORED = "keeps something, and runs no model", "billed by what is stored and for how long"
