@@ -69,6 +69,19 @@ def test_a_count_is_never_a_guess(reported: Any) -> None:
     assert counted is None or (counted == reported and 0 <= counted <= 2**53 and not isinstance(reported, bool))
 
 
+@pytest.mark.parametrize(
+    ("total", "output"),
+    [(135, 103), (41, 9), (136, 9), (None, 9)],
+    ids=["beside the output", "part of it", "neither", "not told"],
+)
+def test_reasoning_that_is_told_beside_the_output_is_output_too(total: int | None, output: int) -> None:
+    details = {"reasoning_tokens": 94}
+    usage = {"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": total, "completion_tokens_details": details}
+    found = read(usage=usage).usage
+    assert found is not None
+    assert (found.input_tokens, found.output_tokens, found.output_reasoning_tokens) == (32, output, 94)
+
+
 @pytest.mark.parametrize("value", [None, "", 7, [], {}, b"x"], ids=repr)
 def test_what_is_no_text_is_none(value: Any) -> None:
     assert text(value) is None

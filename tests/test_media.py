@@ -130,7 +130,7 @@ def test_files_are_described_without_being_read() -> None:
         ("gpt-image-1.5", Usage(input_tokens=0, output_tokens=1_000_000, output_image_tokens=0), 10.0),
         ("gpt-image-1.5", Usage(input_tokens=0, output_tokens=10), Unpriced.SPLIT_UNKNOWN),
         ("gpt-4o-transcribe", Usage(input_tokens=1_000_000, input_audio_tokens=1_000_000, output_tokens=0), 6.0),
-        ("gpt-4o-mini-tts", Usage(input_characters=100), Unpriced.USAGE_UNKNOWN),
+        ("gpt-4o-mini-tts", Usage(input_characters=100), Unpriced.NO_RATE_FOR_KIND),
         ("whisper-1", Usage(input_characters=100), Unpriced.USAGE_UNKNOWN),
         ("text", Usage(input_seconds=5), Unpriced.NO_RATE_FOR_KIND),
         ("dall-e-3", Usage(), Unpriced.UNKNOWN_MODEL),

@@ -93,7 +93,8 @@ def charge(bands: Bands, usage: Usage) -> Cost | Unpriced:
 def _unfit(rates: Rates, usage: Usage) -> Unpriced | None:
     """Why the usage cannot be priced by the token, whatever its parts cost."""
     if usage.input_tokens is None and usage.output_tokens is None:
-        return Unpriced.USAGE_UNKNOWN if usage.input_seconds is None else Unpriced.NO_RATE_FOR_KIND
+        length_alone = usage.input_seconds is not None or usage.input_characters is not None
+        return Unpriced.NO_RATE_FOR_KIND if length_alone else Unpriced.USAGE_UNKNOWN
     if not _consistent(usage):
         return Unpriced.USAGE_INVALID
     unknown = (usage.input_tokens is None and rates.input) or (usage.output_tokens is None and rates.output)

@@ -48,6 +48,9 @@ def read_completion_usage(reported: object) -> Usage | None:
         dictionary(usage.get("prompt_tokens_details")),
         dictionary(usage.get("completion_tokens_details")),
     )
+    reasoning = count(of_output.get("reasoning_tokens"))
+    if reasoning and count(usage.get("total_tokens")) == (input_tokens or 0) + (output_tokens or 0) + reasoning:
+        output_tokens = (output_tokens or 0) + reasoning  # xAI tells it beside its output, not as a part
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
@@ -56,7 +59,7 @@ def read_completion_usage(reported: object) -> Usage | None:
         input_audio_tokens=count(of_input.get("audio_tokens")),
         input_image_tokens=count(of_input.get("image_tokens")),
         output_audio_tokens=count(of_output.get("audio_tokens")),
-        output_reasoning_tokens=count(of_output.get("reasoning_tokens")),
+        output_reasoning_tokens=reasoning,
         output_accepted_prediction_tokens=count(of_output.get("accepted_prediction_tokens")),
         output_rejected_prediction_tokens=count(of_output.get("rejected_prediction_tokens")),
     )
