@@ -1,4 +1,4 @@
-"""The behaviour tests on the SDKs, Pythons and dependencies that are supported, and a test for each framework.
+"""The behaviour tests on the SDKs, Pythons and dependencies that are supported, a test for each framework, and one of runtimes.
 
 `make test-all` runs all sessions.
 """
@@ -85,6 +85,19 @@ def add_predecessor(python: tuple[int, int]) -> None:
     nox.session(name="predecessor", python=AT_HAND[python])(run)
 
 
+def add_runtimes(python: tuple[int, int]) -> None:
+    """Add a session that runs the tests of what programs run in: other loops, greenlets, servers, workers."""
+
+    def run(session: nox.Session) -> None:
+        session.install("--reinstall-package", "monitored-openai", ".[scrape]", *RUNTIMES)
+        session.install("--group", "test")
+        tests = ("-W", "default", "tests/runtimes", *session.posargs)  # as above
+        session.run("python", "-m", "pytest", *tests, env={"RUNTIMES": "1"})
+
+    nox.session(name="runtimes", python=AT_HAND[python])(run)
+
+
+RUNTIMES = ("gevent", "eventlet", "uvloop", "uvicorn", "gunicorn", "celery")
 FRAMEWORKS = {
     "langchain": "langchain-openai",
     "pydantic_ai": "pydantic-ai-slim[openai]",
@@ -104,3 +117,4 @@ if newest != oldest:
 for framework, package in FRAMEWORKS.items():
     add_framework(framework, oldest, package)
 add_predecessor(oldest)
+add_runtimes(oldest)

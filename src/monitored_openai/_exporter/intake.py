@@ -8,12 +8,12 @@ what belongs together is changed without a call or an allocation in between, whe
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from monitored_openai._exporter import native
 from monitored_openai._exporter.sample_books import SampleBooks
 from monitored_openai._stats import Stats
 
@@ -42,7 +42,7 @@ class Intake:
 
     def reset(self) -> None:
         """Start from nothing, as a forked child must: not even the lock is usable there."""
-        self._lock = threading.RLock()
+        self._lock = native.reentrant_lock()
         self._pid = os.getpid()
         self._asleep = True
         self._closed = False

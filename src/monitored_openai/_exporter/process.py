@@ -13,12 +13,12 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-import threading
 import time
 import weakref
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
+from monitored_openai._exporter import native
 from monitored_openai._exporter.thread import ExporterThread
 from monitored_openai._log import warn_sparsely
 from monitored_openai._owed import Owed
@@ -43,10 +43,10 @@ class _Process:
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = native.reentrant_lock()
         self._starting = False
-        self.sharing = threading.RLock()
-        self.importing = threading.Lock()
+        self.sharing = native.reentrant_lock()
+        self.importing = native.lock()
         self._held_by_fork = False
 
     def thread(self) -> ExporterThread:

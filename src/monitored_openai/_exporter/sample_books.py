@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 
+from monitored_openai._exporter import native
 from monitored_openai._stats import SampleStats
 
 
@@ -12,7 +12,7 @@ class SampleBooks:
     """They balance at every instant; what is neither taken nor given up waits."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = native.lock()
         self._closed = False
         self._produced = 0
         self._delivered = 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
+
+from monitored_openai._exporter import native
 
 _T = TypeVar("_T")
 
@@ -19,23 +20,41 @@ class ExporterLoop(asyncio.SelectorEventLoop):
     """A loop that resolves names without asyncio's thread pool, which is gone when the interpreter exits.
 
     Names are looked up in daemon threads, so that a dead resolver stops neither lane; where no thread can be started
-    any more, they are looked up in line.
+    any more, they are looked up in line. Where gevent has patched the sockets, connections are made with the system's.
     """
+
+    def __init__(self) -> None:
+        super().__init__(native.original("selectors", "DefaultSelector")())
+
+    async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
+        """Those of the base class that anybody here makes: to a host and port, without TLS, which is done above."""
+        if not native.is_patched():
+            return await super().create_connection(protocol_factory, host, port, **options)
+        (family, kind, protocol, _, address), *_ = await self.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        connection = native.original("socket", "socket")(family, kind, protocol)
+        try:
+            connection.setblocking(False)
+            await self.sock_connect(connection, address)
+            return await super().create_connection(protocol_factory, sock=connection)
+        except BaseException:
+            connection.close()
+            raise
 
     async def getaddrinfo(self, host: Any, port: Any, **hints: int) -> Any:
         """`socket.getaddrinfo`, awaited."""
         answer: asyncio.Future[Any] = self.create_future()
+        resolve = native.original("socket", "getaddrinfo")
 
         def look_up() -> None:
             try:
-                found, error = socket.getaddrinfo(host, port, **hints), None
+                found, error = resolve(host, port, **hints), None
             except (OSError, UnicodeError) as failure:
                 found, error = [], failure
             with suppress(RuntimeError):  # closed meanwhile, at the end of the process
                 self.call_soon_threadsafe(_settle, answer, found, error)
 
         try:
-            threading.Thread(target=look_up, name="monitored-openai-resolver", daemon=True).start()
+            native.thread(look_up, "monitored-openai-resolver").start()
         except RuntimeError:
             look_up()
         return await answer
@@ -55,7 +74,8 @@ class ExporterThread:
 
     def __init__(self) -> None:
         self._loop = ExporterLoop()
-        self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
+        self._identity: int | None = None
+        self._thread = native.thread(self._run, THREAD_NAME)
         self._thread.start()
 
     @property
@@ -66,7 +86,7 @@ class ExporterThread:
     @property
     def is_current(self) -> bool:
         """Whether it is this thread that asks."""
-        return threading.current_thread() is self._thread
+        return native.current() == self._identity
 
     def call(self, callback: Callable[[], object]) -> None:
         """Have the loop call something; from any thread, also from a finalizer or a signal handler."""
@@ -82,6 +102,7 @@ class ExporterThread:
         self._thread.join(timeout)
 
     def _run(self) -> None:
+        self._identity = native.current()
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter as Count
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from monitored_openai._exporter import native
 from monitored_openai._metrics import ACTIVE, SECONDS, Histogram, Labels, Metric, Metrics, Sample
 from monitored_openai._rate_limits import RateLimits
 
@@ -57,7 +57,7 @@ class Totals:
 
     def reset(self) -> None:
         """Start from nothing, as a forked child must."""
-        self._lock = threading.Lock()
+        self._lock = native.lock()
         self._metrics = Metrics(label_names=self._label_names, max_label_sets=self._max_label_sets)
         self._rate_limits = RateLimits(
             max_label_sets=self._max_label_sets, shown_seconds=_PUSHES_SHOWN * self._push_seconds
