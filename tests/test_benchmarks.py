@@ -21,6 +21,8 @@ from benchmarks.measure import computing, waiting
 from benchmarks.process import WARM_UP, Life, settings_for
 from benchmarks.sink import BackEnd, back_end
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def sink() -> Iterator[BackEnd]:

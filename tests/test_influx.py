@@ -15,6 +15,8 @@ from monitored_openai._exporter import influx
 from tests.handles import ask, handle, in_process
 from tests.servers.influx import FakeInflux, LoseAnswer, Series, Status, read_lines
 
+pytestmark = pytest.mark.once
+
 CALLS = "gen_ai_client_operation_duration_seconds_count"
 MANUAL = {"metrics_protocol": "influx", "push_interval": 60}
 AT = 1_764_000_000_000

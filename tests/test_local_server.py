@@ -32,6 +32,8 @@ from tests.programs import settings as program_settings
 from tests.records import full_record, record
 from tests.servers.openai_api import OpenAIServer
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:

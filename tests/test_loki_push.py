@@ -15,6 +15,8 @@ from monitored_openai._exporter import loki as encoder
 from monitored_openai._log_entry import log_entry
 from tests.servers.loki import FakeLoki
 
+pytestmark = pytest.mark.once
+
 NOW = 1_764_000_000_000_000_000
 STREAM = {"job": "integrations/openai", "environment": "default"}
 ODD = [

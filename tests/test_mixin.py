@@ -18,6 +18,8 @@ from tests.servers._program import RunningProgram
 from tests.servers.prometheus import Prometheus, require_prometheus
 from tests.servers.victoria_metrics import VictoriaMetrics, require_victoria_metrics
 
+pytestmark = pytest.mark.once
+
 PROMPT = sum(tokens(number)[0] for number in range(CALLS))
 COMPLETION = sum(tokens(number)[1] for number in range(CALLS))
 COST = (PROMPT * 30 + COMPLETION * 60) / 1e6

@@ -16,6 +16,8 @@ from tests.handles import ask, handle, in_process
 from tests.servers._wire import decode
 from tests.servers.remote_write import LoseAnswer, RemoteWriteProxy, Status
 
+pytestmark = pytest.mark.once
+
 # A WriteRequest as protobuf 7.36 serialises it, from a descriptor of the four messages.
 GOLDEN = bytes.fromhex(
     "0a9f010a260a085f5f6e616d655f5f121a67656e5f61695f636c69656e745f746f6b656e735f746f74616c0a1a0a1167656e5f61695f74"

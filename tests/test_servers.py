@@ -14,6 +14,8 @@ from pydantic import BaseModel
 
 from tests.servers.openai_api import Behaviour, OpenAIServer, usage_for
 
+pytestmark = pytest.mark.once
+
 MODEL = "gpt-4o"
 HELLO: Any = [{"role": "user", "content": "hello"}]
 BODY: dict[str, Any] = {"model": MODEL, "messages": HELLO}

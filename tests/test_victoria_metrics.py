@@ -12,6 +12,8 @@ from monitored_openai._exporter import influx
 from tests.handles import ask, handle, in_process
 from tests.servers.victoria_metrics import VictoriaMetrics, require_victoria_metrics
 
+pytestmark = pytest.mark.once
+
 SPECIAL = "\\\\\\,,== \n\r\t\"'ab\u00e9\u6a21\x00{}#"
 WORDS = [
     "gpt 4",

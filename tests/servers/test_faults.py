@@ -9,6 +9,8 @@ import pytest
 
 from tests.servers.loki import Drip, FakeLoki, Gate, Hold, LoseAnswer, NeverAnswer, Reset, Status
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def loki() -> Iterator[FakeLoki]:

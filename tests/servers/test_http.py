@@ -13,6 +13,8 @@ import pytest
 
 from tests.servers.openai_api import Behaviour, OpenAIServer
 
+pytestmark = pytest.mark.once
+
 BODY: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.servers.loki import FakeLoki, Rate
 
+pytestmark = pytest.mark.once
+
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR

@@ -12,6 +12,8 @@ import pytest
 from tests.servers.prometheus import Prometheus, PrometheusError, require_prometheus
 from tests.servers.remote_write import LoseAnswer, NeverAnswer, RemoteWriteProxy, Status
 
+pytestmark = pytest.mark.once
+
 Pair = tuple[str, str]
 HEADERS = {
     "content-encoding": "snappy",
