@@ -325,11 +325,11 @@ class Call:
             }
             return dataclasses.replace(answer, usage=dataclasses.replace(answer.usage or Usage(), **parts))
         if not answer.id:
-            return dataclasses.replace(answer, usage=None) if self.family.repeats else answer
+            return dataclasses.replace(answer, usage=None, provider_cost=None) if self.family.repeats else answer
         if self.family.repeats:
             if not answer.finished or not owed.settle(self._server, answer.id):
-                return dataclasses.replace(answer, usage=None, error_code=None)
-        elif self.family.owes and answer.usage is None:
+                return dataclasses.replace(answer, usage=None, provider_cost=None, error_code=None)
+        elif self.family.owes and answer.usage is None and not (answer.finished and answer.error_code):
             owed.add(self._server, answer.id)
         return answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import openai
@@ -94,6 +95,37 @@ def test_a_response_that_failed_has_the_type_of_its_error(
     assert told(record) == ("chat", error, "usage_unknown", error)
     assert (record.error_message, record.http_status) == ("The fake API was asked to fail.", 200)
     assert record.finish_reasons == ("failed",)
+
+
+def test_a_failure_is_told_once_by_the_call_or_by_the_first_look_at_what_was_in_the_background(
+    server: Api, caller: Caller
+) -> None:
+    server.default = Behaviour(fails="server_error")
+    made, record = caller.do("create", **ASKED)
+    assert record.error_type == "server_error"
+    assert told(caller.do("retrieve", made.id)[1]) == ("retrieve", None, None, None)
+
+    server.default = Behaviour(fails="server_error", patch={"error": None})
+    made, record = caller.do("create", **BACKGROUND)
+    assert told(record) == ("chat", "background", "background", None)
+    server.default = Behaviour()
+    assert [caller.do("retrieve", made.id)[1].error_type for _ in range(2)] == ["server_error", None]
+
+
+def test_a_stream_with_an_error_in_its_middle_is_made_good_by_a_later_look(server: Api, caller: Caller) -> None:
+    made, _ = caller.do("create", **ASKED)
+    unfinished = {**made.to_dict(), "status": "in_progress", "usage": None}
+    begun = {"type": "response.created", "sequence_number": 0, "response": unfinished}
+    event = {"type": "error", "code": "server_error", "message": "oh", "param": None, "sequence_number": 1}
+    events = "".join(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in (begun, event))
+    server.default = Behaviour(body=events, content_type="text/event-stream")
+    _, record = caller.do("create", **ASKED, stream=True)
+    assert (told(record), record.finish_reasons) == (
+        ("chat", "server_error", "usage_unknown", "server_error"),
+        ("failed",),
+    )
+    server.default = Behaviour()
+    assert told(caller.do("retrieve", made.id)[1])[:2] == ("retrieve", "known")
 
 
 def test_an_error_as_an_event_of_a_stream_is_the_error_of_the_call(server: Api, caller: Caller) -> None:

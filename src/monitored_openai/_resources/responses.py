@@ -77,7 +77,7 @@ class ResponseChunks:
                 body["output"] = self._output()
             except Exception:
                 warn_sparsely("events", "the content of a stream could not be put together", exc_info=True)
-        return body if self._error is None else {**body, "status": "failed", "error": self._error}
+        return body if self._error is None else {"status": "failed", **body, "error": self._error}
 
     def _output(self) -> list[Any]:
         items = {index: plain(item) for index, item in self._items.items()}
@@ -99,8 +99,8 @@ def read_response(body: Mapping[str, Any]) -> Answer:
     status, error = text(body.get("status")), dictionary(body.get("error"))
     usage, finished = read_usage(body.get("usage")), status not in _WAITING
     in_background = usage is None and not finished and body.get("background") is True
-    reason = text(dictionary(body.get("incomplete_details")).get("reason")) or status
     failed = bool(error) or status == "failed"
+    reason = "failed" if failed else text(dictionary(body.get("incomplete_details")).get("reason")) or status
     return Answer(
         model=text(body.get("model")),
         id=text(body.get("id")),
