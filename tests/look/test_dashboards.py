@@ -215,3 +215,12 @@ def test_the_log_queries_name_what_entries_have(done: Workload) -> None:
         unwrapped = set(re.findall(r"unwrap (\w+)", query.expr))
         assert filtered | unwrapped <= names | {"trace_id", "request_id"}
         assert set(re.findall(r"(\w+)=~", query.expr.partition("}")[0])) <= labels
+
+
+def test_the_panels_that_the_way_over_names_are_there() -> None:
+    text = (ROOT / "docs" / "migration.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\| \*(OpenAI: [a-z ]+)\*, \*([^*]+)\* \|", text))
+    there = {(board["title"], panel["title"]) for board in BOARDS.values() for panel in board["panels"]}
+
+    assert len(named) >= 6
+    assert named <= there
