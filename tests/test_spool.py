@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,7 +15,7 @@ import pytest
 from monitored_openai import MonitoringSettings, SettingsError
 from monitored_openai._exporter.loki import Entry, encode_entry
 from monitored_openai._exporter.private_files import Lock, NotPrivate
-from monitored_openai._exporter.spool import Spool, _destination
+from monitored_openai._exporter.spool import LEAST_FREE_BYTES, Spool, _destination
 from monitored_openai._exporter.spool_directory import SpoolDirectory
 from monitored_openai._exporter.spool_file import SpoolFile
 from tests.handles import handle, imbalance
@@ -54,13 +55,19 @@ class Losses(dict[str, int]):
         self[reason] = self.get(reason, 0) + entries
 
 
-def spool(directory: Path, losses: Losses | None = None, most_bytes: int = 256 * 2**20) -> Spool:
+def spool(
+    directory: Path,
+    losses: Losses | None = None,
+    most_bytes: int = 256 * 2**20,
+    least_free_bytes: int = LEAST_FREE_BYTES,
+) -> Spool:
     return Spool(
         SpoolDirectory(directory, "d"),
         most_bytes=most_bytes,
         most_seconds=86_400,
         stream=STREAM,
         forgets=Losses() if losses is None else losses,
+        least_free_bytes=least_free_bytes,
     )
 
 
@@ -287,6 +294,108 @@ def test_a_spool_that_cannot_be_opened_leaves_everything_in_memory(
         call(monitoring, 5)
         settled(monitoring)
     assert len(loki.entries) == 5
+
+
+def test_a_directory_that_becomes_a_file_costs_nothing_and_is_used_again_when_it_is_one(
+    directory: Path, loki: FakeLoki
+) -> None:
+    loki.refuse()
+    with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
+        call(monitoring, 5)
+        loki.wait_until(lambda: monitoring.stats().spooled == 5)
+        assert monitoring._exporter is not None
+        one = monitoring._exporter._spool
+        assert one is not None
+        shutil.rmtree(directory)
+        directory.touch()
+        one._look_again_at = 0.0  # as a second later
+        call(monitoring, 5)
+        loki.wait_until(lambda: monitoring.stats().metrics_queued == 0)
+        stats = monitoring.stats()
+        assert stats.queued + stats.in_flight + stats.spooled == 10
+        assert (stats.dropped, imbalance(stats)) == ({}, (0, 0))
+        directory.unlink()
+        one._paused_until = one._look_again_at = 0.0  # as ten seconds later
+        call(monitoring, 5)
+        loki.wait_until(lambda: monitoring.stats().queued == 0)
+        assert len(list(directory.glob("*.db"))) == 1
+        loki.listen()
+        settled(monitoring)
+    assert len(loki.entries) == 15
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_directory_made_read_only_costs_nothing(directory: Path) -> None:
+    directory.mkdir(0o500)
+    one = spool(directory)
+    assert not one.write([entry(1)])
+    directory.chmod(0o700)
+    one._paused_until = 0.0
+    assert one.write([entry(1)])
+    one.close()
+
+
+@pytest.fixture
+def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A disk of its own of a megabyte, with the given option."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size=1m,mode=700,{request.param}", "tmpfs", str(place)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=20)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no disk can be mounted here: that needs Linux, and root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True, timeout=20)
+
+
+@pytest.mark.parametrize("disk", ["rw"], indirect=True)
+def test_a_disk_that_is_really_full_loses_nothing_and_is_used_again_when_there_is_room(disk: Path) -> None:
+    losses = Losses()
+    one = spool(disk, losses, least_free_bytes=0, most_bytes=2**40)
+    one._room = 2**30  # the disk's end comes as a surprise
+    one._look_again_at = time.monotonic() + 3600
+    filler = disk / "another's"
+    filler.write_bytes(bytes(500_000))
+    written = 0
+    while one.write([entry(written, size=20_000)]):
+        written += 1
+        assert written < 100
+    filler.unlink()
+    one._paused_until = 0.0
+    assert one.write([entry(written, size=20_000)])
+    assert len(read_all(one)) == written + 1
+    assert losses == {}
+    one.close()
+
+
+@pytest.mark.parametrize("disk", ["rw", "ro"], indirect=True)
+def test_on_a_disk_with_too_little_room_or_none_to_write_everything_stays_in_memory(
+    disk: Path, loki: FakeLoki, caplog: pytest.LogCaptureFixture
+) -> None:
+    with handle(logs_url=loki.push_url, spool_dir=str(disk)) as monitoring:
+        call(monitoring, 5)
+        settled(monitoring)
+    assert len(loki.entries) == 5
+    assert list(disk.iterdir()) == []
+
+
+def test_below_the_floor_of_the_free_disk_the_oldest_make_room_for_the_newest(directory: Path) -> None:
+    losses = Losses()
+    one = spool(directory, losses)
+    assert one.write([entry(number, size=10_000) for number in range(500)])
+    one._least_free_bytes = 2**60
+    one._look_again_at = 0.0
+    before, _ = SpoolDirectory(directory, "d").sizes(None)
+    for number in range(500, 1500):
+        assert one.write([entry(number, size=10_000)])
+    after, _ = SpoolDirectory(directory, "d").sizes(None)
+    assert after <= before + 2 * 2**20  # what SQLite's log may take
+    assert set(losses) == {"spool_full"}
+    found = read_all(one)
+    assert b'"number\\": 1499' in found[-1]
+    assert len(found) + losses["spool_full"] == 1500
+    one.close()
 
 
 def cut(raw: bytes, tenths: int) -> bytes:

@@ -6,6 +6,7 @@ same destination; what nobody wanted until its time was over is removed by anybo
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import sqlite3
 import time
@@ -28,6 +29,8 @@ _PAUSE_SECONDS = 10.0
 _LOG_BYTES = 2 * 1024 * 1024
 """What SQLite's log may take beside the file itself."""
 _MOST_ADOPTED = 4
+LEAST_FREE_BYTES = 512 * 1024 * 1024
+"""What is left of the disk for others: the spool grows no further than that."""
 
 
 class Spool:
@@ -41,6 +44,7 @@ class Spool:
         most_seconds: float,
         stream: Mapping[str, str],
         forgets: Callable[[int, str], None],
+        least_free_bytes: int = LEAST_FREE_BYTES,
     ) -> None:
         """Nothing is opened before there is something to keep; `forgets` hears how many entries are lost, and why."""
         self._directory = directory
@@ -48,6 +52,7 @@ class Spool:
         self._most_seconds = most_seconds
         self._stream = stream
         self._forgets = forgets
+        self._least_free_bytes = least_free_bytes
         self.own: SpoolFile | None = None
         self.adopted: list[SpoolFile] = []
         """Others' files, and those of one's own that somebody else has removed from the directory."""
@@ -220,8 +225,11 @@ class Spool:
                 self.adopted.append(self.own)  # it can be read for as long as it is open
                 self.own = None
             self.bytes, others = self._directory.sizes(self.own)
-            self._room = self._most_bytes - others - _LOG_BYTES
+            may_grow = max(0, self._directory.free_bytes() - self._least_free_bytes)
+            self._room = min(self._most_bytes - others - _LOG_BYTES, self.bytes - others + may_grow)
         if self.own is None:
+            if self._room <= 0:
+                raise OSError(errno.ENOSPC, "there is no room for it beside others' files, or on the disk")
             self.own = self._directory.create(self._stream)
         return self.own
 

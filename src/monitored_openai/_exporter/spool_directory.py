@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 import uuid
@@ -46,6 +47,10 @@ class SpoolDirectory:
                 every += size
                 others += 0 if own is not None and one.name.startswith(own.path.stem) else size
         return every, others
+
+    def free_bytes(self) -> int:
+        """What the disk has left."""
+        return shutil.disk_usage(self._path).free
 
     def unowned(self, known: Collection[Path]) -> list[Path]:
         """Files that may be without an owner, the oldest first; not those known."""
