@@ -97,7 +97,16 @@ def add_runtimes(python: tuple[int, int]) -> None:
     nox.session(name="runtimes", python=AT_HAND[python])(run)
 
 
-RUNTIMES = ("gevent", "eventlet", "uvloop", "uvicorn", "gunicorn", "celery")
+RUNTIMES = (
+    "gevent",
+    "eventlet",
+    "uvloop",
+    "uvicorn",
+    "gunicorn",
+    "celery",
+    "opentelemetry-sdk",
+    "opentelemetry-instrumentation-httpx",
+)
 FRAMEWORKS = {
     "langchain": "langchain-openai",
     "pydantic_ai": "pydantic-ai-slim[openai]",

@@ -170,3 +170,10 @@ def test_celerys_workers_that_do_one_task_each_lose_nothing(
 
     assert len(loki.entries) == proxy.total(COUNT) == tasks * CALLS
     assert (loki.duplicates, proxy.violations) == (0, [])
+
+
+def test_what_opentelemetry_traces_leaves_out_our_own_requests(proxy: RemoteWriteProxy, loki: FakeLoki) -> None:
+    ended = run("traced", loki.push_url, env=env(loki, proxy))
+
+    assert ended.code == 0, ended.err
+    assert ended.said == {"complete": True, "ours": 0, "others": 1}

@@ -11,8 +11,10 @@ import email.utils
 import math
 import re
 import ssl
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +73,8 @@ class Sender:
         )
         try:
             async with asyncio.timeout(_TOTAL_SECONDS):
-                response = await self._transport.handle_async_request(request)
+                with _untraced():
+                    response = await self._transport.handle_async_request(request)
                 try:
                     excerpt = _without(self._secrets, await _excerpt(response))
                     retry_after = _retry_after(response.headers.get("retry-after"))
@@ -88,6 +91,20 @@ class Sender:
     async def aclose(self) -> None:
         """Close the kept connections."""
         await self._transport.aclose()
+
+
+@contextmanager
+def _untraced() -> Iterator[None]:
+    """Where OpenTelemetry traces HTTP requests it leaves out this one: telemetry of telemetry would have no end."""
+    context = sys.modules.get("opentelemetry.context")
+    if context is None:
+        yield
+        return
+    token = context.attach(context.set_value("suppress_instrumentation", True))
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 async def _excerpt(response: httpx.Response) -> str:
