@@ -45,13 +45,13 @@ def step(outcome: Reply | Failure, trouble: Trouble = FIRST, *, now: float = 100
     return next_step(outcome, trouble, now=now, divisible=divisible, random=random.random)
 
 
-def expected(status: int, *, divisible: bool) -> tuple[Action, str]:
+def expected(status: int, *, divisible: bool) -> tuple[Action, str | None]:
     if status in DELIVERED:
-        return Action.DELIVERED, ""
+        return Action.DELIVERED, None
     if status in TRANSIENT or status in PARKED:
-        return Action.RETRY, ""
+        return Action.RETRY, None
     if status in TOO_LARGE:
-        return (Action.SPLIT, "") if divisible else (Action.DROP, "too_large")
+        return (Action.SPLIT, None) if divisible else (Action.DROP, "too_large")
     return Action.DROP, "rejected"
 
 
@@ -69,7 +69,7 @@ def test_after_three_hundred_seconds_of_failures_nothing_is_tried_again() -> Non
     late = {status: step(Reply(status), trouble, now=now, divisible=False) for status in range(100, 600)}
 
     reasons = {
-        **dict.fromkeys(DELIVERED, ""),
+        **dict.fromkeys(DELIVERED, None),
         **dict.fromkeys(TRANSIENT, "retry_exhausted"),
         **dict.fromkeys(PARKED, "misconfigured"),
         **dict.fromkeys(TOO_LARGE, "too_large"),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from monitored_openai._rates import Unpriced
 from tests.servers.openai_api import OpenAIServer
 
 pytestmark = pytest.mark.once
@@ -235,3 +236,12 @@ def test_every_test_that_the_page_on_reliability_names_exists() -> None:
     there = set(re.findall(r"^(?:async )?def (test_\w+)|^(Test\w+) = ", sources, re.MULTILINE))
     assert len(named) > 30
     assert named - {name for pair in there for name in pair} == set()
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    subprocess.run([sys.executable, ROOT / "scripts" / "reference_tables.py", "--check"], check=True, timeout=TIMEOUT)
+
+
+def test_the_page_on_prices_names_every_reason_for_none() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .* \| .*\|$", (ROOT / "docs" / "prices.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(Unpriced)

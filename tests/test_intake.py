@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -18,6 +18,7 @@ from monitored_openai._call import Call
 from monitored_openai._exporter.intake import Intake
 from monitored_openai._observer import Observer
 from monitored_openai._resources.chat import CHAT, ChatChunks
+from monitored_openai._stats import DropReason
 from tests.handles import imbalance
 
 URL = httpx.URL("http://api.test/v1/")
@@ -86,8 +87,8 @@ class Books(RuleBasedStateMachine):
         self.books.ended(call)
         assert self.books.stats() == before
 
-    @rule(reason=st.sampled_from(["fault", "other"]))
-    def is_lost(self, reason: str) -> None:
+    @rule(reason=st.sampled_from(["fault", "closed"]))
+    def is_lost(self, reason: DropReason) -> None:
         self.books.lost(reason)
 
     @precondition(lambda self: self.books.next_call() is not None)
@@ -123,12 +124,12 @@ class Books(RuleBasedStateMachine):
 
     @precondition(lambda self: self.flying)
     @rule(reason=st.sampled_from(["rejected", "too_large"]))
-    def drops(self, reason: str) -> None:
+    def drops(self, reason: DropReason) -> None:
         self.books.drops(len(self.flying), sum(self.flying), reason)
         self.flying = []
 
     @rule(reason=st.sampled_from(["closed", "shutdown"]))
-    def closes(self, reason: str) -> None:
+    def closes(self, reason: DropReason) -> None:
         self.books.close(reason)
         stats = self.books.stats()
         assert (stats.queued, stats.in_flight, stats.metrics_queued) == (0, 0, 0)
@@ -299,9 +300,10 @@ def test_books_balance_when_finalizers_end_calls_in_the_middle_of_everything() -
             Garbage(partial(end, opened(books), 30))
             crooked.extend({imbalance(books.stats())} - {(0, 0)})
             end(opened(books), number % 60)
+            reason = cast("DropReason", f"reason {number}")  # more of them than there are
             if number % 3 == 0 and books.next_call() is not None:
-                books.folded(None, reason=f"reason {number}")
-            books.lost(f"reason {number}")
+                books.folded(None, reason=reason)
+            books.lost(reason)
         gc.collect()
 
     in_a_thread(work)

@@ -35,7 +35,7 @@ LAYERS: dict[str, set[str]] = {
     "_call": {
         *("_answer", "_attributes", "_errors", "_identifiers", "_injection", "_json", "_log", "_owed", "_record"),
     },
-    "_observer": {"_answer", "_call", "_forms", "_injection", "_log", "_providers", "_record"},
+    "_observer": {"_answer", "_call", "_forms", "_injection", "_log", "_providers", "_record", "_stats"},
     "_resources": {"_answer", "_call", "_log", "_record"},
     # what becomes of its record
     "_rates": {"_record"},

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from monitored_openai._json import decode
 from monitored_openai._log import warn_sparsely
-from monitored_openai._record import NOTHING, Cost, Usage
+from monitored_openai._record import NOTHING, Cost, Usage, UsageUnknown
 
 _EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _LARGEST_COUNT = 2**53
@@ -25,7 +25,7 @@ class Answer:
     service_tier: str | None = None
     finish_reasons: tuple[str, ...] = ()
     usage: Usage | None = None
-    usage_unknown: str | None = None
+    usage_unknown: UsageUnknown | None = None
     body: Mapping[str, Any] | str | None = None
     error_code: str | None = None
     """What went wrong, in a response that came with a good status; `None` when nothing did."""
@@ -40,7 +40,7 @@ class Answer:
     """What the server says that it cost, in a unit of its own."""
 
 
-BACKGROUND = "background"
+BACKGROUND: Literal["background"] = "background"
 """Why neither usage nor cost is known of a response that is still being made in the background."""
 
 
@@ -92,7 +92,7 @@ class Family:
 
 def read_body(family: Family, body: bytes) -> Answer:
     """Read a whole response: JSON, or the server-sent events of a stream that the caller read as bytes, or plain text."""
-    unknown = "not_reported" if family.unstructured else "invalid_body"
+    unknown: UsageUnknown = "not_reported" if family.unstructured else "invalid_body"
     if body.lstrip().startswith(_EVENT_STARTS):
         return _read_events(family, body)
     try:

@@ -26,7 +26,7 @@ from monitored_openai._injection import Injection
 from monitored_openai._json import decode, snapshot
 from monitored_openai._log import warn_sparsely
 from monitored_openai._owed import Owed
-from monitored_openai._record import NOTHING, CallRecord, Cost, ErrorType, Usage
+from monitored_openai._record import NOTHING, CallRecord, Cost, ErrorType, Usage, UsageUnknown
 
 _KEPT_HEADERS = {
     name.encode(): name
@@ -456,7 +456,7 @@ def _media_in(response: Any) -> str | None:
     return None if not kind or kind.startswith("text/") or kind.endswith("json") else kind
 
 
-def _why_unknown(answer: Answer, error: ErrorType | None, status: int | None) -> str | None:
+def _why_unknown(answer: Answer, error: ErrorType | None, status: int | None) -> UsageUnknown | None:
     """Why there is no usage; `None` when there is, or when the server refused the call and so used nothing."""
     if answer.usage is not None or (status is not None and status >= 400):
         return None

@@ -11,7 +11,7 @@ from typing import Any
 
 from monitored_openai._record import ErrorType
 
-_BY_STATUS: dict[int, ErrorType] = {
+STATUSES: dict[int, ErrorType] = {
     400: "bad_request",
     401: "authentication",
     403: "permission_denied",
@@ -21,7 +21,7 @@ _BY_STATUS: dict[int, ErrorType] = {
     422: "unprocessable_entity",
     429: "rate_limit",
 }
-_BY_CLASS: dict[str, ErrorType] = {
+CLASSES: dict[str, ErrorType] = {
     "CancelledError": "cancelled",
     "Cancelled": "cancelled",  # trio's
     "KeyboardInterrupt": "cancelled",
@@ -41,7 +41,7 @@ _BY_CLASS: dict[str, ErrorType] = {
     "TimeoutError": "timeout",
     "ConnectionError": "connection",
 }
-_BY_CODE: dict[str, ErrorType] = {
+CODES: dict[str, ErrorType] = {
     "rate_limit_exceeded": "rate_limit",
     "insufficient_quota": "rate_limit",
     "server_error": "server_error",
@@ -63,8 +63,8 @@ def error_type(error: BaseException) -> ErrorType:
     if status is not None and status >= 400:
         return _of_status(status)
     for cls in type(error).__mro__:
-        if cls.__name__ in _BY_CLASS:
-            return _BY_CLASS[cls.__name__]
+        if cls.__name__ in CLASSES:
+            return CLASSES[cls.__name__]
     # An error that came as an event inside a stream: the status was 200, the body says what it was.
     facts: Any = error
     kind = error_type_of_code(str(getattr(facts, "code", None)))
@@ -73,15 +73,15 @@ def error_type(error: BaseException) -> ErrorType:
 
 def error_type_of_code(code: str) -> ErrorType:
     """The word for an error's code, in the body of a response that came with a good status."""
-    if code in _BY_CODE:
-        return _BY_CODE[code]
+    if code in CODES:
+        return CODES[code]
     if _STATUS.fullmatch(code):  # as OpenRouter has it
         return _of_status(int(code))
     return "bad_request" if _BAD_REQUEST.fullmatch(code) else "other"
 
 
 def _of_status(status: int) -> ErrorType:
-    return _BY_STATUS.get(status, "server_error" if status >= 500 else "other")
+    return STATUSES.get(status, "server_error" if status >= 500 else "other")
 
 
 def status_of(error: BaseException) -> int | None:

@@ -12,6 +12,7 @@ from monitored_openai._injection import UsageAsking
 from monitored_openai._log import warn_sparsely
 from monitored_openai._providers import provider_of
 from monitored_openai._record import NOTHING
+from monitored_openai._stats import DropReason
 
 RAW_RESPONSE_HEADER = "X-Stainless-Raw-Response"
 """The header by which the SDK's `with_raw_response` and `with_streaming_response` mark a request."""
@@ -34,7 +35,7 @@ class Observer:
         *,
         emit: Callable[[Call], None],
         opened: Callable[[Call], None],
-        lost: Callable[[str], None],
+        lost: Callable[[DropReason], None],
         inject_usage: bool,
         keeps_content: bool,
         provider: str | None,

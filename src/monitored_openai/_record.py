@@ -27,6 +27,9 @@ ErrorType = Literal[
 ]
 """Every way a call can fall short; the values of the metric label ``error_type``."""
 
+UsageUnknown = Literal["not_reported", "invalid", "invalid_body", "unreadable", "not_read", "background"] | ErrorType
+"""Every way not to know the tokens of a call; the values of the metric label ``reason``."""
+
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -112,8 +115,8 @@ class CallRecord:
     service_tier: str | None = None
     """As the response named it, not as the request wished it."""
     usage: Usage | None = None
-    usage_unknown: str | None = None
-    """Why ``usage`` is ``None``: ``failed``, ``abandoned``, ``not_reported``, ``not_read``, ``invalid``, ..."""
+    usage_unknown: UsageUnknown | None = None
+    """Why ``usage`` is ``None``: ``not_reported``, ``invalid``, ``not_read``, or the error that kept it away."""
     cost: Cost | None = None
     unpriced: str | None = None
     """Why ``cost`` is ``None``: ``unknown_model``, ``usage_unknown``, ..."""

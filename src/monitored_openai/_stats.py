@@ -4,6 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+
+DropReason = Literal[
+    "queue_full",
+    "sampled",
+    "fault",
+    "rejected",
+    "too_large",
+    "misconfigured",
+    "retry_exhausted",
+    "unconfirmed",
+    "clock",
+    "shutdown",
+    "closed",
+    "spool_full",
+    "expired",
+    "corrupt",
+    "purged",
+]
+"""Every way to be given up; the values of the metric label ``reason``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

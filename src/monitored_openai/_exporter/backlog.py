@@ -147,8 +147,9 @@ class Backlog:
                 self._intake.delivers(number, 0 if spooled else batch.size, spooled=spooled)
                 self._ends(batch)
             case Action.DROP:
-                warn_sparsely(f"loki {step.reason}", "%d log entries given up (%s): %s", number, step.reason, outcome)
-                self._intake.drops(number, 0 if spooled else batch.size, step.reason, spooled=spooled)
+                reason = step.reason or "fault"
+                warn_sparsely(f"loki {reason}", "%d log entries given up (%s): %s", number, reason, outcome)
+                self._intake.drops(number, 0 if spooled else batch.size, reason, spooled=spooled)
                 self._ends(batch)
             case _:
                 warn_sparsely("loki retry", "log entries could not be delivered yet: %s", outcome)

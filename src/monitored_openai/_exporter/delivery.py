@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from monitored_openai._stats import DropReason
+
 MOST_RETRY_SECONDS = 300.0
 """A batch without a spool is given up after this time of failures (the OpenTelemetry Collector's figure)."""
 _FIRST_BACKOFF, _LONGEST_BACKOFF, _SHORTEST_WAIT = 0.5, 60.0, 0.1
@@ -83,7 +85,7 @@ class Step:
     wait: float = 0.0
     at_least: float = 0.0
     """What the back end itself asked for; the rest of `wait` is ours to shorten."""
-    reason: str = ""
+    reason: DropReason | None = None
     lets_next_go_first: bool = False
     """Another batch is to show whether the back end takes anything at all."""
 

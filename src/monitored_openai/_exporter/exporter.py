@@ -27,6 +27,7 @@ from monitored_openai._log import warn_sparsely
 from monitored_openai._log_entry import is_sampled, log_entry
 from monitored_openai._pricing import PriceBook
 from monitored_openai._redaction import redactor
+from monitored_openai._stats import DropReason
 
 if TYPE_CHECKING:
     from monitored_openai._answer import Answer
@@ -204,7 +205,7 @@ class Exporter:
         except BaseException:  # the user's own code raises what it likes, and this thread must not end by it
             warn_sparsely("on_record", "the function given as on_record raised", exc_info=True)
 
-    def _entry(self, record: CallRecord) -> _Encoded | str:
+    def _entry(self, record: CallRecord) -> _Encoded | DropReason:
         """The entry of a call as it will be sent, or the reason why there is none."""
         if self._log_lane is None or not is_sampled(record, self._settings.log_sample_ratio):
             return "sampled"

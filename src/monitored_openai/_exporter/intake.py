@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from monitored_openai._exporter import native
 from monitored_openai._exporter.sample_books import SampleBooks
-from monitored_openai._stats import Stats
+from monitored_openai._stats import DropReason, Stats
 
 if TYPE_CHECKING:
     from monitored_openai._call import Call
@@ -107,12 +107,12 @@ class Intake:
         if wakes:
             self._wake()
 
-    def lost(self, reason: str) -> None:
+    def lost(self, reason: DropReason) -> None:
         """A call could not even be observed."""
         with self._lock:
             self._lose(reason)
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: DropReason) -> None:
         self._ended += 1
         self._metrics_dropped[reason] += 1
         if self._logs:
@@ -132,7 +132,9 @@ class Intake:
             self._asleep = True
             return None
 
-    def folded(self, entry: int | None, *, reason: str = "", cut: bool = False, failed: bool = False) -> bool:
+    def folded(
+        self, entry: int | None, *, reason: DropReason = "fault", cut: bool = False, failed: bool = False
+    ) -> bool:
         """The oldest call is in the counters, and has become an entry of so many bytes or, for `reason`, none.
 
         False when there is no room for the entry: the back end is behind by as much as may be kept in memory.
@@ -150,7 +152,7 @@ class Intake:
                 self._metrics_dropped["fault"] += 1
                 self._leaves(None, reason="fault", cut=False, failed=False)
 
-    def _leaves(self, entry: int | None, *, reason: str, cut: bool, failed: bool) -> bool:
+    def _leaves(self, entry: int | None, *, reason: DropReason, cut: bool, failed: bool) -> bool:
         _, size, enters = self._calls.popleft()
         self._bytes -= size
         if not enters:
@@ -196,7 +198,7 @@ class Intake:
             self._delivered += entries
             self._last_delivery_ns = time.time_ns()
 
-    def drops(self, entries: int, size: int, reason: str, *, spooled: bool = False) -> None:
+    def drops(self, entries: int, size: int, reason: DropReason, *, spooled: bool = False) -> None:
         """Entries of a request are given up."""
         with self._lock:
             if self._closed:
@@ -226,7 +228,7 @@ class Intake:
                 self._adopted += entries
                 self._spooled += entries
 
-    def forgets(self, entries: int, reason: str) -> None:
+    def forgets(self, entries: int, reason: DropReason) -> None:
         """Entries in the spool are given up."""
         with self._lock:
             if not self._closed:
@@ -244,7 +246,7 @@ class Intake:
 
     # From anywhere
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: DropReason) -> None:
         """Take nothing more in, and give up, for `reason`, what is neither delivered nor in the spool."""
         with self._lock:
             self._closed = True

@@ -17,7 +17,7 @@ from monitored_openai._exporter.totals import OWN_METRICS, Totals
 from monitored_openai._log import logger, warn_sparsely
 from monitored_openai._observer import Observer
 from monitored_openai._settings import MonitoringSettings
-from monitored_openai._stats import FlushResult, Stats
+from monitored_openai._stats import DropReason, FlushResult, Stats
 
 if TYPE_CHECKING:
     from monitored_openai._call import Call
@@ -159,7 +159,7 @@ class Monitoring:
         for call in self._intake.active.copy():
             call.interrupted()
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: DropReason) -> None:
         """Stop, and count what is neither delivered nor in the spool as dropped for `reason`."""
         if self._settings.spool_dir is not None:
             self._wait_for(self._seal(), _START_SECONDS if self.is_starting else _SEAL_SECONDS)

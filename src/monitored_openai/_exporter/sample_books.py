@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from monitored_openai._exporter import native
-from monitored_openai._stats import SampleStats
+from monitored_openai._stats import DropReason, SampleStats
 
 
 class SampleBooks:
@@ -30,13 +30,13 @@ class SampleBooks:
             if not self._closed:
                 self._delivered += samples
 
-    def drops(self, samples: int, reason: str) -> None:
+    def drops(self, samples: int, reason: DropReason) -> None:
         """Samples are given up."""
         with self._lock:
             if not self._closed:
                 self._dropped[reason] += samples
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: DropReason) -> None:
         """Give up, for `reason`, what waits, and count nothing more."""
         with self._lock:
             if not self._closed and (waiting := self._waiting()):

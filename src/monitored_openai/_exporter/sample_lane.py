@@ -174,7 +174,7 @@ class SampleLane:
         self._under_way = self._under_way[samples:]
         if step.action is Action.DELIVERED:
             return self._books.delivers(samples)
-        reason = "unconfirmed" if lost else step.reason
+        reason = "unconfirmed" if lost else step.reason or "fault"
         warn_sparsely(f"samples {reason}", "%d samples of calls given up (%s): %s", samples, reason, outcome)
         return self._books.drops(samples, reason)
 

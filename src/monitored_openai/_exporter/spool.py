@@ -19,6 +19,7 @@ from monitored_openai._exporter.metrics_lane import TotalsPart
 from monitored_openai._exporter.spool_directory import SpoolDirectory, is_damage, what_failed
 from monitored_openai._exporter.spool_file import SpoolFile
 from monitored_openai._log import warn_sparsely
+from monitored_openai._stats import DropReason
 
 if TYPE_CHECKING:
     from monitored_openai._settings import MonitoringSettings
@@ -43,7 +44,7 @@ class Spool:
         most_bytes: int,
         most_seconds: float,
         stream: Mapping[str, str],
-        forgets: Callable[[int, str], None],
+        forgets: Callable[[int, DropReason], None],
         least_free_bytes: int = LEAST_FREE_BYTES,
     ) -> None:
         """Nothing is opened before there is something to keep; `forgets` hears how many entries are lost, and why."""
@@ -193,7 +194,7 @@ class Spool:
             self._fails(file, error)
             return False
 
-    def _lose(self, entries: int, reason: str) -> None:
+    def _lose(self, entries: int, reason: DropReason) -> None:
         warn_sparsely(f"spool {reason}", "%d log entries in the spool given up (%s)", entries, reason)
         self._forgets(entries, reason)
 
@@ -237,7 +238,9 @@ class Spool:
         return [file.path for file in self.files()]
 
 
-def open_spool(settings: MonitoringSettings, stream: Mapping[str, str], forgets: Callable[[int, str], None]) -> Spool:
+def open_spool(
+    settings: MonitoringSettings, stream: Mapping[str, str], forgets: Callable[[int, DropReason], None]
+) -> Spool:
     """The spool that the settings ask for; `spool_dir` must be set."""
     return Spool(
         SpoolDirectory(Path(settings.spool_dir or ""), _destination(settings)),

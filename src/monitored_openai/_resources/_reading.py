@@ -8,7 +8,7 @@ from typing import Any
 from openai import BaseModel
 
 from monitored_openai._answer import Answer, amount, count, dictionary, text
-from monitored_openai._record import Usage
+from monitored_openai._record import Usage, UsageUnknown
 
 
 def read_usage(reported: object) -> Usage | None:
@@ -52,7 +52,7 @@ def read_plain(body: Mapping[str, Any]) -> Answer:
     )
 
 
-def why_unknown(usage: Usage | None, reported: object) -> str | None:
+def why_unknown(usage: Usage | None, reported: object) -> UsageUnknown | None:
     """Why there is no usage, `None` when there is."""
     return None if usage is not None else "not_reported" if reported is None else "invalid"
 

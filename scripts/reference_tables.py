@@ -1,0 +1,170 @@
+"""Write the tables of docs/reference.md: log fields, errors, reasons; with ``--check`` exit 1 if they are stale."""
+
+# ruff: noqa: INP001 - a script, no module of a package
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
+
+from monitored_openai import _endpoints, _errors, _settings  # noqa: E402 - found by the path above
+from monitored_openai._log_entry import log_entry  # noqa: E402
+from monitored_openai._rates import Unpriced  # noqa: E402
+from monitored_openai._record import ErrorType, UsageUnknown  # noqa: E402
+from monitored_openai._stats import DropReason  # noqa: E402
+from scripts.reference_words import DROPPED, ERRORS, FIELDS, METADATA, USAGE_UNKNOWN  # noqa: E402
+from tests.records import full_record  # noqa: E402
+
+PAGE = ROOT / "docs" / "reference.md"
+BEGIN = "<!-- reference tables: written by scripts/reference_tables.py -->"
+END = "<!-- end of the reference tables -->"
+MOST_BYTES = 240 * 1024
+FAILED = {"error_type": "timeout", "error_message": "Request timed out.", "usage_unknown": "timeout"}
+EVERYTHING = {**FAILED, "unpriced": "usage_unknown", "provider_cost": 0.0003}
+
+
+def table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
+    lines = (headings, ("---",) * len(headings), *rows)
+    escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+
+
+def same(words: Mapping[str, str], known: Iterable[str]) -> Mapping[str, str]:
+    """The words in the order of the code, if they are for all that it knows and for nothing else."""
+    names = list(known)
+    if differing := words.keys() ^ set(names):
+        raise SystemExit(f"scripts/reference_words.py: write or remove {', '.join(sorted(differing))}")
+    return {name: words[name] for name in names}
+
+
+def fields() -> Iterator[tuple[str, ...]]:
+    """Every field of an entry's line, with an example."""
+    entry = log_entry(full_record(**EVERYTHING), redact=None, max_bytes=MOST_BYTES)
+    line: dict[str, Any] = json.loads(entry.line)
+    seldom = {"cut": True, "content_left_out": "it could not be made ready: ValueError"}
+    for name, says in same(FIELDS, (*line, *seldom)).items():
+        yield f"`{name}`", f"`{shown((line | seldom)[name])}`", says
+
+
+def shown(value: object) -> str:
+    """An example, short enough for a table."""
+    text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        first = next(iter(value.items()))
+        return json.dumps(dict([first]), ensure_ascii=False).removesuffix("}") + (", …}" if len(value) > 1 else "}")
+    return text
+
+
+def metadata() -> Iterator[tuple[str, ...]]:
+    """Every name in an entry's structured metadata that is the library's own."""
+    made = full_record(**EVERYTHING, attributes={})
+    known = {**made.identifiers, "safety_identifier": "u-17", "prompt_cache_key": "faq"}
+    found = log_entry(full_record(**EVERYTHING, attributes={}, identifiers=known), redact=None, max_bytes=MOST_BYTES)
+    for name, says in same(METADATA, found.metadata).items():
+        yield f"`{name}`", f"`{found.metadata[name]}`", says
+
+
+def errors() -> Iterator[tuple[str, ...]]:
+    """Every `error_type`, and what is told by it."""
+    for name, says in same(ERRORS, get_args(ErrorType)).items():
+        status = [str(number) for number, word in _errors.STATUSES.items() if word == name]
+        classes = [word for word, kind in _errors.CLASSES.items() if kind == name]
+        codes = [word for word, kind in _errors.CODES.items() if kind == name]
+        yield (
+            f"`{name}`",
+            says,
+            ", ".join(status),
+            *(", ".join(f"`{word}`" for word in found) for found in (classes, codes)),
+        )
+
+
+def settings_errors() -> Iterator[tuple[str, ...]]:
+    """Every complaint about a setting: what is wrong, and what mends it."""
+    texts = dict.fromkeys(text for module in (_settings, _endpoints) for text in complaints(module.__file__))
+    for text in texts:
+        wrong, _, mend = text.rpartition("; ") if "; " in text else (text, "", "")
+        yield wrong, mend
+
+
+def complaints(path: str) -> Iterator[str]:
+    """What the module may say of a setting, in the order of its code."""
+    for node in ast.walk(ast.parse(Path(path).read_text(encoding="utf-8"))):
+        found: list[ast.expr] = []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Refusal":
+            found = node.args
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_Conflicts":
+            found = [pair.elts[1] for pair in ast.walk(node) if isinstance(pair, ast.Tuple)]
+        elif isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
+            found = node.value.elts[1:]
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and "WRONG" in node.target.id:
+            found = [one for one in ast.walk(node) if isinstance(one, ast.Constant)]
+        elif isinstance(node, ast.FunctionDef) and node.name == "_unknown":
+            found = [one.value for one in ast.walk(node) if isinstance(one, ast.Return) and one.value is not None]
+        for one in found:
+            text = written(one)
+            if " " in text:
+                yield text
+
+
+def written(node: ast.expr) -> str:
+    """A text of the code, with an ellipsis for what it fills in."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(written(part) for part in node.values)
+    if isinstance(node, ast.FormattedValue):
+        return "…"
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def reasons(words: Mapping[str, str], known: Iterable[str]) -> str:
+    """A table of reasons."""
+    return table(("reason", "what it means"), ((f"`{name}`", says) for name, says in same(words, known).items()))
+
+
+def text() -> str:
+    """All the tables."""
+    unpriced = ", ".join(f"`{reason}`" for reason in Unpriced)
+    usage_unknown = [name for part in get_args(UsageUnknown) for name in get_args(part) if name not in ERRORS]
+    return "\n\n".join(
+        (
+            "## Fields of a log entry",
+            table(("field", "example", "meaning"), fields()),
+            "With the predecessor's `metric_names` there are [its names](migration.md) as well, here and below.",
+            "### Structured metadata",
+            table(("name", "example", "meaning"), metadata()),
+            "## Errors of calls",
+            table(("`error_type`", "meaning", "HTTP status", "exceptions", "codes"), errors()),
+            "## Why tokens are not known",
+            "Any `error_type` of a call that the server had begun to answer, or",
+            reasons(USAGE_UNKNOWN, usage_unknown),
+            "## Why a call has no price",
+            f"{unpriced}: [what each means](prices.md#what-is-unpriced-and-how-much).",
+            "## Why something was given up",
+            reasons(DROPPED, get_args(DropReason)),
+            "## What may be wrong with a setting",
+            "Besides these, a value of the wrong type or out of its [bounds](settings.md#all-settings) is told as such.",
+            table(("the line says after the setting's name", "and what mends it"), settings_errors()),
+        )
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check the tables; the exit status."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    fresh = f"{before}{BEGIN}\n\n{text()}\n\n{END}{after}"
+    if "--check" not in arguments:
+        PAGE.write_text(fresh, encoding="utf-8")
+    return int("--check" in arguments and fresh != page)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
