@@ -12,12 +12,15 @@ from dashboards import board, panels
 from dashboards.board import LOKI
 from dashboards.panels import Panel
 
-STREAMS = '{job=~"$job", environment=~"$environment", service_name=~"$service"}'
+STREAMS = '{job=~`${job:raw}`, environment=~"$environment", service_name=~"$service"}'
 CHOSEN = (
-    f'{STREAMS} |~ "(?i)$search" | model=~"$model" | error_type=~"$error" '
-    '| trace_id=~"$trace.*" | request_id=~"$request.*"'
+    f'{STREAMS} |~ `(?i)${{search:raw}}` | model=~"$model" | error_type=~"$error" '
+    "| trace_id=~`${trace:raw}.*` | request_id=~`${request:raw}.*`"
 )
-"""Stream labels first, then the text, then structured metadata: in this order Loki has least to read."""
+"""Stream labels first, then the text, then structured metadata: in this order Loki has least to read.
+
+What is typed in stands between backquotes, just as it is: quotation marks and backslashes are for Loki to understand.
+"""
 TEXTS = (
     '| json question="request.messages", prompt="request.prompt", input="request.input", '
     'answer="response.choices[0].message.content", text="response.choices[0].text", output="response.output", '

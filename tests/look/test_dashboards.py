@@ -26,7 +26,7 @@ BOARDS: dict[str, dict[str, Any]] = {
     file.name: json.loads(file.read_text(encoding="utf-8"))
     for file in sorted(files("monitored_openai").joinpath("dashboards").iterdir(), key=lambda file: file.name)
 }
-VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")
+VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)(?::raw)?\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,8 +188,8 @@ def test_the_exporters_health_is_that_of_the_workload(done: Workload) -> None:
     assert value_of(done, "Folded label sets", "health") == 0
 
 
-def logql_of(query: Query) -> str:
-    texts = {"search": "pan", "trace": "", "request": "req_", "job": "integrations/openai", "error": ".*"}
+def logql_of(query: Query, search: str = "pan") -> str:
+    texts = {"search": search, "trace": "", "request": "req_", "job": "integrations/openai", "error": ".*"}
     others = {"environment": ".*", "service": ".*", "model": "gpt-4o|gpt-5", "__range": "1h", "__interval": "15s"}
     return query.filled(**texts, **others)
 
@@ -198,6 +198,14 @@ def test_every_logql_expression_is_one_by_the_published_grammar() -> None:
     expressions = [logql_of(query) for query in LOGQL]
 
     assert len(expressions) > 6
+    assert faults_of(expressions) == {}
+
+
+def test_what_is_typed_into_the_search_is_asked_for_as_it_is() -> None:
+    typed = r"""say "hi" it's \d+ {a="b"} | json # 50% \\"""
+    expressions = [logql_of(query, typed) for query in LOGQL]
+
+    assert all(f"|~ `(?i){typed}`" in expression for expression in expressions)
     assert faults_of(expressions) == {}
 
 
