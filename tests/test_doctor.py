@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitored_openai import MonitoringSettings
-from monitored_openai._cli import main
+from monitored_openai._cli.command import main
 from monitored_openai._exporter.checks import SAMPLE, Finding, check, judged
 from monitored_openai._exporter.delivery import Failure, Reply
 from tests.servers.loki import FakeLoki, Status

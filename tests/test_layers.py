@@ -74,7 +74,7 @@ LAYERS: dict[str, set[str]] = {
     },
     # the embedded back end, and the command
     "_local": {"_endpoints", "_json", "_metrics"},
-    "_cli": {"__init__", "_exporter", "_local", "_metrics", "_price_table", "_rates"},
+    "_cli": {"__init__", "_exporter", "_local", "_metrics", "_price_table", "_pricing", "_rates"},
 }
 """Each module or folder of the package, and which others it may import; a row names only rows above it."""
 

@@ -63,7 +63,7 @@ class PriceBook:
         try:
             bands: Bands | Unpriced | None = None
             if self._overrides and not batch and service_tier not in _TIERS_WITH_OWN_PRICE:
-                bands = self._override(model)
+                bands = self.own(model)
             if bands is None:
                 bands = self._table().bands(provider, model, service_tier, batch, at_ns)
             return bands if isinstance(bands, Unpriced) else charge(bands, usage)
@@ -85,17 +85,17 @@ class PriceBook:
             self._log_once("the date of the price table could not be read")
             return math.nan
 
+    def own(self, model: str) -> Bands | None:
+        """The user's price for the model itself, or for all fine-tunes of its base model."""
+        base = ":".join(model.split(":")[:2]) if model.startswith("ft:") else model
+        return self._overrides.get(model) or self._overrides.get(base)
+
     def _table(self) -> PriceTable:
         if self._opened is None:
             from monitored_openai._price_table import PriceTable
 
             self._opened = PriceTable()
         return self._opened
-
-    def _override(self, model: str) -> Bands | None:
-        """The user's price for the model itself, or for all fine-tunes of its base model."""
-        base = ":".join(model.split(":")[:2]) if model.startswith("ft:") else model
-        return self._overrides.get(model) or self._overrides.get(base)
 
     def _log_once(self, message: str, *args: object) -> None:
         if not self._error_logged:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import pytest
 import yaml
 
 from monitored_openai._cli import boards
-from monitored_openai._cli.command import main
+from monitored_openai._cli.command import PLAIN, main
 from monitored_openai._cli.tailing import query
 from tests.look.conftest import CALLS, PROCESSES, Workload
 from tests.look.logql import faults_of
@@ -249,9 +250,8 @@ def test_tail_follows_until_it_is_interrupted(loki: LokiQueries) -> None:
     try:
         assert running.stdout is not None
         loki.wait_until(lambda: len(loki.requests) > 0, timeout=60)
-        for number in range(2):
-            loki.entries.append((time.time_ns(), line_of(number)))
-            assert "gpt-4o" in running.stdout.readline()
+        loki.entries.append((time.time_ns(), line_of(1)))
+        assert "gpt-4o" in running.stdout.readline()
         running.send_signal(signal.SIGINT)
         assert (*running.communicate(timeout=60), running.returncode) == ("", "", 0)
     finally:
@@ -324,6 +324,30 @@ def test_prices_name_kinds_tiers_and_the_table(ask: Asked) -> None:
     assert standard[-1] == "0.6"
     assert "2025-10-01, USD per million tokens" in shown
     assert "genai-prices" in shown.splitlines()[-1]
+
+
+def test_prices_are_the_users_own_where_the_settings_have_some(ask: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"gpt-4o-mini": {"input": 1, "output": 2.5}, "ours": {"input": 0.2, "output": 0.6}, "heard": {"minute": 0.3}}
+    monkeypatch.setenv("MONITORED_OPENAI_PRICES", json.dumps(own))
+
+    standard, priority, _, whose, table = ask("prices", "gpt-4o-mini").splitlines()[2:]
+    assert standard.split() == ["standard", "1", "1", "1", "2.5"]
+    assert priority.split() == ["priority", "0.25", "0.125", "0.25", "1"]
+    assert (whose.split(":")[0], table.split()[1]) == ("standard", "genai-prices")
+    ours = ask("prices", "ours", "--provider", "house")
+    assert ours.splitlines()[2].split() == ["standard", "0.2", "0.2", "0.2", "0.6"]
+    assert "genai-prices" not in ours
+    assert ask("prices", "heard").splitlines()[2].split() == ["standard", "0.3"]
+
+
+@pytest.mark.parametrize(
+    ("model", "unit", "price"), [("whisper-1", "a minute of audio", "0.006"), ("tts-1", "a million characters", "15")]
+)
+def test_prices_of_what_is_billed_by_its_length_are_shown(model: str, unit: str, price: str, ask: Asked) -> None:
+    heading, standard, *_ = ask("prices", model).splitlines()[1:]
+
+    assert heading.split(maxsplit=1)[1].strip() == unit
+    assert standard.split() == ["standard", price]
 
 
 WRONG = [
@@ -402,9 +426,27 @@ def test_the_shell_completes_commands() -> None:
     assert done.stdout.split() == ["report"]
 
 
+def test_what_needs_no_extra_is_in_the_help_with_the_extra_too(ask: Asked) -> None:
+    with_extra = ask("--help")
+
+    listed = re.findall(r"^    (\w+) ", without_extra("--help").stdout, re.MULTILINE)
+    assert listed == list(PLAIN)
+    assert [name for name in listed if not re.search(rf"^│ {name} ", with_extra, re.MULTILINE)] == []
+
+
 @pytest.mark.parametrize(
     "arguments",
-    ["", "report", "top", "tail", "prices", "dashboards", "dashboards export", "dashboards push", "rules export"],
+    [
+        "",
+        "report",
+        "top",
+        "tail",
+        "prices",
+        "dashboards",
+        "dashboards export",
+        "dashboards push",
+        "rules export",
+    ],
 )
 def test_every_command_has_help(arguments: str, ask: Asked) -> None:
     shown = ask(*arguments.split(), "--help")

@@ -8,7 +8,8 @@ from typing import Any, Literal, Self
 
 import httpx
 
-from monitored_openai import MonitoringSettings, SettingsError, __version__
+from monitored_openai import __version__
+from monitored_openai._cli import environment
 from monitored_openai._cli.mistake import Mistake
 from monitored_openai._cli.terminal import escaped
 
@@ -42,10 +43,7 @@ class Backend:
         """The one that is named, else the one that the environment's settings push to, with their credentials."""
         if url is not None:
             return cls(checked(url), authorization(username, token))
-        try:
-            settings = MonitoringSettings()
-        except SettingsError as error:
-            raise Mistake("; ".join(str(error).splitlines())) from error
+        settings = environment.settings()
         pushed_to = settings.metrics_url if lane == "metrics" else settings.logs_url
         if pushed_to is None:
             raise Mistake(f"no address: give --url, or set MONITORED_OPENAI_{lane.upper()}_URL")

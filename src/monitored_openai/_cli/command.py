@@ -11,6 +11,7 @@ from monitored_openai._cli.ending import ended
 PLAIN = {
     "demo": "Make some hundred calls on this machine and show what Prometheus and Loki get of them.",
     "local": "Take metrics and logs on this machine and show them on a page, without Prometheus and Loki.",
+    "doctor": "Check that the back ends take what the settings in the environment send them.",
 }
 """The commands that need no extra; their options are argparse's."""
 _EXTRA = ("dashboards", "rules", "report", "top", "tail", "prices")

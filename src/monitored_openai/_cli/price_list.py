@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -12,49 +12,70 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from monitored_openai._cli import environment
 from monitored_openai._cli.mistake import Mistake
 from monitored_openai._cli.reporting import moment
 from monitored_openai._price_table import PriceTable
+from monitored_openai._pricing import PriceBook
 from monitored_openai._rates import Bands, Rates, Unpriced
 
 _TIERS = ("standard", "flex", "priority", "batch")
+_MILLION, _MINUTE = 1e6, 60.0
 _KINDS = {
-    "input": "input",
-    "cached input": "input_cached",
-    "cache writes": "input_cache_write",
-    "audio in": "input_audio",
-    "output": "output",
-    "audio out": "output_audio",
-    "reasoning": "output_reasoning",
+    "input": ("input", _MILLION),
+    "cached input": ("input_cached", _MILLION),
+    "cache writes": ("input_cache_write", _MILLION),
+    "audio in": ("input_audio", _MILLION),
+    "images in": ("input_image", _MILLION),
+    "output": ("output", _MILLION),
+    "audio out": ("output_audio", _MILLION),
+    "images out": ("output_image", _MILLION),
+    "reasoning": ("output_reasoning", _MILLION),
+    "a minute of audio": ("input_second", _MINUTE),
+    "a million characters": ("input_character", _MILLION),
 }
+"""Which rate each column shows, and of how many tokens (or seconds, or characters)."""
 
 
 def show(model: str, *, provider: str, on: str | None) -> None:
     """Print a row for each tier, and for each length of prompt that has prices of its own.
 
     Raises:
-        Mistake: the table has no such provider or model.
+        Mistake: neither the table nor the setting `prices` has the model, or the settings cannot be used.
     """
     at_ns = time.time_ns() if on is None else int(moment(on) * 1e9)
-    published = PriceTable()
+    published, own = PriceTable(), PriceBook(environment.settings().prices).own(model)
     tiers = {tier: _bands(published, provider, model, tier, at_ns) for tier in _TIERS}
-    standard = tiers["standard"]
+    tiers["standard"] = standard = tiers["standard"] if own is None else own
     if isinstance(standard, Unpriced):
         raise Mistake(_why_not(standard, provider, model))
     rows = [row for tier, bands in tiers.items() if not isinstance(bands, Unpriced) for row in _rows(tier, bands)]
     day = datetime.fromtimestamp(at_ns / 1e9, UTC)
+    console = Console()
+    unit = "USD" if _is_by_length(rows[0][1]) else "USD per million tokens"
+    console.print(Text(f"{model} at {provider} on {day:%Y-%m-%d}, {unit}"))
+    console.print(_table(rows))
+    if own is not None:
+        console.print("standard: your own, from the setting prices (MONITORED_OPENAI_PRICES).", highlight=False)
+    if own is None or len(rows) > 1:
+        console.print(
+            f"From genai-prices {version('genai-prices')}, newest price of {_date(published)}.", highlight=False
+        )
+
+
+def _table(rows: Sequence[tuple[str, Rates]]) -> Table:
+    kinds = [kind for kind, (name, _) in _KINDS.items() if any(getattr(rates, name) is not None for _, rates in rows)]
     table = Table(box=None, pad_edge=False)
     table.add_column("tier")
-    kinds = [kind for kind, name in _KINDS.items() if any(getattr(rates, name) is not None for _, rates in rows)]
     for kind in kinds:
         table.add_column(kind, justify="right")
-    for name, rates in rows:
-        table.add_row(name, *(_usd(getattr(rates, _KINDS[kind])) for kind in kinds))
-    console = Console()
-    title = f"{model} at {provider} on {day:%Y-%m-%d}, USD per million tokens"
-    console.print(Text(title))
-    console.print(table)
-    console.print(f"From genai-prices {version('genai-prices')}, newest price of {_date(published)}.", highlight=False)
+    for tier, rates in rows:
+        table.add_row(tier, *(_usd(getattr(rates, name), of) for name, of in map(_KINDS.__getitem__, kinds)))
+    return table
+
+
+def _is_by_length(rates: Rates) -> bool:
+    return rates.input_second is not None or rates.input_character is not None
 
 
 def _bands(published: PriceTable, provider: str, model: str, tier: str, at_ns: int) -> Bands | Unpriced:
@@ -67,8 +88,8 @@ def _rows(tier: str, bands: Bands) -> Iterator[tuple[str, Rates]]:
         yield (tier if longer_than < 0 else f"{tier}, prompts above {longer_than:,}"), rates
 
 
-def _usd(rate: float | None) -> str:
-    return "-" if rate is None else f"{rate * 1e6:.4f}".rstrip("0").rstrip(".")
+def _usd(rate: float | None, of: float) -> str:
+    return "-" if rate is None else f"{rate * of:.4f}".rstrip("0").rstrip(".")
 
 
 def _date(published: PriceTable) -> str:
@@ -79,4 +100,4 @@ def _date(published: PriceTable) -> str:
 def _why_not(why: Unpriced, provider: str, model: str) -> str:
     if why is Unpriced.UNKNOWN_PROVIDER:
         return f"no prices of provider {provider!r} are published: name another with --provider"
-    return f"no price of {model!r} at {provider} is known ({why.value}): write it as a response names it"
+    return f"no price of {model!r} at {provider} is known ({why.value}): write it as a response names it, or set MONITORED_OPENAI_PRICES"
