@@ -33,8 +33,8 @@ FLUSH_SECONDS = 30.0
 class Workload:
     """What was done, and where it was told to.
 
-    First a process that ended before `window_begins`, then the demo's workload (`environment="demo"`), and four
-    processes at once (`job="mixed"`).
+    First a process that ended before `window_begins`, then at once the demo's workload (`environment="demo"`) and four
+    processes (`job="mixed"`).
     """
 
     prometheus: Prometheus
@@ -65,8 +65,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workload]:
         given = env("mixed", api, prometheus.write_url, loki, push_interval=1, label_names="program")
         assert run("mixed", 30, "before", env=given).code == 0
         window_begins = time.time() + 0.002
-        served = _demo(prometheus, loki)
         programs = [stack.enter_context(running("mixed", CALLS, f"p{n}", env=given)) for n in range(PROCESSES)]
+        served = _demo(prometheus, loki)
         assert [program.wait(120).code for program in programs] == [0] * PROCESSES
         yield Workload(
             prometheus=prometheus,

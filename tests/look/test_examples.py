@@ -148,9 +148,11 @@ def test_celery_delivers_when_its_workers_end(reality: Reality, tmp_path: Path) 
     (tmp_path / "configured.py").write_text(
         "from celery_tasks import app, summarise\n"
         "app.conf.update(broker_url='filesystem://', result_backend='file://there', broker_transport_options={\n"
-        "    name: 'there' for name in ('data_folder_in', 'data_folder_out', 'control_folder')})\n"
+        "    'polling_interval': 0.1,\n"
+        "    **{name: 'there' for name in ('data_folder_in', 'data_folder_out', 'control_folder')}})\n"
     )
     command = [sys.executable, "-m", "celery", "-A", "configured", "worker", "-P", "prefork", "-c", "2"]
+    command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     with running([*command, "--loglevel", "INFO"], reality, tmp_path) as worker:
         read_until(worker, r"ready\.")
         asking = "from configured import summarise\n"
