@@ -14,12 +14,14 @@ import pytest
 
 from monitored_openai import MonitoringSettings, SettingsError
 from monitored_openai._exporter.loki import Entry, encode_entry
+from monitored_openai._exporter.metrics_lane import TotalsPart
 from monitored_openai._exporter.private_files import Lock, NotPrivate
 from monitored_openai._exporter.spool import LEAST_FREE_BYTES, Spool, _destination
 from monitored_openai._exporter.spool_directory import SpoolDirectory
 from monitored_openai._exporter.spool_file import SpoolFile
 from tests.handles import handle, imbalance
 from tests.programs import Program, running, settings
+from tests.servers._http import wait_until
 from tests.servers.loki import FakeLoki, LoseAnswer, Status
 from tests.servers.remote_write import RemoteWriteProxy
 from tests.test_lanes import MANUAL, call, settled
@@ -527,6 +529,23 @@ def test_a_kill_without_notice_loses_no_entry_older_than_the_promise_and_the_tot
     assert (loki.rejected, proxy.violations) == ([], [])
     assert len({(one.ts, one.line) for one in loki.entries}) == len(loki.entries)
     assert proxy.total(CALLS) > 3
+
+
+def test_totals_of_a_dead_process_that_are_refused_are_counted(directory: Path, proxy: RemoteWriteProxy) -> None:
+    own = MonitoringSettings(metrics_url=proxy.write_url, spool_dir=str(directory))
+    path = left_behind(directory, [entry(1)], _destination(own))
+    dead = SpoolFile(path, Lock(path.with_suffix(".lock")))
+    dead.remove(1, 1)
+    dead.keep_totals([TotalsPart(b"part", b"part")])
+    dead._db.close()
+    dead._lock.let_go()
+    proxy.always = Status(400)
+    with handle(metrics_url=proxy.write_url, spool_dir=str(directory), push_interval=60) as monitoring:
+        call(monitoring)
+        wait_until(lambda: monitoring.stats().totals_refused == 1)
+        wait_until(lambda: not path.exists())
+        told = {sample.labels: sample.value for sample in monitoring._totals.samples() if "dropped" in sample.name}
+    assert told[("signal", "totals"), ("reason", "rejected")] == 1
 
 
 def test_a_forked_child_keeps_nothing_of_the_parents_spool(directory: Path, loki: FakeLoki) -> None:

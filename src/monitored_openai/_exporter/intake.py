@@ -65,6 +65,7 @@ class Intake:
         self.samples = SampleBooks()
         self._pushes = 0
         self._failed_pushes = 0
+        self._totals_refused = 0
         self._last_push_ns: int | None = None
         self._last_delivery_ns: int | None = None
 
@@ -244,6 +245,10 @@ class Intake:
         """The metrics' back end has not taken a push."""
         self._failed_pushes += 1
 
+    def refused_totals(self) -> None:
+        """The metrics' back end does not want a part of the totals of a process that has ended."""
+        self._totals_refused += 1
+
     # From anywhere
 
     def close(self, reason: DropReason) -> None:
@@ -288,6 +293,7 @@ class Intake:
             samples=self.samples.stats(),
             pushes=self._pushes,
             failed_pushes=self._failed_pushes,
+            totals_refused=self._totals_refused,
             last_push_ns=self._last_push_ns,
             last_delivery_ns=self._last_delivery_ns,
         )

@@ -152,6 +152,9 @@ class MetricsLane:
                     outcome = await self._post(part.without_births)
             if not isinstance(outcome, Reply) or not (outcome.is_success or outcome.status == _REFUSED):
                 return False
+            if outcome.status == _REFUSED:
+                self._intake.refused_totals()
+                warn_sparsely("totals refused", "totals of a process that has ended were refused: %s", outcome)
         return True
 
     async def _push_all(self) -> Reply | Failure:

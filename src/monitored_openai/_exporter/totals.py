@@ -109,6 +109,8 @@ class Totals:
         for signal, dropped in of_signals:
             for reason, number in dropped.items():
                 yield Sample(DROPPED.name, (*signal, ("reason", reason)), number)
+        if stats.totals_refused:
+            yield Sample(DROPPED.name, (("signal", "totals"), ("reason", "rejected")), stats.totals_refused)
         yield Sample(FOLDED.name, metrics, self._metrics.folded_label_sets + self._rate_limits.left_out)
         yield Sample(QUEUED.name, metrics, stats.metrics_queued, cumulative=False)
         yield Sample(QUEUED.name, logs, stats.queued, cumulative=False)
