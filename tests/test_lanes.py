@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from monitored_openai import CallRecord, Monitoring, _log, attributes
+from monitored_openai import CallRecord, MonitoredOpenAI, Monitoring, _log, attributes
 from monitored_openai._exporter.exporter import following
 from monitored_openai._exporter.metrics_lane import MetricsLane
-from tests.handles import ask, handle, imbalance, in_process
+from tests.handles import ask, handle, http, imbalance, in_process
 from tests.servers._steps import Gate
 from tests.servers.loki import FakeLoki, Hold, NeverAnswer, Status
 from tests.servers.remote_write import RemoteWriteProxy, Reset, Series
@@ -302,9 +302,10 @@ def test_what_was_active_is_shown_as_none_when_it_has_ended(metrics: Monitoring,
         return list(proxy.latest("gen_ai_client_active_requests").values())
 
     call(metrics)
-    with in_process(metrics) as client:
-        stream = client.chat.completions.with_streaming_response.create(model="gpt-4o", messages=[])
-        with stream:
+    unread = http.MockTransport(lambda request: http.Response(200, content=iter([b"{}"])))
+    with http.Client(transport=unread) as connection:
+        client = MonitoredOpenAI(api_key="sk-test", http_client=connection, monitoring=metrics)
+        with client.chat.completions.with_streaming_response.create(model="gpt-4o", messages=[]):
             assert active() == [1]
     assert active() == [0]
 
