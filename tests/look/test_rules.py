@@ -329,11 +329,12 @@ def test_what_is_no_budget_is_refused_with_what_would_be(text: str) -> None:
         ({"first_chunk_seconds": 2.0}, "take 0.01, 0.02"),
         ({"error_objective": 99.0}, "not between 0 and 1"),
         ({"runaway_factor": 1.0}, "not above 1"),
+        ({"budgets": (Budget(usd=5), Budget(usd=6))}, "two budgets for each environment"),
     ],
 )
-def test_limits_of_which_no_rule_can_be_made_are_refused(wrong: dict[str, float], words: str) -> None:
+def test_limits_of_which_no_rule_can_be_made_are_refused(wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Limits(**wrong)  # type: ignore[arg-type]  # names and values of the cases
+        Limits(**wrong)
 
 
 def test_a_value_of_a_budget_cannot_break_out_of_its_matcher() -> None:

@@ -93,6 +93,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Refuse what no rule could be made of."""
+        whose = [budget.whose for budget in self.budgets]
+        if twice := next((one for one in whose if whose.count(one) > 1), None):
+            raise ValueError(f"there are two budgets for {twice}: give one")
         if self.first_chunk_seconds not in SECONDS:
             bounds = ", ".join(f"{bound:g}" for bound in SECONDS)
             raise ValueError(f"first chunk: {self.first_chunk_seconds:g} s is no bound of the histogram; take {bounds}")
