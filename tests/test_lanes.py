@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from monitored_openai import CallRecord, MonitoredOpenAI, Monitoring, _log, attributes
-from monitored_openai._exporter.exporter import following
+from monitored_openai._exporter.loki import following
 from monitored_openai._exporter.metrics_lane import MetricsLane
 from tests.handles import ask, handle, http, imbalance, in_process
 from tests.servers._steps import Gate

@@ -6,21 +6,16 @@ import asyncio
 import itertools
 import math
 import os
-import time
-import zlib
-from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from monitored_openai._exporter import loki
 from monitored_openai._exporter.backlog import Backlog
-from monitored_openai._exporter.keeping import Keeping
 from monitored_openai._exporter.log_lane import LogLane
 from monitored_openai._exporter.metrics_lane import MetricsLane
+from monitored_openai._exporter.parts import Parts
 from monitored_openai._exporter.process import PROCESS
-from monitored_openai._exporter.protocol import PROTOCOLS
 from monitored_openai._exporter.sample_lane import SampleLane
-from monitored_openai._exporter.sender import Sender
 from monitored_openai._exporter.urgency import Urgency
 from monitored_openai._grafana_openai import call_samples
 from monitored_openai._log import warn_sparsely
@@ -32,7 +27,6 @@ from monitored_openai._stats import DropReason
 if TYPE_CHECKING:
     from monitored_openai._answer import Answer
     from monitored_openai._call import Call
-    from monitored_openai._endpoints import Lane
     from monitored_openai._exporter.intake import Intake
     from monitored_openai._exporter.spool import Spool
     from monitored_openai._exporter.totals import Totals
@@ -46,8 +40,6 @@ _GATHER_SECONDS_TO_SPOOL = 0.05
 """After a crash without notice, entries up to 150 ms old may be lost."""
 _CALLS_IN_A_ROW = 64
 _RESTART_SECONDS = 1.0
-_SET_BACK_NS = 300 * 10**9
-"""Loki refuses what is more than 10 minutes in the future, and takes what is up to an hour behind its stream."""
 
 
 class Exporter:
@@ -76,20 +68,22 @@ class Exporter:
         self._last_entry_ns = 0
         self._urgency = Urgency()
         self._woken = asyncio.Event()
-        shared = {"job": settings.job, **settings.shared_labels}
-        self._spool: Spool | None = before._spool if before else self._opens_spool(shared)  # noqa: SLF001 - one of its kind
-        self._backlog: Backlog = before._backlog if before else self._opens_backlog(shared)  # noqa: SLF001 - as above
-        self._log_lane = self._opens_log_lane()
-        self._metrics_lane = self._opens_metrics_lane({**shared, "instance": instance})
-        self._sample_lane = self._opens_sample_lane({**shared, "instance": instance})
+        parts = Parts(settings, intake, totals, self._urgency, instance)
+        self._spool: Spool | None = before._spool if before else parts.spool()  # noqa: SLF001 - one of its kind
+        self._backlog: Backlog = before._backlog if before else parts.backlog(self._spool)  # noqa: SLF001 - as above
+        self._log_lane = parts.log_lane(self._backlog)
+        self._metrics_lane = parts.metrics_lane(self._samples)
+        self._sample_lane = parts.sample_lane()
         lane_before = before._metrics_lane if before else None  # noqa: SLF001 - as above
         if self._metrics_lane is not None and lane_before is not None:
             self._metrics_lane.goes_on_from(lane_before)
         samples_before = before._sample_lane if before else None  # noqa: SLF001 - as above
         if self._sample_lane is not None and samples_before is not None:
             self._sample_lane.goes_on_from(samples_before)
-        self._keeping = self._opens_keeping()
         self._sampled = 0
+        keeping = self._keeping = parts.keeping(self._spool, self._log_lane, self._metrics_lane)
+        if keeping is not None and self._metrics_lane is not None:
+            self._metrics_lane.after_push = lambda taken: keeping.pushed(self._sampled if taken else None)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -216,7 +210,7 @@ class Exporter:
                 max_bytes=self._settings.max_content_bytes,
                 predecessor="grafana_openai" in self._settings.metric_names,
             )
-            self._last_entry_ns = following(self._last_entry_ns, record.ended_ns)
+            self._last_entry_ns = loki.following(self._last_entry_ns, record.ended_ns)
             return _Encoded(loki.encode_entry(self._last_entry_ns, entry.line, entry.metadata), entry.cut, entry.failed)
         except Exception:
             warn_sparsely("entry", "a call could not be logged", exc_info=True)
@@ -231,96 +225,11 @@ class Exporter:
         date = self._prices.table_timestamp
         return None if math.isnan(date) else date
 
-    def _opens_spool(self, labels: Mapping[str, str]) -> Spool | None:
-        if self._settings.spool_dir is None or not (self._settings.logs_url or self._settings.metrics_url):
-            return None
-        try:
-            from monitored_openai._exporter.spool import open_spool
-        except ImportError as missing:
-            warn_sparsely("spool", "there can be no spool on this system, everything stays in memory: %s", missing)
-            return None
-        return open_spool(self._settings, labels, self._intake.forgets)
-
-    def _opens_backlog(self, labels: Mapping[str, str]) -> Backlog:
-        return Backlog(
-            self._intake, stream=labels, shards=self._settings.log_shards, spool=self._spool, now_ns=_steady_ns()
-        )
-
-    def _opens_keeping(self) -> Keeping | None:
-        if self._spool is None:
-            return None
-        keeping = Keeping(self._spool, self._intake, self._log_lane, self._metrics_lane)
-        if self._metrics_lane is not None:
-            self._metrics_lane.after_push = lambda taken: keeping.pushed(self._sampled if taken else None)
-        return keeping
-
-    def _opens_log_lane(self) -> LogLane | None:
-        sender = self._opens_sender("logs", self._settings.logs_url)
-        if sender is None:
-            return None
-        return LogLane(
-            self._backlog,
-            sender,
-            self._urgency,
-            linger=self._settings.log_linger,
-            timed=partial(self._totals.timed, "logs"),
-        )
-
-    def _opens_metrics_lane(self, labels: Mapping[str, str]) -> MetricsLane | None:
-        sender = self._opens_sender("metrics", self._settings.metrics_url)
-        if sender is None:
-            return None
-        interval = self._settings.push_seconds
-        return MetricsLane(
-            self._intake,
-            sender,
-            self._urgency,
-            protocol=PROTOCOLS[self._settings.metrics_protocol],
-            samples=self._samples,
-            labels=labels,
-            interval=interval,
-            phase=interval * (zlib.crc32(labels["instance"].encode()) / 2**32),
-            timed=partial(self._totals.timed, "metrics"),
-        )
-
-    def _opens_sample_lane(self, labels: Mapping[str, str]) -> SampleLane | None:
-        if "grafana_openai" not in self._settings.metric_names:
-            return None
-        sender = self._opens_sender("metrics", self._settings.metrics_url)
-        if sender is None:
-            return None
-        return SampleLane(
-            self._intake.samples,
-            sender,
-            self._urgency,
-            protocol=PROTOCOLS[self._settings.metrics_protocol],
-            labels=labels,
-            max_models=self._settings.max_label_sets,
-            interval=self._settings.push_seconds,
-            timed=partial(self._totals.timed, "metrics"),
-        )
-
-    def _opens_sender(self, lane: Lane, url: str | None) -> Sender | None:
-        if url is None:
-            return None
-        return Sender(url, lane, self._settings)
-
-
-def following(last_ns: int, ended_ns: int) -> int:
-    """An entry's timestamp: its call's end, and after the entry before, unless the clock has been set back since."""
-    return ended_ns if last_ns - ended_ns > _SET_BACK_NS else max(ended_ns, last_ns + 1)
-
 
 class _Encoded(NamedTuple):
     encoded: bytes
     cut: bool
     failed: bool
-
-
-def _steady_ns() -> Callable[[], int]:
-    """Nanoseconds of the epoch, which no later change of the clock moves."""
-    offset = time.time_ns() - time.monotonic_ns()
-    return lambda: time.monotonic_ns() + offset
 
 
 async def _for_ever(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
