@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -20,6 +21,16 @@ KINDS = (
     "input output input_cached input_audio input_image output_reasoning output_audio output_image "
     "output_accepted_prediction output_rejected_prediction"
 ).split()
+
+
+def _json(value: Any, **form: Any) -> bytes:
+    return json.dumps(value, **form).encode()
+
+
+_JSON_FORMS = (
+    partial(_json, separators=(",", ":"), ensure_ascii=False),
+    partial(_json, ensure_ascii=True),  # httpx before 0.28
+)
 
 
 def assert_same(cell: Cell, bare: Sight, ours: Sight, *, injects: bool = True) -> None:
@@ -41,8 +52,9 @@ def _wire(request: Request) -> Any:
 def _without_injected(request: Request) -> Request:
     """The request as it would have been; fails if nothing was injected."""
     body = json.loads(request.body)
+    written = next(form for form in _JSON_FORMS if form(body) == request.body)
     assert body.pop("stream_options") == ASKED
-    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    text = written(body)
     headers = tuple(
         (name, str(len(text)) if name.lower() == "content-length" else value) for name, value in request.raw_headers
     )

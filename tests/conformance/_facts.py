@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pydantic
 from pydantic import BaseModel
 
+_DUMPS_PARSED = tuple(map(int, pydantic.VERSION.split(".")[:2])) >= (2, 14)
 _UNSENT = ("content-length",)
 """Headers that follow from the body, which is compared where the server gets it."""
 _BOUNDARY = re.compile(rb"boundary=[0-9a-f]{32}")
@@ -33,11 +35,16 @@ def facts(value: Any) -> Any:
 
 def _model(model: BaseModel) -> Any:
     to_dict = getattr(model, "to_dict", model.model_dump)
-    plain = to_dict(warnings=False)  # the SDK's own parsed models are not quite what their types say
+    # The SDK's own parsed models are not quite what their types say, and what holds one has no serializer at first.
+    plain = to_dict(warnings=False) if _DUMPS_PARSED or not _holds_parsed(model) else None
     fields = [(name, facts(part)) for name, part in model.__dict__.items()]
     extra = sorted(model.model_extra or ())
     request_id = getattr(model, "_request_id", None)
     return (type(model), plain, sorted(model.model_fields_set), fields, extra, request_id)
+
+
+def _holds_parsed(model: BaseModel) -> bool:
+    return any(type(part).__name__.startswith("Parsed") for part in vars(model).values())
 
 
 def _error(error: BaseException) -> Any:

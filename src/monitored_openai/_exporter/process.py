@@ -26,7 +26,7 @@ from monitored_openai._owed import Owed
 if TYPE_CHECKING:
     from monitored_openai._exporter.monitoring import Monitoring
 
-_MOST_SECONDS_WITHOUT_PROGRESS = 2.0
+_MOST_SECONDS_WITHOUT_PROGRESS = 1.7
 _LOOK_SECONDS = 0.05
 _STOP_SECONDS = 0.2
 _MOST_SECONDS_OF_IMPORTS = 5.0
