@@ -77,6 +77,7 @@ ERRORS = {
 
 USAGE_UNKNOWN = {
     "not_reported": "the answer does not say",
+    "never_told": "no answer of this endpoint says: videos, training, sessions and [others](endpoints.md)",
     "invalid": "its `usage` cannot be read",
     "invalid_body": "the answer is no JSON object",
     "unreadable": "reading the answer failed; the library's log says how",

@@ -76,6 +76,8 @@ class Family:
     chunk_type: Any
     injects_usage: bool = False
     """Whether its streams report usage only when `stream_options.include_usage` asks for it."""
+    tells_usage: bool = True
+    """Whether any of its responses may; where none does, that one does not is no news."""
     names_model: bool = True
     """Whether its responses name the model; where they never do, the one asked for is what was billed."""
     owes: bool = False

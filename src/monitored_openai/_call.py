@@ -263,7 +263,7 @@ class Call:
         answer = self._settled(self._read(), owed)
         error, message = self._outcome(answer)
         told_elsewhere = self.family.repeats or not self.family.billed
-        unknown = None if told_elsewhere else _why_unknown(answer, error, self._status)
+        unknown = None if told_elsewhere else _why_unknown(self.family, answer, error, self._status)
         cost = self._cost(answer, unknown, price)
         headers = {_KEPT_HEADERS[name]: value.decode("latin-1") for name, value in _kept(self._headers).items()}
         trace_id, span_id = self._trace or (None, None)
@@ -456,11 +456,12 @@ def _media_in(response: Any) -> str | None:
     return None if not kind or kind.startswith("text/") or kind.endswith("json") else kind
 
 
-def _why_unknown(answer: Answer, error: ErrorType | None, status: int | None) -> UsageUnknown | None:
+def _why_unknown(family: Family, answer: Answer, error: ErrorType | None, status: int | None) -> UsageUnknown | None:
     """Why there is no usage; `None` when there is, or when the server refused the call and so used nothing."""
     if answer.usage is not None or (status is not None and status >= 400):
         return None
-    return error or answer.usage_unknown or "not_reported"
+    why = error or answer.usage_unknown or "not_reported"
+    return why if family.tells_usage or why != "not_reported" else "never_told"
 
 
 def _name_of(error: BaseException) -> str:

@@ -27,7 +27,9 @@ ErrorType = Literal[
 ]
 """Every way a call can fall short; the values of the metric label ``error_type``."""
 
-UsageUnknown = Literal["not_reported", "invalid", "invalid_body", "unreadable", "not_read", "background"] | ErrorType
+UsageUnknown = (
+    Literal["not_reported", "never_told", "invalid", "invalid_body", "unreadable", "not_read", "background"] | ErrorType
+)
 """Every way not to know the tokens of a call; the values of the metric label ``reason``."""
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})

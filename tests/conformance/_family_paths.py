@@ -39,6 +39,8 @@ class FamilyPath(Path):
     """What the record has of an answer."""
     seconds: float | None = None
     characters: int | None = None
+    untold: str = "not_reported"
+    """Why its tokens are not known where its answer does not name them."""
     free: bool = False
     apart: tuple[str, ...] = ()
     """The outcomes that it has not: media cannot be invalid."""
@@ -172,6 +174,7 @@ IMAGES = (
         "image_generation",
         "/images/variations",
         {"images-variation": ("images.create_variation", {"model": "dall-e-2", "image": b"picture"})},
+        untold="never_told",
     ),
     *_rows(
         "image_generation",

@@ -94,7 +94,7 @@ def _assert_usage(stage: Stage, cell: Cell, record: CallRecord, error: str | Non
     if path.free or (record.http_status is not None and refused):
         assert (record.usage, record.usage_unknown) == (None, None)
     elif (reason or not told) and seconds is None and characters is None:
-        assert (record.usage, record.usage_unknown) == (None, reason or "not_reported")
+        assert (record.usage, record.usage_unknown) == (None, reason or path.untold)
     else:
         assert (record.usage is not None, record.usage_unknown) == (True, None)
         assert record.usage is not None

@@ -35,7 +35,7 @@ def test_a_job_is_a_call_whose_usage_and_cost_are_unknown(server: Api, caller: C
 
     later = "background" if operation == "batch" else None
     assert (record.operation, record.error_type, record.response_id) == (operation, None, made.id)
-    assert (record.usage, record.usage_unknown) == (None, later or "not_reported")
+    assert (record.usage, record.usage_unknown) == (None, later or "never_told")
     assert (record.cost, record.unpriced) == (None, later or "usage_unknown")
     assert record.request_model == given.get("model")
     assert (record.finish_reasons, server.truth.calls_by_outcome()["ok"]) == (("queued",), 1)

@@ -149,6 +149,12 @@ CASES = {
         series=counted(CALLS, 10) | counted("gen_ai_client_usage_unknown_total", 1, reason="not_reported"),
         fires={"OpenAIUsageUnknown"},
     ),
+    "calls of endpoints that never tell their usage": Case(
+        series=counted(CALLS, 10)
+        | counted("gen_ai_client_unpriced_total", 10, reason="usage_unknown")
+        | counted("gen_ai_client_usage_unknown_total", 8, reason="never_told")
+        | counted("gen_ai_client_usage_unknown_total", 2, reason="not_reported", gen_ai_request_model="dall-e-3")
+    ),
     "something is dropped": Case(
         series=counted("monitored_openai_dropped_total", 0.1, signal="logs", reason="queue_full"),
         fires={"OpenAITelemetryDropped"},

@@ -22,7 +22,7 @@ def read_images(body: Mapping[str, Any]) -> Answer:
     return answer if body.get("svg_usage") is None else dataclasses.replace(answer, unpriced=_OTHER_MODEL)
 
 
-def _family(path: str) -> Family:
+def _family(path: str, *, tells_usage: bool = True) -> Family:
     return Family(
         path=path,
         operation="image_generation",
@@ -30,9 +30,10 @@ def _family(path: str) -> Family:
         chunks=Events,
         chunk_type=BaseModel,
         names_model=False,
+        tells_usage=tells_usage,
     )
 
 
 GENERATIONS = _family("/images/generations")
 EDITS = _family("/images/edits")
-VARIATIONS = _family("/images/variations")
+VARIATIONS = _family("/images/variations", tells_usage=False)

@@ -39,6 +39,7 @@ def _job(
     *,
     answer: Callable[[Mapping[str, Any]], Answer] = read_job,
     unstructured: bool = False,
+    tells_usage: bool = False,
 ) -> Family:
     return Family(
         path=path,
@@ -47,10 +48,11 @@ def _job(
         chunks=Events,
         chunk_type=BaseModel,
         unstructured=unstructured,
+        tells_usage=tells_usage,
     )
 
 
-BATCH_RESULT = _job("", "batch_result")
+BATCH_RESULT = _job("", "batch_result", tells_usage=True)
 """Of no path: what a finished batch used, when that is asked for."""
 BATCHES = _job("/batches", "batch", answer=_read_batch)
 VIDEOS = (

@@ -8,8 +8,8 @@ from monitored_openai._cli.rules.rule import Alert, Group, Limits
 
 _WHO = ("environment", "service_name")
 _WHO_TEXT = "{{ $labels.environment }} {{ $labels.service_name }}"
-_NOT_TOLD = "not_reported|invalid_body|not_read|unreadable"
-"""Why usage is unknown of calls that ended well; those that failed have none."""
+_NOT_TOLD = ('reason=~"not_reported|invalid_body|not_read|unreadable"', 'gen_ai_request_model!~"dall-e-.*"')
+"""Calls that ended well and could have told their usage; those that failed have none, and that model never has."""
 _NOT_PRICED_YET = "usage_unknown|background"
 """Why a call has no price that has no known usage either; what is made in the background is priced when a look tells it."""
 _SILENT_AFTER, _SEEN_BEFORE = "10m", ("15m", "1h", "2h")
@@ -27,7 +27,7 @@ def telemetry(limits: Limits) -> Group:
 def _unknown(limits: Limits) -> tuple[Alert, Alert]:
     calls = promql.total(CALLS, "1h", _WHO)
     unpriced = promql.total(promql.selector(UNPRICED, [f'reason!~"{_NOT_PRICED_YET}"']), "1h", _WHO)
-    without = promql.total(promql.selector(USAGE_UNKNOWN, [f'reason=~"{_NOT_TOLD}"']), "1h", _WHO)
+    without = promql.total(promql.selector(USAGE_UNKNOWN, _NOT_TOLD), "1h", _WHO)
     most = f"{limits.unknown_share:g}"
     return (
         Alert(
