@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,18 +60,24 @@ class Sender:
         }
         self.trouble = ""
         """Why the last request that got no answer got none."""
-        self._transport = httpx.AsyncHTTPTransport(
+        self._new_transport = partial(
+            httpx.AsyncHTTPTransport,
             verify=_ssl_context(self._url, settings),
             proxy=httpx.Proxy(settings.proxy.get_secret_value()) if settings.proxy else None,
             trust_env=False,
             limits=httpx.Limits(max_connections=2, max_keepalive_connections=2, keepalive_expiry=_KEPT_SECONDS),
         )
+        self._transport = self._new_transport()
+        self._broken_off = False
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Reply | Failure:
         """Send one request; never raises but for a cancellation."""
         request = httpx.Request(
             "POST", self._url, headers={**self._headers, **headers}, content=body, extensions={"timeout": _TIMEOUTS}
         )
+        if self._broken_off:
+            await self._renew()
+        self._broken_off = True
         try:
             async with asyncio.timeout(_TOTAL_SECONDS):
                 with _untraced():
@@ -78,7 +85,7 @@ class Sender:
                 try:
                     excerpt = _without(self._secrets, await _excerpt(response))
                     retry_after = _retry_after(response.headers.get("retry-after"))
-                    return Reply(response.status_code, retry_after, excerpt, _date(response.headers.get("date")))
+                    reply = Reply(response.status_code, retry_after, excerpt, _date(response.headers.get("date")))
                 finally:
                     await response.aclose()
         except _NOT_SENT as error:
@@ -87,10 +94,17 @@ class Sender:
         except Exception as error:
             self.trouble = _in_words(error)
             return Failure.LOST
+        self._broken_off = False
+        return reply
 
     async def aclose(self) -> None:
         """Close the kept connections."""
         await self._transport.aclose()
+
+    async def _renew(self) -> None:
+        """Begin with new connections: what was cancelled while it closed may keep its place in the pool for ever."""
+        old, self._transport, self._broken_off = self._transport, self._new_transport(), False
+        await old.aclose()
 
 
 @contextmanager
