@@ -79,13 +79,9 @@ def test_help_names_what_there_is(
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["demo", "--no-such-option"]])
-def test_wrong_arguments_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-
-    assert ended.value.code == 2
-    assert "usage: monitored-openai" in capsys.readouterr().err
+def test_without_arguments_there_is_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "usage: monitored-openai" in capsys.readouterr().out
 
 
 def test_an_interrupt_ends_the_demo_with_130_and_without_traceback() -> None:
@@ -269,13 +265,33 @@ def test_local_says_in_one_line_what_is_wrong_and_how_to_mend_it(
     assert words in errors
 
 
-@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--days", "0"], ["--megabytes", "much"]])
-def test_local_refuses_numbers_that_are_none(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["local", "--port", "99999"],
+        ["local", "--port", "-5"],
+        ["local", "--days", "0"],
+        ["local", "--megabytes", "much"],
+        ["local", "--megabytes", "inf"],
+        ["local", "more\n\x1b[31m"],
+        ["doctor", "--nonsense"],
+        ["demo", "--page", "--live"],
+        ["nonsense"],
+    ],
+    ids=" ".join,
+)
+def test_arguments_that_cannot_be_are_told_in_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["local", *arguments])
+        main(arguments)
 
-    assert ended.value.code == 2
-    assert arguments[1] in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert (ended.value.code, told.out) == (2, "")
+    assert told.err.count("\n") == 1
+    assert told.err.startswith("monitored-openai")
+    assert told.err.rstrip("\n").isprintable()
+    assert all(given.partition("\n")[0] in told.err for given in arguments[1:])
 
 
 def test_a_port_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,9 +6,10 @@ import gzip
 import io
 import json
 import math
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -460,6 +461,20 @@ def test_a_history_of_another_version_is_set_aside(tmp_path: Path, monkeypatch: 
     History(path, say=said.append).close()
 
     assert "another version: 1 instead of 2" in said[0]
+
+
+def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "bookmarks.sqlite3"
+    with closing(sqlite3.connect(path)) as foreign:
+        foreign.execute("CREATE TABLE call (who TEXT)")
+        foreign.commit()
+    before = path.read_bytes()
+    said: list[str] = []
+
+    with pytest.raises(OSError, match="a database of another program"):
+        History(path, say=said.append)
+
+    assert (path.read_bytes(), said, list(tmp_path.iterdir())) == (before, [], [path])
 
 
 def test_a_history_damaged_while_in_use_is_begun_anew(tmp_path: Path) -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,9 +26,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
+from rich.console import Console
 
 from monitored_openai._cli import boards
 from monitored_openai._cli.command import PLAIN, main
+from monitored_openai._cli.reporting import Report, Row, readable
 from monitored_openai._cli.tailing import query
 from tests.look.conftest import CALLS, PROCESSES, Workload
 from tests.look.logql import faults_of
@@ -203,6 +211,37 @@ def test_top_shows_the_last_minutes_once_where_no_terminal_is(done: Workload, as
     assert shown.splitlines()[-1].startswith("all ")
 
 
+ROW = Row(
+    name="gpt-4o-mini-2024-07-18",
+    calls=1_234_567,
+    errors=98_765,
+    input_tokens=123_456_789,
+    output_tokens=98_765_432,
+    cost_usd=12_345.6789,
+    unpriced_calls=1_000,
+    duration_p50=0.5,
+    duration_p95=655.36,
+    first_chunk_p95=None,
+)
+
+
+@pytest.mark.parametrize("room", [20, 60, 80, 100, 120, 300])
+def test_no_figure_of_a_report_is_cut_however_narrow_the_terminal(room: int) -> None:
+    asked = Report.of(by="model", over="24h", until=None, where=(), scraped=False)
+    paper = Console(width=1000, file=io.StringIO())
+
+    paper.print(readable([ROW, replace(ROW, name="all")], asked, room=room))
+
+    assert isinstance(paper.file, io.StringIO)
+    _, *lines = paper.file.getvalue().splitlines()
+    figures = "1,234,567 98,765 123,456,789 98,765,432 12,345.6789 1,000 0.50 s 655.36 s -".split()
+    first = next(line for line in lines if line.startswith("gpt"))
+    assert first.split()[1:] == figures
+    assert lines[-1].split() == ["all", *figures]
+    assert "".join(line.split()[0] for line in lines[lines.index(first) : -1]) == ROW.name
+    assert max(map(len, lines)) <= max(room, 100)
+
+
 def line_of(number: int, **more: Any) -> str:
     call = {"id": f"id-{number}", "request_model": "gpt-4o", "duration_seconds": 0.5, **more}
     return json.dumps(call)
@@ -286,6 +325,124 @@ def test_push_makes_brings_up_to_date_and_leaves_alone(grafana: FakeGrafana, ask
     assert len(grafana.dashboards) == 5
 
 
+class Holding(HttpServer):
+    """Answers every query with nothing, and not before it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = threading.Event()
+
+    async def respond(self, request: Request) -> Reply:
+        """Wait, and answer."""
+        await asyncio.to_thread(self.may_answer.wait, 60)
+        empty = {"status": "success", "data": {"resultType": "vector", "result": []}}
+        return Reply([whole(200, json.dumps(empty).encode())])
+
+
+class Screen:
+    """A terminal, and what has been written to it."""
+
+    def __init__(self) -> None:
+        self._master, self.end = pty.openpty()
+        self.shown = ""
+
+    def wait_for(self, text: str, seconds: float = 60) -> None:
+        """Read until it is there."""
+        deadline = time.monotonic() + seconds
+        while text not in self.shown:
+            assert self._read(deadline), f"{text!r} is not in {self.shown!r}"
+
+    def close(self) -> None:
+        """Read the rest."""
+        os.close(self.end)
+        while self._read(time.monotonic() + 60):
+            pass
+        os.close(self._master)
+
+    def left_behind(self) -> list[str]:
+        """The lines that stay, as a terminal shows them that is wide enough."""
+        lines, row = [""], 0
+        for part in re.findall(r"\x1b\[[?\d;]*[a-zA-Z]|\r|\n|[^\x1b\r\n]+", self.shown):
+            if part == "\n":
+                row += 1
+                lines += [""] * (row + 1 - len(lines))
+            elif part.endswith("A") and part.startswith("\x1b"):
+                row -= int(part[2:-1] or 1)
+            elif part == "\x1b[2K":
+                lines[row] = ""
+            elif not part.startswith("\x1b") and part != "\r":
+                lines[row] += part
+        return [line for line in lines if line.strip()]
+
+    def _read(self, deadline: float) -> bool:
+        ready, _, _ = select.select([self._master], [], [], max(0, deadline - time.monotonic()))
+        try:
+            found = os.read(self._master, 65536) if ready else b""
+        except OSError:  # nobody has the terminal open any more
+            found = b""
+        self.shown += found.decode()
+        return bool(found)
+
+
+@contextmanager
+def on_a_terminal(*arguments: str, screen: Screen, out: int, term: str = "xterm") -> Iterator[subprocess.Popen[str]]:
+    """The command with its standard error on a terminal."""
+    running = subprocess.Popen(
+        [COMMAND, *arguments],
+        stdin=subprocess.DEVNULL, stdout=out, stderr=screen.end, env={**os.environ, "TERM": term}, text=True,
+    )  # fmt: skip
+    try:
+        yield running
+    finally:
+        running.kill()
+        running.communicate(timeout=60)
+
+
+@pytest.mark.timeout(180)
+def test_a_report_says_on_a_terminal_that_it_waits_and_nothing_of_that_stays() -> None:
+    screen = Screen()
+    with Holding() as prometheus:
+        asking = ("report", "--url", prometheus.url)
+        with on_a_terminal(*asking, screen=screen, out=subprocess.PIPE) as running:
+            screen.wait_for("asking Prometheus")
+            prometheus.may_answer.set()
+            told, _ = running.communicate(timeout=60)
+        screen.close()
+
+    assert running.returncode == 0
+    assert told.startswith("24h until")
+    assert screen.left_behind() == []
+
+
+@pytest.mark.timeout(180)
+def test_a_push_shows_how_far_it_is_and_its_results_go_where_they_belong(grafana: FakeGrafana) -> None:
+    push = ("dashboards", "push", "--grafana-url", grafana.url, "--token", TOKEN)
+    outside, both = Screen(), Screen()
+    with on_a_terminal(*push, screen=outside, out=subprocess.PIPE) as running:
+        told, _ = running.communicate(timeout=60)
+    outside.close()
+    with on_a_terminal(*push, screen=both, out=both.end) as again:
+        assert again.wait(timeout=60) == 0
+    both.close()
+
+    assert running.returncode == 0
+    assert [line.split()[0] for line in told.splitlines()] == ["created"] * 5
+    assert ("pushing" in outside.shown, "100%" in outside.shown, outside.left_behind()) == (True, True, [])
+    assert ("pushing" in both.shown, "100%" in both.shown) == (True, True)
+    assert [line.split()[0] for line in both.left_behind()] == ["unchanged"] * 5
+
+
+@pytest.mark.timeout(180)
+def test_a_terminal_that_can_draw_nothing_anew_gets_no_progress(grafana: FakeGrafana) -> None:
+    screen = Screen()
+    push = ("dashboards", "push", "--grafana-url", grafana.url, "--token", TOKEN)
+    with on_a_terminal(*push, screen=screen, out=subprocess.PIPE, term="dumb") as running:
+        running.communicate(timeout=60)
+    screen.close()
+
+    assert (running.returncode, screen.shown) == (0, "")
+
+
 def test_export_writes_what_the_package_has(tmp_path: Path, ask: Asked) -> None:
     told = ask("dashboards", "export", tmp_path / "new" / "folder")
 
@@ -352,12 +509,21 @@ def test_prices_of_what_is_billed_by_its_length_are_shown(model: str, unit: str,
 
 WRONG = [
     (("report", "--range", "yesterday"), "write a number and a unit"),
+    (("report", "--range", "0s"), "write a number and a unit"),
+    (("report", "--range", "1h1h"), "write a number and a unit"),
+    (("report", "--range", "1m1h"), "write a number and a unit"),
+    (("report", "--range", "\uff15m"), "write a number and a unit"),
+    (("report", "--range", "101y"), "up to 100y"),
+    (("report", "--range", f"{'9' * 5000}d"), "up to 100y"),
     (("report", "--until", "soon"), "is no date"),
+    (("report", "--until", "0001-01-01"), "is no date"),
     (("report", "--by", "a) or vector(1"), "is no name of a label"),
     (("report", "--where", "production"), "write label=value"),
     (("report",), "set MONITORED_OPENAI_METRICS_URL"),
     (("report", "--url", "localhost:9090"), "write one such as http://localhost:9090"),
+    (("report", "--url", "http://127.0.0.1:99999"), "write one such as http://localhost:9090"),
     (("report", "--url", "http://127.0.0.1:9"), "cannot be reached"),
+    (("report", "--url", "http://127.0.0.1:9", "--token", ""), "the token is empty"),
     (("report", "--format", "xml"), "format"),
     (("tail", "--where", "a b=c"), "write name=value"),
     (("tail",), "set MONITORED_OPENAI_LOGS_URL"),
@@ -381,6 +547,14 @@ def test_a_mistake_is_told_in_one_line_with_exit_code_2(
     monkeypatch.chdir(tmp_path)
 
     assert words in ask(*arguments, code=2)
+
+
+@pytest.mark.parametrize("token", ["a hidden word", "hidden\n", "hidd\u00ebn"])
+def test_a_token_that_cannot_be_one_is_not_repeated(token: str, ask: Asked) -> None:
+    told = ask("report", "--url", "http://127.0.0.1:9", "--token", token, code=2)
+
+    assert "copy it again" in told
+    assert "hid" not in told
 
 
 def test_servers_that_refuse_are_quoted(done: Workload, grafana: FakeGrafana, loki: LokiQueries, ask: Asked) -> None:

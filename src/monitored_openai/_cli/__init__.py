@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NoReturn
 
 from monitored_openai import __version__
 from monitored_openai._cli.ending import ended
+from monitored_openai._cli.terminal import Terminal, escaped
 
-if TYPE_CHECKING:
-    from monitored_openai._cli.terminal import Terminal
+_TOO_MUCH = 1e6
+"""Days, or MiB: more than anybody means."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as all of the command does."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with it."""
+        self.exit(2, f"{self.prog}: {escaped(message)}\n")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,7 +36,11 @@ def main(argv: list[str] | None = None) -> int:
         The exit code: 0 when all is well, 1 when something is not as it should be, 2 for wrong arguments or a wrong
         environment, 130 when interrupted.
     """
-    arguments = _parser().parse_args(argv)
+    parser, given = _parser(), sys.argv[1:] if argv is None else argv
+    if not given:
+        parser.print_help()
+        return 2
+    arguments = parser.parse_args(given)
     return ended(lambda: int(arguments.run(arguments)))
 
 
@@ -53,13 +67,11 @@ def _doctor(_: argparse.Namespace) -> int:
 
 
 def _terminal() -> Terminal:
-    from monitored_openai._cli.terminal import Terminal
-
     return Terminal.of(sys.stdout, os.environ)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="monitored-openai",
         description="The official OpenAI clients, with every call's tokens, cost, latency and content "
         "sent to Prometheus and Loki.",
@@ -98,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_local(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_local(commands: argparse._SubParsersAction[_Parser]) -> None:
     local = commands.add_parser(
         "local",
         help="take metrics and logs on this machine and show them on a page, without Prometheus and Loki",
@@ -122,17 +134,16 @@ def _add_local(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise ValueError
-    return port
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: write a number from 0 to 65535")
+    return int(text)
 
 
 def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < 1e6:
-        raise ValueError
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < _TOO_MUCH:
+        raise argparse.ArgumentTypeError(f"{text!r}: write a number above 0 and below {_TOO_MUCH:,.0f}")
     return number
-
-
-_port.__name__, _positive.__name__ = "port", "positive number"  # as argparse calls them to the user

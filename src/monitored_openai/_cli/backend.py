@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -15,6 +16,8 @@ from monitored_openai._cli.terminal import escaped
 
 _TIMEOUT_SECONDS = 60.0
 _MOST_CHARACTERS = 300
+_TOKEN = re.compile(r"[!-~]+")
+_MOST_PORT = 65535
 _PUSH_PATHS = {
     "/api/prom/push": "/api/prom",
     "/api/v1/push": "/prometheus",
@@ -87,7 +90,8 @@ class Backend:
 def checked(url: str) -> str:
     """The address, if it can be one."""
     try:
-        fits = url.startswith(("http://", "https://")) and bool(httpx.URL(url).host)
+        parsed = httpx.URL(url)
+        fits = parsed.scheme in ("http", "https") and bool(parsed.host) and (parsed.port or 0) <= _MOST_PORT
     except httpx.InvalidURL:
         fits = False
     if not fits:
@@ -104,10 +108,17 @@ def query_base(push_url: str) -> str:
 
 
 def authorization(username: str | None, token: str | None) -> dict[str, str]:
-    """The header that says who asks."""
+    """The header that says who asks.
+
+    Raises:
+        Mistake: the token cannot be one; it is not repeated.
+    """
     if token is None:
         return {}
     if username is None:
+        if not _TOKEN.fullmatch(token):
+            wrong = "has spaces, line breaks or letters that no token has" if token else "is empty"
+            raise Mistake(f"the token {wrong}: copy it again")
         return {"Authorization": f"Bearer {token}"}
     request = next(httpx.BasicAuth(username, token).sync_auth_flow(httpx.Request("GET", "http://localhost")))
     return {"Authorization": request.headers["Authorization"]}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from monitored_openai import MonitoringSettings, SettingsError
+from monitored_openai._cli.terminal import Terminal
 from monitored_openai._exporter.checks import check
 
 
@@ -15,7 +17,8 @@ def run() -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    findings = check(settings)
+    with Terminal.of(sys.stderr, os.environ).waiting("asking the back ends"):
+        findings = check(settings)
     for finding in findings:
         print(f"{'ok   ' if finding.is_well else 'WRONG'}  {finding.about:8} {finding.says}")
         if finding.advice:

@@ -10,19 +10,23 @@ from time import time
 from rich.console import Console
 from rich.live import Live
 
-from monitored_openai._cli import reporting
+from monitored_openai._cli import progress, reporting
 from monitored_openai._cli.backend import Backend
 
 
 def run(prometheus: Backend, asked: reporting.Report, *, every: float, once: bool) -> None:
     """Show it until the user has seen enough; once where nothing can be drawn anew."""
     console = Console()
-    if once or not console.is_terminal:
-        console.print(reporting.readable(reporting.rows(prometheus, asked), asked))
-        return
-    pause = threading.Event()
-    with suppress(KeyboardInterrupt), Live(console=console, screen=True, auto_refresh=False) as view:
-        while True:
-            now = replace(asked, at=time())
-            view.update(reporting.readable(reporting.rows(prometheus, now), now), refresh=True)
-            pause.wait(every)
+    with suppress(KeyboardInterrupt):
+        with progress.waiting("asking Prometheus"):
+            rows = reporting.rows(prometheus, asked)
+        if once or not console.is_interactive:
+            reporting.show(rows, asked, reporting.Format.TABLE)
+            return
+        pause = threading.Event()
+        with Live(console=console, screen=True, auto_refresh=False) as view:
+            while True:
+                view.update(reporting.readable(rows, asked, room=console.width), refresh=True)
+                pause.wait(every)
+                asked = replace(asked, at=time())
+                rows = reporting.rows(prometheus, asked)

@@ -66,7 +66,7 @@ def run(terminal: Terminal, options: Options) -> int:
             )
         with _interruptible(), server:
             _introduce(terminal, server, history, options)
-            _wait()
+            _wait(terminal)
     return 0
 
 
@@ -92,8 +92,7 @@ def run_demo(terminal: Terminal) -> int:
         )
         terminal.line()
         terminal.line(f"{terminal.bold('On a page')}  {page}")
-        terminal.line("  Ctrl-C ends it.")
-        _wait()
+        _wait(terminal, "  ")
     return code
 
 
@@ -109,7 +108,6 @@ def _introduce(terminal: Terminal, server: LocalServer, history: History, option
         ("", f"{calls.number(history):,} calls; at most {bounds} of them are kept"),
     ):
         terminal.line(f"  {terminal.dim(f'{name:<9}')} {text}")
-    terminal.line("Ctrl-C ends it.")
 
 
 @contextmanager
@@ -123,10 +121,11 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _wait() -> None:
+def _wait(terminal: Terminal, indent: str = "") -> None:
     """Wait until interrupted."""
     never = threading.Event()
     with suppress(KeyboardInterrupt):
+        terminal.line(f"{indent}Ctrl-C ends it.")
         while not never.wait(1):  # in parts: on Windows nothing interrupts a wait
             pass
 

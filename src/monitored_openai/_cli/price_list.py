@@ -21,6 +21,8 @@ from monitored_openai._rates import Bands, Rates, Unpriced
 
 _TIERS = ("standard", "flex", "priority", "batch")
 _MILLION, _MINUTE = 1e6, 60.0
+_WIDEST = 1000
+"""No terminal is as wide: a price is never cut, a long line the terminal folds itself."""
 _KINDS = {
     "input": ("input", _MILLION),
     "cached input": ("input_cached", _MILLION),
@@ -51,7 +53,7 @@ def show(model: str, *, provider: str, on: str | None) -> None:
         raise Mistake(_why_not(standard, provider, model))
     rows = [row for tier, bands in tiers.items() if not isinstance(bands, Unpriced) for row in _rows(tier, bands)]
     day = datetime.fromtimestamp(at_ns / 1e9, UTC)
-    console = Console()
+    console = Console(width=_WIDEST)
     unit = "USD" if _is_by_length(rows[0][1]) else "USD per million tokens"
     console.print(Text(f"{model} at {provider} on {day:%Y-%m-%d}, {unit}"))
     console.print(_table(rows))

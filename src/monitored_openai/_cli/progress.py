@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,11 @@ from rich.progress import Progress
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Something of unknown length."""
-    with Console(stderr=True).status(what):
+    console = Console(stderr=True)
+    if not console.is_interactive:
+        yield
+        return
+    with console.status(what):
         yield
 
 
@@ -20,9 +25,10 @@ def waiting(what: str) -> Iterator[None]:
 def steps(what: str, total: int) -> Iterator[Callable[[], object]]:
     """So many steps; the function given is called after each."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_interactive:
         yield lambda: None
         return
-    with Progress(console=console, transient=True) as shown:
+    # What is printed meanwhile goes above the bar, on the same terminal; in a file or pipe it stays where it belongs.
+    with Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as shown:
         task = shown.add_task(what, total=total)
         yield lambda: shown.advance(task)

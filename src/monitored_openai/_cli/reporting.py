@@ -24,10 +24,18 @@ from monitored_openai._cli.backend import Backend
 from monitored_openai._cli.mistake import Mistake
 from monitored_openai._cli.terminal import escaped
 
-_DURATION = re.compile(r"(?:\d+(?:ms|[smhdwy]))+")
+_UNITS = {"y": 365 * 86400.0, "w": 7 * 86400.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+"""Seconds of each, in the order in which Prometheus reads them."""
+_DURATION = re.compile("".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS))
+_MOST_SECONDS = 100 * _UNITS["y"]
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _SHORT = {"model": "gen_ai_request_model", "response_model": "gen_ai_response_model", "service": "service_name"}
 """Words for labels that are long to type."""
+_WORDS = {name: word for word, name in _SHORT.items()}
+_HEADS = ("calls", "errors", "in", "out", "cost, $", "unpriced", "p50", "p95", "first chunk p95")
+_SHORTEST_NAME, _LONGEST_NAME = 12, 60
+_WIDEST = 1000
+"""Where no terminal is: a file, a pipe."""
 _AT_ONCE = 4
 _NONE, _ALL = "(none)", "all"
 
@@ -57,8 +65,8 @@ class Report:
         Raises:
             Mistake: it says what is wrong, and what would be right.
         """
-        if not _DURATION.fullmatch(over):
-            raise Mistake(f"--range {over}: write a number and a unit, as in 90m, 24h or 30d")
+        if not 0 < _seconds_in(over) <= _MOST_SECONDS:
+            raise Mistake(f"--range {over}: write a number and a unit, as in 90m, 24h or 30d, up to 100y")
         return cls(
             label=label(by),
             over=over,
@@ -82,6 +90,16 @@ class Row:
     duration_p50: float | None
     duration_p95: float | None
     first_chunk_p95: float | None
+
+
+def _seconds_in(duration: str) -> float:
+    """How long that is; 0 where it is none."""
+    found = _DURATION.fullmatch(duration)
+    return (
+        sum(int(number or 0) * unit for number, unit in zip(found.groups(), _UNITS.values(), strict=True))
+        if found
+        else 0
+    )
 
 
 def label(name: str) -> str:
@@ -133,28 +151,43 @@ def show(found: Sequence[Row], report: Report, form: Format) -> None:
         written.writerow([field.name for field in fields(Row)])
         written.writerows(["" if value is None else value for value in asdict(row).values()] for row in found)
     else:
-        Console().print(readable(found, report))
+        terminal = Console()
+        room = terminal.width if terminal.is_terminal else _WIDEST
+        Console(width=_WIDEST).print(readable(found, report, room=room))
 
 
-def readable(found: Sequence[Row], report: Report) -> Group:
+def readable(found: Sequence[Row], report: Report, *, room: int) -> Group:
     """As people read it."""
     end = datetime.fromtimestamp(report.at).astimezone()
-    return Group(f"{report.over} until {end:%Y-%m-%d %H:%M:%S}", _table(found, report))
+    return Group(f"{report.over} until {end:%Y-%m-%d %H:%M:%S}", _table(found, report, room))
 
 
-def _table(found: Sequence[Row], report: Report) -> Table:
-    shown = Table(box=None, pad_edge=False)
-    shown.add_column(report.label, overflow="fold")
-    heads = ("calls", "errors", "in", "out", "cost, $", "unpriced", "p50", "p95", "first chunk p95")
-    for head in heads:
-        shown.add_column(head, justify="right")
-    for row in found:
-        cost = "unknown" if row.cost_usd is None else f"{row.cost_usd:,.4f}"
-        counts = (f"{row.calls:,}", f"{row.errors:,}", f"{row.input_tokens:,}", f"{row.output_tokens:,}")
-        times = (_seconds(of) for of in (row.duration_p50, row.duration_p95, row.first_chunk_p95))
-        style = "bold" if row is found[-1] else ""
-        shown.add_row(Text(escaped(row.name)), *counts, cost, f"{row.unpriced_calls:,}", *times, style=style)
+def _table(found: Sequence[Row], report: Report, room: int) -> Table:
+    """In so many columns if it can be: names are folded there, figures never are, and never cut."""
+    cells = [_cells(row) for row in found]
+    names = [Text(escaped(row.name)) for row in found]
+    head = _WORDS.get(report.label, report.label)
+    figures = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    loose = [max(width, len(head)) for width, head in zip(figures, _HEADS, strict=True)]
+    tight = [max(width, *map(len, head.split())) for width, head in zip(figures, _HEADS, strict=True)]
+    longest = min(max(len(head), *(name.cell_len for name in names)), _LONGEST_NAME)
+    fits = longest + sum(loose) + 2 * len(loose) <= room
+    gap, widths = (2, loose) if fits else (1, tight)
+    left = room - sum(widths) - gap * len(widths)
+    shown = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
+    shown.add_column(head, overflow="fold", width=max(min(longest, left), min(longest, _SHORTEST_NAME)))
+    for text, width in zip(_HEADS, widths, strict=True):
+        shown.add_column(text, justify="right", width=width)
+    for name, row in zip(names, cells, strict=True):
+        shown.add_row(name, *row, style="bold" if row is cells[-1] else "")
     return shown
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    cost = "unknown" if row.cost_usd is None else f"{row.cost_usd:,.4f}"
+    counts = (f"{row.calls:,}", f"{row.errors:,}", f"{row.input_tokens:,}", f"{row.output_tokens:,}")
+    times = (_seconds(of) for of in (row.duration_p50, row.duration_p95, row.first_chunk_p95))
+    return (*counts, cost, f"{row.unpriced_calls:,}", *times)
 
 
 def _seconds(seconds: float | None) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from monitored_openai._cli import promql
+from monitored_openai._cli import progress, promql
 from monitored_openai._cli.backend import Backend
 from monitored_openai._cli.mistake import Mistake
 from monitored_openai._cli.terminal import escaped
@@ -63,7 +63,8 @@ def run(loki: Backend, logql: str, *, lines: int, follow: bool, content: bool) -
     now = time.time_ns()
     shown: dict[str, int] = {}
     with suppress(KeyboardInterrupt):
-        earlier = _entries(loki, logql, start=now - _EARLIER_NS, end=now, limit=lines, newest=True) if lines else []
+        with progress.waiting("asking Loki"):
+            earlier = _entries(loki, logql, start=now - _EARLIER_NS, end=now, limit=lines, newest=True) if lines else []
         for entry in sorted(earlier, key=lambda entry: entry.at_ns):
             _show(console, entry, content=content)
             shown[str(entry.call.get("id"))] = entry.at_ns

@@ -89,6 +89,17 @@ class Terminal:
         finally:
             self._write(_CLEAR_LINE)
 
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say what is under way; nothing of it stays."""
+        if self.redraws:
+            self._write(f"{what} ...")
+        try:
+            yield
+        finally:
+            if self.redraws:
+                self._write(_CLEAR_LINE)
+
     def _styled(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
 

@@ -30,7 +30,7 @@ def objection(host: str, token: str | None) -> str | None:
     if token is not None and not _TOKEN.fullmatch(token):
         return "the token must be printable ASCII text without spaces; choose another with --token"
     if token is None and not _names_this_machine(f"[{host}]" if ":" in host else host):
-        return f"{host} can be reached from other machines; choose a token with --token, or leave --host out"
+        return f"{host or 'no address'} can be reached from other machines; choose a token with --token, or leave --host out"
     return None
 
 

@@ -28,6 +28,7 @@ CREATE TABLE call (
 );
 CREATE INDEX call_at ON call (at_ns, size);
 """
+_TABLES = {"series", "dimension", "point", "call"}
 _WAIT_SECONDS = 10.0
 _PRUNE_SECONDS, _SWEEP_SECONDS = 30.0, 3600.0
 _MOST_SERIES = 500_000
@@ -59,7 +60,7 @@ class History:
         """Open or make the file; `say` is told what happened to a damaged one.
 
         Raises:
-            OSError: there can be no such file.
+            OSError: there can be no such file, or it is another program's.
         """
         self.path = path
         self.version = 0
@@ -138,10 +139,12 @@ class History:
         self._damage = None
 
     def _connect(self) -> None:
-        with closing(_opened(self.path)) as first:
+        with closing(sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)) as first:
             (version,) = first.execute("PRAGMA user_version").fetchone()
-            (tables,) = first.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            if tables == 0:
+            tables = {name for (name,) in first.execute("SELECT name FROM sqlite_schema")}
+            if tables and not tables >= _TABLES:
+                raise OSError(f"{self.path}: it is a database of another program")
+            if not tables:
                 first.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
             elif version != _VERSION:
                 raise sqlite3.DatabaseError(f"it is of another version: {version} instead of {_VERSION}")
