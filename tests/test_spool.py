@@ -245,20 +245,25 @@ def test_what_is_too_old_expires_and_is_counted(directory: Path) -> None:
 # Disks that fail, files that are damaged
 
 
-def test_a_directory_that_is_deleted_costs_nothing(directory: Path, loki: FakeLoki) -> None:
+def test_a_directory_that_is_deleted_costs_nothing_and_a_flush_waits_for_what_was_in_it(
+    directory: Path, loki: FakeLoki
+) -> None:
     loki.refuse()
     with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
         call(monitoring, 5)
-        loki.wait_until(lambda: monitoring.stats().spooled == 5)
+        loki.wait_until(lambda: monitoring.stats().in_flight + monitoring.stats().spooled == 5)
+        call(monitoring, 5)
+        loki.wait_until(lambda: monitoring.stats().in_flight + monitoring.stats().spooled == 10)
         shutil.rmtree(directory)
         assert monitoring._exporter is not None
         assert monitoring._exporter._spool is not None
         monitoring._exporter._spool._look_again_at = 0.0  # as a second later
         call(monitoring, 5)
-        loki.wait_until(lambda: monitoring.stats().spooled == 10)
+        loki.wait_until(lambda: monitoring.stats().in_flight + monitoring.stats().spooled == 15)
         assert len(list(directory.glob("*.db"))) == 1
         loki.listen()
-        loki.wait_until(lambda: len(loki.entries) == 10)
+        settled(monitoring)
+    assert len(loki.entries) == 15
 
 
 def test_with_a_full_disk_entries_stay_in_memory_and_one_warning_says_so(
@@ -311,18 +316,17 @@ def test_a_directory_that_becomes_a_file_costs_nothing_and_is_used_again_when_it
         directory.touch()
         one._look_again_at = 0.0  # as a second later
         call(monitoring, 5)
-        loki.wait_until(lambda: monitoring.stats().metrics_queued == 0)
+        loki.wait_until(lambda: one._paused_until > 0 and monitoring.stats().metrics_queued == 0)
         stats = monitoring.stats()
         assert stats.queued + stats.in_flight + stats.spooled == 10
         assert (stats.dropped, imbalance(stats)) == ({}, (0, 0))
         directory.unlink()
         one._paused_until = one._look_again_at = 0.0  # as ten seconds later
-        call(monitoring, 5)
-        loki.wait_until(lambda: monitoring.stats().queued == 0)
+        loki.wait_until(lambda: monitoring.stats().queued == 0)  # though no call ends
         assert len(list(directory.glob("*.db"))) == 1
         loki.listen()
         settled(monitoring)
-    assert len(loki.entries) == 15
+    assert len(loki.entries) == 10
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")

@@ -93,9 +93,9 @@ class Backlog:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing of one's own waits."""
-        own = self._spool.own if self._spool is not None else None
-        return not (self._taken or self._memory or (own is not None and own.waiting))
+        """Whether nothing of one's own waits, in files that somebody has removed from the directory neither."""
+        files = self._spool.files() if self._spool is not None else []
+        return not (self._taken or self._memory or any(file.waiting for file in files if file.is_of_this_process))
 
     @property
     def has_any(self) -> bool:

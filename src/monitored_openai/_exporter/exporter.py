@@ -81,7 +81,7 @@ class Exporter:
         if self._sample_lane is not None and samples_before is not None:
             self._sample_lane.goes_on_from(samples_before)
         self._sampled = 0
-        keeping = self._keeping = parts.keeping(self._spool, self._log_lane, self._metrics_lane)
+        keeping = self._keeping = parts.keeping(self._spool, self._backlog, self._log_lane, self._metrics_lane)
         if keeping is not None and self._metrics_lane is not None:
             self._metrics_lane.after_push = lambda taken: keeping.pushed(self._sampled if taken else None)
         self._tasks: list[asyncio.Task[None]] = []

@@ -1,4 +1,6 @@
-"""What the spool is for besides entries: totals that outlive their process, and what dead processes have left."""
+"""What the spool is for besides new entries: totals that outlive their process, what dead processes have left, and what
+the disk would not take when it came.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from monitored_openai._exporter.backlog import Backlog
     from monitored_openai._exporter.intake import Intake
     from monitored_openai._exporter.log_lane import LogLane
     from monitored_openai._exporter.metrics_lane import MetricsLane
@@ -23,10 +26,16 @@ class Keeping:
     """Keeps this process's totals until they are pushed, and brings in what others have left."""
 
     def __init__(
-        self, spool: Spool, intake: Intake, log_lane: LogLane | None, metrics_lane: MetricsLane | None
+        self,
+        spool: Spool,
+        backlog: Backlog,
+        intake: Intake,
+        log_lane: LogLane | None,
+        metrics_lane: MetricsLane | None,
     ) -> None:
         """Either lane may be missing."""
         self._spool = spool
+        self._backlog = backlog
         self._intake = intake
         self._log_lane = log_lane
         self._metrics_lane = metrics_lane
@@ -35,8 +44,9 @@ class Keeping:
         self._look_at = self._keep_at = 0.0
 
     async def run(self) -> None:
-        """Look around and keep totals, for ever."""
+        """Look around and keep what is not kept yet, for ever."""
         while True:
+            self._backlog.store()
             if time.monotonic() >= self._look_at:
                 self._adopt()
             for file in self._spool.adopted.copy():

@@ -59,10 +59,10 @@ class Parts:
         )
 
     def keeping(
-        self, spool: Spool | None, log_lane: LogLane | None, metrics_lane: MetricsLane | None
+        self, spool: Spool | None, backlog: Backlog, log_lane: LogLane | None, metrics_lane: MetricsLane | None
     ) -> Keeping | None:
-        """What the spool is for besides entries."""
-        return None if spool is None else Keeping(spool, self._intake, log_lane, metrics_lane)
+        """What the spool is for besides new entries."""
+        return None if spool is None else Keeping(spool, backlog, self._intake, log_lane, metrics_lane)
 
     def log_lane(self, backlog: Backlog) -> LogLane | None:
         """The sending of entries."""

@@ -72,6 +72,8 @@ class SpoolFile:
         """The last id that has been read for sending."""
         self.waiting_bytes = 0
         """Of those that wait, as far as they have been written by this process."""
+        self.is_of_this_process = False
+        """Made here, and not taken over."""
 
     @classmethod
     def create(cls, path: Path, stream: Mapping[str, str]) -> Self:
@@ -82,6 +84,7 @@ class SpoolFile:
             made = cls(path, lock)
             made._db.execute("UPDATE state SET stream = ?", (json.dumps(dict(stream)),))
             made.stream = dict(stream)
+            made.is_of_this_process = True
         except BaseException:
             remove_files(path)
             lock.let_go()
