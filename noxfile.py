@@ -97,6 +97,19 @@ def add_runtimes(python: tuple[int, int]) -> None:
     nox.session(name="runtimes", python=AT_HAND[python])(run)
 
 
+def add_ends(python: tuple[int, int]) -> None:
+    """Add a session that runs what depends on how a Python ends and forks."""
+
+    def run(session: nox.Session) -> None:
+        session.install("--reinstall-package", "monitored-openai", ".[scrape,cli]")
+        session.install("--group", "test")
+        session.run("python", "-m", "pytest", *ENDS, *session.posargs)
+
+    label = ".".join(map(str, python))
+    nox.session(name=f"ends-py{label}", python=AT_HAND[python])(run)
+
+
+ENDS = ("tests/test_exit.py", "tests/test_fork.py", "tests/test_spool.py", "tests/test_surroundings.py")
 RUNTIMES = (
     "gevent",
     "eventlet",
@@ -123,6 +136,8 @@ add_session("lowest", oldest, "openai==1.92.*", lowest=True)
 add_session("sdk-2", oldest, "openai>=2,<3")
 if newest != oldest:
     add_session("newest", newest)
+for between in sorted(AT_HAND.keys() - {oldest, newest}):
+    add_ends(between)
 for framework, package in FRAMEWORKS.items():
     add_framework(framework, oldest, package)
 add_predecessor(oldest)

@@ -9,11 +9,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chaos import kills, sharing, soak
+from chaos import kills, outage, sharing, soak
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures: written by python -m chaos -->", "<!-- end of the figures -->"
-TESTS: dict[str, Callable[[Path], str]] = {"kills": kills.run, "sharing": sharing.run, "soak": soak.run}
+TESTS: dict[str, Callable[[Path], str]] = {
+    "kills": kills.run,
+    "sharing": sharing.run,
+    "outage": outage.run,
+    "soak": soak.run,
+}
 
 
 def lines_of(page: str) -> dict[str, str]:

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.handles import handle
 from tests.programs import Ended, run, settings
 from tests.programs.ending import CALLS, EXIT_CODE
+from tests.servers._http import wait_until
 from tests.servers.loki import FakeLoki, NeverAnswer, Status
 from tests.servers.openai_api import OpenAIServer
 from tests.servers.remote_write import RemoteWriteProxy
+from tests.test_lanes import call, settled
 
 COUNT = "gen_ai_client_operation_duration_seconds_count"
 ALONE = {"return": CALLS, "exit": CALLS, "exception": CALLS, "interrupt": CALLS + 1, "late thread": CALLS + 1}
@@ -21,6 +26,16 @@ WITH_CHILDREN = {
     **({"fork": 3 * CALLS} if "fork" in METHODS else {}),
     **{f"process by {method}": 2 * CALLS for method in METHODS},
     **{f"pool by {method}": 2 * CALLS for method in METHODS if method != "forkserver"},
+}
+WITHOUT_NOTICE = {"termination later": CALLS, "os._exit": CALLS, "kill": CALLS}
+"""Ways of ending in which nothing of Python runs any more."""
+CODES = {
+    "exit": EXIT_CODE,
+    "exception": 1,
+    "interrupt": -2,
+    "termination later": -15,
+    "os._exit": EXIT_CODE,
+    "kill": -9,
 }
 EXIT_BAR = 2.5
 """Seconds that a dead back end may add to the exit; the tests allow four times as much, for a machine under load."""
@@ -74,21 +89,59 @@ def code_and_noise(way: str, ended: Ended) -> tuple[int, str]:
     return ended.code, noise.strip()
 
 
-CASES = [(way, calls, host) for way, calls in ALONE.items() for host in ("localhost", "127.0.0.1")]
-CASES += [(way, calls, "localhost") for way, calls in WITH_CHILDREN.items()]
+CASES = [(way, calls, host, False) for way, calls in ALONE.items() for host in ("localhost", "127.0.0.1")]
+CASES += [(way, calls, "localhost", False) for way, calls in WITH_CHILDREN.items()]
+CASES += [(way, calls, "localhost", True) for way, calls in (ALONE | WITH_CHILDREN).items()]
 
 
-@pytest.mark.parametrize(("way", "calls", "host"), CASES, ids=[f"{way}, {host}" for way, _, host in CASES])
+def name_of(way: str, host: str, spooled: bool) -> str:
+    return f"{way}, {host}{', spool' if spooled else ''}"
+
+
+@pytest.mark.parametrize(
+    ("way", "calls", "host", "spooled"), CASES, ids=[name_of(way, host, spooled) for way, _, host, spooled in CASES]
+)
 def test_however_a_process_ends_everything_is_delivered(
-    way: str, calls: int, host: str, api: OpenAIServer, proxy: RemoteWriteProxy, loki: FakeLoki
+    way: str,
+    calls: int,
+    host: str,
+    spooled: bool,
+    api: OpenAIServer,
+    proxy: RemoteWriteProxy,
+    loki: FakeLoki,
+    tmp_path: Path,
 ) -> None:
-    ended = run("ending", way, env=env(host, proxy, loki, api, exit_timeout=30))
+    spool = {"spool_dir": tmp_path / "spool"} if spooled else {}
 
-    codes = {"exit": EXIT_CODE, "exception": 1, "interrupt": -2}
-    assert code_and_noise(way, ended) == (codes.get(way, 0), "")
+    ended = run("ending", way, env=env(host, proxy, loki, api, exit_timeout=30, **spool))
+
+    assert code_and_noise(way, ended) == (CODES.get(way, 0), "")
     assert api.truth.calls_by_outcome() == {"ok": calls}
     assert (len(loki.entries), proxy.total(COUNT)) == (calls, calls)
     assert (loki.duplicates, loki.rejected, proxy.violations) == (0, [], [])
+    assert list(tmp_path.glob("spool/*")) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the spool needs locks that end with their process")
+@pytest.mark.parametrize(("way", "calls"), (ALONE | WITHOUT_NOTICE).items())
+def test_however_a_process_ends_in_an_outage_another_one_delivers_what_it_has_left_in_the_spool(
+    way: str, calls: int, api: OpenAIServer, proxy: RemoteWriteProxy, loki: FakeLoki, tmp_path: Path
+) -> None:
+    own = {"metrics_url": proxy.write_url, "logs_url": loki.push_url, "spool_dir": str(tmp_path / "spool")}
+    for back_end in (proxy, loki):
+        back_end.refuse()
+    ended = run("ending", way, env=env("127.0.0.1", proxy, loki, api, exit_timeout=0.5, spool_dir=tmp_path / "spool"))
+    assert code_and_noise(way, ended) == (CODES.get(way, 0), "")
+    for back_end in (proxy, loki):
+        back_end.listen()
+    with handle(**own, push_interval=60) as heir:
+        call(heir)
+        wait_until(lambda: (len(loki.entries), proxy.total(COUNT)) == (calls + 1, calls), 60)
+        settled(heir, 60)
+
+    assert proxy.total(COUNT) == calls + 1
+    assert (loki.duplicates, loki.rejected, proxy.violations) == (0, [], [])
+    assert list(tmp_path.glob("spool/*")) == []
 
 
 @pytest.mark.parametrize(("way", "code"), [("termination", -15), ("handled termination", EXIT_CODE)])

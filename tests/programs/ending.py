@@ -15,7 +15,8 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from monitored_openai import MonitoredOpenAI
+from monitored_openai import MonitoredOpenAI, Monitoring
+from tests.servers._http import wait_until
 
 CALLS = 7
 EXIT_CODE = 3
@@ -38,6 +39,16 @@ def calls() -> None:
         call(number)
 
 
+def monitoring() -> Monitoring:
+    return client(os.getpid()).monitoring
+
+
+def is_kept() -> bool:
+    """Whether the spool has all entries, and the totals of all."""
+    exporter = monitoring()._exporter
+    return exporter is not None and exporter._keeping is not None and exporter._keeping._kept == CALLS
+
+
 def returns() -> None:
     calls()
 
@@ -56,7 +67,7 @@ def is_interrupted() -> None:
     # Python forgets that it was interrupted, and exits with 1, when any thread evaluates source text at its exit,
     # as modules do that are then imported.
     calls()
-    client(os.getpid()).monitoring.flush(10)
+    wait_until(lambda: monitoring().stats().folded == CALLS)
     call()
     signal.raise_signal(signal.SIGINT)
 
@@ -64,6 +75,24 @@ def is_interrupted() -> None:
 def is_terminated() -> None:
     calls()
     signal.raise_signal(signal.SIGTERM)
+
+
+def is_terminated_later() -> None:
+    calls()
+    wait_until(is_kept)
+    signal.raise_signal(signal.SIGTERM)
+
+
+def exits_without_python() -> None:
+    calls()
+    wait_until(is_kept)
+    os._exit(EXIT_CODE)
+
+
+def is_killed() -> None:
+    calls()
+    wait_until(is_kept)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def handles_its_termination() -> None:
@@ -119,6 +148,9 @@ WAYS: dict[str, Callable[[], None]] = {
     "exception": raises,
     "interrupt": is_interrupted,
     "termination": is_terminated,
+    "termination later": is_terminated_later,
+    "os._exit": exits_without_python,
+    "kill": is_killed,
     "handled termination": handles_its_termination,
     "late thread": has_a_late_thread,
     "fork": forks,

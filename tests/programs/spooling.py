@@ -1,6 +1,8 @@
-"""Makes calls at a steady rate until it is killed, and says when each was made: ``python spooling.py PER_SECOND FILE``.
+"""Makes calls at a steady rate until it is killed or told to end, and says when each was made.
 
-Each call's question is the time of its end, in nanoseconds; each line of the file is one that has been made.
+``python spooling.py PER_SECOND FILE``: each call's question is the time of its end, in nanoseconds; each line of the
+file is one that has been made. When there is a file of that name with `.end` behind it, the program ends. Every
+hundred calls have an attribute of their own.
 """
 
 from __future__ import annotations
@@ -10,11 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-from monitored_openai import MonitoredOpenAI
+from monitored_openai import MonitoredOpenAI, attributes
 from tests.handles import ask, http, in_process_transport
 
 
-def main(per_second: float, file: Path) -> None:
+def main(per_second: float, file: Path, end: Path) -> None:
     client = MonitoredOpenAI(http_client=http.Client(transport=in_process_transport()))
     ask(client, "0")
     while not client.monitoring.stats().folded:  # what is imported at the first call takes its time
@@ -23,10 +25,13 @@ def main(per_second: float, file: Path) -> None:
     with file.open("w", buffering=1) as lines:
         for number in itertools.count():
             time.sleep(max(0.0, start + number / per_second - time.monotonic()))
+            if end.exists():
+                return
             made = time.time_ns()
-            ask(client, f"{made}")
+            with attributes(hundred=f"{number // 100}"):
+                ask(client, f"{made}")
             lines.write(f"{made}\n")
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), Path(sys.argv[2]))
+    main(float(sys.argv[1]), Path(sys.argv[2]), Path(f"{sys.argv[2]}.end"))

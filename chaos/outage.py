@@ -1,0 +1,31 @@
+"""Both back ends, one of them a real Prometheus, are away for five minutes in the middle of a load of five processes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.servers.prometheus import Prometheus, require_prometheus
+from tests.test_outage import TOKENS, outage
+
+SECONDS = float(os.environ.get("CHAOS_OUTAGE_SECONDS", "300"))
+PER_SECOND = 20
+INTERVAL = 15
+"""Between pushes, as by default."""
+
+
+def run(directory: Path) -> str:
+    """The figures."""
+    data = directory / "prometheus"
+    data.mkdir()
+    with Prometheus(require_prometheus(), data) as prometheus:
+        seen = outage(prometheus, directory, seconds=SECONDS, per_second=PER_SECOND, interval=INTERVAL)
+    tokens = all(seen.tokens.get(kind) == number * seen.made for kind, number in TOKENS.items())
+    return (
+        f"{SECONDS:.0f} s without both back ends, {len(seen.by_process)} processes of {PER_SECOND} calls a second, of which "
+        f"two ended meanwhile: {seen.made:,} calls, {seen.in_prometheus:,.0f} in a real Prometheus "
+        f"({'' if tokens else 'NOT '}to the last token), {seen.in_loki:,} in the log, {seen.missing} missing there, "
+        f"{seen.stored_twice} stored twice, {len(seen.refused) + len(seen.statuses - {204})} refused; "
+        f"{seen.most_spooled / 2**20:.1f} MiB in the spool at its end, {len(seen.left)} files left; the first was delivered "
+        f"{seen.first_after:.1f} s after its end"
+    )
