@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import lives, weight
+from benchmarks import lives, outage, weight
 from benchmarks.api import Clients, monitored
 from benchmarks.calls import CASES, LARGE, SMALL
 from benchmarks.figures import Compared, Figure, Result, at_most, heading, line
@@ -23,7 +23,7 @@ from benchmarks.sink import back_end
 
 _CPU = {"cpu-small": (SMALL, 1000, 100), "cpu-large": (LARGE, 400, 800)}
 """Case, calls in a round, and the microseconds of CPU that may be added to a call."""
-_OTHERS = ("loop", "memory", "import", "installed")
+_OTHERS = ("outage", "loop", "memory", "import", "installed")
 NAMES = (*CASES, *_CPU, *_OTHERS)
 
 
@@ -35,6 +35,8 @@ def measure(names: list[str], rounds: int, share: float) -> Iterator[Result]:
             yield from _compared([name for name in names if name not in _OTHERS], clients, rounds, share)
             assert clients.monitoring is not None
             assert clients.monitoring.close().complete
+    if "outage" in names:
+        yield from outage.figures(rounds, share)
     if "loop" in names:
         yield from lives.tight_loop(round(20_000 * share))
     if "memory" in names:
@@ -79,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
         rounds, share = min(rounds, 3), 0.1
     results: list[Result] = []
     print(_where())
-    if not set(names) <= set(_OTHERS):
+    if not set(names) <= set(_OTHERS) - {"outage"}:
         print(heading("added to"))
     for result in measure(names, rounds, share):
         print(line(result), flush=True)

@@ -41,9 +41,11 @@ class Seen:
     """When the last call had returned, on the clock that all processes share."""
 
 
-def settings_for(url: str) -> MonitoringSettings:
+def settings_for(url: str, spool_dir: str | None = None) -> MonitoringSettings:
     """Both lanes to one back end, everything else as it is by default."""
-    return MonitoringSettings(metrics_url=f"{url}/api/v1/write", logs_url=f"{url}/loki/api/v1/push")
+    return MonitoringSettings(
+        metrics_url=f"{url}/api/v1/write", logs_url=f"{url}/loki/api/v1/push", spool_dir=spool_dir
+    )
 
 
 def live(life: Life) -> Seen:

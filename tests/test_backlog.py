@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +42,8 @@ STORED: dict[str, tuple[Reply | Failure, bool]] = {
     "400": (Reply(400), False),
 }
 """What a back end may answer, and whether it has stored the entries all the same."""
+KEPT, NOT_KEPT = 10, 11
+"""How a forked child ends that could, or could not, keep its entry on disk."""
 
 
 class Life:
@@ -141,6 +146,42 @@ class Deliveries(RuleBasedStateMachine):
         self.life = Life(self.directory, lambda: self.now_ns)
         self.life.adopt()
 
+    @precondition(lambda self: self.directory is not None and hasattr(os, "fork"))
+    @rule()
+    def forks(self) -> None:
+        """The child keeps an entry of its own and dies; everything else is still the parent's."""
+        self.number += 1
+        encoded = b"%06d of a child" % self.number
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads that other tests have left
+            child = os.fork()
+        if not child:
+            os._exit(self._lives_as_a_child(encoded))
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert code in (KEPT, NOT_KEPT)
+        if code == KEPT:
+            self.committed.add(encoded)
+
+    def _lives_as_a_child(self, encoded: bytes) -> int:
+        try:
+            assert self.life.spool is not None
+            self.life.spool.forked()
+            mine = {file.path for file in self.life.spool.files()}
+            self.life.books.reset()
+            life = Life(self.directory, lambda: self.now_ns)
+            life.adopt()
+            assert life.spool is not None
+            assert mine.isdisjoint(file.path for file in life.spool.files())
+            end(opened(life.books))
+            assert life.books.folded(len(encoded))
+            life.backlog.add(encoded, self.now_ns)
+            life.backlog.store()
+            assert imbalance(life.stats) == imbalance(self.life.stats) == (0, 0)
+            return NOT_KEPT if life.backlog._memory else KEPT
+        except BaseException:
+            traceback.print_exc()
+            return 1
+
     @precondition(lambda self: self.directory is not None)
     @rule()
     def closes(self) -> None:
@@ -172,21 +213,31 @@ class Deliveries(RuleBasedStateMachine):
         """In the end the back end takes everything: what was on disk has arrived, or is counted."""
         if not hasattr(self, "life"):
             return
-        while (batch := self.life.backlog.next()) is not None:
-            self.stored.update({entry.encoded: () for entry in batch.entries})
-            self.life.backlog.settle(Reply(204), self.clock)
+        self._drains()
+        while self.life.spool is not None:
+            self.life.spool.used_up()
+            self.life.adopt()
+            if not self.life.spool.adopted:
+                break
+            self._drains()
         stats = self.life.stats
         assert (stats.queued, stats.in_flight, stats.spooled, imbalance(stats)) == (0, 0, 0, (0, 0))
         lost = self.committed - self.stored.keys()
         assert len(lost) <= sum(self.reasons.values()) + sum(stats.dropped.values())
         if self.life.spool is not None and self.directory is not None:
-            self.life.spool.used_up()
             self.life.spool.close()
             assert list(self.directory.iterdir()) == []
             shutil.rmtree(self.directory)
 
+    def _drains(self) -> None:
+        while (batch := self.life.backlog.next()) is not None:
+            self.stored.update({entry.encoded: () for entry in batch.entries})
+            self.life.backlog.settle(Reply(204), self.clock)
 
-Deliveries.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+STEPS = 30
+"""Of an example."""
+Deliveries.TestCase.settings = settings(max_examples=40, stateful_step_count=STEPS, deadline=None)
 TestDeliveries = Deliveries.TestCase
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import lives, weight
+from benchmarks import lives, outage, weight
 from benchmarks.__main__ import main
 from benchmarks.api import CHUNKS, Clients, monitored, prose
 from benchmarks.calls import CASES, LARGE, Case
@@ -139,6 +139,13 @@ def test_memory_and_exit_with_a_back_end_that_never_answers_are_told() -> None:
     figures = {figure.what: figure for figure in lives.large_into_nowhere(3)}
     assert figures.keys() == {"memory added", "exit"}
     assert figures["exit"].value > 1, "the exit did not wait for the back end"
+
+
+def test_what_an_outage_costs_with_a_spool_is_told() -> None:
+    found = list(outage.figures(rounds=2, share=0.01))
+    compared = [one.case for one in found if isinstance(one, Compared)]
+    assert [case.partition(",")[0] for case in compared] == ["small call", "large call: 20 KB in", "CPU: small call"]
+    assert all(one.value != 0 for one in found if isinstance(one, Figure))
 
 
 def test_a_process_that_fails_ends_the_run() -> None:

@@ -1,0 +1,104 @@
+"""What monitoring costs the caller while both back ends are down and everything goes to a spool on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.api import Clients, completion, monitored, question
+from benchmarks.calls import LARGE, SMALL, SMALL_ANSWER, SMALL_QUESTION
+from benchmarks.figures import Compared, Figure, Result, at_most
+from benchmarks.lives import refusing
+from benchmarks.measure import computing, waiting
+from benchmarks.process import settings_for
+
+_CALLS = 1000
+_PAUSE_SECONDS = 0.005
+_TICK_SECONDS = 0.001
+_MOST_WAIT_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Spooling(Clients):
+    """Clients whose calls are kept on disk."""
+
+    def settle(self) -> None:
+        """Wait until everything recorded is on disk.
+
+        Raises:
+            RuntimeError: it is not, or not all of it: the figures would say nothing.
+        """
+        assert self.monitoring is not None
+        deadline = time.monotonic() + _MOST_WAIT_SECONDS
+        while (stats := self.monitoring.stats()).queued or stats.metrics_queued:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"not everything was kept: {stats}")
+            time.sleep(0.002)
+        if stats.dropped or stats.spooled + stats.in_flight != stats.produced:
+            raise RuntimeError(f"something was lost: {stats}")
+
+
+def figures(rounds: int, share: float) -> Iterator[Result]:
+    """Calls one after the other, and tasks of an event loop beside them."""
+    with refusing() as url, tempfile.TemporaryDirectory() as directory:
+        clients = Spooling(monitored(settings_for(url, spool_dir=f"{directory}/spool")).monitoring)
+        name = "down, with a spool"
+        for case, bar in ((SMALL, at_most(20)), (LARGE, None)):
+            found = waiting(case, clients, rounds=rounds, share=share)
+            yield Compared(f"{case.name}, {name}", case.unit, found, bar)
+        found = computing(SMALL, clients, rounds=rounds, operations=max(1, round(_CALLS * share)))
+        yield Compared(f"CPU: {SMALL.name}, {name}", SMALL.unit, found, at_most(100))
+        calls = max(20, round(_CALLS * share))
+        for number, unit, bar in ((50, "us", at_most(100)), (99, "us", at_most(1000))):
+            added = _percentile(_calls(clients, calls), number) - _percentile(_calls(Clients(), calls), number)
+            yield Figure(f"calls 5 ms apart, {name}", f"added to the {number}th percentile", added, unit, bar)
+        late = [_percentile(_lateness(of, calls), 99) for of in (Clients(), clients)]
+        yield Figure(
+            f"event loop, {name}", "lateness of a timer beside calls, 99th percentile", late[1], "us", at_most(5000)
+        )
+        yield Figure(f"event loop, {name}", "the same with the bare SDK", late[0], "us")
+        assert clients.monitoring is not None
+        clients.monitoring.close(0)
+
+
+def _calls(clients: Clients, calls: int) -> list[float]:
+    """Microseconds of each of some calls with pauses in between, in which the exporter works."""
+    create, asked = clients.sync(completion(SMALL_ANSWER)).chat.completions.create, question(SMALL_QUESTION)
+    costs = []
+    for _ in range(calls):
+        time.sleep(_PAUSE_SECONDS)
+        started = time.perf_counter()
+        create(**asked)
+        costs.append((time.perf_counter() - started) * 1e6)
+    return costs
+
+
+def _lateness(clients: Clients, calls: int) -> list[float]:
+    """By how many microseconds a task wakes too late, beside one that makes calls."""
+    late: list[float] = []
+
+    async def ticks() -> None:
+        while True:
+            due = time.perf_counter() + _TICK_SECONDS
+            await asyncio.sleep(_TICK_SECONDS)
+            late.append((time.perf_counter() - due) * 1e6)
+
+    async def main() -> None:
+        client = clients.concurrent(completion(SMALL_ANSWER))
+        ticking = asyncio.ensure_future(ticks())
+        for _ in range(calls):
+            await asyncio.sleep(_PAUSE_SECONDS)
+            await client.chat.completions.create(**question(SMALL_QUESTION))
+        ticking.cancel()
+        await client.close()
+
+    asyncio.run(main())
+    return late
+
+
+def _percentile(values: list[float], number: int) -> float:
+    return statistics.quantiles(values, n=100, method="inclusive")[number - 1]

@@ -1,0 +1,33 @@
+"""Long random histories of a spool and its back end, and of the books: calls, answers, time, crashes, forks, ends."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.test_backlog import STEPS, Deliveries
+from tests.test_intake import Books
+
+EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "10000"))
+
+
+def run(_: Path) -> str:
+    """The figures; a history that breaks a rule ends the run."""
+    for machine in (Books, Deliveries):
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=EXAMPLES,
+                stateful_step_count=STEPS,
+                deadline=None,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    return (
+        f"{EXAMPLES:,} random histories each of the books and of the spool, of up to {STEPS} steps: the books balanced after "
+        "every step, no entry was stored under two sets of labels, none that was on disk was lost uncounted, no file was left"
+    )
