@@ -1,10 +1,13 @@
-"""A page's block, run against the loopback API, and what Loki has of the calls that a framework then makes."""
+"""An example, run against the loopback API, and what Loki has of the calls that its framework makes."""
 
 from __future__ import annotations
 
 import json
-import re
+import os
+import runpy
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,9 @@ from pydantic import BaseModel
 from monitored_openai import Monitoring, attributes
 from tests.servers.loki import FakeLoki
 from tests.servers.openai_api import OpenAIServer
+from tests.test_docs import LOOPBACK_ONLY
 
-PAGE = Path(__file__).parents[2] / "docs" / "frameworks.md"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 QUESTION = "Which city is the capital of Peru?"
 _QUIET = {
     "HAYSTACK_TELEMETRY_ENABLED": "False",
@@ -35,19 +39,29 @@ class City(BaseModel):
 
 
 class Stage:
-    """The API that the blocks of the page talk to, and the log of what they do."""
+    """The API that the examples talk to, and the log of what they do."""
 
-    def __init__(self, server: OpenAIServer, loki: FakeLoki) -> None:
+    def __init__(self, server: OpenAIServer, loki: FakeLoki, folder: Path) -> None:
         self._server = server
         self._loki = loki
+        self._folder = folder
 
     def run(self, framework: str) -> dict[str, Any]:
-        """Run the block of the page that is about this framework; the names that it has made."""
-        found = re.search(rf"```python framework={framework}\n(.*?)```", PAGE.read_text(), re.DOTALL)
-        assert found is not None, f"{PAGE.name} has no block about {framework}"
-        names: dict[str, Any] = {}
-        exec(compile(found[1], PAGE.name, "exec"), names)  # noqa: S102 - it is our own page
-        return names
+        """Run the example of this framework as it is, then load it; the names that it makes."""
+        example = EXAMPLES / f"with_{framework}.py"
+        (self._folder / "sitecustomize.py").write_text(LOOPBACK_ONLY)
+        ended = subprocess.run(
+            [sys.executable, example],
+            env={**os.environ, "PYTHONPATH": str(self._folder)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout.strip(), "it shows the answer"
+        return runpy.run_path(str(example))
 
     def seen(self, monitoring: Monitoring) -> list[str]:
         """Operation, and whether it was streamed, of each call, all of which are as the API served them."""
@@ -65,7 +79,7 @@ class Stage:
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Stage]:
     """A stage that refuses to look up any host but this one: frameworks like to report home."""
     foreign: list[object] = []
     look_up = socket.getaddrinfo
@@ -82,5 +96,5 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
         ours = {"OPENAI_BASE_URL": server.base_url, "MONITORED_OPENAI_LOGS_URL": loki.push_url}
         for name, value in {**_QUIET, **ours, "OPENAI_API_KEY": "sk-test"}.items():
             monkeypatch.setenv(name, value)
-        yield Stage(server, loki)
+        yield Stage(server, loki, tmp_path)
     assert foreign == []

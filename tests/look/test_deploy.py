@@ -15,6 +15,7 @@ import yaml
 from monitored_openai import MonitoringSettings
 from monitored_openai._cli.rules.files import texts
 from monitored_openai._cli.rules.rule import Budget, Limits
+from tests.look import alloy
 from tests.programs import settings
 from tests.servers.loki import FakeLoki
 from tests.servers.prometheus import require_prometheus
@@ -25,6 +26,14 @@ pytestmark = pytest.mark.once
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = ("compose.yaml", "compose.alloy.yaml")
 RULES = {"monitored-openai.rules.yml": "rules", "monitored-openai.grafana.yml": "grafana/alerting"}
+_LISTENS = {"listen_address": str, "listen_port": float}
+ALLOY = {
+    "prometheus.receive_http": {"http": _LISTENS, "forward_to": list},
+    "prometheus.remote_write": {"endpoint": {"url": str}},
+    "loki.source.api": {"http": _LISTENS, "use_incoming_timestamp": bool, "forward_to": list},
+    "loki.write": {"endpoint": {"url": str}},
+}
+"""What of Alloy's components is used, as its reference names it."""
 PORTS = {"prometheus": {9090}, "loki": {3100}, "grafana": {3000}, "alloy": {9999, 3500}}
 
 
@@ -134,15 +143,51 @@ def test_alerts_and_dashboards_find_their_data_source() -> None:
     assert uids == {"prometheus": "prometheus", "loki": "loki"}
 
 
-def test_a_component_of_alloy_forwards_to_one_that_is_there() -> None:
-    text = (DEPLOY / "config.alloy").read_text()
-    declared = {f"{kind}.{name}" for kind, name in re.findall(r'^([\w.]+) "(\w+)" \{$', text, re.MULTILINE)}
-    forwarded = set(re.findall(r"forward_to\s*= \[([\w.]+)\.receiver\]", text))
+def test_alloy_knows_what_stands_in_its_configuration() -> None:
+    config = alloy.read((DEPLOY / "config.alloy").read_text())
 
-    assert forwarded == {"prometheus.remote_write.prometheus", "loki.write.loki"}
-    assert forwarded < declared
-    assert len(declared) == 4
-    assert text.count("{") == text.count("}")
+    assert config.arguments == {}
+    assert {name.rpartition(".")[0]: written_in(block) for name, block in config.blocks.items()} == ALLOY
+
+
+def written_in(block: alloy.Block) -> dict[str, Any]:
+    """The types of a block's arguments, and the same of the blocks in it."""
+    arguments = {name: type(value) for name, value in block.arguments.items()}
+    return arguments | {name: written_in(inner) for name, inner in block.blocks.items()}
+
+
+def test_a_component_of_alloy_forwards_to_one_that_is_there() -> None:
+    components = alloy.read((DEPLOY / "config.alloy").read_text()).blocks
+    ways = {
+        (name, to.component, to.export)
+        for name, component in components.items()
+        for to in component.arguments.get("forward_to", ())
+    }
+
+    assert ways == {
+        ("prometheus.receive_http.calls", "prometheus.remote_write.prometheus", "receiver"),
+        ("loki.source.api.calls", "loki.write.loki", "receiver"),
+    }
+    assert {to for _, to, _ in ways} < components.keys()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        'a "b" {',
+        'a "b" }',
+        "a = ",
+        "a = [b c]",
+        "a = 1 b = 2",
+        'a "b" {}\na "b" {}',
+        "a = 'b'",
+        'a "b"\n{}',
+        "a = 1\na = 2",
+    ],
+)
+def test_the_reader_finds_what_is_wrong(wrong: str) -> None:
+    with pytest.raises(SyntaxError):
+        alloy.read(wrong)
 
 
 def test_every_variable_is_a_setting_that_takes_its_value(monkeypatch: pytest.MonkeyPatch) -> None:

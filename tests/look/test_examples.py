@@ -1,4 +1,7 @@
-"""Every file in examples/ runs, and what it called is what arrived."""
+"""Every file in examples/ runs, and what it called is what arrived.
+
+Those with a framework run in environments of their own: `tests/frameworks`.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ from tests.servers.remote_write import RemoteWriteProxy
 pytestmark = pytest.mark.once
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+FRAMEWORKS = Path(__file__).parents[1] / "frameworks" / "test_frameworks.py"
 TESTED = {"fastapi_app.py", "django_app.py", "celery_tasks.py", "lambda_handler.py", "notebook.ipynb"}
 CALLS = "gen_ai_client_operation_duration_seconds_count"
 ENDED = 60.0
@@ -117,7 +121,9 @@ def run(program: str, *arguments: str, reality: Reality, folder: Path = EXAMPLES
 
 
 def test_there_is_a_test_for_every_example() -> None:
-    assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == TESTED
+    with_frameworks = re.findall(r"^def test_(\w+)", FRAMEWORKS.read_text(), re.MULTILINE)
+    there = {path.name for path in EXAMPLES.iterdir() if path.is_file()}
+    assert there == TESTED | {f"with_{name}.py" for name in with_frameworks}
     for path in EXAMPLES.glob("*.py"):
         assert ast.get_docstring(ast.parse(path.read_text()))
 

@@ -1,0 +1,20 @@
+"""OpenAI Agents: one client is set for all agents.
+
+    python with_agents.py
+
+Where the telemetry goes is in MONITORED_OPENAI_* variables.
+"""
+
+from __future__ import annotations
+
+from agents import Agent, Runner, set_default_openai_client
+
+from monitored_openai import AsyncMonitoredOpenAI, attributes
+
+client = AsyncMonitoredOpenAI()
+set_default_openai_client(client)
+guide = Agent(name="guide", model="gpt-4o-mini")
+
+if __name__ == "__main__":
+    with attributes(feature="search"):
+        print(Runner.run_sync(guide, "Which city is the capital of Peru?").final_output)

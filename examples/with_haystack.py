@@ -1,0 +1,22 @@
+"""Haystack: it makes its clients itself, and a monitored twin takes the place of each.
+
+    python with_haystack.py
+
+Where the telemetry goes is in MONITORED_OPENAI_* variables.
+"""
+
+from __future__ import annotations
+
+from haystack.components.generators.chat import OpenAIChatGenerator
+from haystack.dataclasses import ChatMessage
+
+from monitored_openai import attributes, monitor
+
+generator = OpenAIChatGenerator(model="gpt-4o-mini")
+generator.warm_up()
+generator.client = monitor(generator.client)
+
+if __name__ == "__main__":
+    with attributes(feature="search"):
+        answer = generator.run([ChatMessage.from_user("Which city is the capital of Peru?")])
+    print(answer["replies"][0].text)
