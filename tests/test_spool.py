@@ -2,24 +2,27 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from monitored_openai import MonitoringSettings, SettingsError
+from monitored_openai import MonitoredOpenAI, MonitoringSettings, SettingsError, _log
 from monitored_openai._exporter.loki import Entry, encode_entry
 from monitored_openai._exporter.metrics_lane import TotalsPart
 from monitored_openai._exporter.private_files import Lock, NotPrivate
 from monitored_openai._exporter.spool import LEAST_FREE_BYTES, Spool, _destination
 from monitored_openai._exporter.spool_directory import SpoolDirectory
 from monitored_openai._exporter.spool_file import SpoolFile
-from tests.handles import handle, imbalance
+from tests.handles import ask, handle, http, imbalance, in_process_transport
 from tests.programs import Program, running, settings
 from tests.servers._http import wait_until
 from tests.servers.loki import FakeLoki, LoseAnswer, Status
@@ -385,6 +388,40 @@ def test_on_a_disk_with_too_little_room_or_none_to_write_everything_stays_in_mem
     assert list(disk.iterdir()) == []
 
 
+@contextmanager
+def no_byte_written_beyond(size: int) -> Iterator[None]:
+    """The system fails writes there with an error that SQLite does not know, as those of a broken disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_fails_loses_nothing_and_is_used_again_when_it_works(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_log, "_said", {})
+    losses = Losses()
+    one = spool(directory, losses)
+    assert one.write([entry(1)])
+    assert one.own is not None
+    with no_byte_written_beyond(1):
+        started = time.monotonic()
+        assert not one.write([entry(2)])
+        assert time.monotonic() - started < 4
+        one.mark(one.own, 1, as_replay=True)
+        one.remove(one.own, 1, 1)
+    one._paused_until = 0.0
+    assert one.write([entry(2)])
+    assert [json.loads(json.loads(encoded)[1])["number"] for encoded in read_all(one)] == [1, 2]
+    assert losses == {}
+    one.close()
+    assert len(caplog.messages) == 1
+    assert "disk I/O error" in caplog.text
+
+
 def test_below_the_floor_of_the_free_disk_the_oldest_make_room_for_the_newest(directory: Path) -> None:
     losses = Losses()
     one = spool(directory, losses)
@@ -393,6 +430,8 @@ def test_below_the_floor_of_the_free_disk_the_oldest_make_room_for_the_newest(di
     one._look_again_at = 0.0
     before, _ = SpoolDirectory(directory, "d").sizes(None)
     for number in range(500, 1500):
+        if not number % 50:
+            one._look_again_at = 0.0  # as a second later
         assert one.write([entry(number, size=10_000)])
     after, _ = SpoolDirectory(directory, "d").sizes(None)
     assert after <= before + 2 * 2**20  # what SQLite's log may take
@@ -463,9 +502,9 @@ def test_a_backlog_of_five_hours_is_taken_beside_a_living_process_each_entry_onc
     now = time.time_ns()
     backlog = [entry(number, now - 5 * 3600 * SECOND + number * 17 * SECOND) for number in range(1000)]
     left_behind(directory, backlog, destination=_destination(MonitoringSettings(**own)))
+    loki.fail_next(Status(503))
     for _ in range(50):
         loki.fail_next(LoseAnswer())
-        loki.fail_next(Status(503))
         loki.fail_next(None)
     deadline = time.monotonic() + 60
     living_calls = 0
@@ -545,6 +584,20 @@ def test_a_kill_without_notice_loses_no_entry_older_than_the_promise_and_the_tot
     assert (loki.rejected, proxy.violations) == ([], [])
     assert len({(one.ts, one.line) for one in loki.entries}) == len(loki.entries)
     assert proxy.total(CALLS) > 3
+
+
+def test_the_exporter_is_ready_to_keep_the_first_call_when_its_answer_comes(directory: Path, loki: FakeLoki) -> None:
+    loki.refuse()
+    made = in_process_transport()
+    with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
+
+        def answer(request: Any) -> Any:
+            wait_until(lambda: monitoring._exporter is not None, 30)
+            return made.handle_request(request)
+
+        with http.Client(transport=http.MockTransport(answer)) as connection:
+            ask(MonitoredOpenAI(api_key="sk-test", http_client=connection, monitoring=monitoring, max_retries=0))
+        loki.wait_until(lambda: monitoring.stats().in_flight + monitoring.stats().spooled == 1)
 
 
 def test_totals_of_a_dead_process_that_are_refused_are_counted(directory: Path, proxy: RemoteWriteProxy) -> None:

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,18 @@ def test_where_no_thread_can_be_started_calls_work_and_what_is_lost_is_counted(l
         pytest.skip("a dependency cannot be imported in a subinterpreter")
     assert ended.code == 0, ended.err
     assert ended.said == {"answer": "fine", "dropped": {"closed": 1}, "metrics_dropped": {"closed": 1}}
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="Python 3.11 aborts when a subinterpreter with threads is destroyed"
+)
+def test_a_subinterpreter_that_may_start_threads_delivers_when_it_is_destroyed(loki: FakeLoki) -> None:
+    env = settings(logs_url=loki.push_url) | {"OPENAI_BASE_URL": "http://api.test/v1"}
+
+    ended = run("subinterpreter", env=env)
+
+    assert (ended.code, ended.err, ended.said) == (0, "", "done")
+    assert len(loki.entries) == 1
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system freezes no process")

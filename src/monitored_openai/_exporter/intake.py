@@ -77,6 +77,13 @@ class Intake:
             self._forked()  # uWSGI forks without running Python's hooks
         self.active.add(call)
 
+    def stirs(self) -> None:
+        """Wake the other side though nothing has come in yet."""
+        with self._lock:
+            wakes, self._asleep = self._asleep and not self._closed, False
+        if wakes:
+            self._wake()
+
     def ended(self, call: Call) -> None:
         """A call has ended. One that another process opened, before this one was forked from it, is that one's."""
         try:

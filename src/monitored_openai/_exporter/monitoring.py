@@ -35,7 +35,7 @@ class Monitoring:
     """What becomes of the calls of all clients with the same settings: their totals, their log, their delivery."""
 
     def __init__(self, settings: MonitoringSettings) -> None:
-        """Nothing starts before the first call has ended."""
+        """Nothing starts before the first call has ended, or with a spool has begun."""
         self._settings = settings
         self._number = next(_numbers)
         self._intake = Intake(
@@ -58,7 +58,7 @@ class Monitoring:
         self.observer = (
             Observer(
                 emit=self._ended_and_flushed if settings.flush_on_call else self._intake.ended,
-                opened=self._intake.opened,
+                opened=self._intake.opened if settings.spool_dir is None else self._opened_and_begun,
                 lost=self._intake.lost,
                 inject_usage=settings.inject_stream_usage,
                 keeps_content=settings.capture_content
@@ -202,6 +202,12 @@ class Monitoring:
         self._born_ms = time.time_ns() // 1_000_000
 
     # On the callers' threads
+
+    def _opened_and_begun(self, call: Call) -> None:
+        """The exporter imports what it needs while the first call waits for its answer, to be able to keep it at once."""
+        self._intake.opened(call)
+        if self._thread is None:
+            self._intake.stirs()
 
     def _ended_and_flushed(self, call: Call) -> None:
         """A process that is frozen after each request has no other time to deliver than now."""

@@ -227,7 +227,10 @@ class Spool:
                 self.own = None
             self.bytes, others = self._directory.sizes(self.own)
             may_grow = max(0, self._directory.free_bytes() - self._least_free_bytes)
-            self._room = min(self._most_bytes - others - _LOG_BYTES, self.bytes - others + may_grow)
+            own = self.own.size() if self.own is not None else 0  # the log's pages come back, those of the file stay
+            self._room = min(
+                self._most_bytes - others - _LOG_BYTES, own + may_grow if may_grow else min(self._room, own)
+            )
         if self.own is None:
             if self._room <= 0:
                 raise OSError(errno.ENOSPC, "there is no room for it beside others' files, or on the disk")

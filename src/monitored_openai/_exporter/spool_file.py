@@ -214,6 +214,10 @@ class SpoolFile:
         """The totals that were kept."""
         return [TotalsPart(*row) for row in self._db.execute("SELECT body, without_births FROM totals ORDER BY part")]
 
+    def size(self) -> int:
+        """Bytes of the file itself, free ones inside of it included."""
+        return self._page_bytes("page_count")
+
     def is_in_place(self) -> bool:
         """Whether the file is still found under its name."""
         return self.path.exists()
@@ -258,8 +262,10 @@ class SpoolFile:
         self.waiting_bytes = max(0, self.waiting_bytes - size) if self.waiting else 0
 
     def _used_bytes(self) -> int:
-        (pages,), (free,), (size,) = (self._one(f"PRAGMA {of}") for of in ("page_count", "freelist_count", "page_size"))
-        return int((pages - free) * size)
+        return self.size() - self._page_bytes("freelist_count")
+
+    def _page_bytes(self, count: str) -> int:
+        return int(self._one(f"PRAGMA {count}")[0] * self._one("PRAGMA page_size")[0])
 
     def _one(self, query: str) -> Any:
         return self._db.execute(query).fetchone()
