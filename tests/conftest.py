@@ -13,11 +13,20 @@ from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a shell's background job; the programs that tests start and interrupt would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+hypothesis.settings.register_profile(
+    "any load",
+    hypothesis.settings(),  # CI's own profile, where that is on
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("any load")
 
 EXPORTER = "monitored-openai-exporter"
 """The library's one thread per process, a daemon that outlives whoever started it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -12,6 +12,7 @@ import openai
 
 from monitored_openai import MonitoredOpenAI, Monitoring, MonitoringSettings, Stats
 from monitored_openai._exporter import monitoring_for
+from tests.servers._http import wait_until
 
 MODEL = "gpt-4o"
 QUICK: dict[str, Any] = {"push_interval": 0.1, "log_linger": 0.05, "instance": "test"}
@@ -59,6 +60,16 @@ def client(base_url: str, **settings: Any) -> Iterator[MonitoredOpenAI]:
 def ask(client: openai.OpenAI, text: str = "hello", **options: Any) -> Any:
     """One chat completion."""
     return client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": text}], **options)
+
+
+def flush_until(monitoring: Monitoring, condition: Callable[[], bool]) -> None:
+    """Flush, for a moment each time, until something has happened; for back ends that let no flush come to its end."""
+
+    def happens() -> bool:
+        monitoring.flush(0.2)
+        return condition()
+
+    wait_until(happens)
 
 
 def imbalance(stats: Stats) -> tuple[int, int]:

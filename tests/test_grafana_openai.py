@@ -15,8 +15,9 @@ from monitored_openai import Monitoring, Usage
 from monitored_openai._exporter import sample_lane
 from monitored_openai._grafana_openai import call_samples, log_fields, prompt_of
 from monitored_openai._log_entry import log_entry
-from tests.handles import ask, handle, in_process
+from tests.handles import ask, flush_until, handle, in_process
 from tests.records import full_record, record
+from tests.servers._http import wait_until
 from tests.servers.influx import FakeInflux
 from tests.servers.loki import FakeLoki
 from tests.servers.remote_write import LoseAnswer, RemoteWriteProxy, Reset, Series, Status
@@ -102,7 +103,7 @@ def test_each_call_is_one_sample_of_each_series_with_the_labels_of_there_and_an_
     monitoring: Monitoring, receiver: RemoteWriteProxy | FakeInflux
 ) -> None:
     call(monitoring, 3)
-    assert monitoring.flush(5).complete
+    assert monitoring.flush(20).complete
 
     found = points(receiver.stored)
     assert receiver.violations == []
@@ -128,7 +129,7 @@ def test_calls_in_the_same_millisecond_have_milliseconds_of_their_own(
     now = time.time_ns()
     monkeypatch.setattr(time, "time_ns", lambda: now)
     call(monitoring, 50)
-    assert monitoring.flush(5).complete
+    assert monitoring.flush(20).complete
 
     for each in points(receiver.stored).values():
         assert [at for at, _ in each] == [now // 1_000_000 + number for number in range(50)]
@@ -136,7 +137,7 @@ def test_calls_in_the_same_millisecond_have_milliseconds_of_their_own(
 
 def test_only_the_names_asked_for_are_pushed(monitoring: Monitoring, receiver: RemoteWriteProxy | FakeInflux) -> None:
     call(monitoring)
-    assert monitoring.flush(5).complete
+    assert monitoring.flush(20).complete
 
     names = {series.name for batch in receiver.stored for series in batch}
     assert not [name for name in names if name.startswith(("gen_ai_", "openai_processing", "openai_rate"))]
@@ -148,7 +149,7 @@ def test_both_names_may_be_on_at_once(receiver: RemoteWriteProxy | FakeInflux) -
     both = SLOW | {"metric_names": "gen_ai,grafana_openai"}
     with handle(metrics_url=receiver.write_url, metrics_protocol=protocol, **both) as monitoring:
         call(monitoring)
-        assert monitoring.flush(5).complete
+        assert monitoring.flush(20).complete
 
     names = {series.name for batch in receiver.stored for series in batch}
     assert {"gen_ai_client_tokens_total", *NAMES} <= names
@@ -175,9 +176,9 @@ def test_a_batch_whose_answer_is_lost_goes_again_as_the_same_bytes(receiver: Rem
     with handle(metrics_url=receiver.write_url, metrics_protocol=protocol, **SLOW) as monitoring:
         receiver.always = LoseAnswer()
         call(monitoring, 2)
-        monitoring.flush(0.5)
+        flush_until(monitoring, lambda: points(receiver.received) != {})
         receiver.always = None
-        monitoring.flush(10)
+        monitoring.flush(30)
 
     batches = [
         request.body for request, batch in zip(receiver.requests, receiver.received, strict=True) if points([batch])
@@ -191,10 +192,10 @@ def test_what_is_refused_is_counted_and_the_next_batch_goes_on(
 ) -> None:
     receiver.always = Status(400)
     call(monitoring, 2)
-    monitoring.flush(2)
+    monitoring.flush(30)
     receiver.always = None
     call(monitoring)
-    assert monitoring.flush(5).complete
+    assert monitoring.flush(20).complete
 
     samples = monitoring.stats().samples
     assert samples.dropped == {"rejected": 10}
@@ -207,7 +208,7 @@ def test_memory_is_bounded_and_what_has_no_room_is_counted(
 ) -> None:
     monkeypatch.setattr(sample_lane, "MOST_WAITING", 12)
     call(monitoring, 6)
-    assert monitoring.flush(5).complete
+    assert monitoring.flush(20).complete
 
     samples = monitoring.stats().samples
     assert samples.dropped.keys() == {"queue_full"}
@@ -219,13 +220,13 @@ def test_a_sample_is_never_told_of_more_than_ten_minutes_ahead_of_its_call(
     monitoring: Monitoring, receiver: RemoteWriteProxy | FakeInflux
 ) -> None:
     call(monitoring)
-    assert monitoring.flush(5).complete
+    assert monitoring.flush(20).complete
     assert monitoring._exporter is not None
     lane = monitoring._exporter._sample_lane
     assert lane is not None
     lane._last_ms = {of: last + 601_000 for of, last in lane._last_ms.items()}  # as if the clock had been set back
     call(monitoring)
-    assert monitoring.flush(5).complete
+    assert monitoring.flush(20).complete
 
     assert monitoring.stats().samples.dropped == {"clock": 5}
     assert {len(each) for each in points(receiver.stored).values()} == {1}
@@ -266,7 +267,7 @@ def test_what_waited_in_a_thread_that_died_is_sent_by_the_next(
 def test_what_is_left_at_the_end_is_counted() -> None:
     with handle(metrics_url="http://127.0.0.1:9", **SLOW) as monitoring:
         call(monitoring, 2)
-        monitoring.flush(0.3)
+        wait_until(lambda: monitoring.stats().metrics_queued == 0)
         monitoring.close(0)
         samples = monitoring.stats().samples
         assert (samples.queued, samples.delivered, sum(samples.dropped.values())) == (0, 0, samples.produced)
@@ -279,7 +280,7 @@ def test_more_models_than_label_sets_are_other(receiver: RemoteWriteProxy | Fake
     with handle(metrics_url=receiver.write_url, metrics_protocol=protocol, **few) as monitoring:
         for number in range(5):
             call(monitoring, model=f"m-{number}")
-        assert monitoring.flush(5).complete
+        assert monitoring.flush(20).complete
 
     found = points(receiver.stored)
     assert {dict(labels)["model"] for labels in found} == {"m-0", "m-1", "other"}
@@ -331,5 +332,5 @@ def test_neither_prompts_nor_counts_are_labels_of_the_log() -> None:
     with FakeLoki() as loki:
         with handle(logs_url=loki.push_url, **SLOW) as monitoring:
             call(monitoring, 2)
-            assert monitoring.flush(5).complete
+            assert monitoring.flush(20).complete
         assert {frozenset(entry.labels) for entry in loki.entries} == {frozenset({"job", "environment"})}

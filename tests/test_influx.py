@@ -115,7 +115,7 @@ def test_a_push_has_every_series_in_lines_that_a_strict_reader_takes(
     monitoring: Monitoring, receiver: FakeInflux
 ) -> None:
     call(monitoring)
-    assert monitoring.flush(5).pushed
+    assert monitoring.flush(20).pushed
 
     assert receiver.violations == []
     assert {CALLS, "gen_ai_client_tokens_total", "monitored_openai_queued"} <= names(receiver.stored[0])
@@ -126,7 +126,7 @@ def test_a_push_has_every_series_in_lines_that_a_strict_reader_takes(
 def test_a_series_is_born_once_and_goes_forward_in_time(monitoring: Monitoring, receiver: FakeInflux) -> None:
     for _ in range(3):
         call(monitoring)
-        assert monitoring.flush(5).pushed
+        assert monitoring.flush(20).pushed
 
     points = [value for batch in receiver.stored for one in batch if one.name == CALLS for _, value in one.samples]
     assert points == [0, 1, 2, 3]
@@ -136,7 +136,7 @@ def test_a_series_is_born_once_and_goes_forward_in_time(monitoring: Monitoring, 
 def test_an_answer_that_is_lost_brings_the_same_bytes_once_more(monitoring: Monitoring, receiver: FakeInflux) -> None:
     receiver.fail_next(LoseAnswer())
     call(monitoring)
-    assert monitoring.flush(5).pushed
+    assert monitoring.flush(20).pushed
 
     bodies = [request.body for request in receiver.requests]
     assert bodies[0] == bodies[1]
@@ -145,7 +145,7 @@ def test_an_answer_that_is_lost_brings_the_same_bytes_once_more(monitoring: Moni
 def test_a_push_that_is_refused_for_now_is_made_good_by_the_next(monitoring: Monitoring, receiver: FakeInflux) -> None:
     receiver.fail_next(Status(503))
     call(monitoring, 2)
-    assert monitoring.flush(5).pushed
+    assert monitoring.flush(20).pushed
 
     assert [v for one in receiver.stored[-1] if one.name == CALLS for _, v in one.samples] == [0, 2]
     assert monitoring.stats().failed_pushes == 1

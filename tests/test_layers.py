@@ -91,7 +91,7 @@ RESERVED: dict[str, set[str]] = {
     "httpx": {"_cli", "_exporter"},
     "httpx2": set(),  # the SDK's own HTTP library since its version 3, and not always there
     "multiprocessing": IO,
-    "openai": {"_clients", "_resources", "_twins"},
+    "openai": {"_cli", "_clients", "_resources", "_twins"},
     "prometheus_client": {"_collector"},
     "pydantic_core": {"_json", "_settings"},
     "pydantic_settings": {"_settings"},

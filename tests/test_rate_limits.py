@@ -215,7 +215,7 @@ def test_prometheus_has_the_limits_until_their_reset_and_then_no_more(api: OpenA
         client(api.base_url, metrics_url=prometheus.write_url, push_interval=0.05) as asking,
     ):
         ask_told(asking, "1h", 3)
-        assert asking.monitoring.flush(10).pushed
+        assert asking.monitoring.flush(20).pushed
         assert [value for _, value in prometheus.query(headroom)] == [0.03, 0.03]
         assert len(prometheus.query(everything)) == 6
         assert prometheus.value("sum(openai_processing_seconds_count)") == 1
@@ -223,11 +223,11 @@ def test_prometheus_has_the_limits_until_their_reset_and_then_no_more(api: OpenA
         ask_told(asking, "6ms", 2)
         deadline = time.monotonic() + 20
         while prometheus.query(everything) and time.monotonic() < deadline:
-            assert asking.monitoring.flush(10).pushed
+            assert asking.monitoring.flush(20).pushed
         assert prometheus.query(everything) == []
 
         ask_told(asking, "1m", 50)
-        assert asking.monitoring.flush(10).pushed
+        assert asking.monitoring.flush(20).pushed
         assert [value for _, value in prometheus.query(headroom)] == [0.5, 0.5]
 
 
@@ -244,12 +244,12 @@ def test_a_withdrawal_is_sent_until_it_has_arrived_and_then_no_more(api: OpenAIS
         monitoring = asking.monitoring
         monitoring._totals._rate_limits._shown_seconds = 0
         ask_told(asking, "1h", 3)
-        assert monitoring.flush(10).pushed
+        assert monitoring.flush(20).pushed
         ask_told(asking, "0s", 2)
         for fault in (Status(503), LoseAnswer(), LoseAnswer()):
             proxy.fail_next(fault)
         assert monitoring.flush(20).pushed
-        assert monitoring.flush(10).pushed
+        assert monitoring.flush(20).pushed
         assert withdrawn() == [0, 6, 6, 6, 6, 0]
     assert proxy.violations == []
 
@@ -263,11 +263,11 @@ def test_a_scrape_has_the_limits_until_their_reset_and_then_none(api: OpenAIServ
     with client(api.base_url, push_interval=0.05) as asking:
         registry.register(asking.monitoring.collector)
         ask_told(asking, "1h", 3)
-        asking.monitoring.flush(5)
+        asking.monitoring.flush(20)
         assert {name for name in (LIMIT, REMAINING, RESET) if f"\n{name}{{" in page()} == {LIMIT, REMAINING, RESET}
         assert "\nopenai_processing_seconds_sum{" in page()
         ask_told(asking, "6ms", 2)
-        asking.monitoring.flush(5)
+        asking.monitoring.flush(20)
         deadline = time.monotonic() + 20
         while "openai_ratelimit" in page() and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from monitored_openai import Monitoring, MonitoringSettings, SettingsError, _log
 from monitored_openai._exporter import remote_write
-from tests.handles import ask, handle, in_process
+from tests.handles import ask, flush_until, handle, in_process
 from tests.servers._wire import decode
 from tests.servers.remote_write import LoseAnswer, RemoteWriteProxy, Status
 
@@ -44,7 +44,7 @@ def monitoring(proxy: RemoteWriteProxy) -> Iterator[Monitoring]:
         yield made
 
 
-def requests_after(monitoring: Monitoring, proxy: RemoteWriteProxy, timeout: float = 5) -> list[bytes]:
+def requests_after(monitoring: Monitoring, proxy: RemoteWriteProxy, timeout: float = 30) -> list[bytes]:
     """The bodies that a call and a flush bring."""
     with in_process(monitoring) as client:
         ask(client)
@@ -153,12 +153,12 @@ def test_the_pause_that_a_server_asks_for_is_kept_even_while_a_flush_presses(
 def test_the_pause_that_a_server_asks_for_is_kept_beyond_the_push_interval(proxy: RemoteWriteProxy) -> None:
     proxy.fail_next(Status(503, {"Retry-After": "1"}))
     with handle(metrics_url=proxy.write_url, push_interval=0.05) as monitoring, in_process(monitoring) as client:
+        began = time.monotonic()
         ask(client)
-        proxy.wait_until(lambda: proxy.faulted == 1)
-        failed = time.monotonic()
         proxy.wait_until(lambda: len(proxy.stored) == 1)
 
-    assert time.monotonic() - failed >= 0.9
+    assert time.monotonic() - began >= 1.0
+    assert proxy.faulted == 1
 
 
 @pytest.mark.parametrize("status", [200, 202, 204, 206])
@@ -176,7 +176,7 @@ def test_the_body_of_an_error_changes_nothing(monitoring: Monitoring, proxy: Rem
     proxy.fail_next(Status(503, body=body))
 
     assert len(requests_after(monitoring, proxy)) == 2
-    assert monitoring.flush(5).pushed
+    assert monitoring.flush(20).pushed
 
 
 def test_an_error_is_logged_as_the_server_worded_it_without_control_characters(
@@ -199,9 +199,9 @@ def test_after_a_redirect_nothing_is_sent_elsewhere(monitoring: Monitoring, prox
     with RemoteWriteProxy() as elsewhere:
         proxy.always = Status(307, {"Location": elsewhere.write_url})
 
-        requests_after(monitoring, proxy, timeout=0.5)
+        requests_after(monitoring, proxy, timeout=0)
+        flush_until(monitoring, lambda: len(proxy.requests) > 0)
 
-        assert proxy.requests
         assert elsewhere.requests == []
 
 
@@ -228,6 +228,6 @@ def test_one_connection_serves_all_pushes(monitoring: Monitoring, proxy: RemoteW
     with in_process(monitoring) as client:
         for _ in range(5):
             ask(client)
-            assert monitoring.flush(5).complete
+            assert monitoring.flush(20).complete
 
     assert (len(proxy.stored), proxy.connections) == (5, 1)

@@ -575,7 +575,12 @@ def test_a_kill_without_notice_loses_no_entry_older_than_the_promise_and_the_tot
     loki.always = None
     with handle(logs_url=loki.push_url, metrics_url=proxy.write_url, spool_dir=str(directory)) as monitoring:
         call(monitoring)
-        loki.wait_until(lambda: monitoring.stats().adopted > 0 and monitoring.stats().spooled == 0, 60)
+
+        def nothing_waits() -> bool:
+            stats = monitoring.stats()
+            return stats.adopted > 0 and stats.queued == stats.in_flight == stats.spooled == 0
+
+        loki.wait_until(nothing_waits, 60)
         proxy.wait_until(lambda: len({dict(labels)["instance"] for labels in proxy.latest(CALLS)}) == 4, 60)
 
     arrived = {json.loads(one.line)["request"]["messages"][0]["content"] for one in loki.entries}

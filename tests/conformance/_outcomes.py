@@ -98,7 +98,7 @@ FAILURES: tuple[Outcome, ...] = (
     Outcome(
         name="timeout",
         behaviour=Behaviour(hold=GATE),
-        timeout=0.2,
+        timeout=0.5,
         error="timeout",
         status=None,
         usage_unknown="timeout",
@@ -146,7 +146,7 @@ FAILURES: tuple[Outcome, ...] = (
     Outcome(
         name="timeout-mid-stream",
         behaviour=Behaviour(hold=GATE, after=2),
-        timeout=0.3,
+        timeout=1.0,
         error="timeout",
         usage_unknown="timeout",
         paths="stream raw-stream legacy-stream",

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from ._steps import End, Gate, Reply, Request, Step, whole
+from ._steps import PATIENCE, End, Gate, Reply, Request, Step, whole
 
 _HEAD_LIMIT = 2**20
 
@@ -78,7 +78,7 @@ class HttpServer:
         """The address, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
         """Block until ``condition`` holds; ``TimeoutError`` after ``timeout`` seconds."""
         wait_until(condition, timeout)
 
@@ -268,7 +268,7 @@ def _let_go_in_child() -> None:
 os.register_at_fork(after_in_child=_let_go_in_child)
 
 
-def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
     """Poll ``condition`` until it holds; ``TimeoutError`` after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():

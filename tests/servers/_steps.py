@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import unquote, urlsplit
 
+PATIENCE = 30.0
+"""Seconds after which what a test waits for will not come any more, on a machine under any load."""
 _REASONS = {200: "OK", 204: "No Content", 400: "Bad Request", 404: "Not Found", 429: "Too Many Requests"}
 
 
@@ -73,7 +75,7 @@ class Gate:
         """Whether any reply has come to this gate."""
         return self._arrivals > 0
 
-    def wait_reached(self, count: int = 1, timeout: float = 10.0) -> None:
+    def wait_reached(self, count: int = 1, timeout: float = PATIENCE) -> None:
         """Block until ``count`` replies have come here; ``TimeoutError`` after ``timeout`` seconds."""
         with self._lock:
             if not self._lock.wait_for(lambda: self._arrivals >= count, timeout):

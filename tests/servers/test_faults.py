@@ -61,7 +61,8 @@ def test_silence_stores_or_not_as_told(loki: FakeLoki, store: bool) -> None:
 
     with pytest.raises(httpx.ReadTimeout):
         push(loki, timeout=0.2)
-    assert len(loki.entries) == store
+    loki.wait_until(lambda: loki.faulted == 1)
+    loki.wait_until(lambda: len(loki.entries) == store)
 
 
 def test_a_drip_sends_the_answer_byte_by_byte(loki: FakeLoki) -> None:

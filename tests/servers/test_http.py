@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.servers._http import wait_until
 from tests.servers.openai_api import Behaviour, OpenAIServer
 
 pytestmark = pytest.mark.once
@@ -69,8 +70,7 @@ def test_nothing_is_left_after_closing_with_a_reply_under_way() -> None:
         server.refuse()
         assert isinstance(answer.exception(10), httpx.TransportError)
 
-    assert threading.active_count() == threads
-    assert open_files() == files
+    wait_until(lambda: (threading.active_count(), open_files()) == (threads, files))
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

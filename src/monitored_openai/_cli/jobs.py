@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from openai import Timeout
+
 from monitored_openai._cli.api import FAULT_HEADER, Fault
 
 FEATURES = ("support", "summaries")
@@ -81,8 +83,8 @@ class Job:
 
     @property
     def client_options(self) -> dict[str, Any]:
-        """What the client's `with_options` is given."""
-        return {"timeout": 0.5, "max_retries": 0} if self.fault == "silent" else {}
+        """What the client's `with_options` is given; however busy the machine, the API gets to see the request."""
+        return {"timeout": Timeout(10.0, read=0.5), "max_retries": 0} if self.fault == "silent" else {}
 
     def arguments(self) -> dict[str, Any]:
         """What `create` is given."""
