@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -59,8 +61,10 @@ def serving(server: str, *arguments: object, env: dict[str, str]) -> Iterator[tu
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    where = ("--bind", address) if server == "gunicorn" else ("--port", address.rpartition(":")[2])
-    with running("module", server, *arguments, *where, env=env) as program:
+    where = {"gunicorn": ("--bind", address), "uwsgi": ("--http-socket", address)}
+    listens = where.get(server, ("--port", address.rpartition(":")[2]))
+    how = "installed" if server == "uwsgi" else "module"  # which is no module
+    with running(how, server, *arguments, *listens, env=env) as program:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not is_answering(f"http://{address}"):
             time.sleep(0.05)
@@ -154,6 +158,39 @@ def test_gunicorn_with_an_application_loaded_beforehand_loses_nothing(
         terminate(program)
 
     assert len(loki.entries) == proxy.total(COUNT) == REQUESTS * CALLS + 1
+    assert (loki.duplicates, proxy.violations) == (0, [])
+
+
+def test_gunicorn_with_uvicorns_workers_delivers_in_their_lifespan(proxy: RemoteWriteProxy, loki: FakeLoki) -> None:
+    kind = "uvicorn_worker.UvicornWorker"
+    arguments = ("tests.programs.serving:asgi", "--preload", "--workers", 2, "--worker-class", kind)
+    own = {**env(loki, proxy, log_linger=30), "HOOKED": "1", "CALLED_BEFOREHAND": "1"}
+    with serving("gunicorn", *arguments, env=own) as (program, url):
+        ask_all(url)
+        terminate(program)
+
+    assert len(loki.entries) == proxy.total(COUNT) == REQUESTS * CALLS + 1
+    assert (loki.duplicates, proxy.violations) == (0, [])
+
+
+@pytest.mark.skipif(shutil.which("uwsgi", path=Path(sys.executable).parent) is None, reason="uWSGI could not be built")
+@pytest.mark.parametrize("options", [(), ("--lazy-apps",)], ids=["loaded beforehand", "loaded in each worker"])
+def test_uwsgis_workers_of_whose_forks_python_does_not_hear_deliver_their_own_calls_and_leave_the_rest_in_the_spool(
+    options: tuple[str, ...], proxy: RemoteWriteProxy, loki: FakeLoki, tmp_path: Path
+) -> None:
+    arguments = ("--module", "tests.programs.serving:wsgi", "--master", "--processes", 3, "--enable-threads", *options)
+    with serving("uwsgi", *arguments, env=env(loki, proxy, spool_dir=tmp_path / "spool")) as (_, url):
+        ask_all(url)
+        wait_until(lambda: len(loki.entries) == proxy.total(COUNT) == REQUESTS * CALLS, 30)
+        loki.refuse()
+        assert is_answering(url)
+        wait_until(lambda: spooled(tmp_path / "spool") == CALLS, 20)
+    loki.listen()
+    own = {"logs_url": by_name(loki.push_url), "metrics_url": by_name(proxy.write_url)}
+    with handle(**own, spool_dir=str(tmp_path / "spool")) as monitoring:
+        call(monitoring)
+        loki.wait_until(lambda: len(loki.entries) == (REQUESTS + 1) * CALLS + 1)
+
     assert (loki.duplicates, proxy.violations) == (0, [])
 
 
