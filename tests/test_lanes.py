@@ -17,6 +17,7 @@ import pytest
 from monitored_openai import CallRecord, MonitoredOpenAI, Monitoring, _log, attributes
 from monitored_openai._exporter.loki import following
 from monitored_openai._exporter.metrics_lane import MetricsLane
+from monitored_openai._exporter.process import PROCESS
 from tests.handles import ask, flush_until, handle, http, imbalance, in_process
 from tests.servers._steps import Gate
 from tests.servers.loki import FakeLoki, Hold, NeverAnswer, Status
@@ -624,6 +625,21 @@ def test_closing_what_cannot_be_delivered_ends_in_time_and_counts_it(loki: FakeL
         assert time.monotonic() - started < 0.3 + A_MOMENT
         stats = monitoring.stats()
         assert (stats.dropped, stats.queued, stats.in_flight, imbalance(stats)) == ({"closed": 3}, 0, 0, (0, 0))
+
+
+def test_a_handle_that_is_closed_while_its_exporter_starts_does_nothing_more(proxy: RemoteWriteProxy) -> None:
+    async def all_tasks() -> int:
+        return len(asyncio.all_tasks())
+
+    def tasks() -> int:
+        return PROCESS.thread().submit(all_tasks()).result(30)
+
+    before = tasks()
+    with PROCESS.importing, handle(metrics_url=proxy.write_url, push_interval=0.01) as monitoring:
+        call(monitoring)
+        monitoring.close(0)
+    proxy.wait_until(lambda: tasks() == before)
+    assert proxy.requests == []
 
 
 def test_a_closed_handle_makes_room_for_a_new_one_with_an_instance_of_its_own(proxy: RemoteWriteProxy) -> None:

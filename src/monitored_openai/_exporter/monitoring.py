@@ -232,7 +232,8 @@ class Monitoring:
                 if before is not None:  # its connections belong to a loop that is gone: they cannot even be closed
                     PROCESS.inherited.append(before)
                 self._exporter = Exporter(self._settings, self._intake, self._totals, self._instance, before)
-            self._exporter.start()
+            if not self._ended:  # else nobody would end it any more
+                self._exporter.start()
         except Exception:
             warn_sparsely("start", "the exporter could not start; calls are not recorded", exc_info=True)
             self.end("fault")
