@@ -282,6 +282,32 @@ def test_tail_shows_content_only_when_asked_and_makes_it_harmless(loki: LokiQuer
     assert "\x1b" not in long
 
 
+ODD_ENTRIES = [
+    {"id": "1", "operation": "transcription", "response": "What was heard.", "request": {"file": "a.mp3"}},
+    {"id": "2", "response": {"choices": ["x", 5, {"message": "m"}]}, "request": {"messages": [[], 5, None]}},
+    {"id": "3", "response": [2], "request": 1, "attributes": [1], "usage": 5, "duration_seconds": True},
+    {"id": "4", "cost": {"total_usd": "much"}, "error_type": 5, "error_message": ["a"], "request_model": {"a": "\x1b"}},
+    {"id": {"a": 1}, "response": {"output": [{"type": "function_call", "name": "look", "arguments": "{}"}]}},
+    {"doctor": "a test entry"},
+    {"doctor": "another one"},
+    [],
+]
+
+
+def test_tail_shows_entries_however_odd_they_are(loki: LokiQueries, ask: Asked) -> None:
+    now = time.time_ns()
+    lines = [*map(json.dumps, ODD_ENTRIES), "[" * 100_000]
+    loki.entries = [(now - 1000 + number, line) for number, line in enumerate(lines)]
+
+    shown = ask("tail", "--url", loki.url, "--no-follow", "--content", "-n", 20)
+
+    assert "answered  What was heard.\n" in shown
+    assert "answered  look({})\n" in shown
+    assert '{"doctor": "another one"}\n' in shown
+    assert len(re.findall(r"^\d\d:\d\d:\d\d  ", shown, re.MULTILINE)) == len(lines)
+    assert "\x1b" not in shown
+
+
 @pytest.mark.timeout(180)
 def test_tail_follows_until_it_is_interrupted(loki: LokiQueries) -> None:
     command = [str(COMMAND), "tail", "--url", loki.url, "-n", "0"]
@@ -519,6 +545,7 @@ WRONG = [
     (("report", "--until", "0001-01-01"), "is no date"),
     (("report", "--by", "a) or vector(1"), "is no name of a label"),
     (("report", "--where", "production"), "write label=value"),
+    (("report", "--url", "http://127.0.0.1:9", "--where", "model=\udcc3"), "the terminal's encoding"),
     (("report",), "set MONITORED_OPENAI_METRICS_URL"),
     (("report", "--url", "localhost:9090"), "write one such as http://localhost:9090"),
     (("report", "--url", "http://127.0.0.1:99999"), "write one such as http://localhost:9090"),
@@ -532,6 +559,7 @@ WRONG = [
     (("prices", "gpt-4o", "--on", "someday"), "is no date"),
     (("rules", "export", "x", "--monthly-budget", "a lot"), "is no budget"),
     (("rules", "export", "x", "--first-chunk-seconds", "2"), "take 0.01"),
+    (("rules", "export", "x", "--data-source", ""), "--data-source is empty"),
     (("rules", "export", "/dev/null/x"), "name another folder"),
     (("dashboards", "export", "/dev/null/x"), "name another folder"),
     (("dashboards", "push", "--token", "x"), "--grafana-url"),
@@ -555,6 +583,48 @@ def test_a_token_that_cannot_be_one_is_not_repeated(token: str, ask: Asked) -> N
 
     assert "copy it again" in told
     assert "hid" not in told
+
+
+class Other(HttpServer):
+    """A server of another kind, which answers everything alike."""
+
+    def __init__(self, body: str) -> None:
+        super().__init__()
+        self._body = body.encode()
+
+    async def respond(self, request: Request) -> Reply:
+        """Answer."""
+        return Reply([whole(200, self._body)])
+
+
+VECTOR = '{"data": {"result": [{"metric": {}, "value": [1, "%s"]}]}}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["{}", "[]", "null", '"x"', "[1]", '[{"title": "monitored-openai"}]', "<p>", VECTOR % "NaN", VECTOR % "+Inf"],
+)
+@pytest.mark.parametrize(
+    "arguments", ["report --url", "tail --no-follow --url", "dashboards push --token x --grafana-url"]
+)
+def test_a_server_of_another_kind_is_told_from_the_right_one(arguments: str, body: str, ask: Asked) -> None:
+    with Other(body) as server:
+        assert "is the address right?" in ask(*arguments.split(), server.url, code=2)
+
+
+@pytest.mark.parametrize(("out", "code"), [("/dev/full", 1), (None, 0)], ids=["full", "closed"])
+def test_an_output_that_takes_nothing_is_no_traceback(out: str | None, code: int, tmp_path: Path) -> None:
+    where = ">&-" if out is None else f"> {out}"
+
+    ended = subprocess.run(
+        ["sh", "-c", f'"$0" dashboards export "$1" {where}', COMMAND, tmp_path],
+        stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert ended.returncode == code
+    assert ended.stderr == (
+        "monitored-openai: what is said cannot be written: No space left on device\n" if code else ""
+    )
 
 
 def test_servers_that_refuse_are_quoted(done: Workload, grafana: FakeGrafana, loki: LokiQueries, ask: Asked) -> None:

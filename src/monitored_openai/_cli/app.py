@@ -133,6 +133,8 @@ def export_rules(
     from monitored_openai._cli.rules.rule import Budget, Limits
     from monitored_openai._cli.writing import write
 
+    if not data_source:
+        raise Mistake("--data-source is empty: write the uid that Prometheus has in Grafana, or leave the option out")
     try:
         limits = Limits(
             budgets=tuple(map(Budget.parsed, monthly_budget or ())),

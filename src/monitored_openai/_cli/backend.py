@@ -71,6 +71,10 @@ class Backend:
             answer = self._client.request(method, path, **content)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Mistake(f"{self.url} cannot be reached: {str(error) or type(error).__name__}") from error
+        except UnicodeEncodeError as error:
+            raise Mistake(
+                "what was written is not in the terminal's encoding: is it UTF-8, as in LC_ALL=C.UTF-8?"
+            ) from error
         if answer.status_code == httpx.codes.NOT_FOUND and method == "GET":
             return None
         if not answer.is_success:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from zlib import crc32
 
 from monitored_openai._cli.backend import Backend, authorization, checked
+from monitored_openai._cli.mistake import Mistake
 from monitored_openai._cli.writing import write
 
 _SOURCE = files("monitored_openai").joinpath("dashboards")
@@ -28,12 +29,19 @@ def export(folder: Path) -> Iterator[Path]:
 
 
 def push(url: str, token: str, folder: str) -> Iterator[tuple[str, Outcome]]:
-    """Bring a Grafana up to date; the title of each dashboard, and what became of it."""
+    """Bring a Grafana up to date; the title of each dashboard, and what became of it.
+
+    Raises:
+        Mistake: it refuses, or is none.
+    """
     with Backend(checked(url), authorization(None, token)) as grafana:
-        uid = _folder(grafana, folder)
-        for text in texts().values():
-            dashboard = json.loads(text)
-            yield dashboard["title"], _put(grafana, dashboard, uid)
+        try:
+            uid = _folder(grafana, folder)
+            for text in texts().values():
+                dashboard = json.loads(text)
+                yield dashboard["title"], _put(grafana, dashboard, uid)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise Mistake(f"{grafana.url} answers, but not as Grafana does: is the address right?") from error
 
 
 def _folder(grafana: Backend, title: str) -> str:

@@ -229,11 +229,14 @@ def _ask(prometheus: Backend, expr: str, report: Report, *, split: bool) -> dict
 
 def _row(name: str, values_of: Mapping[str, float | None]) -> Row:
     def number(what: str) -> int:
-        return round(values_of[what] or 0)
+        value = values_of[what] or 0
+        if not math.isfinite(value):
+            raise Mistake(f"Prometheus tells no number of {what.replace('_', ' ')}, but {value}: is the address right?")
+        return round(value)
 
     def known(what: str) -> float | None:
         value = values_of[what]
-        return None if value is None or math.isnan(value) else value
+        return value if value is not None and math.isfinite(value) else None
 
     cost = known("cost_usd")
     values: dict[str, Any] = {

@@ -18,6 +18,7 @@ from monitored_openai._cli import progress, promql
 from monitored_openai._cli.backend import Backend
 from monitored_openai._cli.mistake import Mistake
 from monitored_openai._cli.terminal import escaped
+from monitored_openai._local.conversation import turns
 
 _EVERY_SECONDS = 2.0
 _MOST_AT_ONCE = 1000
@@ -34,7 +35,14 @@ class Entry:
     """An entry of the log."""
 
     at_ns: int
+    line: str
     call: Mapping[str, Any]
+    """What it tells; nothing of what is no entry of ours."""
+
+    @property
+    def identity(self) -> str:
+        """What tells it from others."""
+        return str(self.call["id"]) if "id" in self.call else f"{self.at_ns} {self.line}"
 
 
 def query(*, job: str, errors: bool, grep: str | None, where: Iterable[str]) -> str:
@@ -67,13 +75,13 @@ def run(loki: Backend, logql: str, *, lines: int, follow: bool, content: bool) -
             earlier = _entries(loki, logql, start=now - _EARLIER_NS, end=now, limit=lines, newest=True) if lines else []
         for entry in sorted(earlier, key=lambda entry: entry.at_ns):
             _show(console, entry, content=content)
-            shown[str(entry.call.get("id"))] = entry.at_ns
+            shown[entry.identity] = entry.at_ns
         while follow:
             pause.wait(_EVERY_SECONDS)
             since, end = max(now, time.time_ns() - _LATE_NS), time.time_ns() + 1
             for entry in _entries(loki, logql, start=since, end=end, limit=_MOST_AT_ONCE, newest=False):
-                if (identity := str(entry.call.get("id"))) not in shown:
-                    shown[identity] = entry.at_ns
+                if entry.identity not in shown:
+                    shown[entry.identity] = entry.at_ns
                     _show(console, entry, content=content)
             shown = {identity: at_ns for identity, at_ns in shown.items() if at_ns >= since}
 
@@ -92,15 +100,16 @@ def _entries(loki: Backend, logql: str, *, start: int, end: int, limit: int, new
 def _entry(at_ns: int, line: str) -> Entry:
     try:
         call = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         call = None
-    return Entry(at_ns=at_ns, call=call if isinstance(call, dict) else {"id": line})
+    return Entry(at_ns=at_ns, line=line, call=call if isinstance(call, dict) else {})
 
 
 def _show(console: Console, entry: Entry, *, content: bool) -> None:
     at = datetime.fromtimestamp(entry.at_ns / 1e9).astimezone()
     style = "red" if "error_type" in entry.call else ""
-    console.print(Text(f"{at:%H:%M:%S}  {escaped('  '.join(_facts(entry.call)))}", style=style), soft_wrap=True)
+    facts = escaped("  ".join(_facts(entry.call)) or entry.line[:_MOST_CHARACTERS])
+    console.print(Text(f"{at:%H:%M:%S}  {facts}", style=style), soft_wrap=True)
     if content:
         for name, text in _texts(entry.call):
             console.print(Text(f"          {name:<9} {escaped(text[:_MOST_CHARACTERS])}", style="dim"), soft_wrap=True)
@@ -108,34 +117,28 @@ def _show(console: Console, entry: Entry, *, content: bool) -> None:
 
 def _facts(call: Mapping[str, Any]) -> Iterator[str]:
     """What is known of a call, in short."""
-    yield str(call.get("response_model") or call.get("request_model") or call.get("operation") or call.get("id"))
-    if isinstance(call.get("duration_seconds"), (int, float)):
-        yield f"{call['duration_seconds']:.2f} s"
+    if name := call.get("response_model") or call.get("request_model") or call.get("operation") or call.get("id"):
+        yield str(name)
+    if _is_number(seconds := call.get("duration_seconds")):
+        yield f"{seconds:.2f} s"
     usage, cost = call.get("usage"), call.get("cost")
     if isinstance(usage, dict):
         yield f"{usage.get('input_tokens', '?')}+{usage.get('output_tokens', '?')} tokens"
-    if isinstance(cost, dict) and "total_usd" in cost:
-        yield f"${cost['total_usd']:.6f}"
+    if isinstance(cost, dict) and _is_number(usd := cost.get("total_usd")):
+        yield f"${usd:.6f}"
     if isinstance(call.get("attributes"), dict):
         yield from (f"{name}={value}" for name, value in call["attributes"].items())
     if "error_type" in call:
         yield f"{call['error_type']}: {str(call.get('error_message', '')).partition(chr(10))[0]}".rstrip(": ")
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _texts(call: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What was asked last and what was answered, whatever the family of endpoints."""
-    request, response = call.get("request") or {}, call.get("response") or {}
-    for name in ("messages", "input", "prompt"):
-        if name in request:
-            asked = request[name]
-            last = asked[-1] if isinstance(asked, list) and asked else asked
-            yield "asked", _plain(last.get("content", last) if isinstance(last, dict) else last)
-    for choice in response.get("choices") or ():
-        message = choice.get("message") or {}
-        yield "answered", _plain(message.get("content") or message.get("tool_calls") or choice.get("text") or "")
-    if "output" in response:
-        yield "answered", _plain(response["output"])
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    said = turns(call)
+    asked = [turn for turn in said if turn.side == "asked"]
+    for turn in (*asked[-1:], *(turn for turn in said if turn.side == "answered")):
+        yield turn.side, turn.text if turn.tool is None else f"{turn.tool}({turn.text})"
