@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
@@ -22,6 +23,7 @@ from monitored_openai._stats import DropReason
 from tests.handles import imbalance
 
 URL = httpx.URL("http://api.test/v1/")
+CLIENT = SimpleNamespace(_base_url=URL, _made_for=None, _attributes={})
 BODY = {"model": "gpt-4o", "messages": []}
 DEADLINE = 30
 
@@ -43,7 +45,7 @@ def opened(books: Intake, family: Family = CHAT) -> Call:
         keeps_content=True,
         provider=None,
     )
-    call = observer.open(family, base_url=URL, kind=None, body=BODY, options={}, streamed=False)
+    call = observer.open(family, CLIENT, {"body": BODY})
     assert call is not None
     return call
 

@@ -32,8 +32,9 @@ LAYERS: dict[str, set[str]] = {
     # a call, as the client sees it
     "_answer": {"_json", "_log", "_record"},
     "_injection": {"_errors"},
+    "_trail": {"_answer", "_errors", "_identifiers", "_injection", "_json", "_log", "_owed", "_record"},
     "_call": {
-        *("_answer", "_attributes", "_errors", "_identifiers", "_injection", "_json", "_log", "_owed", "_record"),
+        *("_answer", "_attributes", "_errors", "_identifiers", "_injection", "_json", "_log", "_record", "_trail"),
     },
     "_observer": {"_answer", "_call", "_forms", "_injection", "_log", "_providers", "_record", "_stats"},
     "_resources": {"_answer", "_call", "_log", "_record"},
@@ -63,10 +64,9 @@ LAYERS: dict[str, set[str]] = {
         ),
     },
     "_clients": {
-        *("_answer", "_attributes", "_call", "_exporter", "_observer", "_providers", "_record", "_resources"),
-        "_settings",
+        *("_attributes", "_call", "_exporter", "_providers", "_record", "_resources", "_settings"),
     },
-    "_batches": {"_answer", "_call", "_clients", "_json", "_pricing", "_record", "_resources"},
+    "_batches": {"_answer", "_call", "_clients", "_json", "_observer", "_pricing", "_record", "_resources"},
     "_twins": {"_clients", "_exporter", "_settings"},
     "compat": {"_exporter", "_settings", "_twins"},
     "__init__": {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from monitored_openai._answer import Answer, Family, dictionary, text
-from monitored_openai._clients import AsyncMonitoredOpenAI, MonitoredOpenAI, opens_call, provider_at
+from monitored_openai._clients import AsyncMonitoredOpenAI, MonitoredOpenAI, provider_at
 from monitored_openai._json import decode
 from monitored_openai._record import Cost, Usage
 from monitored_openai._resources._families import family_of
@@ -17,6 +17,7 @@ from monitored_openai._resources.jobs import BATCH_RESULT
 
 if TYPE_CHECKING:
     from monitored_openai._call import Call
+    from monitored_openai._observer import Observer
 
 _MOST_COUNTED = 10_000
 _counted: OrderedDict[str, object] = OrderedDict()
@@ -75,7 +76,8 @@ def _recorded(client: Any, batch: Any, *, count: bool) -> Iterator[Call | None]:
     """The call that records the batch, if it is this time that does; when it fails, the next time may."""
     claim = object()
     claimed = count and batch.output_file_id and _counted.setdefault(batch.id, claim) is claim
-    call = opens_call(client, BATCH_RESULT) if claimed else None
+    observer: Observer | None = client.monitoring.observer
+    call = observer.open(BATCH_RESULT, client, {}) if claimed and observer is not None else None
     done = False
     try:
         with call or nullcontext():

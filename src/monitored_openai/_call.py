@@ -12,65 +12,32 @@ import re
 import sys
 import time
 from array import array
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from time import perf_counter
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
-from monitored_openai._answer import BACKGROUND, Answer, Chunks, Family, dictionary, read_body, text
+from monitored_openai._answer import Answer, Family, dictionary, text
 from monitored_openai._attributes import attributes_of_call, content_allowed
-from monitored_openai._errors import error_type, error_type_of_code, status_of
+from monitored_openai._errors import error_type, status_of
 from monitored_openai._identifiers import identifiers
 from monitored_openai._injection import Injection
-from monitored_openai._json import decode, snapshot
+from monitored_openai._json import snapshot
 from monitored_openai._log import warn_sparsely
-from monitored_openai._owed import Owed
-from monitored_openai._record import NOTHING, CallRecord, Cost, ErrorType, Usage, UsageUnknown
+from monitored_openai._record import NOTHING
+from monitored_openai._trail import MOST_PIECES_BYTES, Trail, kept
 
-_KEPT_HEADERS = {
-    name.encode(): name
-    for name in (
-        *("x-request-id", "openai-processing-ms", "openai-organization", "openai-project"),
-        *(f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")),
-    )
-}
-_MOST_PIECES_BYTES = 16 * 1024 * 1024
-"""A body that the caller reads piece by piece is kept up to here; a longer one counts as not read."""
 _TRACING = "opentelemetry.trace"
 _CUT_OFF = ("length_limit", "content_filter")
 _ERROR_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
-Price = Callable[[str, Answer, int], "Cost | str"]
-"""From provider, answer and end time (ns) to a cost, or to the reason why there is none."""
 
-
-class Call:
+class Call(Trail):
     """A call from its start to its end; it ends once, whichever way comes first."""
 
-    # What most calls never have is set on the class alone: making a call is work on its caller's thread.
     waiting = False
-    _request: bytes | None = None
-    _status: int | None = None
-    _retries: int | None = None
-    _identifiers: Mapping[str, Any] = NOTHING
-    _headers: Mapping[bytes, bytes] = MappingProxyType({})
-    _response: bytes | None = None
-    _pieces: list[bytes] | None = None
-    _pieces_bytes = 0
-    _chunks: Chunks | None = None
     _by_chunks = False
-    _response_type: Any = None
-    _answer: Answer | None = None
-    _error: ErrorType | None = None
-    _message: str | None = None
-    _waited = 0.0
-    _waits: Sequence[float] = ()
-    _tail = 0.0
-    _ended_ns = 0
     _again = False
-    _media: str | None = None
-    _asked: Usage | None = None
 
     def __init__(
         self,
@@ -96,23 +63,23 @@ class Call:
         self.provider = provider
         self.whole = whole
         self.body = self._plain_body = body
-        self._extra_body = extra_body
-        self.request_model = text(dictionary(body).get("model"))
+        self.request_model = text(body.get("model")) if isinstance(body, dict) else None
         if extra_body is not None:
             self._extra_body = extra_body = dict(dictionary(extra_body))
             self.request_model = text(extra_body.get("model")) or self.request_model
         if injection is not None:
             self.body = {**body, "stream_options": {"include_usage": True}}
+            self._injection = injection
+        if form is not None:
+            self._form = form
         self._server = server
         self._streamed = streamed
-        self._injection = injection
-        self._form = form
         self._emit = [emit]
         self.attributes = attributes_of_call(attributes)
         self._content = keeps_content and content_allowed.get()
-        self._trace = _current_trace() if _TRACING in sys.modules else None
+        if _TRACING in sys.modules:
+            self._trace = _current_trace()
         self._started_ns = time.time_ns()
-        self._mark = perf_counter()
 
     def __enter__(self) -> Self:
         self.waiting = True
@@ -207,7 +174,7 @@ class Call:
         self._pieces_bytes += len(piece)
         if self._media is not None:
             pass
-        elif self._pieces_bytes <= _MOST_PIECES_BYTES:
+        elif self._pieces_bytes <= MOST_PIECES_BYTES:
             self._pieces.append(piece)
         else:
             self._pieces.clear()
@@ -252,104 +219,21 @@ class Call:
 
     def sheds_content(self) -> None:
         """Let go of what was asked and answered, keeping what the metrics need."""
-        self._answer = dataclasses.replace(self._read(), body=None, error_message=None)
-        self._headers = _kept(self._headers)
-        self._lets_go_of_body()
+        self._answer = dataclasses.replace(self.read(), body=None, error_message=None)
+        self._headers = kept(self._headers)
+        self._identifiers = self._identifiers or identifiers(self._request_body())
+        self.body = self._plain_body = self._extra_body = None
         self._request = self._response = self._chunks = self._pieces = self._message = None
         self._content = False
 
-    def record(self, call_id: str, price: Price, owed: Owed) -> CallRecord:
-        """What the call was, for good, under an id of its own. On the exporter's thread."""
-        answer = self._settled(self._read(), owed)
-        error, message = self._outcome(answer)
-        told_elsewhere = self.family.repeats or not self.family.billed
-        unknown = None if told_elsewhere else _why_unknown(self.family, answer, error, self._status)
-        cost = self._cost(answer, unknown, price)
-        headers = {_KEPT_HEADERS[name]: value.decode("latin-1") for name, value in _kept(self._headers).items()}
-        trace_id, span_id = self._trace or (None, None)
-        return CallRecord(
-            id=call_id,
-            operation=self.family.operation,
-            provider=self.provider,
-            server=self._server,
-            request_model=self.request_model,
-            response_model=answer.model,
-            response_id=answer.id,
-            request_id=headers.pop("x-request-id", None),
-            started_ns=self._started_ns,
-            ended_ns=self._ended_ns,
-            duration=self._waited + sum(self._waits) + self._tail,
-            streamed=self._streamed,
-            time_to_first_chunk=self._waited + self._waits[0] if self._streamed and self._waits else None,
-            chunk_intervals=tuple(self._waits[1:]) if self._streamed else (),
-            chunks=len(self._waits) if self._streamed and self._response is None else None,
-            error_type=error,
-            error_message=message,
-            http_status=self._status,
-            retries=self._retries,
-            finish_reasons=answer.finish_reasons,
-            service_tier=answer.service_tier,
-            usage=answer.usage,
-            usage_unknown=unknown,
-            cost=cost if isinstance(cost, Cost) else None,
-            unpriced=cost if isinstance(cost, str) else None,
-            provider_cost=answer.provider_cost,
-            headers=headers,
-            request=self._request_body() if self._content else None,
-            response=answer.body if self._content else None,
-            content_captured=self._content,
-            attributes=dict(self.attributes),
-            identifiers=self._identifiers or identifiers(dictionary(self._plain_body), dictionary(self._extra_body)),
-            trace_id=trace_id,
-            span_id=span_id,
-        )
-
     def _lets_go_of_body(self) -> None:
         """As few objects as can be are to wait for the exporter's thread: the more, the longer the collector stops all."""
-        if self._plain_body is not None:
-            self._identifiers = identifiers(dictionary(self._plain_body), dictionary(self._extra_body))
+        if self._request is None and self._plain_body is not None:
+            self._identifiers = identifiers(self._given())
         self.body = self._plain_body = self._extra_body = None
-
-    def _given(self) -> dict[str, Any]:
-        """What the SDK was given for the body."""
-        return {**dictionary(self._plain_body), **dictionary(self._extra_body), **(self._form or {})}
 
     def _form_sent(self) -> bytes:
         return snapshot(self._given())
-
-    def _settled(self, answer: Answer, owed: Owed) -> Answer:
-        """The answer with only so much in it as no other call's record has told."""
-        if self._asked is not None:
-            parts = {
-                field.name: value for field in dataclasses.fields(Usage) if (value := getattr(self._asked, field.name))
-            }
-            return dataclasses.replace(answer, usage=dataclasses.replace(answer.usage or Usage(), **parts))
-        if not answer.id:
-            return dataclasses.replace(answer, usage=None, provider_cost=None) if self.family.repeats else answer
-        if self.family.repeats:
-            if not answer.finished or not owed.settle(self._server, answer.id):
-                return dataclasses.replace(answer, usage=None, provider_cost=None, error_code=None)
-        elif self.family.owes and answer.usage is None and not (answer.finished and answer.error_code):
-            owed.add(self._server, answer.id)
-        return answer
-
-    def _outcome(self, answer: Answer) -> tuple[ErrorType | None, str | None]:
-        """What went wrong with the call, or else with what it asked for."""
-        if self._error is not None or answer.error_code is None:
-            return self._error, self._message
-        return error_type_of_code(answer.error_code), (answer.error_message if self._content else answer.error_code)
-
-    def _cost(self, answer: Answer, unknown: str | None, price: Price) -> Cost | str | None:
-        refused = self._status is not None and self._status >= 400
-        if refused or not self.family.billed or (self.family.repeats and answer.usage is None):
-            return None
-        if answer.unpriced is not None or answer.cost is not None:
-            return answer.unpriced or answer.cost
-        if unknown == BACKGROUND:
-            return BACKGROUND
-        if answer.model is None and not self.family.names_model:
-            answer = dataclasses.replace(answer, model=self.request_model)
-        return price(self.provider, answer, self._ended_ns)
 
     def _fail(self, error: BaseException) -> None:
         try:
@@ -362,6 +246,7 @@ class Call:
                 self._reads_failed_response(error)
         except Exception:
             warn_sparsely("error", "a failed call could not be read", exc_info=True)
+        self._lets_go_of_body()
         self._end()
 
     def _said_by(self, error: BaseException) -> str:
@@ -392,50 +277,6 @@ class Call:
         except Exception:
             warn_sparsely("end", "an ended call could not be taken in", exc_info=True)
 
-    def _read(self) -> Answer:
-        if self._answer is not None:
-            return self._answer
-        if self._media is not None:
-            media = {"content_type": self._media, "bytes": self._pieces_bytes}
-            return Answer(usage_unknown="not_reported", body=media)
-        try:
-            return self._read_body()
-        except Exception:
-            warn_sparsely("answer", "a response could not be read", exc_info=True)
-            return Answer(usage_unknown="unreadable")
-
-    def _read_body(self) -> Answer:
-        if self._chunks is not None and self._pieces is None:
-            return self.family.answer(self._chunks.body())
-        body = self._response if self._response is not None else self._unpacked()
-        return read_body(self.family, body) if body is not None else Answer(usage_unknown="not_read")
-
-    def _unpacked(self) -> bytes | None:
-        """The pieces as one and as they were before they were compressed; `None` if there are none, or too many."""
-        encodings = [value for name, value in self._headers.items() if name.lower() == b"content-encoding"]
-        if not self._pieces or not encodings:
-            return b"".join(self._pieces) if self._pieces else None
-        unpacked = bytearray()
-        packed = self._response_type(200, headers={b"content-encoding": encodings[-1]}, content=iter(self._pieces))
-        with suppress(Exception):  # broken off, so that the end is missing
-            for piece in packed.iter_bytes():
-                unpacked += piece
-                if len(unpacked) > _MOST_PIECES_BYTES:
-                    return None
-        return bytes(unpacked)
-
-    def _request_body(self) -> Mapping[str, Any]:
-        """What was asked, from the bytes that were sent or, where none were seen, from what the SDK was given."""
-        if self._request is None:
-            return self._given()
-        try:
-            body = dict(dictionary(decode(self._request)))
-        except ValueError:
-            return {}
-        if self._injection is not None and not self._injection.taken_back:
-            body.pop("stream_options", None)
-        return body
-
 
 def _content_of(message: Any) -> bytes | None:
     """The body of a request or response; `None` of one that is a stream and has not been read."""
@@ -446,22 +287,10 @@ def _content_of(message: Any) -> bytes | None:
     return content
 
 
-def _kept(headers: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    return {lower: value for name, value in headers.items() if (lower := name.lower()) in _KEPT_HEADERS}
-
-
 def _media_in(response: Any) -> str | None:
     """The type of a body that is neither text nor JSON."""
     kind: str = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     return None if not kind or kind.startswith("text/") or kind.endswith("json") else kind
-
-
-def _why_unknown(family: Family, answer: Answer, error: ErrorType | None, status: int | None) -> UsageUnknown | None:
-    """Why there is no usage; `None` when there is, or when the server refused the call and so used nothing."""
-    if answer.usage is not None or (status is not None and status >= 400):
-        return None
-    why = error or answer.usage_unknown or "not_reported"
-    return why if family.tells_usage or why != "not_reported" else "never_told"
 
 
 def _name_of(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial, wraps
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Self
 
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, Timeout
@@ -17,9 +17,7 @@ from monitored_openai._resources._families import family_of
 from monitored_openai._resources._observe import observed, observed_async, see_response
 
 if TYPE_CHECKING:
-    from monitored_openai._answer import Family
     from monitored_openai._call import Call
-    from monitored_openai._observer import Observer
     from monitored_openai._settings import MonitoringSettings
 
 
@@ -54,40 +52,31 @@ class _Monitored:
             """The official client's, so that the request on the wire stays the same."""
             return f"{OFFICIAL_NAMES.get(type(self), type(self).__name__)}/Python {self._version}"
 
+        @property
+        def _made_for(self):
+            """What it was made for, if for something: Azure, or what its `provider` argument names, since 3.x."""
+            if isinstance(self, _AZURE):
+                return "azure"
+            return getattr(getattr(self, "_provider_runtime", None), "name", None)
+
         def _process_response(self, **parts):
             see_response(parts["options"], parts["response"], parts["retries_taken"])
             return super()._process_response(**parts)
 
     def _opens_call(self, method: str, path: str, request: Mapping[str, Any]) -> Call | None:
-        if self._monitoring.observer is None:
+        observer = self._monitoring.observer
+        if observer is None:
             return None
         family = family_of(method, path)
         if family is None and str(path).startswith("http"):
             family = family_of(method, str(path).removeprefix(str(self._base_url)))  # type: ignore[attr-defined]  # the official client's
-        return None if family is None else opens_call(self, family, request)
-
-
-def opens_call(client: Any, family: Family, request: Mapping[str, Any] = NOTHING) -> Call | None:
-    """A call of a client for a request that is about to go out; `None` if it is not to be seen, or cannot be."""
-    observer: Observer | None = client._monitoring.observer
-    if observer is None:
-        return None
-    return observer.open(
-        family,
-        base_url=client._base_url,  # the property costs a microsecond in 3.x
-        kind=_kind_of(client),
-        body=request.get("body"),
-        files=request.get("files"),
-        options=request.get("options") or {},
-        streamed=request.get("stream", False),
-        attributes=client._attributes,
-    )
+        return None if family is None else observer.open(family, self, request)
 
 
 def provider_at(client: Any) -> str:
     """The provider that a client's calls go to."""
     provider: str | None = client.monitoring.settings.provider
-    return provider or provider_of(client.base_url.host, kind=_kind_of(client))
+    return provider or provider_of(client.base_url.host, kind=client._made_for)
 
 
 class _Sync(_Monitored):
@@ -95,13 +84,13 @@ class _Sync(_Monitored):
 
         def post(self, path, **request):
             call = self._opens_call("post", path, request)
-            post = partial(super().post, path)
-            return post(**request) if call is None else observed(call, post, request)
+            post = super().post
+            return post(path, **request) if call is None else observed(call, post, path, request)
 
         def get(self, path, **request):
             call = self._opens_call("get", path, request)
-            get = partial(super().get, path)
-            return get(**request) if call is None else observed(call, get, request)
+            get = super().get
+            return get(path, **request) if call is None else observed(call, get, path, request)
 
 
 class _Async(_Monitored):
@@ -109,13 +98,13 @@ class _Async(_Monitored):
 
         async def post(self, path, **request):
             call = self._opens_call("post", path, request)
-            post = partial(super().post, path)
-            return await (post(**request) if call is None else observed_async(call, post, request))
+            post = super().post
+            return await (post(path, **request) if call is None else observed_async(call, post, path, request))
 
         async def get(self, path, **request):
             call = self._opens_call("get", path, request)
-            get = partial(super().get, path)
-            return await (get(**request) if call is None else observed_async(call, get, request))
+            get = super().get
+            return await (get(path, **request) if call is None else observed_async(call, get, path, request))
 
 
 def _init(official: type[Any]) -> Any:
@@ -279,14 +268,6 @@ class AsyncMonitoredAzureOpenAI(_Async, AsyncAzureOpenAI):
         __init__ = _init(AsyncAzureOpenAI)
         copy = _copy(AsyncAzureOpenAI)
         with_options = copy
-
-
-def _kind_of(client: Any) -> str | None:
-    """What a client was made for, if it was made for something: Azure, or what its `provider` argument names."""
-    if isinstance(client, _AZURE):
-        return "azure"
-    runtime = getattr(client, "_provider_runtime", None)  # since the SDK's 3.x
-    return None if runtime is None else getattr(runtime, "name", None)
 
 
 _AZURE = (AzureOpenAI, AsyncAzureOpenAI)

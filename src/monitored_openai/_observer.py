@@ -49,27 +49,24 @@ class Observer:
         self._asking = UsageAsking() if inject_usage else None
         self._last_server = _Server(None, "", "", "")
 
-    def open(
-        self,
-        family: Family,
-        *,
-        base_url: Any,
-        kind: str | None,
-        body: Any,
-        options: Mapping[str, Any],
-        streamed: bool,
-        files: Any = None,
-        attributes: Mapping[str, str] = NOTHING,
-    ) -> Call | None:
-        """A call for a request that is about to go out; `None` if it cannot be observed, which is counted."""
+    def open(self, family: Family, client: Any, request: Mapping[str, Any]) -> Call | None:
+        """A call for a request that a client is about to send; `None` if it cannot be observed, which is counted.
+
+        `request`: the arguments of the client's `post` or `get`.
+        """
         try:
+            options = request.get("options") or NOTHING
             headers = options.get("headers")
             raw = headers.get(RAW_RESPONSE_HEADER) if headers else None
             extra_body = options.get("extra_json")
+            body, files = request.get("body"), request.get("files")
+            streamed: bool = request.get("stream", False)
             server = self._last_server
-            if server.base_url is not base_url:
-                server = self._last_server = self._server(base_url, kind=kind)
-            asks_usage = streamed and raw is None and family.injects_usage
+            if server.base_url is not client._base_url:  # the property costs a microsecond in 3.x
+                server = self._last_server = self._server(client)
+            injection = None
+            if streamed and raw is None and family.injects_usage and self._asking and _is_silent(body, extra_body):
+                injection = self._asking.injection(server.url)
             call = Call(
                 family,
                 provider=server.provider,
@@ -78,13 +75,11 @@ class Observer:
                 extra_body=extra_body,
                 streamed=streamed,
                 whole=not streamed and raw != "stream",
-                injection=self._asking.injection(server.url)
-                if asks_usage and self._asking and _is_silent(body, extra_body)
-                else None,
+                injection=injection,
                 keeps_content=self._keeps_content,
                 emit=self._emit,
                 form=None if files is None else described(files),
-                attributes=attributes,
+                attributes=client._attributes,
             )
             self._opened(call)
         except Exception:
@@ -93,8 +88,9 @@ class Observer:
             return None
         return call
 
-    def _server(self, base_url: Any, *, kind: str | None) -> _Server:
-        provider = self._provider or provider_of(base_url.host, kind=kind)
+    def _server(self, client: Any) -> _Server:
+        base_url = client._base_url
+        provider = self._provider or provider_of(base_url.host, kind=client._made_for)
         return _Server(base_url, provider, base_url.netloc.decode("ascii"), str(base_url))
 
 

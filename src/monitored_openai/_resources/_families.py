@@ -36,6 +36,9 @@ def family_of(method: str, path: object) -> Family | None:
     """The family of the endpoint that a request goes to, or `None` for one that is not observed."""
     if not isinstance(path, str):
         return None
+    family = _PLAIN.get((method, path))
+    if family is not None:
+        return family
     plain = "/" + path.partition("?")[0].strip("/")
     family = _PLAIN.get((method, plain))
     if family is None and (candidates := _WITH_IDS.get((method, plain.count("/")))):

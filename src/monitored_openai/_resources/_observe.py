@@ -9,43 +9,63 @@ client's `_process_response`, where the HTTP response shows up.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any
 
 from openai import AsyncStream, Stream
 
 from monitored_openai._call import Call
 from monitored_openai._log import warn_sparsely
 
-_ObservedChunks: TypeAlias = Callable[[Call, Any, Callable[[Any, float], bool]], Any]
 _STREAMS = (Stream, AsyncStream)
-_ObservedBody: TypeAlias = Callable[[Call, Any], Any]
 
 
-def observed(call: Call, post: Callable[..., Any], request: dict[str, Any]) -> Any:
+class _PostParser:
+    """A request's `post_parser`, which the SDK gives what it has made of the response: it looks out for a stream."""
+
+    __slots__ = ("_inner", "_observed_chunks", "call", "observed_body")
+
+    def __init__(self, call: Call, inner: Any, observed_chunks: Callable[..., Any], observed_body: type[_Body]) -> None:
+        self.call = call
+        self.observed_body = observed_body
+        self._inner = inner
+        self._observed_chunks = observed_chunks
+
+    def __call__(self, parsed: Any) -> Any:
+        call = self.call
+        if isinstance(parsed, _STREAMS) and call.streams_chunks():
+            parsed._iterator = self._observed_chunks(call, parsed._iterator, call.takes_chunk)
+        return self._inner(parsed) if callable(self._inner) else parsed
+
+
+def observed(call: Call, post: Callable[..., Any], path: str, request: dict[str, Any]) -> Any:
     """Post a request whose call is seen."""
-    request["options"] = _with_call(call, request.get("options") or {}, observed_chunks, ObservedBody)
+    options = request.get("options") or {}
+    parser = _PostParser(call, options.get("post_parser"), observed_chunks, ObservedBody)
+    request["options"] = {**options, "post_parser": parser}
     while True:
         if "body" in request:
             request["body"] = call.body
         try:
             with call:
-                return post(**request)
+                return post(path, **request)
         except Exception:
             if not call.tries_again():
                 raise
 
 
-async def observed_async(call: Call, post: Callable[..., Any], request: dict[str, Any]) -> Any:
+async def observed_async(call: Call, post: Callable[..., Any], path: str, request: dict[str, Any]) -> Any:
     """Post a request whose call is seen."""
-    request["options"] = _with_call(call, request.get("options") or {}, async_observed_chunks, AsyncObservedBody)
+    options = request.get("options") or {}
+    parser = _PostParser(call, options.get("post_parser"), async_observed_chunks, AsyncObservedBody)
+    request["options"] = {**options, "post_parser": parser}
     while True:
         if "body" in request:
             request["body"] = call.body
         try:
             with call:
-                return await post(**request)
+                return await post(path, **request)
         except Exception:
             if not call.tries_again():
                 raise
@@ -53,31 +73,16 @@ async def observed_async(call: Call, post: Callable[..., Any], request: dict[str
 
 def see_response(options: Any, response: Any, retries: int) -> None:
     """Take note of a response, if its request carries a call."""
-    monitored: tuple[Call, _ObservedBody] | None = getattr(options.post_parser, "monitored", None)
-    if monitored is None:
+    parser = options.post_parser
+    if type(parser) is not _PostParser:
         return
-    call, observed_body = monitored
+    call = parser.call
     try:
         if not call.whole:
-            response.stream = observed_body(call, response.stream)
+            response.stream = parser.observed_body(call, response.stream)
         call.responded(response, retries)
     except Exception:
         warn_sparsely("response", "a response could not be observed", exc_info=True)
-
-
-def _with_call(
-    call: Call, options: Mapping[str, Any], chunks_of: _ObservedChunks, observed_body: _ObservedBody
-) -> dict[str, Any]:
-    """The request's options, with the call on board of a `post_parser` that looks out for a stream."""
-    inner = options.get("post_parser")
-
-    def post_parser(parsed: Any) -> Any:
-        if isinstance(parsed, _STREAMS) and call.streams_chunks():
-            parsed._iterator = chunks_of(call, parsed._iterator, call.takes_chunk)
-        return inner(parsed) if callable(inner) else parsed
-
-    post_parser.monitored = (call, observed_body)  # type: ignore[attr-defined]  # functions take attributes
-    return {**options, "post_parser": post_parser}
 
 
 def observed_chunks(call: Call, chunks: Iterator[Any], takes: Callable[[Any, float], bool]) -> Iterator[Any]:
