@@ -463,6 +463,18 @@ def test_a_history_of_another_version_is_set_aside(tmp_path: Path, monkeypatch: 
     assert "another version: 1 instead of 2" in said[0]
 
 
+def test_odd_questions_are_answered_or_refused(tmp_path: Path) -> None:
+    for page in open_page(tmp_path / "history.sqlite3"):
+        page.log(CALL)
+        many = {f"label{number}": "x" for number in range(3000)}
+
+        assert [call["id"] for call in page.calls(before="9" * 19)] == ["c1"]
+        assert [call["id"] for call in page.calls(before="9" * 20, limit="9" * 8)] == ["c1"]
+        for path, asked in (("/api/calls", many), ("/api/overview", {"seconds": 900, **many})):
+            refused = page.get(path, **asked)
+            assert (refused.status_code, refused.text) == (400, "more than 20 labels")
+
+
 def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "bookmarks.sqlite3"
     with closing(sqlite3.connect(path)) as foreign:

@@ -441,6 +441,22 @@ def test_a_report_says_on_a_terminal_that_it_waits_and_nothing_of_that_stays() -
 
 
 @pytest.mark.timeout(180)
+def test_top_on_a_terminal_goes_on_until_it_is_interrupted_and_leaves_nothing() -> None:
+    screen = Screen()
+    with Holding() as prometheus:
+        prometheus.may_answer.set()
+        asking = ("top", "--every", "0.5", "--url", prometheus.url)
+        with on_a_terminal(*asking, screen=screen, out=screen.end) as running:
+            screen.wait_for("5m until")
+            screen.shown = ""
+            screen.wait_for("5m until")
+            running.send_signal(signal.SIGINT)
+            screen.wait_for("\x1b[?1049l")  # back on the screen that was there before
+            assert running.wait(timeout=60) == 0
+        screen.close()
+
+
+@pytest.mark.timeout(180)
 def test_a_push_shows_how_far_it_is_and_its_results_go_where_they_belong(grafana: FakeGrafana) -> None:
     push = ("dashboards", "push", "--grafana-url", grafana.url, "--token", TOKEN)
     outside, both = Screen(), Screen()

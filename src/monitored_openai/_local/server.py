@@ -22,6 +22,8 @@ _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg"
 _JSON, _PLAIN = {"Content-Type": "application/json"}, {"Content-Type": "text/plain; charset=utf-8"}
 _LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _MOST_CALLS = 200
+_MOST_LABELS = 20
+_MOST_NS = 2**63 - 1
 
 
 class _Wrong(ValueError):
@@ -146,7 +148,7 @@ def _wanted(asked: dict[str, str]) -> calls.Wanted:
     return calls.Wanted(
         words=tuple(words.split()[:20]),
         failed=failed,
-        before=(int(before), before_id) if before.isdecimal() and len(before) < 20 else None,
+        before=(min(int(before), _MOST_NS), before_id) if before.isdecimal() and len(before) < 20 else None,
         limit=min(int(limit), _MOST_CALLS) if limit.isdecimal() and len(limit) < 9 else 50,
         where=_where(asked),
     )
@@ -156,6 +158,8 @@ def _where(asked: dict[str, str]) -> dict[str, str]:
     """The labels that are asked for; every name that means nothing else is one."""
     if wrong := next((name for name in asked if not _LABEL_NAME.fullmatch(name)), None):
         raise _Wrong(400, f"{wrong!r} is no label")
+    if len(asked) > _MOST_LABELS:
+        raise _Wrong(400, f"more than {_MOST_LABELS} labels")
     return asked
 
 
