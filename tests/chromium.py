@@ -18,7 +18,7 @@ from typing import Any, Self
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("chromium-headless-shell", "chromium", "google-chrome", "chromium-browser", "chrome")
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 _LOWEST_DESCRIPTOR = 10
 _ARGUMENTS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars"),

@@ -30,7 +30,7 @@ hypothesis.settings.load_profile("any load")
 
 EXPORTER = "monitored-openai-exporter"
 """The library's one thread per process, a daemon that outlives whoever started it."""
-GRACE = 3.0
+GRACE = 15.0
 """Seconds in which what a test has stopped may finish stopping."""
 
 

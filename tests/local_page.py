@@ -33,7 +33,7 @@ class Page:
     def __init__(self, server: LocalServer, said: list[str]) -> None:
         self.server = server
         self.said = said
-        self._client = httpx.Client(base_url=server.url, trust_env=False)
+        self._client = httpx.Client(base_url=server.url, trust_env=False, timeout=60)
 
     def close(self) -> None:
         self._client.close()

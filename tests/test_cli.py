@@ -92,7 +92,7 @@ def test_an_interrupt_ends_the_demo_with_130_and_without_traceback() -> None:
             if line.startswith("  sync"):  # the first phase is over, the second one under way
                 running.send_signal(signal.SIGINT)
         errors = running.stderr.read()
-        code = running.wait(timeout=30)
+        code = running.wait(timeout=60)
 
     assert (code, errors) == (130, "\ninterrupted\n")
 
@@ -104,7 +104,7 @@ def test_a_reader_that_goes_away_ends_the_demo_without_traceback() -> None:
         running.stdout.readline()
         running.stdout.close()
         errors = running.stderr.read()
-        code = running.wait(timeout=30)
+        code = running.wait(timeout=60)
 
     assert (code, errors) == (1, "")
 
@@ -211,9 +211,9 @@ def test_local_serves_its_page_until_it_is_ended(tmp_path: Path, end: signal.Sig
         assert "Ctrl-C" in next(line for line in running.stdout or () if "Ctrl-C" in line)
         with MonitoredOpenAI(api_key="none", monitoring=MonitoringSettings.local(url)) as client:
             assert client.monitoring.close(20).complete
-        assert httpx.get(url).status_code == 200
+        assert httpx.get(url, timeout=60).status_code == 200
         running.send_signal(end)
-        _, errors = running.communicate(timeout=30)
+        _, errors = running.communicate(timeout=60)
 
     assert (running.returncode, errors) == (0, "")
 
@@ -222,18 +222,18 @@ def test_local_with_a_token_may_be_seen_from_elsewhere(tmp_path: Path) -> None:
     arguments = ("--port", "0", "--history", str(tmp_path / "history.sqlite3"))
     with started("local", "--host", "0.0.0.0", "--token", "a-long-random-text", *arguments) as running:  # noqa: S104  # as on the page
         url = page_of(running, " page ").replace("0.0.0.0", "127.0.0.1")  # noqa: S104  # as above
-        assert httpx.get(url).status_code == 401
-        assert httpx.get(url, auth=("me", "a-long-random-text")).status_code == 200
+        assert httpx.get(url, timeout=60).status_code == 401
+        assert httpx.get(url, auth=("me", "a-long-random-text"), timeout=60).status_code == 200
         running.send_signal(signal.SIGINT)
-        running.communicate(timeout=30)
+        running.communicate(timeout=60)
 
 
 def test_the_demo_on_a_page_stays_up_with_what_it_has_shown() -> None:
     with started("demo", "--page") as running:
         url = page_of(running, "On a page").partition("/#")[0]
-        total = httpx.get(f"{url}/api/overview?seconds=900").json()["total"]
+        total = httpx.get(f"{url}/api/overview?seconds=900", timeout=60).json()["total"]
         running.send_signal(signal.SIGINT)
-        _, errors = running.communicate(timeout=30)
+        _, errors = running.communicate(timeout=60)
 
     assert (running.returncode, errors) == (0, "")
     assert (total["calls"], total["errors"]) == (320, 24)

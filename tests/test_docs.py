@@ -21,7 +21,7 @@ pytestmark = pytest.mark.once
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 SHELL = {"bash", "console", "sh", "shell"}
-TIMEOUT = 60
+TIMEOUT = 100
 FENCE = re.compile(
     r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)(?P=fence) *$",
     re.MULTILINE | re.DOTALL,

@@ -31,7 +31,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 FRAMEWORKS = Path(__file__).parents[1] / "frameworks" / "test_frameworks.py"
 TESTED = {"fastapi_app.py", "django_app.py", "celery_tasks.py", "lambda_handler.py", "notebook.ipynb"}
 CALLS = "gen_ai_client_operation_duration_seconds_count"
-ENDED = 60.0
+ENDED = 110.0
 NOTEBOOK = """
 import ast, asyncio, json, sys
 
@@ -162,7 +162,7 @@ def test_celery_delivers_when_its_workers_end(reality: Reality, tmp_path: Path) 
         read_until(worker, r"ready\.")
         asking = "from configured import summarise\n"
         asking += "sent = [summarise.delay('a text', f'c-{n}') for n in range(6)]\n"
-        asking += "assert all(one.get(timeout=50) for one in sent)"
+        asking += "assert all(one.get(timeout=100) for one in sent)"
         run(asking, reality=reality, folder=tmp_path)
     reality.loki.wait_until(lambda: len(reality.loki.entries) == reality.prometheus.total(CALLS) == 6)
     assert reality.arrived() == {"summaries": 6}

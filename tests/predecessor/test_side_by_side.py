@@ -127,7 +127,7 @@ def test_durations_in_the_same_range(both: Any) -> None:
     their, our = both
     for point in (point for point in their if point[0] == "openai_requestDuration"):
         for theirs_took, ours_took in zip(their[point], our[point], strict=True):
-            assert 0 < ours_took < theirs_took + 2
+            assert 0 < ours_took < theirs_took + 10
 
 
 def test_the_same_cost_where_its_table_is_right_and_another_elsewhere(both: Any) -> None:

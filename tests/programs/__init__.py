@@ -56,7 +56,7 @@ class Program:
         """Of the program, and of its process group."""
         return self._process.pid
 
-    def wait(self, timeout: float = 60) -> Ended:
+    def wait(self, timeout: float = 100) -> Ended:
         """Wait for the end; what has not ended by then is killed, and the test fails."""
         try:
             out, err = self._process.communicate(timeout=timeout)
@@ -86,7 +86,7 @@ def running(name: str, *arguments: object, env: Mapping[str, str], options: tupl
 
 
 def run(
-    name: str, *arguments: object, env: Mapping[str, str], timeout: float = 60, options: tuple[str, ...] = ()
+    name: str, *arguments: object, env: Mapping[str, str], timeout: float = 100, options: tuple[str, ...] = ()
 ) -> Ended:
     """Run a program to its end."""
     with running(name, *arguments, env=env, options=options) as program:

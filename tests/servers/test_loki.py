@@ -49,7 +49,7 @@ def entry(line: Any = "line", ts: Any = NOW, *metadata: Any) -> list[Any]:
 
 
 def send(loki: FakeLoki, body: bytes, headers: dict[str, str] | None = None, path: str = "/loki/api/v1/push") -> Any:
-    return httpx.post(loki.url + path, content=body, headers=JSON if headers is None else headers, timeout=5)
+    return httpx.post(loki.url + path, content=body, headers=JSON if headers is None else headers, timeout=30)
 
 
 def push(loki: FakeLoki, *streams: dict[str, Any], **headers: str) -> httpx.Response:

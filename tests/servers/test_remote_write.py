@@ -46,7 +46,7 @@ def series(*labels: Pair, samples: list[tuple[int, float]]) -> bytes:
 def push(target: RemoteWriteProxy | Prometheus, *batch: bytes, path: str = "", **headers: str) -> httpx.Response:
     body = bytes(cramjam.snappy.compress_raw(b"".join(batch)))
     given = HEADERS | {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.post(target.url + (path or "/api/v1/write"), content=body, headers=given, timeout=5)
+    return httpx.post(target.url + (path or "/api/v1/write"), content=body, headers=given, timeout=30)
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ class VictoriaMetrics(RunningProgram):
             self._fetch("GET", "/internal/force_flush", None, 10.0)
             return sum(len(each) for _, each in self.export(match)) >= points
 
-        wait_until(found, 20.0)
+        wait_until(found)
 
     def export(self, match: str) -> list[tuple[dict[str, str], list[tuple[int, float]]]]:
         """Labels and raw points (milliseconds, value) of each series, in the order of time and none left out."""
