@@ -45,7 +45,7 @@ lint: $(DEV) ## ruff, mypy --strict, pyright
 docs: $(DEV) ## build the pages, warnings are errors
 	@$(BIN)/sphinx-build -q -W -n --keep-going -b html -d .cache/doctrees docs .cache/docs
 
-bench: $(DEV) ## what monitoring costs, beside the bare SDK
+bench: $(DEV) $(DEMO) ## what monitoring costs, beside the bare SDK
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 chaos: $(DEV) ## the fault tests in their long form; writes their figures into docs/reliability.md

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parent.parent
 _BYTECODE = ROOT / ".cache" / "bytecode"
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    """Start this Python with these arguments; what it prints is to be read."""
+def start(*arguments: str, python: str = sys.executable) -> subprocess.Popen[str]:
+    """Start a Python, this one if no other is named, with these arguments; what it prints is to be read."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPYCACHEPREFIX"] = str(_BYTECODE)
-    return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([python, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
@@ -15,27 +16,30 @@ from benchmarks import child
 from benchmarks.figures import Figure, at_most
 
 _PACKAGE = "monitored-openai"
+_PLAIN = child.ROOT / ".venv-demo" / "bin" / "python"
+"""Where nothing but the package is installed: httpx imports click and rich as well where it finds them."""
 
 
 def imports(rounds: int) -> Iterator[Figure]:
     """The time of `import monitored_openai` beyond that of `import openai`, with the bytecode at hand."""
+    name, python = ("import", str(_PLAIN)) if _PLAIN.exists() else ("import, with all extras", sys.executable)
     both = ("import openai", "import openai, monitored_openai")
     for program in both:
-        _seconds(program)  # compiles what there is to compile
-    bare, ours = zip(*(_turn(both, back=bool(number % 2)) for number in range(rounds)), strict=True)
+        _seconds(program, python)  # compiles what there is to compile
+    bare, ours = zip(*(_turn(both, python, back=bool(number % 2)) for number in range(rounds)), strict=True)
     added = statistics.median(b - a for a, b in zip(bare, ours, strict=True))
-    yield Figure("import", "the bare SDK, whole process", statistics.median(bare) * 1e3, "ms")
-    yield Figure("import", "added", added * 1e3, "ms", at_most(60))
+    yield Figure(name, "the bare SDK, whole process", statistics.median(bare) * 1e3, "ms")
+    yield Figure(name, "added", added * 1e3, "ms", at_most(60))
 
 
-def _turn(programs: tuple[str, str], *, back: bool) -> tuple[float, float]:
-    first, second = (_seconds(program) for program in programs[:: -1 if back else 1])
+def _turn(programs: tuple[str, str], python: str, *, back: bool) -> tuple[float, float]:
+    first, second = (_seconds(program, python) for program in programs[:: -1 if back else 1])
     return (second, first) if back else (first, second)
 
 
-def _seconds(program: str) -> float:
+def _seconds(program: str, python: str) -> float:
     started = time.perf_counter()
-    with child.start("-c", program) as process:
+    with child.start("-c", program, python=python) as process:
         assert process.wait() == 0, f"`{program}` failed"
     return time.perf_counter() - started
 
