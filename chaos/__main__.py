@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chaos import freeze, histories, kills, outage, sharing, soak
+from chaos import damage, freeze, histories, kills, outage, sharing, soak
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures: written by python -m chaos -->", "<!-- end of the figures -->"
@@ -18,6 +18,7 @@ TESTS: dict[str, Callable[[Path], str]] = {
     "sharing": sharing.run,
     "outage": outage.run,
     "freeze": freeze.run,
+    "damage": damage.run,
     "histories": histories.run,
     "soak": soak.run,
 }

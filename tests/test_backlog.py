@@ -222,6 +222,7 @@ class Deliveries(RuleBasedStateMachine):
             self._drains()
         stats = self.life.stats
         assert (stats.queued, stats.in_flight, stats.spooled, imbalance(stats)) == (0, 0, 0, (0, 0))
+        assert "corrupt" not in self.reasons.keys() | stats.dropped.keys()
         lost = self.committed - self.stored.keys()
         assert len(lost) <= sum(self.reasons.values()) + sum(stats.dropped.values())
         if self.life.spool is not None and self.directory is not None:

@@ -169,6 +169,24 @@ def test_backoff_is_jittered_fully_below_a_bound_that_doubles_up_to_a_minute() -
     assert max(Counter(int(wait) for wait in drawn).values()) < 2000 * 0.05
 
 
+def test_a_thousand_processes_do_not_come_back_all_at_once_after_an_outage() -> None:
+    chance = random.Random(1)
+    over = 600.0
+
+    def comes_back() -> float:
+        """How long after the end the first try of a process comes that was in the middle of sending at the beginning."""
+        clock, trouble = chance.random(), Trouble()
+        while clock < over:
+            trouble = trouble.after(clock)
+            found = next_step(Failure.CONNECT, trouble, now=clock, divisible=True, random=chance.random, patient=True)
+            clock += found.wait
+        return clock - over
+
+    tries = [comes_back() for _ in range(1000)]
+    assert max(Counter(int(after) for after in tries).values()) <= 50
+    assert max(tries) <= 60
+
+
 def test_a_misconfigured_back_end_is_asked_again_after_half_a_minute_and_then_ever_more_rarely() -> None:
     waits = [step(Reply(401), Trouble(failures, 0.0), now=0.0).wait for failures in range(1, 7)]
 

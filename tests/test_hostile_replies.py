@@ -17,14 +17,16 @@ from pathlib import Path
 
 import pytest
 
-from monitored_openai import MonitoringSettings
+from monitored_openai import MonitoredOpenAI, MonitoringSettings
 from monitored_openai._exporter import sender as sending
 from monitored_openai._exporter.delivery import Failure, Reply
 from monitored_openai._exporter.sender import Sender
+from tests.handles import ask, handle, http, in_process_transport
 from tests.servers import _steps
 from tests.servers._http import HttpServer
 from tests.servers._steps import End, Gate, Pause, Request, Step
 from tests.servers.loki import FakeLoki, Status
+from tests.test_lanes import settled
 
 MIB = 2**20
 CERTIFICATE = Path(__file__).parent / "servers" / "localhost.pem"
@@ -56,6 +58,7 @@ def pieces(piece: bytes, number: int, seconds: float = 0) -> list[Step]:
     return [step for _ in range(number) for step in (piece, Pause(seconds))]
 
 
+FORGED = b"fine\r\nERROR root \x1b[31mforged\x1b[0m\0\x7f\n\xc2\x85"
 BOMB = gzip.compress(bytes(100 * MIB))
 REPLIES: dict[str, tuple[list[Step], Reply | Failure]] = {
     "silence": ([Gate()], Failure.LOST),
@@ -76,6 +79,7 @@ REPLIES: dict[str, tuple[list[Step], Reply | Failure]] = {
     "another protocol": ([b"SSH-2.0-OpenSSH_9.2\r\n"], Failure.LOST),
     "204 with a body": ([head("Content-Length: 5", status="204 No Content"), b"hello"], Reply(204)),
     "two replies at once": ([_steps.whole(204) + _steps.whole(400)], Reply(204)),
+    "a line of a log": ([head(f"Content-Length: {len(FORGED)}", status="400 Bad Request"), FORGED], Reply(400)),
     "no UTF-8": ([head("Content-Length: 2", status="400 Bad Request"), b"\xff\xfe"], Reply(400)),
     "many interim replies": ([head(status="100 Continue") * 50, _steps.whole(204)], Reply(204)),
     "a status beyond all": ([head("Content-Length: 0", status="999 Odd")], Reply(999)),
@@ -111,6 +115,7 @@ def test_any_reply_comes_to_its_end_in_time_and_takes_neither_memory_nor_the_con
         assert isinstance(outcome, Reply), outcome
         assert outcome.status == expected.status
         assert len(outcome.excerpt) <= 4096
+        assert outcome.excerpt.isprintable()
     else:
         assert outcome is expected
     assert took < MOST_SECONDS
@@ -143,6 +148,24 @@ def test_what_the_environment_says_of_proxies_and_certificates_is_for_others(
         assert isinstance(outcome, Reply)
         assert (len(loki.requests), proxy.connections) == (1, 0)
         assert "authorization" not in loki.requests[0].headers
+
+
+def test_the_exporter_and_the_users_own_http_client_know_nothing_of_each_other() -> None:
+    seen: list[str] = []
+    with FakeLoki() as loki, handle(logs_url=loki.push_url) as monitoring:
+        own = http.Client(
+            transport=in_process_transport(),
+            headers={"X-Users-Own": "1"},
+            auth=("user", "password"),
+            event_hooks={"request": [lambda request: seen.append(request.url.host)]},
+        )
+        with own, MonitoredOpenAI(api_key="sk-test", http_client=own, monitoring=monitoring) as client:
+            ask(client)
+            settled(monitoring)
+
+        assert seen == ["api.openai.com"]
+        (request,) = loki.requests
+        assert {"x-users-own", "authorization", "cookie"}.isdisjoint(request.headers)
 
 
 class Taking(BaseHTTPRequestHandler):

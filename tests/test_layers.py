@@ -213,3 +213,26 @@ def test_a_forbidden_import_is_found_in_any_form(source: str, room: str, package
 )
 def test_an_allowed_import_is_let_pass(source: str, room: str, package: str) -> None:
     assert list(breaches(source, room, package)) == []
+
+
+UNSAFE = {"pickle", "marshal", "shelve", "dbm", "subprocess", "xml"}
+"""Whoever can write a file of the spool, or answer a push, must not be able to run code by it."""
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_nothing_that_is_read_can_become_code_and_no_value_becomes_sql(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert UNSAFE.isdisjoint(name.name.partition(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert (node.module or "").partition(".")[0] not in UNSAFE
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in {"eval", "exec", "compile", "__import__"}
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in EXECUTES:
+            built = [part for of in node.args[:1] for part in ast.walk(of) if isinstance(part, ast.FormattedValue)]
+            assert all(isinstance(part.value, ast.Name) and part.value.id in CONSTANT for part in built), node.lineno
+
+
+EXECUTES = {"execute", "executemany", "executescript", "_one"}
+CONSTANT = {"of", "count", "_VERSION", "_SCHEMA"}
+"""Names that stand for a few words of the code's own."""

@@ -88,8 +88,8 @@ class Stats:
     failed_pushes: int
     """Pushes of metrics that failed; the next one makes up for it."""
     totals_refused: int = 0
-    """Parts of the totals of processes that have ended, taken over from their spools, that the back end refused: it has
-    later ones, or takes none so old."""
+    """Parts of the totals of processes that have ended, taken over from their spools, that the back end refused (it has
+    later ones, or takes none so old) or that were damaged."""
     last_push_ns: int | None
     """When the back end last took metrics."""
     last_delivery_ns: int | None

@@ -85,6 +85,10 @@ class Keeping:
         self._look_at = time.monotonic() + (0.0 if self._spool.is_full_of_adopted else _LOOK_SECONDS)
 
     async def _push_totals(self, file: SpoolFile) -> None:
-        parts = self._spool.totals(file)
-        if parts and self._metrics_lane is not None and await self._metrics_lane.push_for_another(parts):
+        parts, damaged = self._spool.totals(file)
+        if not (parts or damaged) or self._metrics_lane is None:
+            return
+        if await self._metrics_lane.push_for_another(parts):
+            for _ in range(damaged):
+                self._intake.refused_totals()
             self._spool.forget_totals(file)

@@ -117,13 +117,13 @@ class Spool:
         except (sqlite3.Error, OSError) as error:
             self._fails(self.own, error)
 
-    def totals(self, file: SpoolFile) -> list[TotalsPart]:
-        """What another process had to push."""
+    def totals(self, file: SpoolFile) -> tuple[list[TotalsPart], int]:
+        """What another process had to push, and how many parts of it are damaged."""
         try:
             return file.totals()
         except sqlite3.Error as error:
             self._fails(file, error)
-            return []
+            return [], 0
 
     def forget_totals(self, file: SpoolFile) -> None:
         """They have been pushed."""

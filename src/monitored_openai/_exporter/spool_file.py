@@ -29,7 +29,7 @@ _VERSION = 1
 _SCHEMA = f"""
 CREATE TABLE entry (id INTEGER PRIMARY KEY, at_ns INTEGER, shard INTEGER, checksum INTEGER, encoded BLOB);
 CREATE TABLE state (entries INTEGER, sent INTEGER, sent_as_replay INTEGER, stream TEXT);
-CREATE TABLE totals (part INTEGER PRIMARY KEY, body BLOB, without_births BLOB);
+CREATE TABLE totals (part INTEGER PRIMARY KEY, checksum INTEGER, body BLOB, without_births BLOB);
 PRAGMA user_version = {_VERSION};
 """
 _PRAGMAS = """
@@ -62,12 +62,14 @@ class SpoolFile:
         self._db = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
         try:
             self._prepare()
-            self.waiting, self.sent, self.sent_as_replay, stream = self._one("SELECT * FROM state")
+            entries, self.sent, self.sent_as_replay, stream = self._state()
             self.stream: dict[str, str] = json.loads(stream)
+            last = self._one("SELECT max(id) FROM entry")[0] or 0
+            self.waiting = self._counted(entries, last)
         except BaseException:
             self._db.close()
             raise
-        self._next_id = (self._one("SELECT max(id) FROM entry")[0] or 0) + 1
+        self._next_id = last + 1
         self.taken = 0
         """The last id that has been read for sending."""
         self.waiting_bytes = 0
@@ -103,6 +105,20 @@ class SpoolFile:
         if self._one("PRAGMA user_version") != (_VERSION,):
             raise sqlite3.DatabaseError("the file is of another version")
 
+    def _state(self) -> tuple[int, int, int, str]:
+        found: tuple[Any, ...] | None = self._one("SELECT entries, sent, sent_as_replay, stream FROM state")
+        if found is None or [type(value) for value in found] != [int, int, int, str]:
+            raise sqlite3.DatabaseError("the file does not say what is in it")
+        entries, sent, sent_as_replay, stream = found
+        return entries, sent, sent_as_replay, stream
+
+    def _counted(self, entries: int, last: int) -> int:
+        """How many entries there must be: as many as the file says, or as there are where that makes no sense."""
+        there: int = 0
+        with suppress(sqlite3.DatabaseError):  # what it says is all there is to go by then
+            (there,) = self._one("SELECT count(*) FROM entry")
+        return max(there, entries if entries <= last else 0)
+
     @property
     def slot(self) -> str:
         """What tells this file from others, also in a label."""
@@ -120,7 +136,13 @@ class SpoolFile:
             self._db.executemany(
                 "INSERT INTO entry VALUES (?, ?, ?, ?, ?)",
                 [
-                    (number, entry.at_ns, entry.shard, zlib.crc32(entry.encoded), entry.encoded)
+                    (
+                        number,
+                        entry.at_ns,
+                        entry.shard,
+                        _checksum(entry.at_ns, entry.shard, entry.encoded),
+                        entry.encoded,
+                    )
                     for number, entry in enumerate(entries, self._next_id)  # SQLite's own would begin again at 1
                 ],
             )
@@ -148,34 +170,37 @@ class SpoolFile:
     def read(self, most_entries: int, most_bytes: int) -> tuple[list[Entry], int]:
         """Take the oldest entries that have not been taken yet, as many as may be sent with the same labels.
 
-        The entries, and how many besides were found damaged, which are gone now.
+        The entries, and how many besides were found damaged or missing, which are gone now. Never more than wait: a
+        damaged file may show some twice.
         """
         last_of_kind = self.sent if self.taken < self.sent else _LAST
         rows = self._db.execute(
             "SELECT id, at_ns, shard, checksum, encoded FROM entry WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
-            (self.taken, last_of_kind, most_entries),
+            (self.taken, last_of_kind, min(most_entries, self.waiting)),
         )
         entries: list[Entry] = []
         damaged: list[int] = []
         size = through = 0
         for number, at_ns, shard, checksum, encoded in rows:
-            size += len(encoded)
-            if entries and (size > most_bytes or at_ns > entries[0].at_ns + LONGEST_SPAN_NS):
-                break
-            through = number
-            if zlib.crc32(encoded) == checksum:
-                entries.append(Entry(shard, encoded, at_ns, number))
-            else:
+            if _checksum(at_ns, shard, encoded) != checksum:
                 damaged.append(number)
+            elif entries and (size + len(encoded) > most_bytes or at_ns > entries[0].at_ns + LONGEST_SPAN_NS):
+                break
+            else:
+                size += len(encoded)
+                entries.append(Entry(shard, encoded, at_ns, number))
+            through = number
         rows.close()
         if not through and self.taken < self.sent:  # all of those that have been sent are gone
             self.taken = self.sent
             return self.read(most_entries, most_bytes)
+        missing = 0 if through else self.waiting
         self.taken = max(through, self.taken)
-        self._no_longer_waiting(len(entries) + len(damaged), size)
+        self._no_longer_waiting(len(entries) + len(damaged) + missing, size)
         for number in damaged:
-            self.remove(number, number)
-        return entries, len(damaged)
+            with suppress(sqlite3.Error):  # what has been read is good all the same
+                self.remove(number, number)
+        return entries, len(damaged) + missing
 
     def mark(self, through: int, *, as_replay: bool) -> None:
         """Note that all up to this id may be stored at the back end, under these labels; 0: none may."""
@@ -201,6 +226,7 @@ class SpoolFile:
             last = row[0] - 1 if row else _LAST
             expired = self._db.execute("DELETE FROM entry WHERE id > ? AND id <= ?", (self.taken, last)).rowcount
             self._db.execute("UPDATE state SET entries = entries - ?", (expired,))
+        expired = min(expired, self.waiting)  # a damaged file may show some twice
         self._no_longer_waiting(expired, 0)
         return expired
 
@@ -208,11 +234,14 @@ class SpoolFile:
         """Replace the totals that whoever finds this file shall push; by none, when the back end has the latest."""
         with self._transaction():
             self._db.execute("DELETE FROM totals")
-            self._db.executemany("INSERT INTO totals VALUES (?, ?, ?)", [(i, *part) for i, part in enumerate(parts)])
+            rows = [(number, _checksum_of_totals(*part), *part) for number, part in enumerate(parts)]
+            self._db.executemany("INSERT INTO totals VALUES (?, ?, ?, ?)", rows)
 
-    def totals(self) -> list[TotalsPart]:
-        """The totals that were kept."""
-        return [TotalsPart(*row) for row in self._db.execute("SELECT body, without_births FROM totals ORDER BY part")]
+    def totals(self) -> tuple[list[TotalsPart], int]:
+        """The totals that were kept, and how many parts of them are damaged."""
+        rows = self._db.execute("SELECT checksum, body, without_births FROM totals ORDER BY part").fetchall()
+        whole = [TotalsPart(*part) for checksum, *part in rows if checksum == _checksum_of_totals(*part)]
+        return whole, len(rows) - len(whole)
 
     def size(self) -> int:
         """Bytes of the file itself, free ones inside of it included."""
@@ -280,6 +309,15 @@ class SpoolFile:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise
+
+
+def _checksum(at_ns: int, shard: int | None, encoded: object) -> int:
+    """Of all that makes an entry; that of no entry, for what is none."""
+    return zlib.crc32(encoded, zlib.crc32(b"%r %r" % (at_ns, shard))) if isinstance(encoded, bytes) else -1
+
+
+def _checksum_of_totals(body: object, without_births: object) -> int:
+    return zlib.crc32(b"%r %r" % (body, without_births))
 
 
 def remove_files(path: Path) -> None:
