@@ -26,7 +26,8 @@ LAYERS: dict[str, set[str]] = {
     "_identifiers": set(),
     "_forms": set(),
     "_redaction": set(),
-    "_settings": {"_endpoints"},
+    "_setting_forms": {"_endpoints"},
+    "_settings": {"_endpoints", "_setting_forms"},
     "_attributes": {"_endpoints", "_record"},
     "_errors": {"_record"},
     # a call, as the client sees it

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 import logging
-import os
-import platform
-import re
-import ssl
-import stat
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -26,13 +17,13 @@ from pydantic import (
     SecretStr,
     SerializationInfo,
     ValidationError,
-    ValidationInfo,
     field_serializer,
     model_validator,
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from . import _endpoints as endpoints
+from . import _setting_forms as forms
 from ._endpoints import Lane, MetricsProtocol, Refusal
 
 if TYPE_CHECKING:
@@ -45,38 +36,10 @@ ENV_PREFIX = "MONITORED_OPENAI_"
 """What the environment variable of every setting begins with; the field's name in capitals follows."""
 
 _LANES: tuple[Lane, ...] = ("metrics", "logs")
-_MAX_LABELS = 10  # with the library's own, the 30 labels of a series that Mimir takes and the 15 of a Loki stream
-_MAX_PRICE = 1_000_000
-
-_Item_co = TypeVar("_Item_co", covariant=True)
 
 
 class SettingsError(ValueError):
     """Settings that cannot be used: one line per wrong field, with its name, what is wrong and how to mend it."""
-
-
-class FrozenMapping(Mapping[str, _Item_co]):
-    """A mapping that cannot change and can be hashed, so that settings can be compared and shared."""
-
-    __slots__ = ("_items",)
-
-    def __init__(self, items: Mapping[str, _Item_co] | None = None) -> None:
-        self._items = dict(items or {})
-
-    def __getitem__(self, key: str) -> _Item_co:
-        return self._items[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __hash__(self) -> int:
-        return hash(frozenset(self._items.items()))
-
-    def __repr__(self) -> str:
-        return repr(self._items)
 
 
 class _Conflicts(ValueError):
@@ -85,272 +48,6 @@ class _Conflicts(ValueError):
     def __init__(self, faults: list[tuple[str, str]]) -> None:
         super().__init__()
         self.faults = faults
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise Refusal("must be text")
-    return value
-
-
-def _optional(rule: Callable[[Any], object]) -> PlainValidator:
-    return PlainValidator(lambda value: None if value is None else rule(value))
-
-
-def _identifier(value: object) -> str:
-    """Text, or a whole number as Grafana Cloud gives them out for user names and tenants."""
-    return str(value) if type(value) is int else _text(value)
-
-
-def _username(value: object) -> str:
-    name = endpoints.credential(_identifier(value))
-    if ":" in name:
-        raise Refusal("has a colon, which Basic authentication cannot carry in a user name; remove it")
-    return name
-
-
-def _token(value: object) -> SecretStr:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    return SecretStr(endpoints.credential(_text(text)))
-
-
-def _proxy(value: object) -> SecretStr:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    return SecretStr(endpoints.proxy_url(_text(text)))
-
-
-def _not_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise Refusal("must be a number, not true or false")
-    return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    items = dict(pairs)
-    if len(items) != len(pairs):
-        raise Refusal("names a key twice; name each once")
-    return items
-
-
-def _json(text: str, opening: str) -> object:
-    """The JSON in ``text`` if it begins with ``opening`` and is JSON, else ``None``."""
-    if not text.lstrip().startswith(opening):
-        return None
-    try:
-        return json.loads(text, object_pairs_hook=_unique)
-    except Refusal:
-        raise
-    except (ValueError, RecursionError):
-        return None
-
-
-def _listed(value: object) -> list[str]:
-    if isinstance(value, str):
-        parsed = _json(value, "[")
-        value = [item.strip() for item in value.split(",")] if parsed is None else parsed
-    if not isinstance(value, (list, tuple, AbstractSet)) or not all(isinstance(item, str) for item in value):
-        raise Refusal("must be a list of texts, in the environment a,b or a JSON list")
-    return list(value)
-
-
-def _mapped(value: object) -> dict[str, Any]:
-    if isinstance(value, str):
-        parsed = _json(value, "{")
-        pairs = [item.partition("=") for item in value.split(",")]
-        if parsed is None and all(equals for _, equals, _ in pairs):
-            parsed = _unique([(key.strip(), item.strip()) for key, _, item in pairs])
-        value = parsed
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise Refusal("must be a mapping with texts as keys, in the environment k=v,k=v or a JSON object")
-    return dict(value)
-
-
-def _headers(value: object) -> FrozenMapping[SecretStr]:
-    headers: dict[str, SecretStr] = {}
-    for name, item in _mapped(value).items():
-        text = _text(item.get_secret_value() if isinstance(item, SecretStr) else item)
-        endpoints.header(name, text)
-        headers[name] = SecretStr(text)
-    _unique([(name.lower(), None) for name in headers])
-    return FrozenMapping(headers)
-
-
-def _extra_labels(value: object) -> FrozenMapping[str]:
-    labels = {endpoints.label_name(name): endpoints.label_value(_text(item)) for name, item in _mapped(value).items()}
-    if len(labels) > _MAX_LABELS:
-        raise Refusal(f"has more than {_MAX_LABELS} labels; remove some")
-    return FrozenMapping(labels)
-
-
-def _label_names(value: object) -> tuple[str, ...]:
-    names = sorted(endpoints.label_name(name) for name in _listed(value))
-    if len(names) > _MAX_LABELS:
-        raise Refusal(f"has more than {_MAX_LABELS} names; remove some")
-    return tuple(_unique([(name, None) for name in names]))
-
-
-def _prices(value: object) -> FrozenMapping[FrozenMapping[float]]:
-    prices: dict[str, FrozenMapping[float]] = {}
-    for model, rates in _mapped(value).items():
-        kinds = set(rates) if isinstance(rates, Mapping) else set()
-        by_token = {"input", "output"} <= kinds <= {"input", "cached_input", "output"}
-        if not isinstance(rates, Mapping) or not (by_token or (kinds and kinds <= {"minute", "characters"})):
-            raise Refusal(
-                "must give each model input and output, and may give it cached_input, and nothing else; "
-                "or, where it is not billed by the token, minute or characters"
-            )
-        for rate in rates.values():
-            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= _MAX_PRICE:
-                raise Refusal(
-                    f"must be in USD per million tokens (or characters, or minute), each a number from 0 to {_MAX_PRICE}"
-                )
-        prices[endpoints.label_value(model)] = FrozenMapping({kind: float(rate) for kind, rate in rates.items()})
-    return FrozenMapping(prices)
-
-
-def _named(function: object, arguments: int) -> Callable[..., Any]:
-    """``function`` if its module finds it again by its name: only then are two settings with it equal."""
-    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-    if not callable(function) or not isinstance(module, str) or not isinstance(name, str):
-        raise Refusal("must be a function with a name, given in code; objects and partials cannot be compared")
-    found: object = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    if found is not function:
-        raise Refusal(
-            "must be a function defined at the top of a module: a lambda, a local function or a method "
-            "is a new object each time, and settings could not be compared; define it with def"
-        )
-    if inspect.iscoroutinefunction(function):
-        raise Refusal("must be a plain function, as nothing awaits it; define it with def, not async def")
-    try:
-        inspect.signature(function).bind(*[None] * arguments)
-    except (TypeError, ValueError):
-        raise Refusal(f"must be a function of {arguments} positional argument(s); correct its parameters") from None
-    return function
-
-
-def _on_record(value: object) -> Callable[..., Any]:
-    return _named(value, arguments=1)
-
-
-def _redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
-    if callable(value):
-        return _named(value, arguments=2)
-    if isinstance(value, str) and "," in value and re.search(r"[\[({]", value) and _json(value, "[") is None:
-        raise Refusal("has a comma that may belong to a pattern; write the patterns as a JSON list")
-    if isinstance(value, AbstractSet):
-        raise Refusal("must be a list, not a set: patterns are used in order")
-    patterns = tuple(_listed(value))
-    for pattern in patterns:
-        try:
-            matches_nothing = re.compile(pattern).search("") is not None
-        except (re.error, RecursionError, OverflowError, Warning):
-            raise Refusal("has a pattern that is not a regular expression; correct it") from None
-        if matches_nothing:
-            raise Refusal("has a pattern that matches the empty text, so everywhere; make it ask for a character")
-    return patterns
-
-
-def _path(value: object) -> str:
-    path = value if isinstance(value, Path) else Path(_text(value))
-    if value == "":
-        raise Refusal("is empty; give a path or leave it out")
-    try:
-        return str(path.expanduser())
-    except (RuntimeError, ValueError):  # no such user
-        raise Refusal("begins with ~ and a name that is no user here; write the path in full") from None
-
-
-def _spool_dir(value: object) -> str:
-    path = Path(_path(value))
-    if not path.is_absolute():
-        raise Refusal("is relative, so it would depend on where the program is started; write the path in full")
-    try:
-        found = path.lstat()
-    except OSError:  # it is made when it is needed
-        return str(path)
-    if not stat.S_ISDIR(found.st_mode):
-        raise Refusal("is a symbolic link or no directory; give a directory that is this user's alone")
-    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
-        raise Refusal("belongs to another user; give a directory that is this user's alone")
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and os.name == "posix":
-        raise Refusal("can be written by other users; give a directory that is this user's alone")
-    return str(path)
-
-
-def _verify(value: object) -> bool | str:
-    if isinstance(value, bool):
-        return value
-    path = _path(value)
-    if path.lower() in ("true", "1", "yes", "on"):
-        return True
-    if path.lower() in ("false", "0", "no", "off"):
-        raise Refusal("cannot be switched off by a text or the environment; give the path of your CA's certificate")
-    try:
-        if not Path(path).is_dir():
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-    except (OSError, ValueError):
-        raise Refusal("is no file of CA certificates in PEM form and no directory of them; correct the path") from None
-    return path
-
-
-def _client_cert(value: object) -> tuple[str, ...]:
-    items = [value] if isinstance(value, Path) else _listed(value) if isinstance(value, str) else value
-    if not isinstance(items, (list, tuple)) or len(items) not in (1, 2):
-        raise Refusal("must be one path, or two: certificate and key")
-    paths = tuple(_path(item) for item in items)
-    certificate, key = paths[0], paths[-1] if len(paths) > 1 else None
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=lambda: "")
-    except (OSError, ValueError):
-        raise Refusal(
-            "is no PEM file with certificate and unencrypted key, nor two of them; correct the path"
-        ) from None
-    return paths
-
-
-def _plain(value: object, mode: str) -> object:
-    """``value`` with plain mappings; as JSON with secrets hidden and functions by their names."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item, mode) for key, item in value.items()}
-    if mode == "json" and isinstance(value, SecretStr):
-        return str(value)
-    if mode == "json" and (inspect.isroutine(value) or inspect.isclass(value)):
-        return f"{value.__module__}:{value.__qualname__}"
-    return value
-
-
-def _host_name() -> str:
-    """The host name."""
-    return platform.node() or "localhost"
-
-
-def _otel_service_name() -> str | None:
-    """`OTEL_SERVICE_NAME`, else unset."""
-    name = os.environ.get("OTEL_SERVICE_NAME", "")
-    return name if name.strip() else None
-
-
-def _metrics_url(value: object, info: ValidationInfo) -> str | None:
-    protocol: MetricsProtocol | None = info.data.get("metrics_protocol")
-    return None if value is None or protocol is None else endpoints.push_url(_text(value), protocol)
-
-
-def _metric_names(value: object) -> tuple[str, ...]:
-    names = sorted(set(_listed(value)))
-    if not names or not set(names) <= {"gen_ai", "grafana_openai"}:
-        raise Refusal("must be gen_ai, grafana_openai or both")
-    return tuple(names)
-
-
-Username = Annotated[str | None, _optional(_username)]
-Token = Annotated[SecretStr | None, _optional(_token)]
-LabelValue = Annotated[str, PlainValidator(lambda value: endpoints.label_value(_text(value)))]
-OptionalLabelValue = Annotated[str | None, _optional(lambda value: endpoints.label_value(_text(value)))]
-Whole = Annotated[int, BeforeValidator(_not_bool)]
-Number = Annotated[float, BeforeValidator(_not_bool)]
-NO_ITEMS: FrozenMapping[Any] = FrozenMapping()
 
 
 class MonitoringSettings(BaseSettings):
@@ -372,116 +69,118 @@ class MonitoringSettings(BaseSettings):
     metrics_protocol: MetricsProtocol = Field(
         "remote_write", description="How metrics are pushed: Prometheus remote write, or Influx line protocol."
     )
-    metrics_url: Annotated[str | None, PlainValidator(_metrics_url)] = Field(
+    metrics_url: Annotated[str | None, PlainValidator(forms.metrics_url)] = Field(
         None, description="Where metrics are pushed; a host alone gets the standard path."
     )
-    logs_url: Annotated[str | None, _optional(lambda value: endpoints.push_url(_text(value), "loki"))] = Field(
-        None, description="Where log entries are pushed to Loki; a host alone gets the standard path."
-    )
-    metrics_username: Username = Field(
+    logs_url: Annotated[
+        str | None, forms.optional(lambda value: endpoints.push_url(forms.plain_text(value), "loki"))
+    ] = Field(None, description="Where log entries are pushed to Loki; a host alone gets the standard path.")
+    metrics_username: forms.Username = Field(
         None, description="User name for `metrics_url`, on Grafana Cloud the instance ID of Prometheus."
     )
-    logs_username: Username = Field(
+    logs_username: forms.Username = Field(
         None, description="User name for `logs_url`, on Grafana Cloud the instance ID of Loki."
     )
-    access_token: Token = Field(
+    access_token: forms.Token = Field(
         None, description="Token or password for both; sent as Basic with a user name, as Bearer without."
     )
-    metrics_token: Token = Field(None, description="Token for `metrics_url`, where it is not `access_token`.")
-    logs_token: Token = Field(None, description="Token for `logs_url`, where it is not `access_token`.")
-    tenant_id: Annotated[str | None, _optional(lambda value: endpoints.tenant(_identifier(value)))] = Field(
+    metrics_token: forms.Token = Field(None, description="Token for `metrics_url`, where it is not `access_token`.")
+    logs_token: forms.Token = Field(None, description="Token for `logs_url`, where it is not `access_token`.")
+    tenant_id: Annotated[str | None, forms.optional(lambda value: endpoints.tenant(forms.identifier(value)))] = Field(
         None, description="Tenant of a self-hosted Mimir or Loki, sent as `X-Scope-OrgID`."
     )
-    headers: Annotated[Mapping[str, SecretStr], PlainValidator(_headers)] = Field(
-        NO_ITEMS, description="More headers for every push; those that the protocol fixes are refused."
+    headers: Annotated[Mapping[str, SecretStr], PlainValidator(forms.headers)] = Field(
+        forms.NO_ITEMS, description="More headers for every push; those that the protocol fixes are refused."
     )
-    verify: Annotated[bool | str, PlainValidator(_verify)] = Field(
+    verify: Annotated[bool | str, PlainValidator(forms.verify)] = Field(
         True, description="Path of the CA certificates to trust (PEM file or directory); `False` only in code."
     )
-    client_cert: Annotated[tuple[str, ...] | None, _optional(_client_cert)] = Field(
+    client_cert: Annotated[tuple[str, ...] | None, forms.optional(forms.client_cert)] = Field(
         None, description="Client certificate for TLS: a PEM file, or certificate and key."
     )
-    proxy: Annotated[SecretStr | None, _optional(_proxy)] = Field(
+    proxy: Annotated[SecretStr | None, forms.optional(forms.proxy)] = Field(
         None, description="HTTP proxy for the pushes; `HTTP_PROXY` and its like are not read."
     )
     allow_insecure: bool = Field(
         False, description="Allow credentials over http:// to another machine, and link-local addresses."
     )
 
-    environment: LabelValue = Field("default", description="Label `environment` of all metrics and log entries.")
-    job: LabelValue = Field("integrations/openai", description="Label `job` of all metrics and log entries.")
-    service_name: OptionalLabelValue = Field(
-        default_factory=_otel_service_name,
+    environment: forms.LabelValue = Field("default", description="Label `environment` of all metrics and log entries.")
+    job: forms.LabelValue = Field("integrations/openai", description="Label `job` of all metrics and log entries.")
+    service_name: forms.OptionalLabelValue = Field(
+        default_factory=forms.otel_service_name,
         validate_default=True,
         description="Label `service_name` of all metrics and log entries.",
     )
-    instance: LabelValue = Field(
-        default_factory=_host_name,
+    instance: forms.LabelValue = Field(
+        default_factory=forms.host_name,
         validate_default=True,
         description="First part of the metric label `instance`, which is unique to each process.",
     )
-    extra_labels: Annotated[Mapping[str, str], PlainValidator(_extra_labels)] = Field(
-        NO_ITEMS, description="At most 10 more labels for all metrics and log entries."
+    extra_labels: Annotated[Mapping[str, str], PlainValidator(forms.extra_labels)] = Field(
+        forms.NO_ITEMS, description="At most 10 more labels for all metrics and log entries."
     )
-    label_names: Annotated[tuple[str, ...], PlainValidator(_label_names)] = Field(
+    label_names: Annotated[tuple[str, ...], PlainValidator(forms.label_names)] = Field(
         (), description="Names of at most 10 per-request attributes that may become metric labels."
     )
-    metric_names: Annotated[tuple[str, ...], PlainValidator(_metric_names)] = Field(
+    metric_names: Annotated[tuple[str, ...], PlainValidator(forms.metric_names)] = Field(
         ("gen_ai",), description="Names of the pushed metrics: `gen_ai`, the predecessor's `grafana_openai`, or both."
     )
-    provider: OptionalLabelValue = Field(
+    provider: forms.OptionalLabelValue = Field(
         None, description="Label `gen_ai_provider_name`; unset, it is known by the API's host."
     )
-    max_label_sets: Whole = Field(
+    max_label_sets: forms.Whole = Field(
         500, ge=1, le=100_000, description="Label sets per metric; those beyond it are folded into `other`."
     )
-    log_shards: Whole = Field(1, ge=1, le=128, description="Loki streams over which a fleet's log entries are spread.")
+    log_shards: forms.Whole = Field(
+        1, ge=1, le=128, description="Loki streams over which a fleet's log entries are spread."
+    )
 
     capture_content: bool = Field(True, description="Whether log entries contain requests and answers.")
-    redact: Annotated[tuple[str, ...] | Callable[[str, str], str], PlainValidator(_redact)] = Field(
+    redact: Annotated[tuple[str, ...] | Callable[[str, str], str], PlainValidator(forms.redact)] = Field(
         (), description="What is taken out of content: regular expressions, or a function `(text, field) -> text`."
     )
-    max_content_bytes: Whole = Field(
+    max_content_bytes: forms.Whole = Field(
         240 * 1024, ge=1024, le=240 * 1024, description="Bytes per log entry; longer content is cut and marked."
     )
-    log_sample_ratio: Number = Field(
+    log_sample_ratio: forms.Number = Field(
         1.0, ge=0, le=1, description="Share of calls that get a log entry; errors always do."
     )
     inject_stream_usage: bool = Field(
         True, description="Whether a stream is asked to report its tokens; the extra chunk is hidden."
     )
-    prices: Annotated[Mapping[str, Mapping[str, float]], PlainValidator(_prices)] = Field(
-        NO_ITEMS,
+    prices: Annotated[Mapping[str, Mapping[str, float]], PlainValidator(forms.prices)] = Field(
+        forms.NO_ITEMS,
         description="Own prices by model, USD per million tokens: `input`, `output` and, if need be, `cached_input`; or "
         "`minute` (USD per minute of audio), `characters` (USD per million of them).",
     )
-    on_record: Annotated[Callable[..., None] | None, _optional(_on_record)] = Field(
+    on_record: Annotated[Callable[..., None] | None, forms.optional(forms.on_record)] = Field(
         None, description="Function called with each priced `CallRecord` in the exporter's thread."
     )
 
-    push_interval: Annotated[float | None, BeforeValidator(_not_bool)] = Field(
+    push_interval: Annotated[float | None, BeforeValidator(forms.not_bool)] = Field(
         None, ge=0.01, le=60, description="Seconds between pushes of metrics; unset means 15, and 60 for grafana.net."
     )
-    log_linger: Number = Field(1.0, ge=0, le=60, description="Seconds that a log entry may wait for others.")
-    queue_size: Whole = Field(
+    log_linger: forms.Number = Field(1.0, ge=0, le=60, description="Seconds that a log entry may wait for others.")
+    queue_size: forms.Whole = Field(
         50_000, ge=1, le=200_000, description="Calls held in memory with their content until they are delivered."
     )
-    queue_bytes: Whole = Field(
+    queue_bytes: forms.Whole = Field(
         32 * 1024 * 1024, ge=1024, le=1024**3, description="Bytes of content held in memory; at least one log entry's."
     )
-    spool_dir: Annotated[str | None, _optional(_spool_dir)] = Field(
+    spool_dir: Annotated[str | None, forms.optional(forms.spool_dir)] = Field(
         None, description="Directory for log entries and totals that could not be delivered yet; they survive a crash."
     )
-    spool_bytes: Whole = Field(
+    spool_bytes: forms.Whole = Field(
         256 * 1024 * 1024,
         ge=8 * 1024 * 1024,
         le=1024**4,
         description="Bytes that the spool's directory may take; the oldest entries make room for new ones.",
     )
-    spool_age: Number = Field(
+    spool_age: forms.Number = Field(
         86_400.0, ge=60, le=6 * 86_400, description="Seconds for which an entry may wait in the spool."
     )
-    exit_timeout: Number = Field(5.0, ge=0, le=300, description="Seconds that the last push may take at exit.")
+    exit_timeout: forms.Number = Field(5.0, ge=0, le=300, description="Seconds that the last push may take at exit.")
     flush_on_call: bool = Field(
         False,
         description="Whether each call delivers before it returns, for up to 2 seconds; async calls only begin to.",
@@ -581,7 +280,7 @@ class MonitoringSettings(BaseSettings):
 
     @field_serializer("*")
     def _dumped(self, value: object, info: SerializationInfo) -> object:
-        return _plain(value, info.mode)
+        return forms.plain(value, info.mode)
 
     def _way(self, lane: Lane) -> tuple[str | None, str | None, SecretStr | None]:
         """The URL, user name and token of a lane."""

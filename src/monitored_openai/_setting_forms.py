@@ -1,0 +1,323 @@
+"""What each setting may be given as: a rule per form, which gives the value or raises `Refusal` with what is wrong."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import platform
+import re
+import ssl
+import stat
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    BeforeValidator,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+)
+
+from . import _endpoints as endpoints
+from ._endpoints import MetricsProtocol, Refusal
+
+_MAX_LABELS = 10  # with the library's own, the 30 labels of a series that Mimir takes and the 15 of a Loki stream
+_MAX_PRICE = 1_000_000
+
+_Item_co = TypeVar("_Item_co", covariant=True)
+
+
+class FrozenMapping(Mapping[str, _Item_co]):
+    """A mapping that cannot change and can be hashed, so that settings can be compared and shared."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, _Item_co] | None = None) -> None:
+        self._items = dict(items or {})
+
+    def __getitem__(self, key: str) -> _Item_co:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+
+def plain_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Refusal("must be text")
+    return value
+
+
+def optional(rule: Callable[[Any], object]) -> PlainValidator:
+    return PlainValidator(lambda value: None if value is None else rule(value))
+
+
+def identifier(value: object) -> str:
+    """Text, or a whole number as Grafana Cloud gives them out for user names and tenants."""
+    return str(value) if type(value) is int else plain_text(value)
+
+
+def _username(value: object) -> str:
+    name = endpoints.credential(identifier(value))
+    if ":" in name:
+        raise Refusal("has a colon, which Basic authentication cannot carry in a user name; remove it")
+    return name
+
+
+def _token(value: object) -> SecretStr:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return SecretStr(endpoints.credential(plain_text(text)))
+
+
+def proxy(value: object) -> SecretStr:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return SecretStr(endpoints.proxy_url(plain_text(text)))
+
+
+def not_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise Refusal("must be a number, not true or false")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    items = dict(pairs)
+    if len(items) != len(pairs):
+        raise Refusal("names a key twice; name each once")
+    return items
+
+
+def _json(text: str, opening: str) -> object:
+    """The JSON in ``text`` if it begins with ``opening`` and is JSON, else ``None``."""
+    if not text.lstrip().startswith(opening):
+        return None
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except Refusal:
+        raise
+    except (ValueError, RecursionError):
+        return None
+
+
+def _listed(value: object) -> list[str]:
+    if isinstance(value, str):
+        parsed = _json(value, "[")
+        value = [item.strip() for item in value.split(",")] if parsed is None else parsed
+    if not isinstance(value, (list, tuple, AbstractSet)) or not all(isinstance(item, str) for item in value):
+        raise Refusal("must be a list of texts, in the environment a,b or a JSON list")
+    return list(value)
+
+
+def _mapped(value: object) -> dict[str, Any]:
+    if isinstance(value, str):
+        parsed = _json(value, "{")
+        pairs = [item.partition("=") for item in value.split(",")]
+        if parsed is None and all(equals for _, equals, _ in pairs):
+            parsed = _unique([(key.strip(), item.strip()) for key, _, item in pairs])
+        value = parsed
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise Refusal("must be a mapping with texts as keys, in the environment k=v,k=v or a JSON object")
+    return dict(value)
+
+
+def headers(value: object) -> FrozenMapping[SecretStr]:
+    headers: dict[str, SecretStr] = {}
+    for name, item in _mapped(value).items():
+        text = plain_text(item.get_secret_value() if isinstance(item, SecretStr) else item)
+        endpoints.header(name, text)
+        headers[name] = SecretStr(text)
+    _unique([(name.lower(), None) for name in headers])
+    return FrozenMapping(headers)
+
+
+def extra_labels(value: object) -> FrozenMapping[str]:
+    labels = {
+        endpoints.label_name(name): endpoints.label_value(plain_text(item)) for name, item in _mapped(value).items()
+    }
+    if len(labels) > _MAX_LABELS:
+        raise Refusal(f"has more than {_MAX_LABELS} labels; remove some")
+    return FrozenMapping(labels)
+
+
+def label_names(value: object) -> tuple[str, ...]:
+    names = sorted(endpoints.label_name(name) for name in _listed(value))
+    if len(names) > _MAX_LABELS:
+        raise Refusal(f"has more than {_MAX_LABELS} names; remove some")
+    return tuple(_unique([(name, None) for name in names]))
+
+
+def prices(value: object) -> FrozenMapping[FrozenMapping[float]]:
+    prices: dict[str, FrozenMapping[float]] = {}
+    for model, rates in _mapped(value).items():
+        kinds = set(rates) if isinstance(rates, Mapping) else set()
+        by_token = {"input", "output"} <= kinds <= {"input", "cached_input", "output"}
+        if not isinstance(rates, Mapping) or not (by_token or (kinds and kinds <= {"minute", "characters"})):
+            raise Refusal(
+                "must give each model input and output, and may give it cached_input, and nothing else; "
+                "or, where it is not billed by the token, minute or characters"
+            )
+        for rate in rates.values():
+            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= _MAX_PRICE:
+                raise Refusal(
+                    f"must be in USD per million tokens (or characters, or minute), each a number from 0 to {_MAX_PRICE}"
+                )
+        prices[endpoints.label_value(model)] = FrozenMapping({kind: float(rate) for kind, rate in rates.items()})
+    return FrozenMapping(prices)
+
+
+def _named(function: object, arguments: int) -> Callable[..., Any]:
+    """``function`` if its module finds it again by its name: only then are two settings with it equal."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not callable(function) or not isinstance(module, str) or not isinstance(name, str):
+        raise Refusal("must be a function with a name, given in code; objects and partials cannot be compared")
+    found: object = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if found is not function:
+        raise Refusal(
+            "must be a function defined at the top of a module: a lambda, a local function or a method "
+            "is a new object each time, and settings could not be compared; define it with def"
+        )
+    if inspect.iscoroutinefunction(function):
+        raise Refusal("must be a plain function, as nothing awaits it; define it with def, not async def")
+    try:
+        inspect.signature(function).bind(*[None] * arguments)
+    except (TypeError, ValueError):
+        raise Refusal(f"must be a function of {arguments} positional argument(s); correct its parameters") from None
+    return function
+
+
+def on_record(value: object) -> Callable[..., Any]:
+    return _named(value, arguments=1)
+
+
+def redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
+    if callable(value):
+        return _named(value, arguments=2)
+    if isinstance(value, str) and "," in value and re.search(r"[\[({]", value) and _json(value, "[") is None:
+        raise Refusal("has a comma that may belong to a pattern; write the patterns as a JSON list")
+    if isinstance(value, AbstractSet):
+        raise Refusal("must be a list, not a set: patterns are used in order")
+    patterns = tuple(_listed(value))
+    for pattern in patterns:
+        try:
+            matches_nothing = re.compile(pattern).search("") is not None
+        except (re.error, RecursionError, OverflowError, Warning):
+            raise Refusal("has a pattern that is not a regular expression; correct it") from None
+        if matches_nothing:
+            raise Refusal("has a pattern that matches the empty text, so everywhere; make it ask for a character")
+    return patterns
+
+
+def _path(value: object) -> str:
+    path = value if isinstance(value, Path) else Path(plain_text(value))
+    if value == "":
+        raise Refusal("is empty; give a path or leave it out")
+    try:
+        return str(path.expanduser())
+    except (RuntimeError, ValueError):  # no such user
+        raise Refusal("begins with ~ and a name that is no user here; write the path in full") from None
+
+
+def spool_dir(value: object) -> str:
+    path = Path(_path(value))
+    if not path.is_absolute():
+        raise Refusal("is relative, so it would depend on where the program is started; write the path in full")
+    try:
+        found = path.lstat()
+    except OSError:  # it is made when it is needed
+        return str(path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise Refusal("is a symbolic link or no directory; give a directory that is this user's alone")
+    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        raise Refusal("belongs to another user; give a directory that is this user's alone")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and os.name == "posix":
+        raise Refusal("can be written by other users; give a directory that is this user's alone")
+    return str(path)
+
+
+def verify(value: object) -> bool | str:
+    if isinstance(value, bool):
+        return value
+    path = _path(value)
+    if path.lower() in ("true", "1", "yes", "on"):
+        return True
+    if path.lower() in ("false", "0", "no", "off"):
+        raise Refusal("cannot be switched off by a text or the environment; give the path of your CA's certificate")
+    try:
+        if not Path(path).is_dir():
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except (OSError, ValueError):
+        raise Refusal("is no file of CA certificates in PEM form and no directory of them; correct the path") from None
+    return path
+
+
+def client_cert(value: object) -> tuple[str, ...]:
+    items = [value] if isinstance(value, Path) else _listed(value) if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple)) or len(items) not in (1, 2):
+        raise Refusal("must be one path, or two: certificate and key")
+    paths = tuple(_path(item) for item in items)
+    certificate, key = paths[0], paths[-1] if len(paths) > 1 else None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=lambda: "")
+    except (OSError, ValueError):
+        raise Refusal(
+            "is no PEM file with certificate and unencrypted key, nor two of them; correct the path"
+        ) from None
+    return paths
+
+
+def plain(value: object, mode: str) -> object:
+    """``value`` with plain mappings; as JSON with secrets hidden and functions by their names."""
+    if isinstance(value, Mapping):
+        return {key: plain(item, mode) for key, item in value.items()}
+    if mode == "json" and isinstance(value, SecretStr):
+        return str(value)
+    if mode == "json" and (inspect.isroutine(value) or inspect.isclass(value)):
+        return f"{value.__module__}:{value.__qualname__}"
+    return value
+
+
+def host_name() -> str:
+    """The host name."""
+    return platform.node() or "localhost"
+
+
+def otel_service_name() -> str | None:
+    """`OTEL_SERVICE_NAME`, else unset."""
+    name = os.environ.get("OTEL_SERVICE_NAME", "")
+    return name if name.strip() else None
+
+
+def metrics_url(value: object, info: ValidationInfo) -> str | None:
+    protocol: MetricsProtocol | None = info.data.get("metrics_protocol")
+    return None if value is None or protocol is None else endpoints.push_url(plain_text(value), protocol)
+
+
+def metric_names(value: object) -> tuple[str, ...]:
+    names = sorted(set(_listed(value)))
+    if not names or not set(names) <= {"gen_ai", "grafana_openai"}:
+        raise Refusal("must be gen_ai, grafana_openai or both")
+    return tuple(names)
+
+
+Username = Annotated[str | None, optional(_username)]
+Token = Annotated[SecretStr | None, optional(_token)]
+LabelValue = Annotated[str, PlainValidator(lambda value: endpoints.label_value(plain_text(value)))]
+OptionalLabelValue = Annotated[str | None, optional(lambda value: endpoints.label_value(plain_text(value)))]
+Whole = Annotated[int, BeforeValidator(not_bool)]
+Number = Annotated[float, BeforeValidator(not_bool)]
+NO_ITEMS: FrozenMapping[Any] = FrozenMapping()
