@@ -202,6 +202,21 @@ def test_a_flush_that_runs_out_of_time_in_the_middle_of_a_push_leaves_the_zeros_
     assert (proxy.statuses[-1], proxy.violations) == (204, [])
 
 
+def test_what_is_kept_for_others_while_a_push_is_under_way_has_no_zeros_that_it_brings(
+    metrics: Monitoring, proxy: RemoteWriteProxy
+) -> None:
+    gate = Gate()
+    proxy.fail_next(Hold(gate))
+    call(metrics)
+    flush = metrics.begin_flush()
+    gate.wait_reached()
+    (kept,) = lane(metrics).snapshot()
+    gate.set()
+    assert flush is not None
+    assert flush.result(30)
+    assert kept.without_births is None
+
+
 @pytest.mark.parametrize("status", [401, 429, 503])
 def test_a_push_that_was_certainly_not_stored_keeps_its_zeros_for_the_next(
     metrics: Monitoring, proxy: RemoteWriteProxy, status: int

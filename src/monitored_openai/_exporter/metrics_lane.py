@@ -81,6 +81,8 @@ class MetricsLane:
         self._encoded: dict[tuple[str, Labels], bytes] = {}
         self._born: set[bytes] = set()
         self._shown: set[bytes] = set()
+        self._being_born: set[bytes] = set()
+        """In the request under way, which may have arrived already."""
         self._last_ms = 0
         self._not_before = 0.0
         self._trouble = Trouble()
@@ -134,7 +136,7 @@ class MetricsLane:
         born_ms = self._born_at(now_ms)
         parts: list[TotalsPart] = []
         while part := list(islice(points, MOST_SERIES)):
-            births = self._births(part)
+            births = self._births(part) - self._being_born
             alone = self._encode(part, set(), born_ms, now_ms) if births else None
             parts.append(TotalsPart(self._encode(part, births, born_ms, now_ms), alone))
         return parts
@@ -184,6 +186,7 @@ class MetricsLane:
         births = self._births(part)
         body = self._encode(part, births, born_ms, now_ms)
         may_be_stored = True  # also when a flush that ran out of time cancels this
+        self._being_born = births
         try:
             outcome = await self._post(body)
             if outcome is Failure.LOST:
@@ -191,6 +194,7 @@ class MetricsLane:
             else:
                 may_be_stored = isinstance(outcome, Reply) and (outcome.is_success or outcome.status == _REFUSED)
         finally:
+            self._being_born = set()
             if may_be_stored:
                 self._born.update(births)
                 self._shown.update(point.labels for point in part if not point.cumulative)
