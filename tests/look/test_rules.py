@@ -20,6 +20,14 @@ pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
 LIMITS = Limits(budgets=tuple(map(Budget.parsed, ("500", "production=300", "feature=search:50"))))
+ODD = Limits(
+    budgets=tuple(
+        map(
+            Budget.parsed,
+            ("prod=1", "production=2", "production-eu=3", "Ä=4", "Ö=5", "feature={{ $x }} {{{:6", "a_b=7", "a-b=8"),
+        )
+    )
+)
 PROMETHEUS, GRAFANA = "monitored-openai.rules.yml", "monitored-openai.grafana.yml"
 NAMES = {rule.name for group in groups(LIMITS) for rule in group.rules if isinstance(rule, Alert)}
 CALLS, COST = "gen_ai_client_operation_duration_seconds_count", "gen_ai_client_cost_usd_total"
@@ -79,7 +87,7 @@ def one_shots(usd: float) -> dict[str, str]:
     }
 
 
-PRODUCED = {"metric": "monitored_openai_produced_total", "signal": "metrics"}
+PRODUCED = "monitored_openai_produced_total"
 SUCCESS = "monitored_openai_last_success_timestamp_seconds"
 BURNS = {"OpenAIBudgetBurnsFast", "OpenAIBudgetBurnsSlowly"}
 
@@ -89,6 +97,9 @@ CASES = {
     "processes of seconds that spend too much together": Case(series=one_shots(1), fires={"OpenAIBudgetBurnsFast"}),
     "processes of seconds that spend little": Case(series=one_shots(0.5)),
     "a process that was there with a large sum already": Case(series=still(COST, 400), at="26h", interval="4m", evaluated="20m"),
+    "two hours without telemetry, late in the life of a process with a large sum": Case(
+        series={f"{COST}{{{WHO}}}": "400x380 _x33 400x60"}, at="28h", interval="4m", evaluated="20m"
+    ),
     "a day at 3 times the pace": Case(
         series=counted(COST, 0.16, 400), fires={"OpenAIBudgetBurnsSlowly"}, at="24h", interval="4m", evaluated="20m"
     ),
@@ -162,6 +173,10 @@ CASES = {
     "something was dropped long ago": Case(
         series=still("monitored_openai_dropped_total", 7, signal="logs", reason="queue_full")
     ),
+    "something was dropped long ago, before two hours without telemetry": Case(
+        series={f'monitored_openai_dropped_total{{{WHO}, signal="logs", reason="queue_full"}}': "7x200 _x130 7x60"},
+        at="5h40m",
+    ),
     "the log is sampled": Case(series=counted("monitored_openai_dropped_total", 9, signal="logs", reason="sampled")),
     "entries wait and none is taken": Case(
         series=still("monitored_openai_queued", 12, signal="logs") | still(SUCCESS, 60, signal="logs"),
@@ -178,17 +193,28 @@ CASES = {
         series=still("monitored_openai_queued", 0, signal="logs") | still(SUCCESS, 60, signal="logs")
     ),
     "a service falls silent": Case(
-        series=counted("monitored_openai_produced_total", 1, 168, signal="metrics"),
+        series=counted(PRODUCED, 1, 168, signal="metrics"),
         fires={"OpenAITelemetrySilent"},
-        at="3h",
+        at="3h20m",
+    ),
+    "a service has been silent for an hour and a half": Case(
+        series=counted(PRODUCED, 1, 168, signal="metrics"),
+        fires={"OpenAITelemetrySilent"},
+        at="4h18m",
+    ),
+    "a service has been silent for two hours": Case(
+        series=counted(PRODUCED, 1, 168, signal="metrics"), at="4h48m"
+    ),
+    "a job runs for half of every hour": Case(
+        series={f'{PRODUCED}{{{WHO}, signal="metrics"}}': "1x29 _x30 " * 4 + "1x29"}, at="4h52m"
     ),
     "a service lives on in a new process": Case(
-        series=counted("monitored_openai_produced_total", 1, 168, signal="metrics")
+        series=counted(PRODUCED, 1, 168, signal="metrics")
         | {'monitored_openai_produced_total{environment="e", service_name="s", instance="i:2", signal="metrics"}': "_x168 0+1x99"},
-        at="3h",
+        at="3h20m",
     ),
     "a script ran for ten minutes": Case(
-        series=counted("monitored_openai_produced_total", 1, 10, signal="metrics"), at="30m"
+        series=counted(PRODUCED, 1, 10, signal="metrics"), at="30m"
     ),
 }  # fmt: skip
 
@@ -209,7 +235,7 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("limits", [Limits(), LIMITS], ids=["defaults", "budgets"])
+@pytest.mark.parametrize("limits", [Limits(), LIMITS, ODD], ids=["defaults", "budgets", "odd"])
 def test_promtool_finds_nothing_wrong(limits: Limits, tmp_path: Path) -> None:
     file = tmp_path / "rules.yml"
     file.write_text(texts(limits)[PROMETHEUS])
@@ -259,8 +285,8 @@ def test_every_alert_has_a_section_in_the_runbook_and_no_other_has() -> None:
     )).index)  # fmt: skip
 
 
-def grafana_rules() -> list[dict[str, Any]]:
-    return [rule for group in yaml.safe_load(texts(LIMITS)[GRAFANA])["groups"] for rule in group["rules"]]
+def grafana_rules(limits: Limits = LIMITS) -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(texts(limits)[GRAFANA])["groups"] for rule in group["rules"]]
 
 
 def test_grafana_gets_the_same_alerts_each_with_an_identity_of_its_own() -> None:
@@ -276,6 +302,14 @@ def test_grafana_gets_the_same_alerts_each_with_an_identity_of_its_own() -> None
     assert [rule["title"].partition(" ")[0] for rule in rules] == [name for name, _ in prometheus]
     assert len({rule["uid"] for rule in rules}) == len({rule["title"] for rule in rules}) == len(rules)
     assert all(re.fullmatch(r"[a-z0-9-]{1,40}", rule["uid"]) for rule in rules)
+
+
+def test_budgets_whose_names_begin_alike_or_are_alike_but_for_signs_have_different_identities() -> None:
+    rules = grafana_rules(ODD)
+
+    assert len({rule["uid"] for rule in rules}) == len(rules)
+    assert all(re.fullmatch(r"[a-z0-9-]{1,40}", rule["uid"]) for rule in rules)
+    assert [rule["uid"] for rule in rules] == [rule["uid"] for rule in grafana_rules(ODD)]
 
 
 def test_a_grafana_rule_fires_on_whatever_its_query_yields() -> None:
@@ -317,13 +351,32 @@ def test_the_hourly_sums_are_exact_over_processes_that_end(done: Workload) -> No
         ("production=300", Budget(usd=300, value="production")),
         ("feature=search:50", Budget(usd=50, label="feature", value="search")),
         ("team=a:b:1", Budget(usd=1, label="team", value="a:b")),
+        ("team=a=b:1", Budget(usd=1, label="team", value="a=b")),
+        ("model=gpt-4o:9", Budget(usd=9, label="gen_ai_request_model", value="gpt-4o")),
+        ("service=shop:9", Budget(usd=9, label="service_name", value="shop")),
     ],
 )
 def test_a_budget_is_read(text: str, budget: Budget) -> None:
     assert Budget.parsed(text) == budget
 
 
-@pytest.mark.parametrize("text", ["", "much", "-1", "0", "inf", "nan", "production=", "=5", "feature:5", "a-b=c:5"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "much",
+        "-1",
+        "0",
+        "inf",
+        "nan",
+        "production=",
+        "=5",
+        "feature:5",
+        "a-b=c:5",
+        "größe=x:5",
+        "feature=search=50",
+    ],
+)
 def test_what_is_no_budget_is_refused_with_what_would_be(text: str) -> None:
     with pytest.raises(ValueError, match="write 500, production=500 or feature=search:50"):
         Budget.parsed(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 CALLS = "gen_ai_client_operation_duration_seconds_count"
@@ -22,6 +23,12 @@ FAILURES = "rate_limit|server_error|timeout|connection"
 
 _LOOK_BACK = "1h"
 """How far back the value at a range's beginning is looked for; less would count twice what an outage hides."""
+LONGEST_OUTAGE = "12h"
+"""The same where being wrong after a night without telemetry is worse than reading more of each series."""
+
+SHORT = {"model": "gen_ai_request_model", "service": "service_name"}
+"""Words for labels that are long to type."""
+LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 def selector(metric: str, matchers: Iterable[str] = ()) -> str:
@@ -41,16 +48,16 @@ def quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def total(series: str, over: str, by: Iterable[str] = ()) -> str:
+def total(series: str, over: str, by: Iterable[str] = (), *, look_back: str = _LOOK_BACK) -> str:
     """How much pushed counters grew over a range, exact to one push interval: see docs/metrics.md."""
-    return f"sum{_by(by)} ({growth(series, over)})"
+    return f"sum{_by(by)} ({growth(series, over, look_back=look_back)})"
 
 
-def growth(series: str, over: str) -> str:
+def growth(series: str, over: str, *, look_back: str = _LOOK_BACK) -> str:
     """The same for each series on its own."""
     return (
         f"last_over_time({series}[{over}])"
-        f" - (last_over_time({series}[{_LOOK_BACK}] offset {over}) or last_over_time({series}[{over}]) * 0)"
+        f" - (last_over_time({series}[{look_back}] offset {over}) or last_over_time({series}[{over}]) * 0)"
     )
 
 

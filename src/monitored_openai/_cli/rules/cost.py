@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from monitored_openai._cli import promql
-from monitored_openai._cli.promql import CALLS, COST, TOKENS
+from monitored_openai._cli.promql import CALLS, COST, LONGEST_OUTAGE, TOKENS
 from monitored_openai._cli.rules.rule import Alert, Budget, Group, Limits, Recording
 
 COST_1H, CALLS_1H, TOKENS_1H = (f"gen_ai_client:{what}:sum1h" for what in ("cost_usd", "calls", "tokens"))
@@ -20,7 +20,7 @@ def hourly() -> Group:
     """
     recorded = ((COST_1H, COST), (CALLS_1H, CALLS), (TOKENS_1H, TOKENS))
     rules = (
-        Recording(record=name, expr=f"sum without (instance) ({promql.growth(metric, '1h')})")
+        Recording(record=name, expr=f"sum without (instance) ({promql.growth(metric, '1h', look_back=LONGEST_OUTAGE)})")
         for name, metric in recorded
     )
     return Group(name="monitored-openai-hourly", interval="4m", rules=tuple(rules))
@@ -39,7 +39,7 @@ def _of(budget: Budget, others: tuple[Budget, ...]) -> Iterator[Alert]:
     allowed = f"{budget.usd:g} USD a month"
     yield Alert(
         name="OpenAIBudgetBurnsFast",
-        expr=f"{promql.total(cost, '1h', by)} > {budget.usd * _FAST_SHARE:g}",
+        expr=f"{promql.total(cost, '1h', by, look_back=LONGEST_OUTAGE)} > {budget.usd * _FAST_SHARE:g}",
         severity="critical",
         summary=f"{who} spent {_FAST_SHARE:.0%} of a month's budget within an hour",
         description=f"{{{{ $value | humanize }}}} USD in the last hour; the budget is {allowed}.",
@@ -47,7 +47,7 @@ def _of(budget: Budget, others: tuple[Budget, ...]) -> Iterator[Alert]:
     )
     yield Alert(
         name="OpenAIBudgetBurnsSlowly",
-        expr=f"{promql.total(cost, '1d', by)} > {budget.usd * _SLOW_SHARE:g}",
+        expr=f"{promql.total(cost, '1d', by, look_back=LONGEST_OUTAGE)} > {budget.usd * _SLOW_SHARE:g}",
         severity="warning",
         summary=f"{who} spent {_SLOW_SHARE:.0%} of a month's budget within a day",
         description=f"{{{{ $value | humanize }}}} USD in the last day; the budget is {allowed}.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 import yaml
@@ -12,7 +13,7 @@ from monitored_openai._cli.rules import cost, service, telemetry
 from monitored_openai._cli.rules.rule import Alert, Group, Limits, Recording
 
 _FOLDER = "monitored-openai"
-_MOST_UID_CHARACTERS = 40
+_MOST_UID_CHARACTERS, _UID_TAIL_CHARACTERS = 40, 10
 _RANGE_SECONDS = 600
 
 
@@ -85,12 +86,17 @@ def _grafana_rule(alert: Alert, data_source: str) -> dict[str, Any]:
 
 
 def _labels(alert: Alert) -> dict[str, str]:
-    return {"severity": alert.severity} | ({"budget": alert.budget} if alert.budget else {})
+    return {"severity": alert.severity} | ({"budget": _untemplated(alert.budget)} if alert.budget else {})
 
 
 def _annotations(alert: Alert) -> dict[str, str]:
     runbook = f"docs/alerts.md#{alert.name.lower()}"
     return {"summary": alert.summary, "description": alert.description, "runbook": runbook}
+
+
+def _untemplated(text: str) -> str:
+    """The text as it stands after Prometheus or Grafana has filled in what is in braces."""
+    return text.replace("{{", '{{"{{"}}')
 
 
 def _kept(text: str) -> str:
@@ -99,8 +105,12 @@ def _kept(text: str) -> str:
 
 
 def _uid(alert: Alert) -> str:
-    slug = re.sub(r"[^a-z0-9]+", "-", f"{alert.name} {alert.budget}".lower()).strip("-")
-    return slug[:_MOST_UID_CHARACTERS].strip("-")
+    """The alert's own, and the same whenever the rules are written."""
+    if not alert.budget:
+        return alert.name.lower()
+    words = re.sub(r"[^a-z0-9]+", "-", f"{alert.name} {alert.budget}".lower())
+    tail = sha256(alert.budget.encode(errors="surrogateescape")).hexdigest()[:_UID_TAIL_CHARACTERS]
+    return f"{words[: _MOST_UID_CHARACTERS - _UID_TAIL_CHARACTERS - 1].rstrip('-')}-{tail}"
 
 
 class _Dumper(yaml.SafeDumper):

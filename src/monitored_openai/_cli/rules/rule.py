@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from monitored_openai._cli import promql
 from monitored_openai._metrics import SECONDS
 
 Severity = Literal["critical", "warning", "info"]
@@ -59,12 +60,19 @@ class Budget:
             ValueError: with what would be right.
         """
         whose, _, amount = text.rpartition(":") if ":" in text else text.rpartition("=")
-        label, _, value = whose.rpartition("=") if ":" in text else ("environment", "", whose)
+        label, _, value = whose.partition("=") if ":" in text else ("environment", "", whose)
+        label = promql.SHORT.get(label, label)
         try:
             usd = float(amount)
         except ValueError:
             usd = 0.0
-        if not 0 < usd < float("inf") or not label.isidentifier() or (not value and amount != text):
+        no_environment = ":" not in text and "=" in value
+        if (
+            not 0 < usd < float("inf")
+            or not promql.LABEL.fullmatch(label)
+            or no_environment
+            or (not value and amount != text)
+        ):
             raise ValueError(f"{text!r} is no budget: write 500, production=500 or feature=search:50 (USD a month)")
         return cls(usd=usd, label=label, value=value or None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitored_openai._cli import promql
-from monitored_openai._cli.promql import CALLS, UNPRICED, USAGE_UNKNOWN
+from monitored_openai._cli.promql import CALLS, LONGEST_OUTAGE, UNPRICED, USAGE_UNKNOWN
 from monitored_openai._cli.rules.rule import Alert, Group, Limits
 
 _WHO = ("environment", "service_name")
@@ -12,7 +12,9 @@ _NOT_TOLD = ('reason=~"not_reported|invalid_body|not_read|unreadable"', 'gen_ai_
 """Calls that ended well and could have told their usage; those that failed have none, and that model never has."""
 _NOT_PRICED_YET = "usage_unknown|background"
 """Why a call has no price that has no known usage either; what is made in the background is priced when a look tells it."""
-_SILENT_AFTER, _SEEN_BEFORE = "10m", ("15m", "1h", "2h")
+_SILENT_AFTER, _TOLD_FOR = "10m", "110m"
+_AT_WORK, _LOOKS_AT_WORK = "2h", 24
+"""Every 5 minutes, as many as there are in that time: jobs that come and go have fewer."""
 
 
 def telemetry(limits: Limits) -> Group:
@@ -51,9 +53,10 @@ def _unknown(limits: Limits) -> tuple[Alert, Alert]:
 
 def _dropped() -> Alert:
     dropped = promql.selector("monitored_openai_dropped_total", ['reason!="sampled"'])
+    by = (*_WHO, "signal", "reason")
     return Alert(
         name="OpenAITelemetryDropped",
-        expr=f"{promql.total(dropped, '15m', (*_WHO, 'signal', 'reason'))} > 0",
+        expr=f"{promql.total(dropped, '15m', by, look_back=LONGEST_OUTAGE)} > 0",
         severity="warning",
         summary="{{ $value | humanize }} of {{ $labels.signal }} dropped in " + _WHO_TEXT + ": {{ $labels.reason }}",
         description="Given up for good within the last 15 minutes.",
@@ -76,11 +79,12 @@ def _failing() -> Alert:
 def _silent() -> Alert:
     produced = 'monitored_openai_produced_total{signal="metrics"}'
     count = f"count by ({', '.join(_WHO)})"
-    before = " and ".join(f"{count} ({produced} offset {ago})" for ago in _SEEN_BEFORE)
+    at_work = f"count_over_time({count} ({produced})[{_AT_WORK}:5m]) >= {_LOOKS_AT_WORK}"
     return Alert(
         name="OpenAITelemetrySilent",
-        expr=f"{before} unless {count} (last_over_time({produced}[{_SILENT_AFTER}]))",
+        expr=f"max_over_time(({at_work})[{_TOLD_FOR}:5m]) unless {count} (last_over_time({produced}[{_SILENT_AFTER}]))",
         severity="warning",
+        lasting="5m",
         summary=_WHO_TEXT + " reports nothing any more",
         description=f"For hours there were processes, and for {_SILENT_AFTER} none has pushed, at rest or not.",
     )
