@@ -195,7 +195,7 @@ def test_a_flush_that_runs_out_of_time_in_the_middle_of_a_push_leaves_the_zeros_
 ) -> None:
     proxy.fail_next(NeverAnswer(store=True))
     call(metrics)
-    flush_until(metrics, lambda: len(proxy.received) == 1)
+    flush_until(metrics, lambda: len(proxy.received) > 0)
     settled(metrics)
 
     assert births(proxy.received[-1]) == []
@@ -640,6 +640,17 @@ def test_closing_what_cannot_be_delivered_ends_in_time_and_counts_it(loki: FakeL
         assert time.monotonic() - started < 0.3 + A_MOMENT
         stats = monitoring.stats()
         assert (stats.dropped, stats.queued, stats.in_flight, imbalance(stats)) == ({"closed": 3}, 0, 0, (0, 0))
+
+
+def test_a_flush_that_nobody_waits_for_ends_when_its_handle_is_closed(loki: FakeLoki) -> None:
+    loki.always = NeverAnswer()
+    with handle(logs_url=loki.push_url, **MANUAL) as monitoring:
+        call(monitoring, 3)
+        flush = monitoring.begin_flush()
+        assert flush is not None
+        loki.wait_until(lambda: loki.faulted == 1)
+        monitoring.close(0)
+        assert flush.result(30) is False
 
 
 def test_a_handle_that_is_closed_while_its_exporter_starts_does_nothing_more(proxy: RemoteWriteProxy) -> None:

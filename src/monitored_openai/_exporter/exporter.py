@@ -85,6 +85,7 @@ class Exporter:
         if keeping is not None and self._metrics_lane is not None:
             self._metrics_lane.after_push = lambda taken: keeping.pushed(self._sampled if taken else None)
         self._tasks: list[asyncio.Task[None]] = []
+        self._flushes: set[asyncio.Task[bool]] = set()
 
     def start(self) -> None:
         """Begin to work."""
@@ -100,7 +101,20 @@ class Exporter:
         self._woken.set()
 
     async def flush(self) -> bool:
-        """Take in and deliver everything; whether the metrics' back end has taken the totals' latest state."""
+        """Take in and deliver everything; whether the metrics' back end has taken the totals' latest state.
+
+        It ends with all other work, even if nobody waits for it.
+        """
+        flushing = asyncio.get_running_loop().create_task(self._flush())
+        self._flushes.add(flushing)
+        flushing.add_done_callback(self._flushes.discard)
+        try:
+            await asyncio.wait([flushing])
+        finally:
+            flushing.cancel()
+        return not flushing.cancelled() and flushing.result()
+
+    async def _flush(self) -> bool:
         with self._urgency.held():
             await self._take_in()
             pushed, *_ = await asyncio.gather(
@@ -128,9 +142,10 @@ class Exporter:
 
     async def stop(self) -> None:
         """End all work and close the connections."""
-        for task in self._tasks:
+        ending = [*self._tasks, *self._flushes]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         for lane in self._lanes():
             await lane.aclose()
         if self._spool is not None:
