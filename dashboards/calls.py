@@ -14,7 +14,7 @@ from dashboards.panels import Panel
 
 STREAMS = '{job=~`${job:raw}`, environment=~"$environment", service_name=~"$service"}'
 CHOSEN = (
-    f'{STREAMS} |~ `(?i)${{search:raw}}` | model=~"$model" | error_type=~"$error" '
+    f'{STREAMS} |~ `(?i)${{search:raw}}` | request_model=~"$model" | error_type=~"${{error:pipe}}" '
     "| trace_id=~`${trace:raw}.*` | request_id=~`${request:raw}.*`"
 )
 """Stream labels first, then the text, then structured metadata: in this order Loki has least to read.

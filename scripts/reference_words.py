@@ -43,6 +43,7 @@ METADATA = {
     "operation": "as in the line",
     "provider": "as in the line",
     "model": "the one that answered, else the one that was asked for",
+    "request_model": "as in the line",
     "request_id": "as in the line",
     "trace_id": "as in the line",
     "span_id": "as in the line",

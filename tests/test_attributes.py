@@ -164,7 +164,16 @@ def test_no_content_nests_and_ends() -> None:
 RESERVED = (
     *("job", "instance", "environment", "service_name", "shard", "le", "quantile", "error_type", "kind", "reason"),
     *("signal", "resource", "organization", "project", "id", "operation", "provider", "model", "request_id"),
-    *("trace_id", "span_id", "finish_reason", "input_tokens", "output_tokens", "cost_usd", "detected_level"),
+    *(
+        "trace_id",
+        "span_id",
+        "finish_reason",
+        "request_model",
+        "input_tokens",
+        "output_tokens",
+        "cost_usd",
+        "detected_level",
+    ),
     *("__name__", "__x", "gen_ai_x", "openai_x"),
 )
 ILLEGAL = ("", "a-b", "a.b", "1a", "é", "a b", "a\n", "x" * 129)

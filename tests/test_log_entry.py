@@ -98,6 +98,7 @@ def test_the_structured_metadata_is_what_one_filters_by() -> None:
         "operation": "chat",
         "provider": "openai",
         "model": "gpt-4o-2024-08-06",
+        "request_model": "gpt-4o",
         "request_id": "req_1",
         "trace_id": "00000000000000000000000000000001",
         "span_id": "0000000000000002",
@@ -116,7 +117,13 @@ def test_what_is_not_known_is_left_out() -> None:
         *("id", "operation", "provider", "server", "request_model", "started", "duration_seconds"),
         *("error_type", "usage_unknown"),
     }
-    assert made.metadata == {"operation": "chat", "provider": "openai", "model": "gpt-4o", "error_type": "timeout"}
+    assert made.metadata == {
+        "operation": "chat",
+        "provider": "openai",
+        "model": "gpt-4o",
+        "request_model": "gpt-4o",
+        "error_type": "timeout",
+    }
 
 
 @pytest.mark.once

@@ -86,8 +86,8 @@ _SECRET_HEADER = re.compile(r"auth|token|key|secret|cookie|password", re.IGNOREC
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
 _RESERVED_LABELS = frozenset(
     "job instance environment service_name shard replay detected_level le quantile error_type kind reason signal"
-    " resource organization project id operation provider model request_id trace_id span_id finish_reason"
-    " input_tokens output_tokens cost_usd".split()
+    " resource organization project id operation provider model request_model request_id trace_id span_id"
+    " finish_reason input_tokens output_tokens cost_usd".split()
 )
 """The labels of streams and series, and the structured metadata of entries, that are set here or by the back ends."""
 _RESERVED_PREFIXES = ("__", "gen_ai_", "openai_")

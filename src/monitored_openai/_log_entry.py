@@ -131,6 +131,7 @@ def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping
         "operation": record.operation,
         "provider": record.provider,
         "model": record.response_model or record.request_model,
+        "request_model": record.request_model,
         "request_id": record.request_id,
         "trace_id": record.trace_id,
         "span_id": record.span_id,

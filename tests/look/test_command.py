@@ -24,19 +24,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 import yaml
 from rich.console import Console
 
 from monitored_openai._cli import boards
 from monitored_openai._cli.command import PLAIN, main
+from monitored_openai._cli.promql import CALLS as CALLS_METRIC
 from monitored_openai._cli.reporting import Report, Row, readable
 from monitored_openai._cli.tailing import query
+from monitored_openai._exporter.remote_write import HEADERS, encode_labels, encode_push, encode_series
 from tests.look.conftest import CALLS, PROCESSES, Workload
 from tests.look.logql import faults_of
 from tests.servers._http import HttpServer
 from tests.servers._steps import Reply, Request, whole
 from tests.servers.grafana import FakeGrafana
+from tests.servers.prometheus import Prometheus, require_prometheus
 from tests.test_end_to_end import cost_of, served_usage
 
 TOKEN = "glsa_secret"
@@ -192,6 +196,20 @@ def test_the_three_formats_tell_the_same(done: Workload, ask: Asked) -> None:
     assert "unknown" in as_table
 
 
+def test_a_report_whose_range_begins_in_a_long_outage_counts_nothing_twice(ask: Asked, tmp_path: Path) -> None:
+    now = int(time.time())
+    told = [(400.0, now - 5 * 3600), (400.0, now - 4 * 3600), (407.0, now - 60)]
+    labels = encode_labels(CALLS_METRIC, [("instance", "i:1"), ("gen_ai_request_model", "m")])
+    with Prometheus(require_prometheus(), tmp_path) as prometheus:
+        for value, at in told:
+            body = encode_push([encode_series(labels, [(value, at * 1000)])])
+            assert httpx.post(prometheus.write_url, content=body, headers=HEADERS).is_success
+
+        rows = report(ask, "--url", prometheus.url, "--range", "2h")
+
+    assert {name: row["calls"] for name, row in rows.items()} == {"m": 7, "all": 7}
+
+
 def test_a_report_on_scraped_series_estimates(done: Workload, ask: Asked) -> None:
     told = report(ask, *window(done, done.began - 60), "--where", "environment=demo", "--scraped")
 
@@ -328,9 +346,11 @@ def test_what_tail_asks_is_logql_whatever_is_in_it() -> None:
     asked = [
         query(job="integrations/openai", errors=False, grep=None, where=()),
         query(job='a"}', errors=True, grep='say "hi" \\', where=("environment=prod", "model=gpt-4o", 'customer=a"b')),
+        query(job="j", errors=False, grep=None, where=("response_model=gpt-4o-2024-08-06", "service=shop")),
     ]
 
-    assert asked[1].startswith('{job="a\\"}", environment="prod"} |= "say \\"hi\\" \\\\" | model="gpt-4o"')
+    assert asked[1].startswith('{job="a\\"}", environment="prod"} |= "say \\"hi\\" \\\\" | request_model="gpt-4o"')
+    assert asked[2] == '{job="j", service_name="shop"} | model="gpt-4o-2024-08-06"'
     assert faults_of(asked) == {}
 
 
@@ -560,6 +580,10 @@ WRONG = [
     (("report", "--until", "soon"), "is no date"),
     (("report", "--until", "0001-01-01"), "is no date"),
     (("report", "--by", "a) or vector(1"), "is no name of a label"),
+    (("report", "--by", "response_model"), "not all figures of a report have it"),
+    (("report", "--by", "error_type"), "not all figures of a report have it"),
+    (("report", "--where", "kind=input"), "not all figures of a report have it"),
+    (("top", "--where", "gen_ai_token_type=input"), "not all figures of a report have it"),
     (("report", "--where", "production"), "write label=value"),
     (("report", "--url", "http://127.0.0.1:9", "--where", "model=\udcc3"), "the terminal's encoding"),
     (("report",), "set MONITORED_OPENAI_METRICS_URL"),

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from monitored_openai._cli.figures import total
+from monitored_openai._cli.promql import CALLS as CALLS_METRIC
 from tests.look.conftest import Workload
 from tests.look.logql import faults_of
 
@@ -26,7 +27,7 @@ BOARDS: dict[str, dict[str, Any]] = {
     file.name: json.loads(file.read_text(encoding="utf-8"))
     for file in sorted(files("monitored_openai").joinpath("dashboards").iterdir(), key=lambda file: file.name)
 }
-VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)(?::raw)?\}")
+VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)(?::raw|:pipe)?\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +224,24 @@ def test_the_log_queries_name_what_entries_have(done: Workload) -> None:
         unwrapped = set(re.findall(r"unwrap (\w+)", query.expr))
         assert filtered | unwrapped <= names | {"trace_id", "request_id"}
         assert set(re.findall(r"(\w+)=~", query.expr.partition("}")[0])) <= labels
+
+
+def test_the_models_to_choose_from_are_those_that_the_log_is_filtered_by(done: Workload) -> None:
+    (name,) = {found for query in LOGQL for found in re.findall(r'\| (\w+)=~"\$model"', query.expr)}
+    logged = {entry.metadata[name] for entry in done.loki.entries}
+    offered = f"count by (gen_ai_request_model) (last_over_time({CALLS_METRIC}[1h]))"
+
+    assert logged == {labels["gen_ai_request_model"] for labels, _ in done.prometheus.query(offered, at=done.ended)}
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_what_may_be_chosen_more_than_once_stands_in_a_query_as_it_is(name: str) -> None:
+    """Grafana escapes the signs of regular expressions in such values, but not where it only joins them."""
+    expressions = " ".join(target["expr"] for panel in BOARDS[name]["panels"] for target in panel["targets"])
+    for variable in BOARDS[name]["templating"]["list"]:
+        if variable["type"] == "custom" and variable.get("multi") and re.search(r"[^\w,]", variable["query"]):
+            used = re.findall(rf"\$\{{?{variable['name']}\b[^\"`]*", expressions)
+            assert set(used) == {f"${{{variable['name']}:pipe}}"}
 
 
 def test_the_panels_that_the_way_over_names_are_there() -> None:

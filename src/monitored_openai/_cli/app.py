@@ -189,10 +189,10 @@ def top(
     token: Token = None,
 ) -> None:
     """What is being called and spent right now, over the last 5 minutes; Ctrl-C ends it."""
-    from monitored_openai._cli import live_view
+    from monitored_openai._cli import live_view, promql
     from monitored_openai._cli.backend import Backend
 
-    asked = Report.of(by=by, over="5m", until=None, where=where or (), scraped=False)
+    asked = Report.of(by=by, over="5m", until=None, where=where or (), scraped=False, look_back=promql.LOOK_BACK)
     with Backend.of("metrics", url, username, token) as prometheus:
         live_view.run(prometheus, asked, every=every, once=once)
 

@@ -21,7 +21,7 @@ RETRIES = "gen_ai_client_retries_total"
 FAILURES = "rate_limit|server_error|timeout|connection"
 """The error types that are the service's failures: not the caller's mistakes, and not what the caller broke off."""
 
-_LOOK_BACK = "1h"
+LOOK_BACK = "1h"
 """How far back the value at a range's beginning is looked for; less would count twice what an outage hides."""
 LONGEST_OUTAGE = "12h"
 """The same where being wrong after a night without telemetry is worse than reading more of each series."""
@@ -48,12 +48,12 @@ def quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def total(series: str, over: str, by: Iterable[str] = (), *, look_back: str = _LOOK_BACK) -> str:
+def total(series: str, over: str, by: Iterable[str] = (), *, look_back: str = LOOK_BACK) -> str:
     """How much pushed counters grew over a range, exact to one push interval: see docs/metrics.md."""
     return f"sum{_by(by)} ({growth(series, over, look_back=look_back)})"
 
 
-def growth(series: str, over: str, *, look_back: str = _LOOK_BACK) -> str:
+def growth(series: str, over: str, *, look_back: str = LOOK_BACK) -> str:
     """The same for each series on its own."""
     return (
         f"last_over_time({series}[{over}])"

@@ -28,10 +28,10 @@ _UNITS = {"y": 365 * 86400.0, "w": 7 * 86400.0, "d": 86400.0, "h": 3600.0, "m": 
 """Seconds of each, in the order in which Prometheus reads them."""
 _DURATION = re.compile("".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS))
 _MOST_SECONDS = 100 * _UNITS["y"]
-_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_SHORT = {"model": "gen_ai_request_model", "response_model": "gen_ai_response_model", "service": "service_name"}
-"""Words for labels that are long to type."""
+_SHORT = {**promql.SHORT, "response_model": "gen_ai_response_model"}
 _WORDS = {name: word for word, name in _SHORT.items()}
+_OF_SOME = {"gen_ai_response_model", "gen_ai_token_type", "error_type", "kind", "reason", "le"}
+"""Labels that some of the figures have and others do not: by them, or with them, others would be zero that are not."""
 _HEADS = ("calls", "errors", "in", "out", "cost, $", "unpriced", "p50", "p95", "first chunk p95")
 _SHORTEST_NAME, _LONGEST_NAME = 12, 60
 _WIDEST = 1000
@@ -57,10 +57,20 @@ class Report:
     at: float
     matchers: tuple[str, ...]
     scraped: bool
+    look_back: str
 
     @classmethod
-    def of(cls, *, by: str, over: str, until: str | None, where: Iterable[str], scraped: bool) -> Self:
-        """From what the user wrote.
+    def of(
+        cls,
+        *,
+        by: str,
+        over: str,
+        until: str | None,
+        where: Iterable[str],
+        scraped: bool,
+        look_back: str = promql.LONGEST_OUTAGE,
+    ) -> Self:
+        """From what the user wrote; `look_back` is for who asks every few seconds.
 
         Raises:
             Mistake: it says what is wrong, and what would be right.
@@ -73,6 +83,7 @@ class Report:
             at=time.time() if until is None else moment(until),
             matchers=tuple(matchers(where)),
             scraped=scraped,
+            look_back=look_back,
         )
 
 
@@ -104,9 +115,12 @@ def _seconds_in(duration: str) -> float:
 
 def label(name: str) -> str:
     """The label that a word means."""
-    if not _LABEL.fullmatch(name):
+    if not promql.LABEL.fullmatch(name):
         raise Mistake(f"{name!r} is no name of a label: write model, or an attribute such as feature")
-    return _SHORT.get(name, name)
+    found = _SHORT.get(name, name)
+    if found in _OF_SOME:
+        raise Mistake(f"{name}: not all figures of a report have it; write model, or an attribute such as feature")
+    return found
 
 
 def matchers(where: Iterable[str]) -> list[str]:
@@ -197,7 +211,9 @@ def _seconds(seconds: float | None) -> str:
 def _expressions(report: Report, by: tuple[str, ...]) -> dict[tuple[str, bool], str]:
     def counted(metric: str, *more: str, split: tuple[str, ...] = ()) -> str:
         series, names = promql.selector(metric, (*report.matchers, *more)), (*split, *by)
-        return (promql.estimated if report.scraped else promql.total)(series, report.over, names)
+        if report.scraped:
+            return promql.estimated(series, report.over, names)
+        return promql.total(series, report.over, names, look_back=report.look_back)
 
     def percentile(share: float, metric: str) -> str:
         return promql.quantile(share, counted(f"{metric}_bucket", split=("le",)))

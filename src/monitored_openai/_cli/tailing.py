@@ -26,7 +26,8 @@ _EARLIER_NS = 24 * 3600 * 10**9
 _LATE_NS = 60 * 10**9
 """How late an entry may come: processes send theirs independently of each other."""
 _STREAM_LABELS = ("environment", "service_name")
-_WORDS = {"service": "service_name"}
+_WORDS = {"service": "service_name", "model": "request_model", "response_model": "model"}
+"""The same words as those of a report, by what entries have; `model` is the one that answered there."""
 _MOST_CHARACTERS = 1000
 
 
