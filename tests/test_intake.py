@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from monitored_openai._answer import Family
 from monitored_openai._call import Call
 from monitored_openai._exporter.intake import Intake
+from monitored_openai._exporter.sample_books import SampleBooks
 from monitored_openai._observer import Observer
 from monitored_openai._resources.chat import CHAT, ChatChunks
 from monitored_openai._stats import DropReason
@@ -270,6 +271,17 @@ def test_a_finalizer_may_end_a_call_inside_of_the_locked_section() -> None:
     in_a_thread(collect_inside)
 
     assert (books.stats().calls, imbalance(books.stats())) == (1, (0, 0))
+
+
+def test_the_books_of_samples_may_be_read_by_whoever_interrupts_their_reading() -> None:
+    books = SampleBooks()
+
+    def collect_inside() -> None:
+        with books._lock:
+            Garbage(books.stats)
+            gc.collect()
+
+    in_a_thread(collect_inside)
 
 
 class Unmeasurable(ChatChunks):

@@ -16,7 +16,7 @@ import pytest
 
 from monitored_openai import CallRecord, MonitoredOpenAI, Monitoring, _log, attributes
 from monitored_openai._exporter.loki import following
-from monitored_openai._exporter.metrics_lane import MetricsLane
+from monitored_openai._exporter.metrics_lane import MetricsLane, TotalsPart
 from monitored_openai._exporter.process import PROCESS
 from tests.handles import ask, flush_until, handle, http, imbalance, in_process
 from tests.servers._steps import Gate
@@ -280,6 +280,20 @@ def test_an_older_payload_never_follows_a_newer_one(proxy: RemoteWriteProxy) -> 
     for (before, earlier), (after, later) in pairwise(zip(proxy.requests, proxy.received, strict=False)):
         assert newest(later) > newest(earlier) or after.body == before.body
     assert proxy.total(CALLS) == 20
+
+
+@pytest.mark.parametrize("fault", [Status(401), Status(429, {"Retry-After": "300"})])
+def test_totals_of_a_dead_process_are_not_tried_again_and_again_while_nobody_takes_them(
+    metrics: Monitoring, proxy: RemoteWriteProxy, fault: Status
+) -> None:
+    call(metrics)
+    settled(metrics)
+    proxy.requests.clear()
+    proxy.fail_next(fault, 3)
+    for _ in range(3):
+        assert metrics._thread is not None
+        assert not metrics._thread.submit(lane(metrics).push_for_another([TotalsPart(b"of the dead", None)])).result(30)
+    assert len(proxy.requests) == 1
 
 
 def test_more_than_two_thousand_series_go_in_several_requests_of_which_none_repeats_a_series(
@@ -715,6 +729,18 @@ def test_an_exporter_whose_thread_has_died_is_started_again_by_the_next_call(lok
         call(monitoring, 3)
         settled(monitoring)
     assert len(loki.entries) == 4
+
+
+def test_an_exporter_whose_thread_has_died_with_work_in_hand_is_started_again_by_the_next_call(loki: FakeLoki) -> None:
+    with handle(logs_url=loki.push_url) as monitoring:
+        call(monitoring)
+        settled(monitoring)
+        assert monitoring._thread is not None
+        monitoring._intake.stirs()
+        monitoring._thread.call(monitoring._thread._loop.stop)
+        monitoring._thread._thread.join(10)
+        call(monitoring, 3)
+        loki.wait_until(lambda: len(loki.entries) == 4)
 
 
 SECRETS = {

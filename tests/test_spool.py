@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from monitored_openai import MonitoredOpenAI, MonitoringSettings, SettingsError, _log
+from monitored_openai import MonitoredOpenAI, Monitoring, MonitoringSettings, SettingsError, _log
+from monitored_openai._exporter.keeping import Keeping
 from monitored_openai._exporter.loki import Entry, encode_entry
 from monitored_openai._exporter.metrics_lane import TotalsPart
 from monitored_openai._exporter.private_files import Lock, NotPrivate
@@ -26,7 +27,8 @@ from monitored_openai._exporter.spool_file import SpoolFile
 from tests.handles import ask, handle, http, imbalance, in_process_transport
 from tests.programs import Program, running, settings
 from tests.servers._http import wait_until
-from tests.servers.loki import FakeLoki, LoseAnswer, Status
+from tests.servers._steps import Gate
+from tests.servers.loki import FakeLoki, Hold, LoseAnswer, Status
 from tests.servers.remote_write import RemoteWriteProxy
 from tests.test_lanes import MANUAL, call, settled
 
@@ -638,6 +640,40 @@ def test_totals_of_a_dead_process_that_are_refused_or_damaged_are_counted(
         told = {sample.labels: sample.value for sample in monitoring._totals.samples() if "dropped" in sample.name}
         assert b"damagef" not in [request.body for request in proxy.requests]
     assert told[("signal", "totals"), ("reason", "rejected")] == 2
+
+
+def totals_kept(directory: Path) -> int:
+    """In how many parts the one file there has totals."""
+    (path,) = directory.glob("*.db")
+    with closing(sqlite3.connect(path)) as file:
+        (parts,) = file.execute("SELECT count(*) FROM totals").fetchone()
+    return int(parts)
+
+
+def test_totals_of_calls_that_end_while_a_push_is_under_way_are_kept_until_they_are_pushed_too(
+    directory: Path, proxy: RemoteWriteProxy
+) -> None:
+    gate = Gate()
+    with handle(metrics_url=proxy.write_url, spool_dir=str(directory), **MANUAL) as monitoring:
+        proxy.fail_next(Hold(gate))
+        call(monitoring)
+        flush = monitoring.begin_flush()
+        gate.wait_reached()
+        call(monitoring, 2)
+        wait_until(lambda: keeping(monitoring)._kept == 3)
+        gate.set()
+        assert flush is not None
+        assert flush.result(30)
+        assert (proxy.total(CALLS), totals_kept(directory)) == (1, 1)
+        settled(monitoring)
+        assert (proxy.total(CALLS), totals_kept(directory)) == (3, 0)
+
+
+def keeping(monitoring: Monitoring) -> Keeping:
+    assert monitoring._exporter is not None
+    found = monitoring._exporter._keeping
+    assert found is not None
+    return found
 
 
 def test_what_is_no_entry_and_numbers_that_make_no_sense_are_counted_as_corrupt(directory: Path) -> None:

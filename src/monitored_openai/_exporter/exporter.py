@@ -80,10 +80,9 @@ class Exporter:
         samples_before = before._sample_lane if before else None  # noqa: SLF001 - as above
         if self._sample_lane is not None and samples_before is not None:
             self._sample_lane.goes_on_from(samples_before)
-        self._sampled = 0
-        keeping = self._keeping = parts.keeping(self._spool, self._backlog, self._log_lane, self._metrics_lane)
-        if keeping is not None and self._metrics_lane is not None:
-            self._metrics_lane.after_push = lambda taken: keeping.pushed(self._sampled if taken else None)
+        self._keeping = parts.keeping(self._spool, self._backlog, self._log_lane, self._metrics_lane)
+        if self._keeping is not None and self._metrics_lane is not None:
+            self._metrics_lane.on_push = self._keeping.on_push
         self._tasks: list[asyncio.Task[None]] = []
         self._flushes: set[asyncio.Task[bool]] = set()
 
@@ -146,10 +145,12 @@ class Exporter:
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
-        for lane in self._lanes():
-            await lane.aclose()
-        if self._spool is not None:
-            self._spool.close()
+        try:
+            for lane in self._lanes():
+                await lane.aclose()
+        finally:
+            if self._spool is not None:  # nobody else may have what waits there before
+                self._spool.close()
 
     def _lanes(self) -> list[LogLane | MetricsLane | SampleLane]:
         return [lane for lane in (self._log_lane, self._metrics_lane, self._sample_lane) if lane is not None]
@@ -233,7 +234,6 @@ class Exporter:
 
     def _samples(self) -> list[Sample]:
         self._totals.prices_timestamp = self._prices_timestamp()
-        self._sampled = self._intake.stats().folded
         return self._totals.samples(of_calls="gen_ai" in self._settings.metric_names)
 
     def _prices_timestamp(self) -> float | None:

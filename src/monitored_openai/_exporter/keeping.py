@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -66,13 +67,18 @@ class Keeping:
         now = time.monotonic()
         self._keep_at = now + max(_TOTALS_SECONDS, (now - started) / _LARGEST_SHARE)
 
-    def pushed(self, folded: int | None) -> None:
-        """The back end has the totals of so many calls; `None`: it has not taken them."""
-        if folded is None:
-            self.keep_totals(at_once=True)
-        else:
-            self._spool.keep_totals(())
-            self._kept = folded
+    def on_push(self) -> Callable[[bool], None]:
+        """The present totals go out; what this gives is to hear whether the back end has taken them."""
+        folded = self._intake.stats().folded
+
+        def hears(is_taken: bool) -> None:
+            if not is_taken:
+                self.keep_totals(at_once=True)
+            elif folded >= self._kept:  # else the spool has those of more calls, which have ended meanwhile
+                self._spool.keep_totals(())
+                self._kept = folded
+
+        return hears
 
     def _adopt(self) -> None:
         adopted, expired = self._spool.adopt()

@@ -68,7 +68,8 @@ class MetricsLane:
         timed: Callable[[float], None],
     ) -> None:
         """`labels` go on every series; the pushes are `interval` seconds apart, the first comes after `phase`."""
-        self.after_push: Callable[[bool], None] | None = None
+        self.on_push: Callable[[], Callable[[bool], None]] | None = None
+        """Called when the present state goes out; what it gives hears whether the back end has taken that."""
         self._intake = intake
         self._sender = sender
         self._urgency = urgency
@@ -86,6 +87,8 @@ class MetricsLane:
         self._last_ms = 0
         self._not_before = 0.0
         self._trouble = Trouble()
+        self._not_for_others_before = 0.0
+        self._trouble_of_others = Trouble()
         self._pushing = asyncio.Lock()
 
     def goes_on_from(self, before: MetricsLane) -> None:
@@ -114,19 +117,20 @@ class MetricsLane:
         """Push the present state once, as soon as the back end allows it."""
         async with self._pushing:
             await asyncio.sleep(self._not_before - time.monotonic())
+            hears = self.on_push() if self.on_push is not None else None
             outcome = await self._push_all()
-            now = time.monotonic()
-            if isinstance(outcome, Reply) and outcome.retry_after is not None:
-                self._not_before = now + outcome.retry_after
-        if isinstance(outcome, Reply) and outcome.is_success:
-            self._trouble = Trouble()
+            now = self._heed(outcome)
+        is_taken = isinstance(outcome, Reply) and outcome.is_success
+        if is_taken:
+            self._trouble = self._trouble_of_others = Trouble()
+            self._not_for_others_before = 0.0
             self._intake.pushed()
         else:
             self._trouble = self._trouble.after(now)
             self._intake.failed_to_push()
             warn_sparsely("push", "metrics could not be pushed; the next push makes up for it: %s", outcome)
-        if self.after_push is not None:
-            self.after_push(isinstance(outcome, Reply) and outcome.is_success)
+        if hears is not None:
+            hears(is_taken)
         return next_step(outcome, self._trouble, now=now, divisible=False, random=random.random)
 
     def snapshot(self) -> list[TotalsPart]:
@@ -144,20 +148,33 @@ class MetricsLane:
     async def push_for_another(self, parts: Sequence[TotalsPart]) -> bool:
         """Push what another process could not any more; whether there is nothing left to try.
 
-        What is refused is older than what that process itself has pushed, or too old for the back end.
+        What is refused is older than what that process itself has pushed, or too old for the back end. Does nothing
+        while the back end is to be left in peace.
         """
         for part in parts:
             async with self._pushing:
-                await asyncio.sleep(self._not_before - time.monotonic())
+                if time.monotonic() < max(self._not_before, self._not_for_others_before):
+                    return False
                 outcome = await self._post(part.body)
                 if isinstance(outcome, Reply) and outcome.status == _REFUSED and part.without_births is not None:
                     outcome = await self._post(part.without_births)
-            if not isinstance(outcome, Reply) or not (outcome.is_success or outcome.status == _REFUSED):
+                now = self._heed(outcome)
+            trouble = self._trouble_of_others.after(now)
+            step = next_step(outcome, trouble, now=now, divisible=False, patient=True, random=random.random)
+            if step.action is Action.RETRY:
+                self._trouble_of_others, self._not_for_others_before = trouble, now + step.wait
                 return False
-            if outcome.status == _REFUSED:
+            if step.action is Action.DROP:
                 self._intake.refused_totals()
                 warn_sparsely("totals refused", "totals of a process that has ended were refused: %s", outcome)
         return True
+
+    def _heed(self, outcome: Reply | Failure) -> float:
+        """Leave the back end in peace for as long as it asks for; the time now."""
+        now = time.monotonic()
+        if isinstance(outcome, Reply) and outcome.retry_after is not None:
+            self._not_before = now + outcome.retry_after
+        return now
 
     async def _push_all(self) -> Reply | Failure:
         points = iter(self._points())

@@ -189,6 +189,10 @@ class Monitoring:
         stats = self._intake.stats()
         return stats.folded + stats.delivered + sum(stats.dropped.values()) + stats.pushes + stats.samples.delivered
 
+    def thread_ended(self) -> None:
+        """Whatever the exporter's thread has been told last, it may not have heard: the next call starts another."""
+        self._intake.sleeps()
+
     def after_fork(self) -> None:
         """Begin anew in a forked child, under its own instance: what the parent has recorded is the parent's."""
         self._intake.reset()

@@ -63,11 +63,22 @@ class _Process:
                 raise RuntimeError("the exporter's thread is being started")
             self._starting = True
             try:
-                self._thread = ExporterThread()
+                self._thread = ExporterThread(self._thread_ended)
             finally:
                 self._starting = False
             _end_with_multiprocessing(self.at_exit)
             return self._thread
+
+    def _living(self) -> list[Monitoring]:
+        while True:
+            try:
+                return list(self.handles)
+            except RuntimeError:  # another thread has made one meanwhile
+                continue
+
+    def _thread_ended(self) -> None:
+        for handle in self._living():
+            handle.thread_ended()
 
     def before_fork(self) -> None:
         """Wait for the imports under way."""
@@ -85,19 +96,19 @@ class _Process:
         self._thread = None
         self.owed.clear()
         self._reset()
-        for handle in list(self.handles):
+        for handle in self._living():
             handle.after_fork()
 
     def begin_exit(self) -> None:
         """The process is about to end: deliver, but nobody waits for it."""
-        for handle in list(self.handles):
+        for handle in self._living():
             handle.begin_flush()
 
     def at_exit(self) -> None:
         """Deliver what can be delivered in time, and count the rest."""
-        for handle in list(self.handles):
+        for handle in self._living():
             handle.end_active()
-        flushes = {handle: flush for handle in list(self.handles) if (flush := handle.begin_flush()) is not None}
+        flushes = {handle: flush for handle in self._living() if (flush := handle.begin_flush()) is not None}
         if flushes:
             _wait(flushes)
         for handle, flush in flushes.items():

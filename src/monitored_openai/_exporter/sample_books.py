@@ -9,10 +9,13 @@ from monitored_openai._stats import DropReason, SampleStats
 
 
 class SampleBooks:
-    """They balance at every instant; what is neither taken nor given up waits."""
+    """They balance at every instant; what is neither taken nor given up waits.
+
+    A signal handler or finalizer may want to read them in the middle of anything, as those of the intake.
+    """
 
     def __init__(self) -> None:
-        self._lock = native.lock()
+        self._lock = native.reentrant_lock()
         self._closed = False
         self._produced = 0
         self._delivered = 0

@@ -72,7 +72,9 @@ def _settle(answer: asyncio.Future[Any], found: Any, error: Exception | None) ->
 class ExporterThread:
     """A daemon thread that runs a loop until the process ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_end: Callable[[], object]) -> None:
+        """`at_end` is called when nothing that the loop is told is heard any more, for whatever reason it ended."""
+        self._at_end = at_end
         self._loop = ExporterLoop()
         self._identity: int | None = None
         self._thread = native.thread(self._run, THREAD_NAME)
@@ -107,8 +109,11 @@ class ExporterThread:
         try:
             self._loop.run_forever()
         finally:
-            tasks = asyncio.all_tasks(self._loop)
-            for task in tasks:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-            self._loop.close()
+            try:
+                tasks = asyncio.all_tasks(self._loop)
+                for task in tasks:
+                    task.cancel()
+                self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            finally:
+                self._loop.close()
+                self._at_end()
