@@ -190,6 +190,7 @@ def _one_entry_agrees(metadata: Any, line: dict[str, Any]) -> None:
         "operation": line["operation"],
         "provider": line["provider"],
         "model": line.get("response_model") or line["request_model"],
+        "request_model": line["request_model"],
         "request_id": line["request_id"],
         "error_type": line.get("error_type"),
         "program": line["attributes"]["program"],
