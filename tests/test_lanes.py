@@ -719,6 +719,24 @@ async def test_with_flush_on_call_an_event_loop_is_not_held_up(loki: FakeLoki) -
         assert monitoring.stats().delivered == 1
 
 
+async def test_with_flush_on_call_and_a_dead_back_end_an_event_loops_calls_pile_no_flushes_up(loki: FakeLoki) -> None:
+    with (
+        handle(logs_url=loki.push_url, flush_on_call=True, **MANUAL) as monitoring,
+        in_process(monitoring) as client,
+    ):
+        ask(client)
+        await monitoring.aflush(30)
+        loki.refuse()
+        for _ in range(50):
+            ask(client)
+        await monitoring.aflush(0.5)
+        assert monitoring._exporter is not None
+        assert len(monitoring._exporter._flushes) <= 3
+        loki.listen()
+        await monitoring.aflush(30)
+        assert (len(loki.entries), imbalance(monitoring.stats())) == (51, (0, 0))
+
+
 def test_an_exporter_whose_thread_has_died_is_started_again_by_the_next_call(loki: FakeLoki) -> None:
     with handle(logs_url=loki.push_url) as monitoring:
         call(monitoring)

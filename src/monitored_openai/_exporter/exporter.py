@@ -40,6 +40,7 @@ _GATHER_SECONDS_TO_SPOOL = 0.05
 """After a crash without notice, entries up to 150 ms old may be lost."""
 _CALLS_IN_A_ROW = 64
 _RESTART_SECONDS = 1.0
+_ENOUGH_FLUSHES = 2
 
 
 class Exporter:
@@ -98,6 +99,11 @@ class Exporter:
     def wake(self) -> None:
         """Something has come in."""
         self._woken.set()
+
+    @property
+    def flushes(self) -> bool:
+        """Whether so many flushes are under way that the last of them takes along whatever comes in now."""
+        return len(self._flushes) >= _ENOUGH_FLUSHES
 
     async def flush(self) -> bool:
         """Take in and deliver everything; whether the metrics' back end has taken the totals' latest state.

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future, wait
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +144,9 @@ class Monitoring:
 
     def begin_flush(self) -> Future[bool] | None:
         """Start a flush; `None` when there is nothing to flush."""
+        return self._begin(self._flush)
+
+    def _begin(self, flush: Callable[[], Coroutine[Any, Any, bool]]) -> Future[bool] | None:
         if self._thread is None or self._ended:
             return None
         if not self._thread.is_alive:
@@ -152,7 +155,7 @@ class Monitoring:
                 return _unfinished()
         if self._thread.is_current:  # called from `on_record`, which the flush would have to wait for
             return _unfinished()
-        return self._thread.submit(self._flush())
+        return self._thread.submit(flush())
 
     def end_active(self) -> None:
         """The process ends, and with it the calls that are under way."""
@@ -219,7 +222,7 @@ class Monitoring:
         if asyncio._get_running_loop() is None:  # noqa: SLF001 - the documented one raises where there is none
             self.flush(_FLUSH_ON_CALL_SECONDS)
         else:
-            self.begin_flush()
+            self._begin(self._flush_for_call)
 
     # On the exporter's thread
 
@@ -249,6 +252,9 @@ class Monitoring:
     async def _seal(self) -> None:
         if self._exporter is not None:
             await self._exporter.seal()
+
+    async def _flush_for_call(self) -> bool:
+        return self._exporter is not None and not self._exporter.flushes and await self._exporter.flush()
 
     async def _flush(self) -> bool:
         return self._exporter is not None and await self._exporter.flush()
