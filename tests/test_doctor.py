@@ -14,6 +14,7 @@ from monitored_openai._exporter.checks import SAMPLE, Finding, check, judged
 from monitored_openai._exporter.delivery import Failure, Reply
 from tests.servers.loki import FakeLoki, Status
 from tests.servers.remote_write import RemoteWriteProxy
+from tests.test_spool import no_byte_written_beyond
 
 
 @pytest.fixture
@@ -101,3 +102,24 @@ def test_the_command_says_it_and_its_exit_code_too(
     assert capsys.readouterr().out == "ok     logs     Loki takes logs\n"
     monkeypatch.setenv("MONITORED_OPENAI_LOGS_URL", "nonsense")
     assert main(["doctor"]) == 2
+
+
+def test_what_vanishes_while_the_spool_is_looked_at_is_no_trouble(loki: FakeLoki, tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir(0o700)
+    (spool / "gone.db").symlink_to("nowhere")  # as a file that its owner has used up since it was listed
+
+    findings = check(MonitoringSettings(logs_url=loki.push_url, spool_dir=str(spool)))
+
+    assert found("spool", findings).is_well
+    assert [path.name for path in spool.iterdir()] == ["gone.db"]
+
+
+def test_a_spool_in_which_no_file_can_be_made_is_found(loki: FakeLoki, tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir(0o700)
+    with no_byte_written_beyond(0):
+        findings = check(MonitoringSettings(logs_url=loki.push_url, spool_dir=str(spool)))
+
+    assert "cannot be used" in found("spool", findings).says
+    assert list(spool.iterdir()) == []

@@ -248,6 +248,20 @@ def test_what_is_too_old_expires_and_is_counted(directory: Path) -> None:
     one.close()
 
 
+def test_a_clock_set_back_by_days_makes_nothing_expire(
+    directory: Path, loki: FakeLoki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
+        call(monitoring)
+        settled(monitoring)
+        back = time.time_ns() - 3 * 86_400 * SECOND
+        monkeypatch.setattr(time, "time_ns", lambda: back)
+        call(monitoring, 3)
+        settled(monitoring)
+        assert monitoring.stats().dropped == {}
+    assert (len(loki.entries), loki.rejected) == (4, [])
+
+
 # Disks that fail, files that are damaged
 
 
@@ -692,6 +706,19 @@ def test_what_is_no_entry_and_numbers_that_make_no_sense_are_counted_as_corrupt(
     one.used_up()
     one.close()
     assert files(directory) == []
+
+
+def test_what_others_have_put_into_the_directory_stops_nobody(directory: Path) -> None:
+    left_behind(directory, [entry(1)]).write_bytes(b"no file of SQLite's, but as long as one" * 500)
+    for number in range(3):
+        (directory / f"{number}.corrupt").mkdir()
+    (directory / "corrupt.corrupt").touch()
+    good = left_behind(directory, [entry(2)])
+    one = spool(directory)
+    adopted, _ = one.adopt()
+    assert [file.path for file in adopted] == [good]
+    one.purge()
+    assert list(directory.glob("*.db")) == []
 
 
 def test_a_forked_child_keeps_nothing_of_the_parents_spool(directory: Path, loki: FakeLoki) -> None:

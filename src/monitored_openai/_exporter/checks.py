@@ -125,20 +125,21 @@ def judged(lane: Lane, outcome: Reply | Failure, trouble: str = "") -> Finding:
 
 def _spool(path: Path) -> Finding:
     try:
-        from monitored_openai._exporter.private_files import make_directory
+        from monitored_openai._exporter.spool import LEAST_FREE_BYTES
+        from monitored_openai._exporter.spool_directory import SpoolDirectory, what_failed
         from monitored_openai._exporter.spool_file import SUFFIX
-
-        make_directory(path)
+    except ImportError as missing:  # not on Windows, or without SQLite
+        return _no_spool(str(missing))
+    directory = SpoolDirectory(path, "doctor")
+    try:
+        size, _ = directory.sizes(None)
         found = list(path.iterdir())
-        size = sum(one.stat().st_size for one in found)
-    except (OSError, ImportError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        return Finding(
-            about="spool",
-            is_well=False,
-            says=f"the spool cannot be used: {why}",
-            advice="give spool_dir a directory on a local disk that is this user's alone",
-        )
+        free = directory.free_bytes()
+        directory.create({}).close()
+    except Exception as error:  # those of SQLite, which not every system has, are among them
+        return _no_spool(what_failed(error))
+    if free < LEAST_FREE_BYTES:
+        return _no_spool(f"{free / 2**20:.0f} MiB of its disk are free, and it leaves 512 to others")
     files, damaged = (sum(one.suffix == suffix for one in found) for suffix in (SUFFIX, ".corrupt"))
     says = f"the spool holds {size / 2**20:.1f} MiB in {files} files"
     if damaged:
@@ -149,3 +150,12 @@ def _spool(path: Path) -> Finding:
             advice="check the disk; remove the files that end in .corrupt when nobody needs them",
         )
     return Finding(about="spool", is_well=True, says=says)
+
+
+def _no_spool(why: str) -> Finding:
+    return Finding(
+        about="spool",
+        is_well=False,
+        says=f"the spool cannot be used: {why}",
+        advice="give spool_dir a directory on a local disk with room that is this user's alone",
+    )

@@ -63,8 +63,8 @@ class Spool:
         self._paused_until = self._look_again_at = 0.0
 
     def oldest_ns(self, now_ns: int) -> int:
-        """What is older than this has had its time."""
-        return now_ns - int(self._most_seconds * 1e9)
+        """What is older than this has had its time, also where the clock has been set back since `now_ns` began."""
+        return min(now_ns, time.time_ns()) - int(self._most_seconds * 1e9)
 
     def write(self, entries: Collection[Entry]) -> bool:
         """Keep entries, if need be in the place of older ones; false when they cannot be kept now."""

@@ -8,6 +8,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from monitored_openai._exporter.private_files import Lock, make_directory
@@ -91,9 +92,10 @@ class SpoolDirectory:
 
     def keep_few_set_aside(self, most: int = _MOST_SET_ASIDE) -> None:
         """Remove all damaged files but the latest."""
-        damaged = sorted(self._path.glob("*.corrupt"), key=lambda path: path.suffixes[-2])
+        damaged = sorted(self._path.glob("*.corrupt"), key=lambda path: path.suffixes[:-1])
         for path in damaged[: max(0, len(damaged) - most)]:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
 
     def purge(self, known: Collection[Path]) -> None:
         """Remove every file that no process owns, of any destination, readable or not."""
