@@ -97,6 +97,17 @@ def test_more_groups_than_colours_are_folded_and_still_add_up(page: Page) -> Non
     assert sum(sum(line) for line in overview["charts"]["calls"].values()) == 12
 
 
+def test_a_group_that_is_called_as_the_rest_is_drawn_with_it_and_once(page: Page) -> None:
+    names = ["other"] * 3 + [f"m{number:02}" for number in range(12)]
+    page.push_process(metrics_of(*(record(request_model=name) for name in names)), "p")
+
+    overview = page.overview()
+
+    assert overview["groups"][0]["name"] == overview["series"][-1] == "other"
+    assert overview["groups"][0]["calls"] == 3
+    assert sum(sum(overview["charts"]["calls"][name]) for name in overview["series"]) == len(names)
+
+
 def test_quantiles_are_what_promql_makes_of_the_same_buckets(page: Page) -> None:
     page.push_process(metrics_of(*(record(duration=0.5) for _ in range(10))), "p")
 

@@ -133,11 +133,12 @@ def _grouped(counted: Sequence[tuple[str, Growth]], times: Sequence[int]) -> dic
         groups[group].add(keys, grown)
     order = sorted(groups, key=lambda name: (-groups[name]["calls"], name))
     named = set(order if len(order) <= _MOST_GROUPS else order[: _MOST_GROUPS - 1])
+    rest = len(named) < len(order) or OTHER in named
     return {
         "total": total.shown(),
         "groups": [{"name": name, **groups[name].shown()} for name in order[:_MOST_ROWS]],
         "more_groups": max(0, len(order) - _MOST_ROWS),
-        "series": [name for name in order if name in named] + ([OTHER] if len(named) < len(order) else []),
+        "series": [name for name in order if name in named - {OTHER}] + ([OTHER] if rest else []),
         "charts": _charts(counted, times, named),
     }
 
