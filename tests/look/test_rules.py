@@ -375,6 +375,8 @@ def test_a_budget_is_read(text: str, budget: Budget) -> None:
         "a-b=c:5",
         "größe=x:5",
         "feature=search=50",
+        "\udcff=5",
+        "a\nb=5",
     ],
 )
 def test_what_is_no_budget_is_refused_with_what_would_be(text: str) -> None:

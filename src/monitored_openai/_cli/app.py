@@ -133,8 +133,11 @@ def export_rules(
     from monitored_openai._cli.rules.rule import Budget, Limits
     from monitored_openai._cli.writing import write
 
-    if not data_source:
-        raise Mistake("--data-source is empty: write the uid that Prometheus has in Grafana, or leave the option out")
+    if not data_source or not data_source.isprintable():
+        raise Mistake(
+            f"--data-source {data_source!r} is no uid of a data source: write the one that Prometheus has in Grafana, or "
+            "leave the option out"
+        )
     try:
         limits = Limits(
             budgets=tuple(map(Budget.parsed, monthly_budget or ())),

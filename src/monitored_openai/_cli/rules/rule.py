@@ -66,13 +66,9 @@ class Budget:
             usd = float(amount)
         except ValueError:
             usd = 0.0
-        no_environment = ":" not in text and "=" in value
-        if (
-            not 0 < usd < float("inf")
-            or not promql.LABEL.fullmatch(label)
-            or no_environment
-            or (not value and amount != text)
-        ):
+        readable = text.isprintable() and (":" in text or "=" not in value)
+        named = bool(promql.LABEL.fullmatch(label)) and (bool(value) or amount == text)
+        if not (readable and named and 0 < usd < float("inf")):
             raise ValueError(f"{text!r} is no budget: write 500, production=500 or feature=search:50 (USD a month)")
         return cls(usd=usd, label=label, value=value or None)
 
