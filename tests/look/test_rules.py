@@ -136,6 +136,12 @@ CASES = {
     "many answers begin late": Case(series=streams(6, 4), fires={"OpenAIFirstChunkSlowly"}),
     "answers begin in time": Case(series=streams(96, 4)),
     "a limit is near": Case(series=limits(left=50), fires={"OpenAIRateLimitNear"}),
+    "a limit is near at each push of a minute, and looked at between them": Case(
+        series=limits(left=50)
+        | {f'openai_ratelimit_reset_timestamp_seconds{{{WHO}, gen_ai_request_model="m", resource="tokens"}}': "20+60x720"},
+        fires={"OpenAIRateLimitNear"},
+        evaluated="90s",
+    ),
     "a limit is far": Case(series=limits(left=500)),
     "a limit was near and has been reset": Case(series=limits(left=50, reset=60)),
     "answers become ten times as long": Case(

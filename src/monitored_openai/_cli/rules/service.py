@@ -13,6 +13,8 @@ WHO = ("environment", "service_name")
 _WHO = "{{ $labels.environment }} {{ $labels.service_name }}"
 _FEWEST_CALLS = 20
 """In the window: below that, a share says little."""
+_LONGEST_PUSH_INTERVAL = 60
+"""In seconds, by default: what was told in a push stands until the next one, though its reset may be sooner."""
 _RUNAWAY_BY = (*WHO, "gen_ai_request_model")
 
 
@@ -70,7 +72,8 @@ def _burning(
 
 def _headroom(limits: Limits) -> Alert:
     by = ("environment", "gen_ai_request_model", "resource")
-    left = "openai_ratelimit_remaining / openai_ratelimit_limit and openai_ratelimit_reset_timestamp_seconds > time()"
+    told_lately = f"openai_ratelimit_reset_timestamp_seconds > time() - {_LONGEST_PUSH_INTERVAL}"
+    left = f"openai_ratelimit_remaining / openai_ratelimit_limit and {told_lately}"
     return Alert(
         name="OpenAIRateLimitNear",
         expr=f"min by ({', '.join(by)}) ({left}) < {limits.headroom:g}",
