@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
 import pytest
 
+from monitored_openai._exporter.process import PROCESS
+from tests.handles import handle
 from tests.programs import run, settings
 from tests.programs.forking import CALLS, CHILDREN, SITUATIONS
 from tests.servers.loki import FakeLoki
 from tests.servers.remote_write import RemoteWriteProxy
+from tests.test_lanes import MANUAL, call, settled
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
@@ -89,3 +94,17 @@ def test_children_are_silent_when_only_the_log_is_exported(proxy: RemoteWritePro
 
     assert (ended.code, quiet(ended.err)) == (0, "")
     assert len(loki.entries) == ended.said["calls"]
+
+
+def test_a_child_of_whose_fork_python_does_not_hear_ends_without_waiting_for_the_parents_thread(loki: FakeLoki) -> None:
+    """As a worker of uWSGI's to which no request came."""
+    with handle(logs_url=loki.push_url, **MANUAL) as monitoring:
+        call(monitoring, 3)
+        child = ctypes.PyDLL(None).fork()
+        if not child:
+            signal.alarm(60)
+            PROCESS.at_exit()
+            os._exit(monitoring.stats().calls + (monitoring._thread is not None))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        settled(monitoring)
+    assert len(loki.entries) == 3

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import concurrent.futures
 import gzip
 import json
 import logging
@@ -18,6 +19,7 @@ from monitored_openai import CallRecord, MonitoredOpenAI, Monitoring, _log, attr
 from monitored_openai._exporter.loki import following
 from monitored_openai._exporter.metrics_lane import MetricsLane, TotalsPart
 from monitored_openai._exporter.process import PROCESS
+from monitored_openai._exporter.thread import ExporterThread
 from tests.handles import ask, flush_until, handle, http, imbalance, in_process
 from tests.servers._steps import Gate
 from tests.servers.loki import FakeLoki, Hold, NeverAnswer, Status
@@ -612,6 +614,53 @@ async def test_an_aflush_that_is_cancelled_harms_nothing(loki: FakeLoki) -> None
         result = await monitoring.aflush(20)
 
     assert (result.complete, len(loki.entries)) == (True, 3)
+
+
+def test_what_a_loop_is_told_when_it_has_stopped_is_cancelled_and_waited_for_by_nobody() -> None:
+    thread = ExporterThread(lambda: None)
+    stopped, told = threading.Event(), threading.Event()
+
+    def stop() -> None:
+        thread._loop.stop()
+        stopped.set()
+        told.wait(30)
+
+    thread.call(stop)
+    assert stopped.wait(30)
+    late = thread.submit(asyncio.sleep(60))
+    told.set()
+    thread._thread.join(30)
+    too_late = thread.submit(asyncio.sleep(60))
+    done, _ = concurrent.futures.wait([late, too_late], timeout=30)
+    assert done == {late, too_late}
+    assert late.cancelled()
+    assert too_late.cancelled()
+
+
+async def test_an_aflush_during_which_the_exporters_thread_dies_cancels_nobody(loki: FakeLoki) -> None:
+    gate = Gate()
+    loki.fail_next(Hold(gate))
+    with handle(logs_url=loki.push_url, **MANUAL) as monitoring:
+        call(monitoring, 3)
+        flushing = asyncio.create_task(monitoring.aflush(30))
+        await asyncio.to_thread(gate.wait_reached)
+        assert monitoring._thread is not None
+        monitoring._thread.call(monitoring._thread._loop.stop)
+        result = await flushing
+        gate.set()
+
+        assert (result.complete, result.pushed, result.left) == (False, False, 3)
+
+
+async def test_a_fault_in_a_flush_is_nobody_elses(
+    metrics: Monitoring, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    call(metrics)
+    settled(metrics)
+    monkeypatch.setattr(metrics._totals, "samples", None)  # a defect of ours
+    assert not metrics.flush(20).pushed
+    assert not (await metrics.aflush(20)).pushed
+    assert sum("a flush" in message for message in caplog.messages) == 1
 
 
 flushed: list[Any] = []

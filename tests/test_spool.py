@@ -28,7 +28,7 @@ from tests.handles import ask, handle, http, imbalance, in_process_transport
 from tests.programs import Program, running, settings
 from tests.servers._http import wait_until
 from tests.servers._steps import Gate
-from tests.servers.loki import FakeLoki, Hold, LoseAnswer, Status
+from tests.servers.loki import FakeLoki, Hold, LoseAnswer, NeverAnswer, Status
 from tests.servers.remote_write import RemoteWriteProxy
 from tests.test_lanes import MANUAL, call, settled
 
@@ -284,6 +284,26 @@ def test_a_directory_that_is_deleted_costs_nothing_and_a_flush_waits_for_what_wa
         loki.listen()
         settled(monitoring)
     assert len(loki.entries) == 15
+
+
+@pytest.mark.parametrize("how", ["deleted", "purged"])
+def test_what_is_no_longer_on_disk_when_its_process_ends_is_not_said_to_be_there(
+    directory: Path, loki: FakeLoki, how: str
+) -> None:
+    loki.always = NeverAnswer()
+    with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
+        call(monitoring, 3)
+        loki.wait_until(lambda: monitoring.stats().in_flight == 3)
+        if how == "deleted":
+            call(monitoring, 2)
+            loki.wait_until(lambda: monitoring.stats().spooled == 2)
+            shutil.rmtree(directory)
+        else:
+            monitoring.purge()
+        monitoring.close(0)
+        stats = monitoring.stats()
+        assert (stats.spooled, stats.dropped) == (0, {"closed": 5 if how == "deleted" else 3})
+        assert imbalance(stats) == (0, 0)
 
 
 def test_with_a_full_disk_entries_stay_in_memory_and_one_warning_says_so(

@@ -110,6 +110,15 @@ class Backlog:
         size = self._memory_bytes + sum(file.waiting_bytes for file in spooled)
         return bool(self._taken) or waiting >= MOST_ENTRIES or size >= MOST_BYTES
 
+    @property
+    def homeless(self) -> int:
+        """Entries that count as spooled but have no file in the directory any more: they end with this process."""
+        files = self._spool.files() if self._spool is not None else []
+        taken = sum(
+            len(batch.entries) for batch in self._taken if batch.file is not None and not batch.file.is_in_place()
+        )
+        return taken + sum(file.waiting for file in files if not file.is_in_place())
+
     def next(self) -> Batch | None:
         """The batch to send now, which counts as under way until `settle`; `None` if none can be had."""
         self.give_up()

@@ -129,11 +129,12 @@ class Exporter:
             )
             return pushed
 
-    async def seal(self) -> None:
-        """Bring everything to the spool, if there is one."""
+    async def seal(self) -> int:
+        """Bring everything to the spool, if there is one; how many entries of it nobody will find there."""
         await self._take_in()
         if self._keeping is not None:
             self._keeping.keep_totals(at_once=True)
+        return self._backlog.homeless
 
     async def purge(self) -> None:
         """Remove all that waits in the spool."""

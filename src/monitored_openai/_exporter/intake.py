@@ -258,12 +258,17 @@ class Intake:
 
     # From anywhere
 
-    def close(self, reason: DropReason) -> None:
-        """Take nothing more in, and give up, for `reason`, what is neither delivered nor in the spool."""
+    def close(self, reason: DropReason, homeless: int = 0) -> None:
+        """Take nothing more in, and give up, for `reason`, what is neither delivered nor in the spool; so many of those
+        that count as spooled are not.
+        """
         with self._lock:
             self._closed = True
             calls, entries = len(self._calls), self._queued + self._in_flight - self._in_flight_spooled
             self._spooled += self._in_flight_spooled
+            homeless = min(homeless, self._spooled)
+            self._spooled -= homeless
+            entries += homeless
             if entries:
                 self._dropped[reason] += entries
             if calls:

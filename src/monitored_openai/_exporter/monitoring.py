@@ -8,7 +8,8 @@ import os
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future, wait
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from monitored_openai._exporter.intake import Intake
 from monitored_openai._exporter.process import PROCESS
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.exporter import Exporter
     from monitored_openai._exporter.thread import ExporterThread
 
+_T = TypeVar("_T")
 _numbers = itertools.count()
 _shared: dict[MonitoringSettings, Monitoring] = {}
 _FLUSH_ON_CALL_SECONDS = 2.0
@@ -101,22 +103,26 @@ class Monitoring:
         flush = self.begin_flush()
         if flush is None:
             return self._flushed(pushed=True)
-        try:
-            return self._flushed(flush.result(timeout))
-        except (TimeoutError, CancelledError):
-            flush.cancel()
-            return self._flushed(pushed=False)
+        wait([flush], timeout)
+        return self._flushed(_has_pushed(flush))
 
     async def aflush(self, timeout: float = 5.0) -> FlushResult:
         """The same as `flush`, without blocking the caller's event loop."""
         flush = self.begin_flush()
         if flush is None:
             return self._flushed(pushed=True)
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        flush.add_done_callback(lambda _: _tell(loop, ended))
         try:
-            return self._flushed(await asyncio.wait_for(asyncio.wrap_future(flush), timeout))
+            async with asyncio.timeout(timeout):
+                await ended.wait()
         except TimeoutError:
+            pass
+        except BaseException:
             flush.cancel()
-            return self._flushed(pushed=False)
+            raise
+        return self._flushed(_has_pushed(flush))
 
     def close(self, timeout: float = 5.0) -> FlushResult:
         """Flush, then stop for good; calls that end later are counted as dropped, for the reason `closed`."""
@@ -164,23 +170,26 @@ class Monitoring:
 
     def end(self, reason: DropReason) -> None:
         """Stop, and count what is neither delivered nor in the spool as dropped for `reason`."""
+        homeless = 0
         if self._settings.spool_dir is not None:
-            self._wait_for(self._seal(), _START_SECONDS if self.is_starting else _SEAL_SECONDS)
+            homeless = self._result_of(self._seal(), _START_SECONDS if self.is_starting else _SEAL_SECONDS) or 0
         self._ended = True
-        self._intake.close(reason)
+        self._intake.close(reason, homeless)
         with PROCESS.sharing:
             if _shared.get(self._settings) is self:
                 del _shared[self._settings]
         if self._exporter is not None:
-            self._wait_for(self._exporter.stop(), _STOP_SECONDS)
+            self._result_of(self._exporter.stop(), _STOP_SECONDS)
 
-    def _wait_for(self, work: Coroutine[Any, Any, None], seconds: float) -> None:
-        """Have the exporter's thread do it, if it still does anything."""
+    def _result_of(self, work: Coroutine[Any, Any, _T], seconds: float) -> _T | None:
+        """Have the exporter's thread do it, if it still does anything; `None` if it has not come to its end in time."""
         thread = self._thread
-        if thread is not None and thread.is_alive and not thread.is_current:
-            wait([thread.submit(work)], timeout=seconds)
-        else:
+        if thread is None or not thread.is_alive or thread.is_current:
             work.close()
+            return None
+        ending = thread.submit(work)
+        wait([ending], timeout=seconds)
+        return ending.result() if ending.done() and not ending.cancelled() and ending.exception() is None else None
 
     @property
     def is_starting(self) -> bool:
@@ -249,9 +258,8 @@ class Monitoring:
         if self._exporter is not None:
             self._exporter.wake()
 
-    async def _seal(self) -> None:
-        if self._exporter is not None:
-            await self._exporter.seal()
+    async def _seal(self) -> int:
+        return 0 if self._exporter is None else await self._exporter.seal()
 
     async def _flush_for_call(self) -> bool:
         return self._exporter is not None and not self._exporter.flushes and await self._exporter.flush()
@@ -306,6 +314,23 @@ def monitoring_for(monitoring: MonitoringSettings | Monitoring | None) -> Monito
         if handle is None:
             handle = _shared[monitoring] = Monitoring(monitoring)
         return handle
+
+
+def _has_pushed(flush: Future[bool]) -> bool:
+    """How a flush has ended, which ends here at the latest."""
+    flush.cancel()
+    try:
+        return flush.result(0)
+    except (TimeoutError, CancelledError):
+        return False
+    except Exception:
+        warn_sparsely("flush", "a flush could not be brought to its end", exc_info=True)
+        return False
+
+
+def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    with suppress(RuntimeError):  # closed meanwhile
+        loop.call_soon_threadsafe(ended.set)
 
 
 def _unfinished() -> Future[bool]:

@@ -43,6 +43,7 @@ class _Process:
         self._reset()
 
     def _reset(self) -> None:
+        self._pid = os.getpid()
         self._lock = native.reentrant_lock()
         self._starting = False
         self.sharing = native.reentrant_lock()
@@ -106,6 +107,8 @@ class _Process:
 
     def at_exit(self) -> None:
         """Deliver what can be delivered in time, and count the rest."""
+        if os.getpid() != self._pid:
+            self.after_fork()  # uWSGI forks without running Python's hooks, and no call has found out
         for handle in self._living():
             handle.end_active()
         flushes = {handle: flush for handle in self._living() if (flush := handle.begin_flush()) is not None}

@@ -171,7 +171,8 @@ class Spool:
     def purge(self) -> None:
         """Remove everything that waits here, and every file that no process owns."""
         for file in self.files():
-            self._lose(file.waiting, "purged")
+            if file.waiting:
+                self._lose(file.waiting, "purged")
             file.discard()
         self.own, self.adopted = None, []
         self._directory.purge(())

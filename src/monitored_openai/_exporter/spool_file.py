@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sqlite3
 import time
 import zlib
@@ -249,7 +250,7 @@ class SpoolFile:
 
     def is_in_place(self) -> bool:
         """Whether the file is still found under its name."""
-        return self.path.exists()
+        return os.path.exists(self.path)  # noqa: PTH110 - pathlib's raises where nobody may look
 
     def is_spent(self) -> bool:
         """Whether nothing is left in it."""

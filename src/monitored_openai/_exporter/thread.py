@@ -95,13 +95,31 @@ class ExporterThread:
         self._loop.call_soon_threadsafe(callback)
 
     def submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
-        """Have the loop run a coroutine; cancelling the future cancels it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Have the loop run a coroutine; cancelling the future cancels it. It is cancelled if the loop has ended."""
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:  # closed
+            work.close()
+            never: Future[_T] = Future()
+            never.cancel()
+            never.set_running_or_notify_cancel()
+            return never
 
     def stop(self, timeout: float) -> None:
         """End the loop and wait for the thread for so many seconds."""
         self.call(self._loop.stop)
         self._thread.join(timeout)
+
+    def _end_tasks(self) -> None:
+        """Those as well that it was told to begin when it had stopped already."""
+        while True:
+            self._loop.run_until_complete(asyncio.sleep(0))
+            tasks = asyncio.all_tasks(self._loop)
+            if not tasks:
+                return
+            for task in tasks:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
     def _run(self) -> None:
         self._identity = native.current()
@@ -110,10 +128,7 @@ class ExporterThread:
             self._loop.run_forever()
         finally:
             try:
-                tasks = asyncio.all_tasks(self._loop)
-                for task in tasks:
-                    task.cancel()
-                self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+                self._end_tasks()
             finally:
                 self._loop.close()
                 self._at_end()
