@@ -286,6 +286,28 @@ def test_a_directory_that_is_deleted_costs_nothing_and_a_flush_waits_for_what_wa
     assert len(loki.entries) == 15
 
 
+def test_what_has_been_tried_from_memory_goes_to_the_disk_when_it_works(directory: Path, loki: FakeLoki) -> None:
+    loki.refuse()
+    with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
+        directory.touch()
+        call(monitoring, 3)
+        loki.wait_until(lambda: tried(monitoring) > 0)
+        directory.unlink()
+        assert monitoring._exporter is not None
+        assert monitoring._exporter._spool is not None
+        monitoring._exporter._spool._paused_until = 0.0  # as 10 seconds later
+        call(monitoring)
+        loki.wait_until(lambda: monitoring.stats().spooled == 4)
+        monitoring.close(0)
+        assert (monitoring.stats().spooled, monitoring.stats().dropped) == (4, {})
+
+
+def tried(monitoring: Monitoring) -> int:
+    """How often the batch that is the first has been tried."""
+    exporter = monitoring._exporter
+    return exporter._backlog._taken[0].trouble.failures if exporter is not None and exporter._backlog._taken else 0
+
+
 @pytest.mark.parametrize("how", ["deleted", "purged"])
 def test_what_is_no_longer_on_disk_when_its_process_ends_is_not_said_to_be_there(
     directory: Path, loki: FakeLoki, how: str
@@ -708,6 +730,32 @@ def keeping(monitoring: Monitoring) -> Keeping:
     found = monitoring._exporter._keeping
     assert found is not None
     return found
+
+
+@pytest.mark.parametrize("how", ["would not take", "has lost"])
+def test_totals_that_the_disk_would_not_take_are_kept_when_it_works(
+    directory: Path, proxy: RemoteWriteProxy, loki: FakeLoki, how: str
+) -> None:
+    proxy.refuse()
+    loki.refuse()
+    own = {"metrics_url": proxy.write_url, "logs_url": loki.push_url, "spool_dir": str(directory)}
+    with handle(**own, log_sample_ratio=0 if how == "would not take" else 1, push_interval=60) as monitoring:
+        if how == "would not take":
+            directory.touch()
+        call(monitoring)
+        wait_until(lambda: monitoring._exporter is not None)
+        assert monitoring._exporter is not None
+        spool = monitoring._exporter._spool
+        assert spool is not None
+        if how == "would not take":
+            wait_until(lambda: spool._paused_until > 0)
+            directory.unlink()
+            spool._paused_until = 0.0  # as 10 seconds later
+        else:
+            wait_until(lambda: keeping(monitoring)._kept == 1)
+            shutil.rmtree(directory)
+        wait_until(lambda: (kept := keeping(monitoring)._kept_in) is not None and kept.is_in_place())
+        assert totals_kept(directory) == 1
 
 
 def test_what_is_no_entry_and_numbers_that_make_no_sense_are_counted_as_corrupt(directory: Path) -> None:

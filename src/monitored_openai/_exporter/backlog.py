@@ -85,9 +85,18 @@ class Backlog:
         self._memory_bytes += len(encoded)
 
     def store(self) -> None:
-        """Bring what is in memory to the spool, if there is one and it can."""
-        if self._spool is not None and self._memory and self._spool.write(self._memory):
-            self._intake.spools(len(self._memory), self._memory_bytes)
+        """Bring what is in memory to the spool, if there is one and it can; not what may have arrived already, which is
+        to be sent again as it was.
+        """
+        if self._spool is None:
+            return
+        taken = [one for one in self._taken if one.file is None and one.sent_as_replay is None]
+        taken = [one for one in taken if one is not self._under_way]
+        entries = [*(entry for one in taken for entry in one.entries), *self._memory] if taken else self._memory
+        if entries and self._spool.write(entries):
+            self._intake.spools(len(entries), self._memory_bytes + sum(one.size for one in taken))
+            if taken:
+                self._taken = deque(one for one in self._taken if not any(one is other for other in taken))
             self._memory.clear()
             self._memory_bytes = 0
 

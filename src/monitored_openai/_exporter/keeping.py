@@ -42,6 +42,8 @@ class Keeping:
         self._metrics_lane = metrics_lane
         self._kept = 0
         """How many calls are in the totals that the spool has, or that the back end has."""
+        self._kept_in: SpoolFile | None = None
+        """The file that has them; `None` when it is the back end."""
         self._look_at = self._keep_at = 0.0
 
     async def run(self) -> None:
@@ -60,10 +62,12 @@ class Keeping:
     def keep_totals(self, *, at_once: bool = False) -> None:
         """Keep the present totals, if the spool or the back end does not have them, but not again and again."""
         folded, started = self._intake.stats().folded, time.monotonic()
-        if self._metrics_lane is None or folded == self._kept or (started < self._keep_at and not at_once):
+        self._spool.look()
+        has_them = folded == self._kept and (self._kept_in is None or self._kept_in is self._spool.own)
+        if self._metrics_lane is None or has_them or (started < self._keep_at and not at_once):
             return
-        self._spool.keep_totals(self._metrics_lane.snapshot())
-        self._kept = folded
+        if self._spool.keep_totals(self._metrics_lane.snapshot()):
+            self._kept, self._kept_in = folded, self._spool.own
         now = time.monotonic()
         self._keep_at = now + max(_TOTALS_SECONDS, (now - started) / _LARGEST_SHARE)
 
@@ -76,7 +80,7 @@ class Keeping:
                 self.keep_totals(at_once=True)
             elif folded >= self._kept:  # else the spool has those of more calls, which have ended meanwhile
                 self._spool.keep_totals(())
-                self._kept = folded
+                self._kept, self._kept_in = folded, None
 
         return hears
 
@@ -91,6 +95,9 @@ class Keeping:
         self._look_at = time.monotonic() + (0.0 if self._spool.is_full_of_adopted else _LOOK_SECONDS)
 
     async def _push_totals(self, file: SpoolFile) -> None:
+        if file.is_of_this_process:  # removed from the directory: these are the totals of a living process
+            self._spool.forget_totals(file)
+            return
         parts, damaged = self._spool.totals(file)
         if not (parts or damaged) or self._metrics_lane is None:
             return

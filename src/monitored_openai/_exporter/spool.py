@@ -108,14 +108,20 @@ class Spool:
         except sqlite3.Error as error:  # whoever finds them sends them again, and the back end knows them
             self._fails(file, error)
 
-    def keep_totals(self, parts: Sequence[TotalsPart]) -> None:
-        """Keep what whoever finds the file is to push, and nothing if the back end has it already."""
-        if time.monotonic() < self._paused_until or (self.own is None and not parts):
-            return
+    def keep_totals(self, parts: Sequence[TotalsPart]) -> bool:
+        """Keep what whoever finds the file is to push, and nothing if the back end has it already; false when they
+        cannot be kept now.
+        """
+        if time.monotonic() < self._paused_until:
+            return False
+        if self.own is None and not parts:
+            return True
         try:
             self._own_file().keep_totals(parts)
         except (sqlite3.Error, OSError) as error:
             self._fails(self.own, error)
+            return False
+        return True
 
     def totals(self, file: SpoolFile) -> tuple[list[TotalsPart], int]:
         """What another process had to push, and how many parts of it are damaged."""
@@ -220,12 +226,16 @@ class Spool:
                 "spool", "the spool cannot be used now; what it would keep stays in memory: %s", what_failed(error)
             )
 
+    def look(self) -> None:
+        """Find out whether somebody has removed one's own file from the directory."""
+        if self.own is not None and not self.own.is_in_place():
+            self.adopted.append(self.own)  # it can be read for as long as it is open
+            self.own = None
+
     def _own_file(self) -> SpoolFile:
         if time.monotonic() >= self._look_again_at:
             self._look_again_at = time.monotonic() + _LOOK_SECONDS
-            if self.own is not None and not self.own.is_in_place():
-                self.adopted.append(self.own)  # it can be read for as long as it is open
-                self.own = None
+            self.look()
             self.bytes, others = self._directory.sizes(self.own)
             may_grow = max(0, self._directory.free_bytes() - self._least_free_bytes)
             own = self.own.size() if self.own is not None else 0  # the log's pages come back, those of the file stay
