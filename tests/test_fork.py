@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -96,13 +97,28 @@ def test_children_are_silent_when_only_the_log_is_exported(proxy: RemoteWritePro
     assert len(loki.entries) == ended.said["calls"]
 
 
+def raw_fork() -> int:
+    """As `os.fork`, but Python does not hear of it. A thread that waits for Python's lock would have asked for it to be
+    handed over, and in the child, where that thread is not, this would wait for ever: so none gets to ask."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    try:
+        time.sleep(0.1)  # whoever waits gets it, and asks no more before the new interval is over
+        child = int(ctypes.PyDLL(None).fork())
+        if not child:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(60)
+        return child
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_a_child_of_whose_fork_python_does_not_hear_ends_without_waiting_for_the_parents_thread(loki: FakeLoki) -> None:
     """As a worker of uWSGI's to which no request came."""
     with handle(logs_url=loki.push_url, **MANUAL) as monitoring:
         call(monitoring, 3)
-        child = ctypes.PyDLL(None).fork()
+        child = raw_fork()
         if not child:
-            signal.alarm(60)
             PROCESS.at_exit()
             os._exit(monitoring.stats().calls + (monitoring._thread is not None))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -188,10 +188,10 @@ def _table(found: Sequence[Row], report: Report, room: int) -> Table:
     fits = longest + sum(loose) + 2 * len(loose) <= room
     gap, widths = (2, loose) if fits else (1, tight)
     left = room - sum(widths) - gap * len(widths)
-    shown = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
+    shown = Table(box=None, pad_edge=False, padding=0)  # versions of rich differ in what padding adds to a width
     shown.add_column(head, overflow="fold", width=max(min(longest, left), min(longest, _SHORTEST_NAME)))
     for text, width in zip(_HEADS, widths, strict=True):
-        shown.add_column(text, justify="right", width=width)
+        shown.add_column(text, justify="right", width=gap + width)
     for name, row in zip(names, cells, strict=True):
         shown.add_row(name, *row, style="bold" if row is cells[-1] else "")
     return shown
