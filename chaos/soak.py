@@ -1,54 +1,75 @@
-"""200 calls a second into a Loki that comes and goes: memory, threads and descriptors stay as they are."""
+"""200 calls a second into back ends that come and go: memory, threads and descriptors of the process stay as they are."""
 
 from __future__ import annotations
 
+import json
 import os
-import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from tests.handles import ask, handle, imbalance, in_process
+from tests.programs import running, settings
 from tests.servers.loki import FakeLoki
+from tests.servers.remote_write import RemoteWriteProxy
+from tests.test_end_to_end import CALLS_METRIC
+from tests.test_spool import made_in
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "1800"))
 PER_SECOND = 200
+LOOK_SECONDS = 10
+"""Between two looks, and between the back ends' coming and going."""
 WARM_UP = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a process holds, by the system's account."""
+
+    at: float
+    memory: int
+    threads: int
+    descriptors: int
+
+    @classmethod
+    def at_process(cls, pid: int, at: float) -> Self:
+        process = Path("/proc") / str(pid)
+        memory = int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return cls(at, memory, len(list((process / "task").iterdir())), len(list((process / "fd").iterdir())))
 
 
 def run(directory: Path) -> str:
     """The figures."""
-    with (
-        FakeLoki(keep_requests=False) as loki,
-        handle(logs_url=loki.push_url, spool_dir=str(directory / "spool"), log_linger=0.5) as monitoring,
-        in_process(monitoring) as client,
-    ):
-        looks: list[tuple[float, int, int, int]] = []
-        start = time.monotonic()
-        number, is_up = 0, True
-        while (at := time.monotonic() - start) < SECONDS:
-            ask(client, f"{number}")
-            number += 1
-            time.sleep(max(0.0, start + number / PER_SECOND - time.monotonic()))
-            if number % (10 * PER_SECOND) == 0:
-                looks.append((at, _memory(), threading.active_count(), sum(1 for _ in Path("/proc/self/fd").iterdir())))
-                loki.entries.clear()  # the server lives in this process too
-                loki._streams.clear()
+    file = directory / "made"
+    looks: list[Look] = []
+    with FakeLoki(keep_requests=False) as loki, RemoteWriteProxy(keep_requests=False) as proxy:
+        urls = {"logs_url": loki.push_url, "metrics_url": proxy.write_url}
+        env = settings(spool_dir=directory / "spool", log_linger=0.5, exit_timeout=30, **urls)
+        with running("spooling", PER_SECOND, file, env=env | {"OPENAI_BASE_URL": "http://api.test/v1"}) as program:
+            start = time.monotonic()
+            is_up = True
+            while (at := time.monotonic() - start) < SECONDS:
+                time.sleep(LOOK_SECONDS)
+                looks.append(Look.at_process(program.pid, at))
                 is_up = not is_up
-                loki.listen() if is_up else loki.refuse()
-                assert imbalance(monitoring.stats()) == (0, 0)
-        if not is_up:
-            loki.listen()
-        complete = monitoring.flush(60).complete
-        stats = monitoring.stats()
-        late = [look for look in looks if look[0] > SECONDS * WARM_UP]
-        growth = (late[-1][1] - late[0][1]) / 2**20 / ((late[-1][0] - late[0][0]) / 3600)
+                for back_end in (loki, proxy):
+                    back_end.listen() if is_up else back_end.refuse()
+            if not is_up:
+                for back_end in (loki, proxy):
+                    back_end.listen()
+            file.with_name(f"{file.name}.end").touch()
+            ended = program.wait(120)
+        assert (ended.code, ended.err) == (0, ""), ended
+        made = made_in(file)
+        arrived = [json.loads(entry.line)["request"]["messages"][0]["content"] for entry in loki.entries]
+        counted = proxy.total(CALLS_METRIC) - 1  # the program's first call, to get going, is in no file
+        late = [look for look in looks if look.at > SECONDS * WARM_UP]
+        growth = (late[-1].memory - late[0].memory) / 2**20 / ((late[-1].at - late[0].at) / 3600)
         return (
-            f"{number:,} calls, {stats.delivered:,} entries delivered, {sum(stats.dropped.values())} lost, "
-            f"complete: {complete}; after the first {WARM_UP:.0%} memory grew by {growth:.1f} MiB/h (server included), "
-            f"threads {min(look[2] for look in late)} to {max(look[2] for look in late)}, "
-            f"descriptors {min(look[3] for look in late)} to {max(look[3] for look in late)}"
+            f"{len(made):,} calls at {PER_SECOND} a second, back ends away for every other {LOOK_SECONDS} s: "
+            f"{len(set(made) - set(arrived)):,} missing, {len(arrived) - len(set(arrived)):,} stored twice, "
+            f"{counted:,.0f} counted; after the first {WARM_UP:.0%} memory grew by {growth:.1f} MiB/h, at most "
+            f"{max(look.memory for look in late) / 2**20:.0f} MiB, "
+            f"threads {min(look.threads for look in late)} to {max(look.threads for look in late)}, "
+            f"descriptors {min(look.descriptors for look in late)} to {max(look.descriptors for look in late)}"
         )
-
-
-def _memory() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

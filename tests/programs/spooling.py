@@ -2,7 +2,7 @@
 
 ``python spooling.py PER_SECOND FILE``: each call's question is the time of its end, in nanoseconds; each line of the
 file is one that has been made. When there is a file of that name with `.end` behind it, the program ends. Every
-hundred calls have an attribute of their own.
+hundred calls have an attribute of their own, and after each hundred the books must balance.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from monitored_openai import MonitoredOpenAI, attributes
-from tests.handles import ask, http, in_process_transport
+from tests.handles import ask, http, imbalance, in_process_transport
 
 
 def main(per_second: float, file: Path, end: Path) -> None:
@@ -31,6 +31,8 @@ def main(per_second: float, file: Path, end: Path) -> None:
             with attributes(hundred=f"{number // 100}"):
                 ask(client, f"{made}")
             lines.write(f"{made}\n")
+            if number % 100 == 0:
+                assert imbalance(client.monitoring.stats()) == (0, 0)
 
 
 if __name__ == "__main__":
