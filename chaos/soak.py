@@ -33,6 +33,7 @@ class Look:
 
     @classmethod
     def at_process(cls, pid: int, at: float) -> Self:
+        """Now, which is so many seconds after the start."""
         process = Path("/proc") / str(pid)
         memory = int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         return cls(at, memory, len(list((process / "task").iterdir())), len(list((process / "fd").iterdir())))

@@ -637,6 +637,16 @@ def test_what_a_loop_is_told_when_it_has_stopped_is_cancelled_and_waited_for_by_
     assert too_late.cancelled()
 
 
+def test_whatever_a_loop_is_told_while_it_ends_comes_to_an_end() -> None:
+    for _ in range(30):
+        thread = ExporterThread(lambda: None)
+        told = [thread.submit(asyncio.sleep(60))]
+        thread.call(thread._loop.stop)
+        while thread.is_alive:
+            told.append(thread.submit(asyncio.sleep(60)))
+        assert not concurrent.futures.wait(told, timeout=30).not_done
+
+
 async def test_an_aflush_during_which_the_exporters_thread_dies_cancels_nobody(loki: FakeLoki) -> None:
     gate = Gate()
     loki.fail_next(Hold(gate))

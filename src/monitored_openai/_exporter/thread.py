@@ -77,6 +77,8 @@ class ExporterThread:
         self._at_end = at_end
         self._loop = ExporterLoop()
         self._identity: int | None = None
+        self._is_ending = False
+        self._submitting = native.reentrant_lock()
         self._thread = native.thread(self._run, THREAD_NAME)
         self._thread.start()
 
@@ -96,14 +98,14 @@ class ExporterThread:
 
     def submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Have the loop run a coroutine; cancelling the future cancels it. It is cancelled if the loop has ended."""
-        try:
-            return asyncio.run_coroutine_threadsafe(work, self._loop)
-        except RuntimeError:  # closed
-            work.close()
-            never: Future[_T] = Future()
-            never.cancel()
-            never.set_running_or_notify_cancel()
-            return never
+        with self._submitting:
+            if not self._is_ending:
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        never: Future[_T] = Future()
+        never.cancel()
+        never.set_running_or_notify_cancel()
+        return never
 
     def stop(self, timeout: float) -> None:
         """End the loop and wait for the thread for so many seconds."""
@@ -127,6 +129,8 @@ class ExporterThread:
         try:
             self._loop.run_forever()
         finally:
+            with self._submitting:  # what the loop has been told by now has its end below, and nothing comes after it
+                self._is_ending = True
             try:
                 self._end_tasks()
             finally:
