@@ -179,7 +179,7 @@ class Monitoring:
             if _shared.get(self._settings) is self:
                 del _shared[self._settings]
         if self._exporter is not None:
-            self._result_of(self._exporter.stop(), _STOP_SECONDS)
+            self._result_of(self._exporter.stop(), _STOP_SECONDS if self._settings.spool_dir is None else _SEAL_SECONDS)
 
     def _result_of(self, work: Coroutine[Any, Any, _T], seconds: float) -> _T | None:
         """Have the exporter's thread do it, if it still does anything; `None` if it has not come to its end in time."""
