@@ -1,21 +1,29 @@
-"""Write the tables of all endpoints into docs/endpoints.md, or with ``--check`` exit 1 if they are stale."""
+"""Write the tables of endpoints and providers into docs/endpoints.md; with ``--check`` exit 1 if they are stale."""
 
 # ruff: noqa: INP001 - a script, no module of a package
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
+from monitored_openai._providers import PROVIDERS, StreamUsage  # noqa: E402 - found by the path above
 from monitored_openai._resources._table import LEFT_OUT, NOT_POSTED, OBSERVED  # noqa: E402 - found by the path above
 
 PAGE = ROOT / "docs" / "endpoints.md"
 BEGIN = "<!-- endpoints: written by scripts/endpoints_table.py -->"
 END = "<!-- end of the endpoints -->"
+BEGIN_PROVIDERS = "<!-- providers: written by scripts/endpoints_table.py -->"
+END_PROVIDERS = "<!-- end of the providers -->"
+STREAM_USAGE: dict[StreamUsage, str] = {
+    "unrequested": "in every stream: not requested, not hidden",
+    "on_request": "on request",
+    "untried": "requested; given up if the server refuses",
+}
 
 
 def names(methods: str) -> str:
@@ -39,11 +47,26 @@ def lines() -> Iterator[str]:
         yield f"| {names(one.methods)} | {one.reason} |"
 
 
+def provider_lines() -> Iterator[str]:
+    """The table of providers, line by line."""
+    yield "| provider | hosts | usage of a stream |"
+    yield "|---|---|---|"
+    for provider in PROVIDERS:
+        if provider.hosts:
+            yield f"| `{provider.name}` | {names(' '.join(provider.hosts))} | {STREAM_USAGE[provider.stream_usage]} |"
+
+
+def with_part(page: str, begin: str, fresh: Iterable[str], end: str) -> str:
+    """The page with fresh lines between two marks."""
+    before, _, rest = page.partition(begin)
+    return "\n".join([f"{before}{begin}\n", *fresh, f"\n{end}{rest.partition(end)[2]}"])
+
+
 def main() -> int:
     """Write the page, or check it."""
     page = PAGE.read_text()
-    before, _, rest = page.partition(BEGIN)
-    made = "\n".join([f"{before}{BEGIN}\n", *lines(), f"\n{END}{rest.partition(END)[2]}"])
+    made = with_part(page, BEGIN, lines(), END)
+    made = with_part(made, BEGIN_PROVIDERS, provider_lines(), END_PROVIDERS)
     if "--check" in sys.argv[1:]:
         return int(made != page)
     PAGE.write_text(made)

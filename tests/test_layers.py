@@ -41,7 +41,7 @@ LAYERS: dict[str, set[str]] = {
     "_resources": {"_answer", "_call", "_log", "_record"},
     # what becomes of its record
     "_rates": {"_record"},
-    "_price_table": {"_rates"},
+    "_price_table": {"_providers", "_rates"},
     "_pricing": {"_log", "_price_table", "_rates", "_record"},
     "_metrics": {"_record", "_redaction"},
     "_grafana_openai": {"_metrics", "_record", "_redaction"},

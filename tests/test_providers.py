@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import genai_prices.data
 import pytest
 
-from monitored_openai._providers import provider_of
+from monitored_openai._providers import PROVIDERS, price_id_of, provider_of, stream_usage_of
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,36 @@ def test_a_client_made_for_a_provider_talks_to_it_whatever_the_host(kind: str, p
 
 def test_a_kind_that_is_not_known_yet_says_nothing() -> None:
     assert (provider_of("api.openai.com", kind="new"), provider_of("localhost", kind="new")) == ("openai", "unknown")
+
+
+def test_each_host_pattern_belongs_to_one_provider() -> None:
+    patterns = [pattern for provider in PROVIDERS for pattern in provider.hosts]
+    assert len(patterns) == len(set(patterns))
+    for provider in PROVIDERS:
+        for pattern in provider.hosts:
+            assert provider_of(pattern.replace("*", "x"), kind=None) == provider.name
+
+
+@pytest.mark.parametrize("provider", [provider.name for provider in PROVIDERS])
+def test_each_provider_has_an_entry_in_the_price_table(provider: str) -> None:
+    assert price_id_of(provider) in {known.id for known in genai_prices.data.providers}
+
+
+@pytest.mark.parametrize(
+    ("host", "kind", "named", "usage"),
+    [
+        ("openrouter.ai", None, None, "unrequested"),
+        ("openrouter.ai", None, "ours", "unrequested"),
+        ("gateway.example.com", None, "openrouter", "unrequested"),
+        ("gateway.example.com", None, "mistral", "unrequested"),
+        ("eu.api.openai.com", None, None, "on_request"),
+        ("gateway.example.com", None, "openai", "untried"),
+        ("gateway.example.com", "azure", None, "untried"),
+        ("gateway.example.com", None, None, "untried"),
+        ("", None, "", "untried"),
+    ],
+)
+def test_the_usage_of_streams_is_known_by_host_and_by_the_provider_that_the_user_names(
+    host: str, kind: str | None, named: str | None, usage: str
+) -> None:
+    assert stream_usage_of(host, kind=kind, named=named) == usage

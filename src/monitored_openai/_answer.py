@@ -48,7 +48,7 @@ class Chunks(Protocol):
     """What the chunks of one stream have added up to so far."""
 
     def add(self, chunk: Any) -> bool | None:
-        """Take in one chunk; true when it carries nothing but the usage, `None` when the answer has not begun by it.
+        """Take in one chunk; true when it adds nothing but the usage, `None` when the answer has not begun by it.
 
         On the caller's thread: cheap.
         """

@@ -156,7 +156,7 @@ class Call(Trail):
                     self._tail += waited
                     return False
                 if chunk.usage is None:
-                    # A server asked for the usage sends a null with every other chunk, and no such field unasked.
+                    # OpenAI sends this null only because of our request: without it, the chunk has no such field.
                     chunk.__pydantic_fields_set__.discard("usage")
             if usage_only is None and not self._waits:
                 self._waited += waited

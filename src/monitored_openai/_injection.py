@@ -1,15 +1,15 @@
-"""Asking for the usage of a stream whose caller did not, and remembering the servers that refuse to be asked."""
+"""Requesting the usage of a stream whose caller did not, and remembering the servers that refuse the request."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from monitored_openai._errors import status_of
 
 _REFUSALS = (400, 422)
 _FIELD = ("stream_options", "include_usage")
-_ACCEPTING = ("https://api.openai.com/",)
 _MOST_SERVERS = 1000
 _ENOUGH_REFUSALS = 2
 """One that does not name the field may be a passing fault, which only seems to be mended by leaving it out."""
@@ -31,8 +31,12 @@ class UsageAsking:
 
     def means_something_else(self, base_url: str) -> bool:
         """Whether a refusal that does not name the field is about something else in the request."""
-        known = base_url in self.accepting or base_url.startswith(_ACCEPTING)
-        return known or self.fruitless[base_url] >= _MOST_FRUITLESS
+        return base_url in self.accepting or self.fruitless[base_url] >= _MOST_FRUITLESS
+
+    def accepts(self, base_url: str) -> None:
+        """The server is known to accept the field."""
+        if len(self.accepting) < _MOST_SERVERS:
+            self.accepting.add(base_url)
 
 
 class Injection:
@@ -61,8 +65,21 @@ class Injection:
         """The server gave a good response: to the field, or to its absence after it was refused."""
         if self.taken_back:
             _count(self._asking.refusing, self._base_url, _ENOUGH_REFUSALS if self._named else 1)
-        elif len(self._asking.accepting) < _MOST_SERVERS:
-            self._asking.accepting.add(self._base_url)
+        else:
+            self._asking.accepts(self._base_url)
+
+
+def leaves_usage_open(body: object, extra_body: object, headers: Iterable[object]) -> bool:
+    """Whether a request can take `stream_options` and has no field or header of the caller's about usage.
+
+    Servers have options of their own by which a caller requests the usage, such as ``usage: {"include": true}`` or
+    the header ``helicone-stream-usage``. Whatever such an option has for its value, the caller decides.
+    """
+    if not isinstance(body, Mapping):
+        return False
+    extra = extra_body if isinstance(extra_body, Mapping) else ()
+    names = "\n".join(map(str, (*body, *extra, *headers))).lower()
+    return "usage" not in names and _FIELD[0] not in names
 
 
 def _count(servers: Counter[str], base_url: str, number: int) -> None:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from monitored_openai._answer import Family
 from monitored_openai._call import Call
 from monitored_openai._forms import described
-from monitored_openai._injection import UsageAsking
+from monitored_openai._injection import UsageAsking, leaves_usage_open
 from monitored_openai._log import warn_sparsely
-from monitored_openai._providers import provider_of
+from monitored_openai._providers import provider_of, stream_usage_of
 from monitored_openai._record import NOTHING
 from monitored_openai._stats import DropReason
 
@@ -25,6 +25,8 @@ class _Server(NamedTuple):
     provider: str
     host: str
     url: str
+    needs_request: bool
+    """Whether its streams may report their usage only on request."""
 
 
 class Observer:
@@ -47,7 +49,7 @@ class Observer:
         self._keeps_content = keeps_content
         self._provider = provider
         self._asking = UsageAsking() if inject_usage else None
-        self._last_server = _Server(None, "", "", "")
+        self._last_server = _Server(None, "", "", "", needs_request=False)
 
     def open(self, family: Family, client: Any, request: Mapping[str, Any]) -> Call | None:
         """A call for a request that a client is about to send; `None` if it cannot be observed, which is counted.
@@ -65,8 +67,10 @@ class Observer:
             if server.base_url is not client._base_url:  # the property costs a microsecond in 3.x
                 server = self._last_server = self._server(client)
             injection = None
-            if streamed and raw is None and family.injects_usage and self._asking and _is_silent(body, extra_body):
-                injection = self._asking.injection(server.url)
+            if streamed and raw is None and family.injects_usage and server.needs_request and self._asking:
+                named = (*(headers or ()), *client._custom_headers)
+                if leaves_usage_open(body, extra_body, named):
+                    injection = self._asking.injection(server.url)
             call = Call(
                 family,
                 provider=server.provider,
@@ -91,11 +95,8 @@ class Observer:
     def _server(self, client: Any) -> _Server:
         base_url = client._base_url
         provider = self._provider or provider_of(base_url.host, kind=client._made_for)
-        return _Server(base_url, provider, base_url.netloc.decode("ascii"), str(base_url))
-
-
-def _is_silent(body: Any, extra_body: object) -> bool:
-    """Whether the caller says nothing about `stream_options` in either place."""
-    return isinstance(body, Mapping) and not any(
-        isinstance(part, Mapping) and "stream_options" in part for part in (body, extra_body)
-    )
+        usage = stream_usage_of(base_url.host, kind=client._made_for, named=self._provider)
+        url = str(base_url)
+        if usage == "on_request" and self._asking is not None:
+            self._asking.accepts(url)
+        return _Server(base_url, provider, base_url.netloc.decode("ascii"), url, usage != "unrequested")

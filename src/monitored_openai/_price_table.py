@@ -18,23 +18,13 @@ from itertools import chain
 from genai_prices import types
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 
+from monitored_openai._providers import price_id_of
 from monitored_openai._rates import Bands, Rates, Unpriced
 
 _MOST_REMEMBERED = 1024
 _MINUTE_NS = 60 * 10**9
 _DAY_NS = 24 * 60 * _MINUTE_NS
 _STANDARD_TIERS = frozenset({None, "default", "standard", "on_demand"})  # the last one is Groq's word
-_PROVIDER_IDS = {  # OpenTelemetry's names where the table has another
-    "aws.bedrock": "aws",
-    "azure.ai.inference": "azure",
-    "azure.ai.openai": "azure",
-    "gcp.gemini": "google",
-    "gcp.gen_ai": "google",
-    "gcp.vertex_ai": "google",
-    "mistral_ai": "mistral",
-    "moonshot_ai": "moonshotai",
-    "x_ai": "x-ai",
-}
 # Output of these kinds is billed at rates of its own, and no usage of the OpenAI API says how much of it there was.
 _UNCOUNTED_OUTPUT = {"output_video_mtok", "output_citation_mtok"}
 _BILLED_BY = {"input_mtok", "output_mtok", "audio_hours", "input_audio_hours", "input_mchars"}
@@ -102,7 +92,7 @@ def _look_up(
     snapshot: DataSnapshot, provider: str, model: str, context: Mapping[str, str] | Unpriced, at_ns: int
 ) -> _Priced:
     # The library's own look-up would take any name that resembles a provider's ("my-openai-proxy").
-    seller = next((p for p in snapshot.providers if p.id == _PROVIDER_IDS.get(provider, provider)), None)
+    seller = next((p for p in snapshot.providers if p.id == price_id_of(provider)), None)
     found = _find_model(snapshot, seller, model) if seller is not None else None
     by_the_hour = found is not None and any(isinstance(c, types.TimeOfDateConstraint) for c in _constraints(found))
     period_ns = _MINUTE_NS if by_the_hour else _DAY_NS

@@ -1,29 +1,63 @@
-"""Which provider answers at a host, in the names of OpenTelemetry's `gen_ai.provider.name`."""
+"""The table of known providers: where each answers, and the facts about its API on which the library depends."""
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+from typing import Literal, NamedTuple
+
 UNKNOWN = "unknown"
 
-_BY_SUFFIX = (
-    ("api.openai.com", "openai"),
-    (".api.openai.com", "openai"),
-    (".openai.azure.com", "azure.ai.openai"),
-    (".cognitiveservices.azure.com", "azure.ai.openai"),
-    (".services.ai.azure.com", "azure.ai.inference"),
-    ("api.groq.com", "groq"),
-    ("api.mistral.ai", "mistral_ai"),
-    ("api.deepseek.com", "deepseek"),
-    ("api.perplexity.ai", "perplexity"),
-    ("api.x.ai", "x_ai"),
-    ("openrouter.ai", "openrouter"),
-    ("api.together.xyz", "together"),
-    ("api.together.ai", "together"),
-    ("api.fireworks.ai", "fireworks"),
-    ("api.cerebras.ai", "cerebras"),
-    ("generativelanguage.googleapis.com", "gcp.gemini"),
-    ("aiplatform.googleapis.com", "gcp.vertex_ai"),
+StreamUsage = Literal["unrequested", "on_request", "untried"]
+"""When a provider reports the usage of a stream.
+
+- ``unrequested``: in every stream, whatever the request has in `stream_options`.
+- ``on_request``: only after `stream_options.include_usage`, which it is known to accept.
+- ``untried``: the library sends the request and learns from the reply.
+"""
+
+
+class Provider(NamedTuple):
+    """One provider and the facts about its API that do not depend on the model."""
+
+    name: str
+    """As OpenTelemetry's `gen_ai.provider.name` has it."""
+    hosts: tuple[str, ...] = ()
+    """Patterns of the hosts at which it answers; `*` stands for any text."""
+    kind: str | None = None
+    """The kind of client that reaches it at any host: `azure`, or the name of the SDK's `provider=`."""
+    price_id: str | None = None
+    """Its id in `genai-prices`, if that is not its name."""
+    stream_usage: StreamUsage = "untried"
+
+
+# Anybody's load balancer is at amazonaws.com too: the patterns are as narrow as the providers' documentation allows.
+PROVIDERS = (
+    Provider("openai", ("api.openai.com", "*.api.openai.com"), stream_usage="on_request"),
+    Provider(
+        "azure.ai.openai", ("*.openai.azure.com", "*.cognitiveservices.azure.com"), kind="azure", price_id="azure"
+    ),
+    Provider("azure.ai.inference", ("*.services.ai.azure.com",), price_id="azure"),
+    Provider("aws.bedrock", ("bedrock*.amazonaws.com", "bedrock*.api.aws"), kind="bedrock", price_id="aws"),
+    Provider(
+        "gcp.vertex_ai",
+        ("aiplatform.googleapis.com", "*-aiplatform.googleapis.com"),
+        kind="vertex",
+        price_id="google",
+    ),
+    Provider("gcp.gemini", ("generativelanguage.googleapis.com",), price_id="google"),
+    Provider("gcp.gen_ai", price_id="google"),
+    Provider("groq", ("api.groq.com",)),
+    Provider("mistral_ai", ("api.mistral.ai",), price_id="mistral", stream_usage="unrequested"),
+    Provider("deepseek", ("api.deepseek.com",)),
+    Provider("perplexity", ("api.perplexity.ai",), stream_usage="unrequested"),
+    Provider("x_ai", ("api.x.ai",), price_id="x-ai"),
+    Provider("openrouter", ("openrouter.ai",), stream_usage="unrequested"),
+    Provider("together", ("api.together.xyz", "api.together.ai")),
+    Provider("fireworks", ("api.fireworks.ai",)),
+    Provider("cerebras", ("api.cerebras.ai",)),
+    Provider("moonshot_ai", price_id="moonshotai"),
 )
-_BY_KIND = {"azure": "azure.ai.openai", "bedrock": "aws.bedrock", "vertex": "gcp.vertex_ai"}
+_PRICE_IDS = {provider.name: provider.price_id or provider.name for provider in PROVIDERS}
 
 
 def provider_of(host: str, *, kind: str | None) -> str:
@@ -31,13 +65,32 @@ def provider_of(host: str, *, kind: str | None) -> str:
 
     `kind` is what the client itself was made for, whatever its host: `azure`, or the name of the SDK's `provider=`.
     """
-    if kind in _BY_KIND:
-        return _BY_KIND[kind]
-    for suffix, provider in _BY_SUFFIX:
-        if host == suffix or (suffix.startswith(".") and host.endswith(suffix)):
+    found = _find(host, kind)
+    return UNKNOWN if found is None else found.name
+
+
+def stream_usage_of(host: str, *, kind: str | None, named: str | None) -> StreamUsage:
+    """When the server at a host reports the usage of a stream.
+
+    `named` is the provider that the user's settings name. Its name alone does not prove that the server accepts
+    `stream_options`: the user may have a gateway in front of it.
+    """
+    if any(p.stream_usage == "unrequested" for p in PROVIDERS if named in (p.name, p.price_id) and named is not None):
+        return "unrequested"
+    found = _find(host, kind)
+    return "untried" if found is None else found.stream_usage
+
+
+def price_id_of(provider: str) -> str:
+    """The id in `genai-prices` of a provider; a name that is not in the table is taken for such an id."""
+    return _PRICE_IDS.get(provider, provider)
+
+
+def _find(host: str, kind: str | None) -> Provider | None:
+    for provider in PROVIDERS:
+        if kind is not None and provider.kind == kind:
             return provider
-    # Anybody's load balancer is at amazonaws.com too.
-    is_bedrock = host.startswith("bedrock") and host.endswith((".amazonaws.com", ".api.aws"))
-    if is_bedrock:
-        return "aws.bedrock"
-    return "gcp.vertex_ai" if host.endswith("-aiplatform.googleapis.com") else UNKNOWN
+    for provider in PROVIDERS:
+        if any(fnmatchcase(host, pattern) for pattern in provider.hosts):
+            return provider
+    return None

@@ -147,7 +147,9 @@ class MonitoringSettings(BaseSettings):
         1.0, ge=0, le=1, description="Share of calls that get a log entry; errors always do."
     )
     inject_stream_usage: bool = Field(
-        True, description="Whether a stream is asked to report its tokens; the extra chunk is hidden."
+        True,
+        description="Whether the client requests the usage of a stream if the caller does not, and hides the chunk that "
+        "has nothing but this usage: [the rules](endpoints.md#usage-of-streams).",
     )
     prices: Annotated[Mapping[str, Mapping[str, float]], PlainValidator(forms.prices)] = Field(
         forms.NO_ITEMS,

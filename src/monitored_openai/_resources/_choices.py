@@ -65,6 +65,18 @@ def read_completion_usage(reported: object) -> Usage | None:
     )
 
 
+_OF_EVERY_CHUNK = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation"})
+"""Fields without news for the caller. Some servers set `created` anew for each chunk; `obfuscation` is padding."""
+
+
+def adds_only_usage(chunk: Any, *earlier: Any) -> bool:
+    """Whether a chunk without choices has a usage, and no other value that an earlier chunk did not have already."""
+    return chunk.usage is not None and all(
+        value is None or name in _OF_EVERY_CHUNK or any(getattr(other, name, None) == value for other in earlier)
+        for name, value in (*vars(chunk).items(), *(chunk.model_extra or {}).items())
+    )
+
+
 def head(first: Any, last: Any) -> dict[str, Any]:
     """What a stream says of itself: the last chunk has the last word, Azure's first chunk has none of it."""
     return {

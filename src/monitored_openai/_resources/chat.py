@@ -9,25 +9,24 @@ from openai.types.chat import ChatCompletionChunk
 
 from monitored_openai._answer import Family
 from monitored_openai._log import warn_sparsely
-from monitored_openai._resources._choices import dump, head, merge, read_answer
+from monitored_openai._resources._choices import adds_only_usage, dump, head, merge, read_answer
 
 
 class ChatChunks:
     """A chat stream as far as it got: its text apart, the deltas that carry more than text as they came."""
 
-    __slots__ = ("_finished", "_first", "_last", "_rest", "_texts", "_usage")
+    __slots__ = ("_first", "_last", "_rest", "_texts", "_usage")
 
     def __init__(self) -> None:
         self._first: Any = None
         self._last: Any = None
         self._texts: defaultdict[int, list[Any]] = defaultdict(list)
         self._rest: list[Any] = []
-        self._finished = False
         self._usage: Any = None
 
     def add(self, chunk: Any) -> bool:
-        """Take in one chunk; true when it carries nothing but the usage."""
-        self._last = chunk
+        """Take in one chunk; true when it adds nothing but the usage."""
+        last, self._last = self._last, chunk
         choices = chunk.choices
         if chunk.usage is None and len(choices) == 1:
             (choice,) = choices
@@ -35,17 +34,17 @@ class ChatChunks:
             if choice.finish_reason is None and delta.__pydantic_fields_set__ == _ONLY_CONTENT:
                 self._texts[choice.index].append(delta.content)  # by far the most of a stream is of this kind
                 return False
-        return self._adds(chunk)
+        return self._adds(chunk, last)
 
-    def _adds(self, chunk: Any) -> bool:
-        if self._first is None:
+    def _adds(self, chunk: Any, last: Any) -> bool:
+        first = self._first
+        if first is None:
             self._first = chunk
         if chunk.usage is not None:
             self._usage = chunk.usage
         if not chunk.choices:
-            return chunk.usage is not None or self._finished
+            return adds_only_usage(chunk, first, last)
         for choice in chunk.choices:
-            self._finished = self._finished or choice.finish_reason is not None
             if choice.delta is not None:
                 self._texts[choice.index].append(choice.delta.content)
             self._rest.append(choice)

@@ -8,25 +8,25 @@ from typing import Any
 from openai.types import Completion
 
 from monitored_openai._answer import Family
-from monitored_openai._resources._choices import dump, head, read_answer
+from monitored_openai._resources._choices import adds_only_usage, dump, head, read_answer
 
 
 class CompletionChunks:
     """A stream of a legacy completion as far as it got."""
 
-    __slots__ = ("_finish_reasons", "_finished", "_first", "_last", "_texts", "_usage")
+    __slots__ = ("_finish_reasons", "_first", "_last", "_texts", "_usage")
 
     def __init__(self) -> None:
         self._first: Any = None
         self._last: Any = None
         self._texts: defaultdict[int, list[str]] = defaultdict(list)
         self._finish_reasons: dict[int, str] = {}
-        self._finished = False
         self._usage: Any = None
 
     def add(self, chunk: Any) -> bool:
-        """Take in one chunk; true when it carries nothing but the usage."""
-        if self._first is None:
+        """Take in one chunk; true when it adds nothing but the usage."""
+        first, last = self._first, self._last
+        if first is None:
             self._first = chunk
         self._last = chunk
         usage = chunk.usage
@@ -34,9 +34,8 @@ class CompletionChunks:
             self._usage = usage
         choices = chunk.choices
         if not choices:
-            return usage is not None or self._finished
+            return adds_only_usage(chunk, first, last)
         for choice in choices:
-            self._finished = self._finished or choice.finish_reason is not None
             self._texts[choice.index].append(choice.text if isinstance(choice.text, str) else "")
             if choice.finish_reason is not None:
                 self._finish_reasons[choice.index] = choice.finish_reason
