@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.builders import logs, loki, stat, table, timeseries
 from grafana_foundation_sdk.cog.builder import Builder
@@ -12,15 +14,39 @@ from dashboards import board, panels
 from dashboards.board import LOKI
 from dashboards.panels import Panel
 
-STREAMS = '{job=~`${job:raw}`, environment=~"$environment", service_name=~"$service"}'
-CHOSEN = (
-    f'{STREAMS} |~ `(?i)${{search:raw}}` | request_model=~"$model" | error_type=~"${{error:pipe}}" '
-    "| trace_id=~`${trace:raw}.*` | request_id=~`${request:raw}.*`"
-)
-"""Stream labels first, then the text, then structured metadata: in this order Loki has least to read.
+STREAMS = '{environment=~".+", job=~`${job:regex}(^.*)?`, environment=~"$environment", service_name=~"$service"}'
+"""Exactly the job that is typed in, or every job if the field is empty.
 
-What is typed in stands between backquotes, just as it is: quotation marks and backslashes are for Loki to understand.
+Grafana escapes the job for a regular expression. The group after it can match only at the beginning of the label, thus only
+if the field is empty. Loki refuses a selector of matchers that all match an empty value; the first matcher does not, and it
+is true of every entry.
 """
+
+
+def _typed(variable: str) -> str:
+    return f'urldecode "${{{variable}:percentencode}}"'
+
+
+_LINE = "(lower __line__)"
+_SEARCH = f"{_typed('search')} | lower"
+_IN_JSON = r'replace "\\" "\\\\" | replace "\"" "\\\""'
+TYPED = (
+    "{{ and "
+    f"(hasPrefix ({_typed('trace')}) .trace_id) (hasPrefix ({_typed('request')}) .request_id) "
+    f"(or (contains ({_SEARCH}) {_LINE}) (contains ({_SEARCH} | {_IN_JSON}) {_LINE}))"
+    " }}"
+)
+"""A template of Loki's that is `true` for the entries that match the three text fields; an empty field matches all.
+
+No quoting of LogQL holds every text: Grafana's `doublequote` leaves backslashes as they are, its `regex` leaves backquotes.
+Percent-encoded text has no character that ends a string, and the template decodes it. The search compares the text without
+regard to case, as it stands in the line and as JSON escapes it there.
+"""
+CHOSEN = (
+    f'{STREAMS} | request_model=~"$model" | error_type=~"${{error:pipe}}" '
+    f'| label_format matches_typed=`{TYPED}` | matches_typed="true" | drop matches_typed'
+)
+"""Stream labels first, then structured metadata, then what reads the line: in this order Loki has least to read."""
 TEXTS = (
     '| json question="request.messages", prompt="request.prompt", input="request.input", '
     'answer="response.choices[0].message.content", text="response.choices[0].text", output="response.output", '
@@ -46,12 +72,19 @@ def dashboard() -> builders.Dashboard:
 
 
 def _variables() -> list[Builder[models.VariableModel]]:
-    texts = {"search": "Text", "trace": "Trace id", "request": "Request id"}
+    texts = {
+        "search": ("Text", "Any text of an entry, in any case. An empty field selects all entries."),
+        "trace": ("Trace id", "A trace id or its beginning. An empty field selects all entries."),
+        "request": ("Request id", "A request id or its beginning. An empty field selects all entries."),
+    }
     return [
         board.data_source("logs", "Logs", "loki"),
         board.data_source("traces", "Traces", "tempo"),
         *board.metrics_variables(),
-        builders.TextBoxVariable("job").label("Job").default_value("integrations/openai"),
+        builders.TextBoxVariable("job")
+        .label("Job")
+        .description("The setting job of the clients. An empty field selects all jobs.")
+        .default_value("integrations/openai"),
         builders.CustomVariable("error")
         .label("Error")
         .values("rate_limit,server_error,timeout,connection,bad_request,abandoned,cancelled,.+")
@@ -59,7 +92,10 @@ def _variables() -> list[Builder[models.VariableModel]]:
         .include_all(True)
         .all_value(".*")
         .current(models.VariableOption(text="All", value="$__all", selected=True)),
-        *(builders.TextBoxVariable(name).label(label).default_value("") for name, label in texts.items()),
+        *(
+            builders.TextBoxVariable(name).label(label).description(says).default_value("")
+            for name, (label, says) in texts.items()
+        ),
     ]
 
 
@@ -72,9 +108,7 @@ def _sums() -> list[Panel]:
             "Those of them that did not end well.",
         ),
         "Tokens": (
-            " + ".join(
-                f"sum(sum_over_time({CHOSEN} | unwrap {side}_tokens [$__range]))" for side in ("input", "output")
-            ),
+            _added(f"sum(sum_over_time({CHOSEN} | unwrap {side}_tokens [$__range]))" for side in ("input", "output")),
             panels.TOKENS,
             "Input and output tokens of those whose tokens are known.",
         ),
@@ -96,6 +130,12 @@ def _sums() -> list[Panel]:
         .graph_mode(common_models.BigValueGraphMode.NONE)
         for title, (expr, unit, says) in sums.items()
     ]
+
+
+def _added(sums: Iterable[str]) -> str:
+    """The sum of two numbers of LogQL; the one that is there if the other is not, as embeddings have no output tokens."""
+    one, other = sums
+    return f"({one} + {other}) or {one} or {other}"
 
 
 def _graphs() -> list[Panel]:

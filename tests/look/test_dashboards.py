@@ -7,17 +7,20 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from monitored_openai._cli.figures import total
 from monitored_openai._cli.promql import CALLS as CALLS_METRIC
 from tests.look.conftest import Workload
+from tests.look.grafana import VARIABLE, filled, rendered
 from tests.look.logql import faults_of
 
 pytestmark = pytest.mark.once
@@ -27,7 +30,10 @@ BOARDS: dict[str, dict[str, Any]] = {
     file.name: json.loads(file.read_text(encoding="utf-8"))
     for file in sorted(files("monitored_openai").joinpath("dashboards").iterdir(), key=lambda file: file.name)
 }
-VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)(?::raw|:pipe)?\}")
+
+
+ONE_LINE = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=12)
+"""What can be typed into a text field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +51,7 @@ class Query:
 
     def filled(self, **values: str) -> str:
         """With a value for each variable."""
-        return VARIABLE.sub(lambda found: values[found[1] or found[2]], self.expr)
+        return filled(self.expr, values)
 
 
 def queries() -> Iterator[Query]:
@@ -111,7 +117,7 @@ def test_a_panel_says_what_it_shows_in_which_unit_and_every_variable_is_declared
         has_unit = panel["type"] in ("table", "logs") or panel["fieldConfig"]["defaults"].get("unit")
         assert has_unit, panel["title"]
         used = {
-            a or b for a, b in VARIABLE.findall(json.dumps([panel["targets"], panel["title"], panel["datasource"]]))
+            a or b for a, b, _ in VARIABLE.findall(json.dumps([panel["targets"], panel["title"], panel["datasource"]]))
         }
         assert {name for name in used if not name.startswith("__")} <= declared
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
@@ -189,10 +195,19 @@ def test_the_exporters_health_is_that_of_the_workload(done: Workload) -> None:
     assert value_of(done, "Folded label sets", "health") == 0
 
 
-def logql_of(query: Query, search: str = "pan") -> str:
-    texts = {"search": search, "trace": "", "request": "req_", "job": "integrations/openai", "error": ".*"}
-    others = {"environment": ".*", "service": ".*", "model": "gpt-4o|gpt-5", "__range": "1h", "__interval": "15s"}
-    return query.filled(**texts, **others)
+def logql_of(query: Query, **typed: str) -> str:
+    fields = {"search": "pan", "trace": "", "request": "req_", "job": "integrations/openai"} | typed
+    others = {"environment": ".*", "service": ".*", "model": "gpt-4o|gpt-5", "error": ".*"}
+    return query.filled(**fields, **others, __range="1h", __interval="15s")
+
+
+def fits(typed: Mapping[str, str], content: str, labels: Mapping[str, str]) -> bool:
+    """Whether the text fields of the calls' dashboard select an entry with this question."""
+    line = json.dumps({"request": {"input": content}}, ensure_ascii=False, separators=(",", ":"))
+    (found,) = {re.findall("label_format matches_typed=`([^`]*)`", logql_of(query, **typed))[0] for query in LOGQL}
+    value = rendered(found, line, labels)
+    assert value is True or value is False
+    return value
 
 
 def test_every_logql_expression_is_one_by_the_published_grammar() -> None:
@@ -202,12 +217,73 @@ def test_every_logql_expression_is_one_by_the_published_grammar() -> None:
     assert faults_of(expressions) == {}
 
 
-def test_what_is_typed_into_the_search_is_asked_for_as_it_is() -> None:
-    typed = r"""say "hi" it's \d+ {a="b"} | json # 50% \\"""
-    expressions = [logql_of(query, typed) for query in LOGQL]
+def test_any_text_in_the_fields_makes_a_valid_query() -> None:
+    texts = (
+        "a (b",
+        "[",
+        "\\",
+        '"',
+        "`",
+        'a`b"c\\d',
+        "}} | json {{",
+        "$model ${job}",
+        "50% +1",
+        r"""say "hi" it's \d+ {a="b"}""",
+    )
+    expressions = [logql_of(query, search=text, trace=text, request=text) for query in LOGQL for text in texts]
+    expressions += [logql_of(query, job=text.replace("`", "")) for query in LOGQL for text in texts]
 
-    assert all(f"|~ `(?i){typed}`" in expression for expression in expressions)
     assert faults_of(expressions) == {}
+
+
+@given(before=st.text(max_size=8), typed=ONE_LINE, after=st.text(max_size=8))
+@settings(max_examples=200, deadline=None)
+def test_the_search_finds_any_text_of_a_call_in_any_case(before: str, typed: str, after: str) -> None:
+    request = {"search": typed.swapcase() if typed.isascii() else typed, "request": ""}
+
+    assert fits(request, before + typed + after, {})
+
+
+def test_the_search_takes_text_literally_and_leaves_out_what_does_not_have_it() -> None:
+    assert not fits({"search": "a.b", "request": ""}, "axb", {})
+    assert not fits({"search": ".*", "request": ""}, "anything", {})
+    assert fits({"search": '"input":"', "request": ""}, "as it stands in the line", {})
+
+
+def test_ids_are_selected_by_their_beginning_and_an_emptied_field_selects_all() -> None:
+    labels = {"trace_id": "0af7", "request_id": "req_1"}
+    nothing = {"search": "", "trace": "", "request": ""}
+
+    assert fits(nothing, "", labels)
+    assert fits(nothing, "", {})
+    assert fits({**nothing, "trace": "0a", "request": "req_1"}, "", labels)
+    assert not fits({**nothing, "trace": "af7"}, "", labels)
+    assert not fits({**nothing, "request": ".*"}, "", labels)
+    assert not fits({**nothing, "request": "req_"}, "", {})
+
+
+@given(typed=ONE_LINE.filter(lambda text: "`" not in text), other=st.text())
+@settings(max_examples=200, deadline=None)
+def test_the_job_is_exactly_the_text_typed_in_and_an_emptied_field_selects_all(typed: str, other: str) -> None:
+    def selects(typed: str, job: str) -> bool:
+        (matcher,) = {re.findall("job=~`([^`]*)`", logql_of(query, job=typed))[0] for query in LOGQL}
+        return re.compile(matcher, re.DOTALL).fullmatch(job) is not None
+
+    assert selects(typed, typed)
+    assert selects("", other)
+    assert selects(typed, other) == (typed in ("", other))
+
+
+def test_a_selector_has_a_matcher_that_does_not_match_an_empty_value() -> None:
+    """Loki refuses a selector of which each matcher matches an empty value, as those of emptied fields do."""
+    assert all(query.expr.count("{") and query.expr.count('{environment=~".+", ') for query in LOGQL)
+
+
+@pytest.mark.parametrize(("job", "is_there"), [("integrations/openai", True), ("", True), ("integrations", False)])
+def test_a_real_regular_expression_of_go_selects_the_job(done: Workload, job: str, is_there: bool) -> None:
+    matcher = filled(re.findall("job=~`[^`]*`", LOGQL[0].expr)[0], {"job": job})
+
+    assert bool(done.prometheus.query(f"last_over_time({CALLS_METRIC}{{{matcher}}}[1h])", at=done.ended)) == is_there
 
 
 def test_the_grammar_finds_what_is_wrong() -> None:
