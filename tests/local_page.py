@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 
 import cramjam
 import httpx
+import pytest
 
 from monitored_openai._exporter import remote_write
 from monitored_openai._exporter.loki import encode_entry, encode_push
 from monitored_openai._local.history import Bounds, History
 from monitored_openai._local.server import LOGS_PATH, METRICS_PATH, LocalServer
 from monitored_openai._metrics import Metrics
+from tests.chromium import Chromium, program
 
 CALL = {
     "id": "c1",
@@ -77,6 +80,15 @@ def open_page(path: Path, **bounds: float) -> Iterator[Page]:
         yield page
         page.close()
     kept.close()
+
+
+def open_browser() -> Iterator[Chromium]:
+    found = program()
+    if found is None:
+        reason = "no Chromium: scripts/install-chromium fetches one, or name yours in MONITORED_OPENAI_CHROMIUM"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    with Chromium(found) as started:
+        yield started
 
 
 def metrics_of(*records: Any, label_names: tuple[str, ...] = ()) -> Metrics:

@@ -213,6 +213,44 @@ def test_calls_are_filtered_by_label_and_by_failure_and_come_in_pages(page: Page
     assert [call["id"] for call in page.calls(limit=1, before=first[0]["at_ns"], before_id="c2")] == ["c1"]
 
 
+def test_calls_are_listed_from_an_instant_on_also_page_by_page(page: Page) -> None:
+    now = time.time_ns()
+    page.log(*({**CALL, "id": f"c{number}"} for number in range(5)), at_ns=now)
+
+    assert [row["id"] for row in page.calls(since_ns=now + 2)] == ["c4", "c3", "c2"]
+    (last,) = page.calls(since_ns=now + 2, before=now + 3, before_id="c3")
+    assert last["id"] == "c2"
+    assert len(page.calls(since_ns="soon")) == 5
+    assert page.calls(since_ns="9" * 19) == []
+
+
+@pytest.mark.parametrize("name", ["limit", "q", "failed", "before", "since_ns", "seconds", "by"])
+def test_a_label_that_is_called_as_a_parameter_is_filtered_by(page: Page, name: str) -> None:
+    calls = [full_record(attributes={name: value}) for value in ("x", "y")]
+    page.push_process(metrics_of(*calls, label_names=(name,)), "p")
+    page.log(*({**CALL, "id": value, "attributes": {name: value}} for value in ("x", "y")))
+
+    assert [row["id"] for row in page.calls(**{f"is.{name}": "x"})] == ["x"]
+    assert page.overview(**{f"is.{name}": "x"})["total"]["calls"] == 1
+
+
+def test_sums_that_json_cannot_hold_are_unknown_and_a_counter_is_not_negative(page: Page) -> None:
+    for instance in ("a", "b"):
+        labels = {"gen_ai_request_model": "m", "instance": instance}
+        page.push(
+            [("gen_ai_client_cost_usd_total", labels, 1.7e308), ("monitored_openai_dropped_total", labels, 1.7e308)]
+        )
+        page.push([("gen_ai_client_operation_duration_seconds_bucket", {**labels, "le": "+Inf"}, -1.0)])
+        page.push([("gen_ai_client_retries_total", {**labels, "more": "1"}, -3.0)])
+        page.push([("gen_ai_client_retries_total", {**labels, "more": "1"}, 2.0)])
+
+    answer = page.get("/api/overview", seconds=900)
+    shown = json.loads(answer.text, parse_constant=pytest.fail)
+    assert shown["total"]["cost"] is None
+    assert shown["dropped"] == {"": None}
+    assert shown["total"]["retries"] == 4
+
+
 def test_calls_of_the_same_instant_are_all_in_the_list(page: Page) -> None:
     for number in range(5):
         page.log({**CALL, "id": f"c{number}"}, at_ns=time.time_ns() // 10**15 * 10**15)

@@ -30,6 +30,8 @@ class Wanted:
     """Each of them occurs somewhere in the call, in capitals or not."""
     where: Mapping[str, str]
     failed: bool = False
+    since_ns: int = 0
+    """Nanoseconds since the epoch; earlier calls are left out."""
     before: tuple[int, str] | None = None
     """Time and id of the call after which the list goes on."""
     limit: int = 50
@@ -48,7 +50,7 @@ def keep(history: History, entries: Iterable[LogEntry]) -> None:
 
 def found(history: History, wanted: Wanted) -> list[bytes]:
     """The newest calls that are wanted, each as the JSON of a row of the list."""
-    conditions, values = ["1"], list[object]()
+    conditions, values = ["at_ns >= ?"], list[object]([wanted.since_ns])
     if wanted.before is not None:
         conditions.append("(at_ns, id) < (?, ?)")
         values += [wanted.before[0], _clean(wanted.before[1])]

@@ -68,8 +68,7 @@ class Figures:
     def quantile(self, histogram: str, share: float) -> float | None:
         """In seconds; `None` where nothing was counted."""
         # what has not grown is not kept, and the estimate needs the empty buckets as well
-        value = histogram_quantile(share, {bound: self[histogram, bound] for bound in _BOUNDS})
-        return value if math.isfinite(value) else None
+        return _finite(histogram_quantile(share, {bound: self[histogram, bound] for bound in _BOUNDS}))
 
     def shown(self) -> dict[str, Any]:
         """All of it, as the page takes it."""
@@ -78,7 +77,7 @@ class Figures:
             for histogram in _HISTOGRAMS.values()
         }
         names = (*_COUNTS.values(), "errors", "input_tokens", "output_tokens")
-        return {**{name: self[name] for name in names}, **quantiles}
+        return {**{name: _finite(self[name]) for name in names}, **quantiles}
 
 
 def keys_of(growth: Growth) -> tuple[Key, ...]:
@@ -120,7 +119,7 @@ def overview(grown: Iterable[Growth], *, now: float, seconds: int, by: str, wher
         "step": step,
         "times": times,
         "values": {name: sorted(those)[:_MOST_VALUES] for name, those in sorted(values.items())},
-        "dropped": dict(dropped),
+        "dropped": {reason: _finite(number) for reason, number in dropped.items()},
         **_grouped(counted, times),
     }
 
@@ -156,18 +155,23 @@ def _charts(
             if "errors" in keys:
                 errors[growth.labels["error_type"]].add((time,), value)
     charts: dict[str, dict[str, list[float | None]]] = {
-        "errors": {name: [errors[name][time] for time in times] for name in sorted(errors)}
+        "errors": {name: [_finite(errors[name][time]) for time in times] for name in sorted(errors)}
     }
     nothing = Figures()
     for group in sorted(lines):
         steps = [lines[group].get(time, nothing) for time in times]
         for name in ("cost", "calls", "input_tokens", "output_tokens"):
-            charts.setdefault(name, {})[group] = [step[name] for step in steps]
+            charts.setdefault(name, {})[group] = [_finite(step[name]) for step in steps]
         for histogram in _HISTOGRAMS.values():
             for label, share in _SHARES.items():
                 line_of = charts.setdefault(f"{histogram}_{label}", {})
                 line_of[group] = [None if step is nothing else step.quantile(histogram, share) for step in steps]
     return charts
+
+
+def _finite(number: float) -> float | None:
+    """The number; `None` if it is one that JSON cannot hold, which the page shows as unknown."""
+    return number if math.isfinite(number) else None
 
 
 def _bound(text: str) -> float | None:

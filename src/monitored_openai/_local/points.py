@@ -61,7 +61,7 @@ def keep(history: History, received: Iterable[Series]) -> None:
     now_ms = time.time_ns() // 1_000_000
     with history.writing() as connection:
         for series in received:
-            if series.labels.get("__name__") in KEPT and math.isfinite(series.value):
+            if series.labels.get("__name__") in KEPT and 0 <= series.value < math.inf:
                 _keep(connection, series, now_ms)
 
 

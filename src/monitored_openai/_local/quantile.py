@@ -12,7 +12,7 @@ def histogram_quantile(share: float, buckets: Mapping[float, float]) -> float:
     `buckets` has the cumulative count at each upper bound, infinity among them.
     """
     bounds = sorted(buckets)
-    if len(bounds) < 2 or not buckets[math.inf]:
+    if len(bounds) < 2 or not buckets[math.inf] > 0:
         return math.nan
     rank = share * buckets[math.inf]
     at = next(number for number, bound in enumerate(bounds) if buckets[bound] >= rank)

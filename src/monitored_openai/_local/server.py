@@ -143,19 +143,26 @@ def _seconds(text: str) -> int:
 
 def _wanted(asked: dict[str, str]) -> calls.Wanted:
     words, limit = asked.pop("q", ""), asked.pop("limit", "")
+    since = asked.pop("since_ns", "")
     before, before_id = asked.pop("before", ""), asked.pop("before_id", "")
     failed = asked.pop("failed", "") == "1"
     return calls.Wanted(
         words=tuple(words.split()[:20]),
         failed=failed,
-        before=(min(int(before), _MOST_NS), before_id) if before.isdecimal() and len(before) < 20 else None,
+        since_ns=_nanoseconds(since) or 0,
+        before=None if (before_ns := _nanoseconds(before)) is None else (before_ns, before_id),
         limit=min(int(limit), _MOST_CALLS) if limit.isdecimal() and len(limit) < 9 else 50,
         where=_where(asked),
     )
 
 
+def _nanoseconds(text: str) -> int | None:
+    return min(int(text), _MOST_NS) if text.isdecimal() and len(text) < 20 else None
+
+
 def _where(asked: dict[str, str]) -> dict[str, str]:
-    """The labels that are asked for; every name that means nothing else is one."""
+    """The labels that are asked for: each name that has no other meaning, and each after `is.`, whatever it is."""
+    asked = {name.removeprefix("is."): value for name, value in asked.items()}
     if wrong := next((name for name in asked if not _LABEL_NAME.fullmatch(name)), None):
         raise _Wrong(400, f"{wrong!r} is no label")
     if len(asked) > _MOST_LABELS:

@@ -1,11 +1,13 @@
 // The list of calls: the newest first, each opening in place.
 
-import { ask, clock, count, element, money, seconds, visible } from "./format.js";
+import { ask, clock, count, element, known, money, seconds, visible } from "./format.js";
 
 const PAGE = 50;
 const MOST_LIVE = 300;
 const MOST_SHOWN = 20_000;
 const NO_ATTRIBUTES = new Set(["model", "operation", "provider", "environment", "service_name"]);
+
+const MAIN = new Set(["input_tokens", "output_tokens", "total_usd"]); // shown also if they are 0
 
 const list = document.getElementById("list");
 const more = document.getElementById("more");
@@ -13,6 +15,7 @@ const none = document.getElementById("none");
 
 const rows = new Map(); // id to item
 let asked = null;
+let question = {};
 let oldest = null; // the call up to which the list has no gap
 let most = 0;
 let turn = 0;
@@ -23,11 +26,12 @@ async function fetched(parameters, extra) {
   return answer.json();
 }
 
-// Bring the list up to date; what is open stays open as long as the same is asked for.
-export async function refresh(parameters) {
-  const wanted = JSON.stringify(parameters);
+// Bring the list up to date with the calls of a range: its length, and when it begins in nanoseconds. What is open stays open
+// as long as the same is asked for, also past the beginning of the range, which moves on.
+export async function refresh(parameters, range) {
+  const wanted = JSON.stringify([parameters, range.seconds]);
   const mine = ++turn;
-  const found = await fetched(parameters);
+  const found = await fetched(parameters, { since_ns: range.since });
   if (mine !== turn) return;
   const other = wanted !== asked;
   if (other || !found.some((call) => rows.has(call.id))) {
@@ -36,17 +40,31 @@ export async function refresh(parameters) {
     most = MOST_LIVE;
     reached(found);
   }
+  question = { ...parameters, since_ns: range.since };
   found.forEach(insert);
+  for (const [id, item] of rows) if (!isWithin(item, range) && !isOpen(item)) remove(id);
   trim();
   none.hidden = rows.size > 0;
-  none.textContent = Object.keys(parameters).length ? "No call matches." : "No call has been logged.";
+  none.textContent = Object.keys(parameters).length ? "No call matches in this time." : "No call was logged in this time.";
 }
 
+// Whether the list has a call of the range.
+export const hasSome = (range) => [...rows.values()].some((item) => isWithin(item, range));
+
+const isWithin = (item, range) => BigInt(item.dataset.at) >= BigInt(range.since);
+
 more.addEventListener("click", async () => {
-  const found = await fetched(JSON.parse(asked), oldest && { before: oldest.at_ns, before_id: oldest.id });
-  most += found.length;
-  found.forEach(insert);
-  reached(found);
+  const mine = asked;
+  try {
+    const found = await fetched(question, oldest && { before: oldest.at_ns, before_id: oldest.id });
+    if (mine !== asked) return;
+    most += found.length;
+    found.forEach(insert);
+    reached(found);
+    more.textContent = "Show more";
+  } catch (error) {
+    more.textContent = `Show more (failed: ${error.message})`;
+  }
 });
 
 const isOpen = (item) => item.querySelector(".opened") !== null;
@@ -111,10 +129,15 @@ async function toggle(item, button, id) {
   if (open) return open.remove();
   const panel = element("div", "opened", "Loading");
   item.append(panel);
-  const answer = await ask(`api/calls/${encodeURIComponent(id)}`);
-  if (!answer.ok) return panel.replaceChildren("This call is not kept any more.");
-  const call = await answer.json();
-  panel.replaceChildren(said(call.turns), facts(JSON.parse(call.line), call.row), raw(call.line));
+  try {
+    const answer = await ask(`api/calls/${encodeURIComponent(id)}`);
+    if (answer.status === 404) return panel.replaceChildren("This call is not kept any more.");
+    if (!answer.ok) throw new Error(await answer.text());
+    const call = await answer.json();
+    panel.replaceChildren(said(call.turns), facts(JSON.parse(call.line), call.row), raw(call.line));
+  } catch (error) {
+    panel.replaceChildren(element("p", "error", `This call cannot be shown: ${error.message}`));
+  }
 }
 
 function said(turns) {
@@ -160,8 +183,8 @@ function facts(entry, row) {
       server: entry.server,
       request: entry.request_id,
       trace: entry.trace_id,
-      ...attributes,
     }],
+    ["Attributes", attributes],
   ];
   const list = element("dl", "facts");
   for (const [title, pairs] of groups) {
@@ -176,7 +199,7 @@ const pair = ([name, value]) => element("div", "pair", element("dt", "", name), 
 
 function shown(parts, format) {
   if (parts == null || typeof parts !== "object") return null;
-  const numbers = Object.entries(parts).filter(([, value]) => typeof value === "number" && value);
+  const numbers = Object.entries(parts).filter(([name, value]) => known(value) && (value || MAIN.has(name)));
   return Object.fromEntries(numbers.map(([name, value]) => [named(name), format(value)]));
 }
 

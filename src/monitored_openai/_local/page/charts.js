@@ -1,6 +1,6 @@
 // The charts: stacked bars for what adds up, lines for what does not.
 
-import { day, element, minute } from "./format.js";
+import { day, element, known, minute } from "./format.js";
 
 const HEIGHT = 148;
 const AXIS = 52;
@@ -20,7 +20,7 @@ export const variableOf = (index) => `--series-${index % COLOURS}`;
 // Begin with the bar at the bottom; `null` where a line has nothing.
 function stacked(lines) {
   const sums = [];
-  for (const line of lines) sums.push(line.map((value, at) => (value ?? 0) + (sums.length ? sums.at(-1)[at] : 0)));
+  for (const line of lines) sums.push(line.map((value, at) => (known(value) ? value : 0) + (sums.length ? sums.at(-1)[at] : 0)));
   return sums;
 }
 
@@ -54,7 +54,7 @@ function options(chart, data, width) {
     hooks: { setCursor: [() => chart.describe()] },
     scales: {
       x: { range: () => [chart.data.times[0], chart.data.times.at(-1) + step] },
-      y: { range: (_, least, most) => [0, most > 0 ? most * 1.06 : 1] },
+      y: { range: (_, least, most) => [0, most > 0 && known(most * 1.06) ? most * 1.06 : 1] },
     },
     axes: [
       {
@@ -121,6 +121,7 @@ export class Chart {
     const columns = data.lines.map((line) => line.values);
     this.isBlank = !columns.some((line) => line.some((value) => value));
     this.root.classList.toggle("blank", this.isBlank);
+    this.root.classList.toggle("unknown", data.total === "unknown");
     this.total.textContent = data.total;
     this.area.setAttribute("aria-label", `${this.title}: ${data.said}`);
     this.key.replaceChildren(...(data.keyed ? data.lines.map(keyOf) : []));

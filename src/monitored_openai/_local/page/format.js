@@ -3,18 +3,35 @@
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
 
-export const count = (number) => (number == null ? "–" : whole.format(number));
-export const compact = (number) => short.format(number);
+// Infinity and NaN are no figures of anything.
+export const known = (number) => typeof number === "number" && Number.isFinite(number);
+
+export const count = (number) => (known(number) ? whole.format(number) : "–");
+export const compact = (number) => (known(number) ? short.format(number) : "–");
+export const several = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 
 export function money(usd) {
-  if (usd == null) return "–";
+  if (!known(usd)) return "–";
   if (usd === 0) return "$0";
+  if (usd < 0) return `-${money(-usd)}`;
+  if (usd < 1e-8) return "<$0.00000001";
   const digits = usd >= 1 ? 2 : Math.min(8, 3 - Math.floor(Math.log10(usd)));
   return "$" + usd.toLocaleString("en-US", { minimumFractionDigits: Math.min(digits, 4), maximumFractionDigits: digits });
 }
 
+// A sum over calls, of which some add nothing because their part is unknown.
+export function lowest(format, sum, unknown, calls) {
+  if (!known(sum) || !known(unknown) || !(calls > 0)) return "–";
+  if (sum === 0 && unknown >= calls) return "unknown";
+  return unknown > 0 ? `≥ ${format(sum)}` : format(sum);
+}
+
+// The sum of two numbers; unknown if one is.
+export const plus = (one, other) => (known(one) && known(other) ? one + other : null);
+
 export function seconds(value) {
-  if (value == null) return "–";
+  if (!known(value)) return "–";
+  if (value > 0 && value < 0.00005) return "<0.1 ms";
   if (value >= 100) return `${whole.format(value)} s`;
   return value < 0.1 ? `${(value * 1000).toFixed(value < 0.01 ? 1 : 0)} ms` : `${value.toFixed(value < 10 ? 2 : 1)} s`;
 }
@@ -25,7 +42,11 @@ export const countMark = (number) => (Number.isInteger(number) ? compact(number)
 export const moneyMark = (usd) => `$${round(usd)}`;
 export const secondsMark = (value) => (value === 0 ? "0" : value < 0.1 ? `${round(value * 1000)} ms` : `${round(value)} s`);
 
-export const percent = (part, all) => (all ? `${((100 * part) / all).toFixed(1)} %` : "–");
+export function percent(part, all) {
+  if (!known(part) || !(all > 0)) return "–";
+  const share = (100 * part) / all;
+  return share > 0 && share < 0.05 ? "<0.1 %" : `${share.toFixed(1)} %`;
+}
 
 const two = (number) => String(number).padStart(2, "0");
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
@@ -35,6 +56,7 @@ export const minute = (date) => `${two(date.getHours())}:${two(date.getMinutes()
 
 // A time, with its date unless that is today's.
 export function clock(date) {
+  if (!known(date.getTime())) return "–";
   const time = `${minute(date)}:${two(date.getSeconds())}`;
   return date.toDateString() === new Date().toDateString() ? time : `${day(date)} ${time}`;
 }
@@ -60,9 +82,15 @@ export function element(tag, className, ...inside) {
   return made;
 }
 
+export class Unreachable extends Error {}
+
 // The server's answer to a question; its address is without the password that this page's may have.
-export function ask(path, parameters = {}, options = {}) {
+export async function ask(path, parameters = {}, options = {}) {
   const url = new URL(path, location.origin + location.pathname);
   url.search = new URLSearchParams(parameters);
-  return fetch(url, { signal: AbortSignal.timeout(10_000), ...options });
+  try {
+    return await fetch(url, { signal: AbortSignal.timeout(10_000), ...options });
+  } catch (error) {
+    throw new Unreachable("Not connected", { cause: error });
+  }
 }

@@ -1,15 +1,23 @@
 // The page: asks every second whether something is new, and shows it.
 
+import { report, settle } from "./faults.js";
 import * as calls from "./calls.js";
 import { Chart, keyOf, markOf, variableOf } from "./charts.js";
 import { follow, theme } from "./theme.js";
-import { ask, compact, count, countMark, element, money, moneyMark, percent, seconds, secondsMark, visible } from "./format.js";
+import {
+  ask, compact, count, countMark, element, known, lowest, money, moneyMark, percent, plus, seconds, secondsMark, several, Unreachable,
+  visible,
+} from "./format.js";
 
 const EVERY_MS = 1000;
 const MOST_ERRORS = 6;
 const by = (id) => document.getElementById(id);
-const LABELS = { model: "Model", operation: "Operation", provider: "Provider", environment: "Environment", service_name: "Service" };
-const label = (name) => LABELS[name] ?? (name[0].toUpperCase() + name.slice(1)).replaceAll("_", " ");
+const LABELS = new Map([
+  ["model", "Model"], ["operation", "Operation"], ["provider", "Provider"], ["environment", "Environment"], ["service_name", "Service"],
+]);
+const LABEL = /^[A-Za-z_]\w{0,127}$/;
+const LONGEST = "2592000";
+const label = (name) => LABELS.get(name) ?? (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");
 const shown = (value) => value || "none";
 
 const charts = {
@@ -22,7 +30,7 @@ const charts = {
 };
 by("charts").append(...Object.values(charts).map((chart) => chart.root));
 
-const state = { seconds: "3600", by: "model", share: "p95", where: {}, q: "", failed: false };
+const state = { seconds: "3600", by: "model", share: "p95", where: Object.create(null), q: "", failed: false };
 let tag = "";
 let latest = null;
 let everFilled = false;
@@ -37,13 +45,15 @@ const prefixed = (where) => Object.fromEntries(Object.entries(where).map(([name,
 
 function recall() {
   for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
-    if (name.startsWith("is.")) state.where[name.slice(3)] = value;
-    else if (name === "failed") state.failed = value === "true";
-    else if (name in state && name !== "where") state[name] = value;
+    if (name.startsWith("is.")) {
+      if (LABEL.test(name.slice(3))) state.where[name.slice(3)] = value;
+    } else if (name === "failed") state.failed = value === "true";
+    else if (Object.hasOwn(state, name) && name !== "where") state[name] = value;
   }
   const range = document.querySelector(`#ranges input[value="${CSS.escape(state.seconds)}"]`);
   if (range) range.checked = true;
   else state.seconds = "3600";
+  if (!LABEL.test(state.by)) state.by = "model";
   by("share").value = state.share;
   if (!by("share").value) by("share").value = state.share = "p95";
   by("search").value = state.q;
@@ -52,25 +62,33 @@ function recall() {
 
 async function update({ anew = false } = {}) {
   if (anew) (tag = ""), remember();
-  const question = { ...state.where, seconds: state.seconds, by: state.by };
+  const question = { ...prefixed(state.where), seconds: state.seconds, by: state.by };
   const answer = await ask("api/overview", question, { headers: tag ? { "If-None-Match": tag } : {} });
   if (answer.status === 304) return;
   if (!answer.ok) throw new Error(await answer.text());
   latest = await answer.json();
-  tag = answer.headers.get("ETag");
   await list();
+  everFilled ||= isFiltered() || hasSome() || (await hasHistory());
   show();
+  tag = answer.headers.get("ETag"); // only now: what has not been drawn is asked for again
+}
+
+const range = () => ({ seconds: state.seconds, since: `${latest.times[0]}000000000` });
+const isFiltered = () => Boolean(state.q || state.failed || Object.keys(state.where).length);
+const hasSome = () => latest.total.calls > 0 || calls.hasSome(range());
+
+// Whether anything is kept from before the range.
+async function hasHistory() {
+  const [logged, counted] = await Promise.all([ask("api/calls", { limit: 1 }), ask("api/overview", { seconds: LONGEST })]);
+  return (logged.ok && (await logged.json()).length > 0) || (counted.ok && (await counted.json()).total.calls > 0);
 }
 
 async function list() {
-  const parameters = { ...state.where, ...(state.q && { q: state.q }), ...(state.failed && { failed: "1" }) };
-  await calls.refresh(parameters);
+  const parameters = { ...prefixed(state.where), ...(state.q && { q: state.q }), ...(state.failed && { failed: "1" }) };
+  await calls.refresh(parameters, range());
 }
 
 function show() {
-  const plain = !state.q && !state.failed && !Object.keys(state.where).length;
-  const something = latest.total.calls > 0 || by("list").childElementCount > 0;
-  everFilled ||= something || !plain;
   by("empty").hidden = everFilled;
   by("content").hidden = !everFilled;
   if (!everFilled) return;
@@ -81,14 +99,20 @@ function show() {
   showGroups();
 }
 
+const spend = (figures) => lowest(money, figures.cost, figures.unpriced, figures.calls);
+const tokens = (figures, sum = plus(figures.input_tokens, figures.output_tokens)) => lowest(count, sum, figures.usage_unknown, figures.calls);
+
 function showTotals(total) {
   const latency = (histogram) => [seconds(histogram.p95), histogram.p50 == null ? "" : `p50 ${seconds(histogram.p50)}`];
-  const unpriced = total.unpriced ? `${count(total.unpriced)} calls without a price` : total.calls ? `${money(total.cost / total.calls)} a call` : "";
+  const uncounted = !total.calls && calls.hasSome(range()); // logged, but no metrics of them have come
+  const number = (value) => (uncounted ? "–" : count(value));
+  const perCall = total.calls > 0 ? `${money(total.cost / total.calls)} a call` : "";
+  const parts = total.calls > 0 ? `${compact(total.input_tokens)} in, ${compact(total.output_tokens)} out` : "";
   const tiles = [
-    ["Spend", money(total.cost), unpriced],
-    ["Calls", count(total.calls), total.retries ? `${count(total.retries)} requests repeated` : ""],
-    ["Errors", count(total.errors), total.calls ? percent(total.errors, total.calls) : ""],
-    ["Tokens", count(total.input_tokens + total.output_tokens), `${compact(total.input_tokens)} in, ${compact(total.output_tokens)} out`],
+    ["Spend", spend(total), total.unpriced ? `${several(total.unpriced, "call")} without a price` : perCall],
+    ["Calls", number(total.calls), uncounted ? "no metrics of the calls below" : total.retries ? `${several(total.retries, "request")} repeated` : ""],
+    ["Errors", number(total.errors), total.calls ? percent(total.errors, total.calls) : ""],
+    ["Tokens", tokens(total), total.usage_unknown ? `unknown of ${several(total.usage_unknown, "call")}` : parts],
     ["Whole answer, p95", ...latency(total.duration)],
     ["First chunk, p95", ...latency(total.first_chunk)],
   ];
@@ -109,7 +133,7 @@ function showNotice(dropped) {
 }
 
 function showChoices() {
-  const names = Object.keys(latest.values).filter((name) => name === state.by || latest.values[name].length);
+  const names = Object.keys(latest.values).filter((name) => LABEL.test(name));
   const choices = [...new Set(["model", ...names, state.by])];
   if (JSON.stringify(choices) !== by("by").dataset.choices) {
     by("by").dataset.choices = JSON.stringify(choices);
@@ -132,12 +156,12 @@ function showChoices() {
 
 function lines(chart, order) {
   const of = latest.charts[chart] ?? {};
-  return order.filter((name) => name in of).map((name) => ({ name: shown(name), variable: variableFor(name, order), values: of[name] }));
+  return order.filter((name) => Object.hasOwn(of, name)).map((name) => ({ name: shown(name), variable: variableFor(name, order), values: of[name] }));
 }
 
 const variableFor = (name, order) => (name === "other" && order.at(-1) === "other" ? "--series-other" : variableOf(order.indexOf(name)));
 
-const sum = (values) => values.reduce((all, value) => all + value, 0);
+const sum = (values) => values.reduce((all, value) => all + (known(value) ? value : 0), 0);
 
 // The most frequent types, and the rest in one; each type would need a colour of its own.
 function errorLines() {
@@ -152,18 +176,19 @@ function errorLines() {
 function showCharts() {
   const { total, series, times, step } = latest;
   const common = { times, step, theme: theme() };
-  const tokens = lines("input_tokens", series).map((line) => {
-    const name = series.find((one) => shown(one) === line.name);
-    return { ...line, values: line.values.map((value, at) => value + latest.charts.output_tokens[name][at]) };
-  });
+  const output = lines("output_tokens", series);
+  const both = lines("input_tokens", series).map((line, number) => ({
+    ...line,
+    values: line.values.map((value, at) => plus(value, output[number].values[at])),
+  }));
   const errors = errorLines();
   by("key").replaceChildren(...series.map((name) => keyOf({ name: shown(name), variable: variableFor(name, series) })));
   const bar = (name, those, format, mark, sum) =>
-    charts[name].show({ ...common, bars: true, lines: those, format, mark, total: format(sum), said: `${format(sum)} in all`, keyed: name === "errors" });
-  bar("cost", lines("cost", series), money, moneyMark, total.cost);
-  bar("calls", lines("calls", series), count, countMark, total.calls);
-  bar("errors", errors, count, countMark, total.errors);
-  bar("tokens", tokens, count, countMark, total.input_tokens + total.output_tokens);
+    charts[name].show({ ...common, bars: true, lines: those, format, mark, total: sum, said: `${sum} in all`, keyed: name === "errors" });
+  bar("cost", lines("cost", series), money, moneyMark, spend(total));
+  bar("calls", lines("calls", series), count, countMark, count(total.calls));
+  bar("errors", errors, count, countMark, count(total.errors));
+  bar("tokens", both, count, countMark, tokens(total));
   for (const name of ["duration", "first_chunk"]) {
     const said = `${state.share} ${seconds(total[name][state.share])}`;
     charts[name].show({ ...common, lines: lines(`${name}_${state.share}`, series), format: seconds, mark: secondsMark, total: said, said });
@@ -180,14 +205,15 @@ function showGroups() {
     button.addEventListener("click", () => ((state.where[state.by] = group.name), changed()));
     const cells = [
       count(group.calls),
-      group.errors ? count(group.errors) : "–",
-      count(group.input_tokens),
-      count(group.output_tokens),
-      group.cost || !group.unpriced ? money(group.cost) : "unknown",
+      count(group.errors),
+      tokens(group, group.input_tokens),
+      tokens(group, group.output_tokens),
+      spend(group),
       ...["duration", "first_chunk"].flatMap((name) => [seconds(group[name].p50), seconds(group[name].p95)]),
     ];
     return element("tr", "", element("th", "name", mark, button), ...cells.map((text) => element("td", "", text)));
   });
+  if (latest.more_groups) rows.push(element("tr", "", element("th", "name", `and ${count(latest.more_groups)} more`)));
   const focused = document.activeElement?.dataset?.group;
   by("groups").tBodies[0].replaceChildren(...rows);
   if (focused != null) [...by("groups").querySelectorAll("button")].find((one) => one.dataset.group === focused)?.focus();
@@ -207,9 +233,12 @@ async function tick(how) {
   busy = true;
   try {
     await update(how);
+    settle();
     status("Live", "live");
   } catch (error) {
-    status(navigator.onLine === false || error instanceof TypeError || error.name === "TimeoutError" ? "Not connected" : error.message, "lost");
+    const isAway = error instanceof Unreachable || error.name === "TimeoutError";
+    status(isAway ? "Not connected" : "Not up to date", "lost");
+    if (!isAway) report(error);
   } finally {
     busy = false;
   }
