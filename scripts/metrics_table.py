@@ -16,6 +16,7 @@ from monitored_openai._exporter.intake import Intake  # noqa: E402
 from monitored_openai._exporter.totals import OWN_METRICS, Totals  # noqa: E402
 from monitored_openai._metrics import ACTIVE, CALL_METRICS, Metric, Metrics, Sample  # noqa: E402
 from monitored_openai._rate_limits import RATE_LIMIT_METRICS, RateLimits  # noqa: E402
+from monitored_openai._resources._table import OBSERVED  # noqa: E402
 
 PAGE = ROOT / "docs" / "metrics.md"
 BEGIN = "<!-- metrics table: written by scripts/metrics_table.py -->"
@@ -89,8 +90,20 @@ def table(metrics: Iterable[Metric], all_samples: Iterable[Sample]) -> str:
     return "\n".join(rows)
 
 
+def operations() -> str:
+    """The values of `gen_ai_operation_name`, each with the methods whose calls it names."""
+    methods: dict[str, list[str]] = {}
+    for row in OBSERVED:
+        for family in row.families:
+            methods.setdefault(family.operation, []).extend(f"`{name}`" for name in row.methods.split())
+    methods["batch_result"] = ["`monitored_openai.batch_usage(..., count=True)`"]
+    return "\n".join(
+        f"- `{operation}`: {', '.join(dict.fromkeys(names))}" for operation, names in sorted(methods.items())
+    )
+
+
 def text() -> str:
-    """Both tables, and the bounds of the histograms."""
+    """The tables, the operations, and the bounds of the histograms."""
     all_samples = samples()
     bounds = [
         f"- `{metric.name}`: {', '.join(f'{bound:g}' if bound < 1e5 else f'{bound:.0f}' for bound in metric.bounds)}"
@@ -106,6 +119,8 @@ def text() -> str:
             limits,
             "### Of the library itself",
             own,
+            "### Operations",
+            operations(),
             "### Bounds of the histograms",
             "\n".join(bounds),
         )

@@ -171,7 +171,9 @@ class MonitoringSettings(BaseSettings):
         32 * 1024 * 1024, ge=1024, le=1024**3, description="Bytes of content held in memory; at least one log entry's."
     )
     spool_dir: Annotated[str | None, forms.optional(forms.spool_dir)] = Field(
-        None, description="Directory for log entries and totals that could not be delivered yet; they survive a crash."
+        None,
+        description="Directory in which log entries and totals wait for delivery, to survive a crash. Prompts and answers "
+        "stand there in plain text, redacted, in files of mode 0600.",
     )
     spool_bytes: forms.Whole = Field(
         256 * 1024 * 1024,
