@@ -26,6 +26,9 @@ LAYERS: dict[str, set[str]] = {
     "_identifiers": set(),
     "_forms": set(),
     "_redaction": set(),
+    # files that hold secrets, for whatever keeps them
+    "_private_files": set(),
+    "_databases": {"_private_files"},
     "_setting_forms": {"_endpoints"},
     "_settings": {"_endpoints", "_setting_forms"},
     "_attributes": {"_endpoints", "_record"},
@@ -50,12 +53,23 @@ LAYERS: dict[str, set[str]] = {
     "_collector": {"_metrics", "_rate_limits"},
     # the only place with I/O; it is handed ended calls, and hands out observers, to the clients above it
     "_exporter": {
-        *("_answer", "_call", "_collector", "_endpoints", "_grafana_openai", "_json", "_log", "_log_entry"),
+        *(
+            "_answer",
+            "_call",
+            "_collector",
+            "_databases",
+            "_endpoints",
+            "_grafana_openai",
+            "_json",
+            "_log",
+            "_log_entry",
+        ),
         *(
             "_metrics",
             "_observer",
             "_owed",
             "_pricing",
+            "_private_files",
             "_rate_limits",
             "_record",
             "_redaction",
@@ -74,8 +88,8 @@ LAYERS: dict[str, set[str]] = {
         *("_attributes", "_batches", "_clients", "_exporter", "_record", "_settings", "_stats", "_twins", "_version"),
     },
     # the embedded back end, and the command
-    "_local": {"_endpoints", "_json", "_metrics"},
-    "_cli": {"__init__", "_exporter", "_local", "_metrics", "_price_table", "_pricing", "_rates"},
+    "_local": {"_databases", "_endpoints", "_json", "_metrics", "_private_files"},
+    "_cli": {"__init__", "_exporter", "_local", "_metrics", "_price_table", "_pricing", "_private_files", "_rates"},
 }
 """Each module or folder of the package, and which others it may import; a row names only rows above it."""
 
@@ -103,7 +117,7 @@ RESERVED: dict[str, set[str]] = {
     "signal": IO,
     "socket": IO,
     "socketserver": {"_local"},
-    "sqlite3": {"_exporter", "_local"},
+    "sqlite3": {"_databases", "_exporter", "_local"},
     "subprocess": {"_cli"},
     "threading": IO,
     "urllib3": set(),
@@ -235,5 +249,5 @@ def test_nothing_that_is_read_can_become_code_and_no_value_becomes_sql(path: Pat
 
 
 EXECUTES = {"execute", "executemany", "executescript", "_one"}
-CONSTANT = {"of", "count", "_VERSION", "_SCHEMA"}
+CONSTANT = {"of", "count", "_APPLICATION_ID", "_VERSION", "_SCHEMA"}
 """Names that stand for a few words of the code's own."""

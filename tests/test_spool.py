@@ -20,10 +20,11 @@ from monitored_openai import MonitoredOpenAI, Monitoring, MonitoringSettings, Se
 from monitored_openai._exporter.keeping import Keeping
 from monitored_openai._exporter.loki import Entry, encode_entry
 from monitored_openai._exporter.metrics_lane import TotalsPart
-from monitored_openai._exporter.private_files import Lock, NotPrivate
+from monitored_openai._exporter.private_files import Lock
 from monitored_openai._exporter.spool import LEAST_FREE_BYTES, Spool, _destination
 from monitored_openai._exporter.spool_directory import SpoolDirectory
 from monitored_openai._exporter.spool_file import SpoolFile
+from monitored_openai._private_files import NotOurs
 from tests.handles import ask, handle, http, imbalance, in_process_transport
 from tests.programs import Program, running, settings
 from tests.servers._http import wait_until
@@ -148,8 +149,8 @@ def test_a_lock_or_file_that_is_a_symbolic_link_is_not_followed(tmp_path: Path) 
     with pytest.raises(OSError):  # noqa: PT011 - ELOOP, whose text depends on the system
         Lock(tmp_path / "d-1.lock")
     (tmp_path / "d-2.db").symlink_to(target)
-    lock = Lock(tmp_path / "d-2.lock")
-    with pytest.raises(NotPrivate):
+    lock = Lock.create(tmp_path / "d-2.lock")
+    with pytest.raises(NotOurs):
         SpoolFile(tmp_path / "d-2.db", lock)
     lock.let_go()
     assert target.read_bytes() == b""
@@ -811,7 +812,7 @@ def test_a_forked_child_keeps_nothing_of_the_parents_spool(directory: Path, loki
 
 def test_purge_leaves_nothing_of_oneself_and_of_the_dead(directory: Path, loki: FakeLoki) -> None:
     left_behind(directory, [entry(1)], destination="other")
-    (directory / "d-1.1.corrupt").write_bytes(b"secret")
+    (directory / f"d-{'1' * 32}.1.corrupt").write_bytes(b"secret")
     loki.refuse()
     with handle(logs_url=loki.push_url, spool_dir=str(directory), **MANUAL) as monitoring:
         call(monitoring, 3)

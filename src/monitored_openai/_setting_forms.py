@@ -249,6 +249,17 @@ def spool_dir(value: object) -> str:
     return str(path)
 
 
+def _require_files(*paths: str) -> None:
+    """Refuse what would block or never end when it is read, such as a FIFO; links are followed.
+
+    Raises:
+        OSError: one is no regular file.
+    """
+    for path in paths:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise OSError("is no regular file")
+
+
 def verify(value: object) -> bool | str:
     if isinstance(value, bool):
         return value
@@ -259,6 +270,7 @@ def verify(value: object) -> bool | str:
         raise Refusal("cannot be switched off by a text or the environment; give the path of your CA's certificate")
     try:
         if not Path(path).is_dir():
+            _require_files(path)
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except (OSError, ValueError):
         raise Refusal("is no file of CA certificates in PEM form and no directory of them; correct the path") from None
@@ -272,6 +284,7 @@ def client_cert(value: object) -> tuple[str, ...]:
     paths = tuple(_path(item) for item in items)
     certificate, key = paths[0], paths[-1] if len(paths) > 1 else None
     try:
+        _require_files(*paths)
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=lambda: "")
     except (OSError, ValueError):
         raise Refusal(

@@ -16,11 +16,12 @@ from pathlib import Path
 from monitored_openai import __version__
 from monitored_openai._cli import demo
 from monitored_openai._cli.receivers import LogsReceiver, MetricsReceiver
-from monitored_openai._cli.terminal import Terminal
+from monitored_openai._cli.terminal import Terminal, escaped
 from monitored_openai._local import calls, points
 from monitored_openai._local.access import objection
 from monitored_openai._local.history import Bounds, History
 from monitored_openai._local.server import LocalServer
+from monitored_openai._private_files import NotOurs
 
 USUAL_HOST, USUAL_PORT = "127.0.0.1", 8642
 MEGABYTE = 1024 * 1024
@@ -55,7 +56,8 @@ def run(terminal: Terminal, options: Options) -> int:
     try:
         history = History(path, bounds=bounds, say=terminal.note)
     except OSError as error:
-        return _refuse(f"the history cannot be kept there ({error}); name another file with --history")
+        wrong = f"it {error}" if isinstance(error, NotOurs) else error.strerror or str(error)
+        return _refuse(f"the history cannot be kept in {path}: {wrong}; name another file with --history")
     with closing(history):
         try:
             server = LocalServer(history, host=options.host, port=options.port, token=token)
@@ -131,7 +133,7 @@ def _wait(terminal: Terminal, indent: str = "") -> None:
 
 
 def _refuse(text: str) -> int:
-    print(f"monitored-openai local: {text}", file=sys.stderr)
+    print(f"monitored-openai local: {escaped(text)}", file=sys.stderr)
     return _WRONG_ARGUMENTS
 
 

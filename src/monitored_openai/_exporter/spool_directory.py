@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import time
@@ -11,11 +12,16 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from monitored_openai._exporter.private_files import Lock, make_directory
+from monitored_openai._databases import Unreadable
+from monitored_openai._exporter.private_files import Lock
 from monitored_openai._exporter.spool_file import SUFFIX, SpoolFile, remove_files, set_aside
 from monitored_openai._log import warn_sparsely
+from monitored_openai._private_files import NotOurs, check, make_directory
 
 _MOST_SET_ASIDE = 3
+_OURS = re.compile(r".+-[0-9a-f]{32}\.db", re.DOTALL)
+_SET_ASIDE = re.compile(r".+-[0-9a-f]{32}\.[0-9]+\.corrupt", re.DOTALL)
+"""Names that this program gives; a file of any other name is never opened, renamed or removed."""
 _DISK_TROUBLE = frozenset({
     *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED),
     *(sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY),
@@ -56,7 +62,8 @@ class SpoolDirectory:
     def unowned(self, known: Collection[Path]) -> list[Path]:
         """Files that may be without an owner, the oldest first; not those known."""
         try:
-            return sorted(set(self._path.glob(f"*{SUFFIX}")) - set(known), key=_modified)
+            named = {path for path in self._path.iterdir() if _OURS.fullmatch(path.name)}
+            return sorted(named - set(known), key=_modified)
         except OSError:  # one has gone meanwhile: there is another time
             return []
 
@@ -73,7 +80,7 @@ class SpoolDirectory:
             return False
 
     def take_over(self, path: Path) -> SpoolFile | None:
-        """The file, if its owner is gone and it can be read."""
+        """The file, if this program made it, its owner is gone and it can be read."""
         try:
             lock = Lock(path.with_suffix(".lock"))
         except OSError:
@@ -81,20 +88,24 @@ class SpoolDirectory:
         try:
             return SpoolFile(path, lock)
         except Exception as error:
-            if is_damage(error):
+            if is_damage(error) or (isinstance(error, Unreadable) and lock.is_marked):
                 warn_sparsely("damaged", "a damaged file of the spool was set aside: %s", what_failed(error))
                 set_aside(path)
                 self.keep_few_set_aside()
+            elif isinstance(error, NotOurs):
+                warn_sparsely("foreign", "a file in the spool's directory was left as it is: it %s", error)
             elif not path.exists():
                 remove_files(path)
             lock.let_go()
             return None
 
     def keep_few_set_aside(self, most: int = _MOST_SET_ASIDE) -> None:
-        """Remove all damaged files but the latest."""
-        damaged = sorted(self._path.glob("*.corrupt"), key=lambda path: path.suffixes[:-1])
+        """Remove all files that were set aside but the latest."""
+        damaged = [path for path in self._path.glob("*.corrupt") if _SET_ASIDE.fullmatch(path.name)]
+        damaged.sort(key=lambda path: int(path.suffixes[-2][1:]))
         for path in damaged[: max(0, len(damaged) - most)]:
             with suppress(OSError):
+                check(path.lstat())
                 path.unlink()
 
     def purge(self, known: Collection[Path]) -> None:

@@ -20,19 +20,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
+from monitored_openai._databases import Kind
 from monitored_openai._exporter.loki import Entry
 from monitored_openai._exporter.metrics_lane import TotalsPart
-from monitored_openai._exporter.private_files import Lock, check, make_file
+from monitored_openai._exporter.private_files import Lock
 
 SUFFIX = ".db"
 _ALL_SUFFIXES = (SUFFIX, f"{SUFFIX}-wal", f"{SUFFIX}-shm")
 _VERSION = 1
+_APPLICATION_ID = 0x6D6F5370  # "moSp"
 _SCHEMA = f"""
+PRAGMA auto_vacuum = INCREMENTAL;
 CREATE TABLE entry (id INTEGER PRIMARY KEY, at_ns INTEGER, shard INTEGER, checksum INTEGER, encoded BLOB);
 CREATE TABLE state (entries INTEGER, sent INTEGER, sent_as_replay INTEGER, stream TEXT);
 CREATE TABLE totals (part INTEGER PRIMARY KEY, checksum INTEGER, body BLOB, without_births BLOB);
+INSERT INTO state VALUES (0, 0, 0, '{{}}');
+PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_VERSION};
-"""
+"""  # noqa: S608  # two numbers of this file
+KIND = Kind("a file of the spool", _SCHEMA, starts_blank=True)
 _PRAGMAS = """
 PRAGMA synchronous = NORMAL;
 PRAGMA wal_autocheckpoint = 256;
@@ -55,10 +61,14 @@ class SpoolFile:
     """
 
     def __init__(self, path: Path, lock: Lock) -> None:
-        """Open what is there already; `lock` is let go with it."""
+        """Open an existing file; `lock` is let go with it.
+
+        Raises:
+            NotOurs: this program did not make the file, or another user can change it.
+        """
         self.path = path
         self._lock = lock
-        check(path.lstat())
+        self._found = KIND.recognise(path)
         # The exporter's thread uses it; at the end of a process that has none any more, the one that ends does.
         self._db = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
         try:
@@ -81,9 +91,14 @@ class SpoolFile:
     @classmethod
     def create(cls, path: Path, stream: Mapping[str, str]) -> Self:
         """A new file, of whose entries the stream's labels are these."""
-        lock = Lock(path.with_suffix(".lock"))
+        lock = Lock.create(path.with_suffix(".lock"))
         try:
-            make_file(path)
+            KIND.create(path)
+        except BaseException:
+            lock.path.unlink(missing_ok=True)
+            lock.let_go()
+            raise
+        try:
             made = cls(path, lock)
             made._db.execute("UPDATE state SET stream = ?", (json.dumps(dict(stream)),))
             made.stream = dict(stream)
@@ -95,16 +110,13 @@ class SpoolFile:
         return made
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA synchronous = OFF")  # while there is nothing to lose
-        self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has an effect on an empty file only
+        KIND.check(self._db, self.path, self._found)
+        if self._one("PRAGMA user_version") != (_VERSION,):
+            raise sqlite3.DatabaseError("the file is of another version")
+        self._db.execute("PRAGMA synchronous = OFF")  # the change to a write-ahead log has nothing to lose
         if self._one("PRAGMA journal_mode = WAL") != ("wal",):
             raise OSError(errno.ENOTSUP, "the file system allows no write-ahead log")
         self._db.executescript(_PRAGMAS)
-        if self._one("PRAGMA user_version") == (0,) and self._one("SELECT count(*) FROM sqlite_master") == (0,):
-            self._db.executescript(_SCHEMA)
-            self._db.execute("INSERT INTO state VALUES (0, 0, 0, '{}')")
-        if self._one("PRAGMA user_version") != (_VERSION,):
-            raise sqlite3.DatabaseError("the file is of another version")
 
     def _state(self) -> tuple[int, int, int, str]:
         found: tuple[Any, ...] | None = self._one("SELECT entries, sent, sent_as_replay, stream FROM state")

@@ -11,11 +11,15 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from monitored_openai._databases import Kind, set_aside
+from monitored_openai._private_files import make_parents
+
 RESOLUTIONS = {5: 2 * 3600, 120: 26 * 3600, 3600: 32 * 86400}
 """Seconds that a slot of time is long, and for how many seconds such slots are kept."""
 
 _VERSION = 1
-_SCHEMA = """
+_APPLICATION_ID = 0x6D6F4869  # "moHi"
+_SCHEMA = f"""
 CREATE TABLE series (key BLOB PRIMARY KEY, value REAL NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE dimension (id INTEGER PRIMARY KEY, name TEXT NOT NULL, labels TEXT NOT NULL, UNIQUE (name, labels));
 CREATE TABLE point (
@@ -27,8 +31,10 @@ CREATE TABLE call (
     labels TEXT NOT NULL, row TEXT NOT NULL, search TEXT NOT NULL, line BLOB NOT NULL
 );
 CREATE INDEX call_at ON call (at_ns, size);
+PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {_VERSION};
 """
-_TABLES = {"series", "dimension", "point", "call"}
+_HISTORIES = Kind("a history of monitored-openai", _SCHEMA)
 _WAIT_SECONDS = 10.0
 _PRUNE_SECONDS, _SWEEP_SECONDS = 30.0, 3600.0
 _MOST_SERIES = 500_000
@@ -54,13 +60,17 @@ class Bounds:
 
 
 class History:
-    """One writer and one reader at a time; a file that proves damaged is set aside and begun anew."""
+    """One writer and one reader at a time; a damaged history is set aside and a new one begun.
+
+    A file that this program did not make is never changed, renamed or removed.
+    """
 
     def __init__(self, path: Path, *, bounds: Bounds | None = None, say: Callable[[str], None]) -> None:
-        """Open or make the file; `say` is told what happened to a damaged one.
+        """Open the file, or make it if it is missing; `say` gets a line about a damaged one.
 
         Raises:
-            OSError: there can be no such file, or it is another program's.
+            OSError: the file cannot be made or used.
+            NotOurs: this program did not make the file, or another user can change it.
         """
         self.path = path
         self.version = 0
@@ -70,13 +80,17 @@ class History:
         self._writing, self._reading = threading.Lock(), threading.Lock()
         self._pruned = self._swept = 0.0
         self._damage: str | None = None
-        _make_private(path)
+        make_parents(path)
+        self._find()
         try:
-            self._connect()
-        except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
-                raise OSError(f"{path}: {error}") from error
-            self._begin_anew(str(error))
+            try:
+                self._connect()
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._begin_anew(str(error))
+        except sqlite3.Error as error:
+            raise OSError(str(error)) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -122,32 +136,41 @@ class History:
         with self._writing, self._reading:
             if self._damage is not None:
                 self._disconnect()
-                self._begin_anew(self._damage)
+                try:
+                    self._begin_anew(self._damage)
+                except OSError as error:
+                    text = f"the history is damaged, and no new one can be begun: it {error}"
+                    raise sqlite3.OperationalError(text) from error
 
     def _disconnect(self) -> None:
         self._writer.close()
         self._reader.close()
 
+    def _find(self) -> None:
+        """Make the file if it is missing, and recognise it."""
+        if not os.path.lexists(self.path):
+            try:
+                _HISTORIES.create(self.path)
+            except FileExistsError:
+                if not os.path.lexists(self.path):
+                    raise
+        self._found = _HISTORIES.recognise(self.path)
+
     def _begin_anew(self, reason: str) -> None:
-        aside = self.path.with_name(f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                Path(f"{self.path}{suffix}").rename(f"{aside}{suffix}")
+        moment = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**9:09d}"
+        aside = self.path.with_name(f"{self.path.name}.damaged-{moment}")
+        set_aside(self.path, self._found, aside)
         self._say(f"the history could not be read ({reason}); it was set aside as {aside} and begun anew")
-        _make_private(self.path)
+        self._find()
         self._connect()
         self._damage = None
 
     def _connect(self) -> None:
         with closing(sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)) as first:
-            (version,) = first.execute("PRAGMA user_version").fetchone()
-            tables = {name for (name,) in first.execute("SELECT name FROM sqlite_schema")}
-            if tables and not tables >= _TABLES:
-                raise OSError(f"{self.path}: it is a database of another program")
-            if not tables:
-                first.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
-            elif version != _VERSION:
-                raise sqlite3.DatabaseError(f"it is of another version: {version} instead of {_VERSION}")
+            _HISTORIES.check(first, self.path, self._found)
+            if self._found.version != _HISTORIES.version:
+                text = f"it is of another version: {self._found.version} instead of {_HISTORIES.version}"
+                raise sqlite3.DatabaseError(text)
             (verdict,) = first.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
@@ -186,9 +209,3 @@ def _opened(path: Path) -> sqlite3.Connection:
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
     """Whether it is the file's content that is wrong, and not the disk, a lock or our question."""
     return type(error) is sqlite3.DatabaseError
-
-
-def _make_private(path: Path) -> None:
-    """Make the file if there is none, for its owner alone: there are prompts in it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600)

@@ -1,0 +1,192 @@
+"""SQLite files that this program made, told from all others before anything is written to them.
+
+A file is ours if it has SQLite's magic, our application id and our schema. Files of versions before the application id
+are known by their schema alone. Nothing here changes a file that is not ours: to look into one, SQLite opens it as
+immutable, which takes no lock, makes no file and replays no journal.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from monitored_openai._private_files import NotOurs, check, hide, make_file, opened
+
+_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
+_WAL_MAGICS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+_JOURNAL_MAGICS = (b"\xd9\xd5\x05\xf9",)
+_SHM_MAGICS = ((3_007_000).to_bytes(4, sys.byteorder),)
+_UNUSED = b"\0\0\0\0"
+_SIDE_FILES = {"-wal": _WAL_MAGICS, "-shm": _SHM_MAGICS, "-journal": _JOURNAL_MAGICS}
+SUFFIXES = ("", *_SIDE_FILES)
+"""What SQLite appends to a database's name for the files that belong to it."""
+
+_Objects = set[tuple[str, str, str]]
+"""Type, name and SQL of each table, index, trigger and view."""
+
+
+class Unreadable(NotOurs):
+    """A file whose content does not show whether it is ours: empty, damaged, or no database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file of ours."""
+
+    identity: os.stat_result
+    version: int
+
+    def is_at(self, path: Path) -> bool:
+        """Whether the path still names this file."""
+        try:
+            return os.path.samestat(self.identity, path.lstat())
+        except OSError:
+            return False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The databases that this program makes for one purpose."""
+
+    name: str
+    """With its article, for messages."""
+    schema: str
+    """SQL that makes an empty one; it sets `application_id` and `user_version`."""
+    starts_blank: bool = False
+    """Earlier versions wrote the schema into the write-ahead log first, so that the file itself may have none yet."""
+
+    @cached_property
+    def image(self) -> bytes:
+        """Content of an empty one."""
+        with closing(sqlite3.connect(":memory:")) as memory:
+            memory.executescript(self.schema)
+            return memory.serialize()
+
+    @property
+    def version(self) -> int:
+        """The version that this program writes."""
+        return _numbers(self.image)[1]
+
+    @cached_property
+    def _objects(self) -> _Objects:
+        with closing(sqlite3.connect(":memory:")) as memory:
+            memory.executescript(self.schema)
+            return _objects(memory)
+
+    def create(self, path: Path) -> None:
+        """Make an empty one.
+
+        Raises:
+            OSError: it cannot be made, or something has its name or a name that SQLite would use beside it.
+        """
+        for suffix in SUFFIXES:
+            if os.path.lexists(f"{path}{suffix}"):
+                raise FileExistsError(f"{path.name}{suffix} exists already")
+        make_file(path, self.image)
+
+    def recognise(self, path: Path) -> Found:
+        """Find out whether a file is ours, and hide it from other users if it is.
+
+        Raises:
+            OSError: it cannot be read.
+            Unreadable: it is no database, or too damaged to be known.
+            NotOurs: another program, another user or a newer version made it, or other users can change it.
+        """
+        with opened(path) as descriptor:
+            identity, header = os.fstat(descriptor), os.read(descriptor, _HEADER_BYTES)
+        if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+            raise Unreadable("is no database" if header else "is empty")
+        application, version = _numbers(header)
+        ours, newest = _numbers(self.image)
+        if application not in (ours, 0):
+            raise NotOurs("is a database of another program")
+        try:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+                self._check_objects(_objects(database), is_marked=application == ours)
+        except sqlite3.Error as error:
+            if application != ours:
+                raise Unreadable("is damaged, and nothing in it is ours") from error
+        if version > newest:
+            raise NotOurs(f"was made by a newer version: {version} instead of {newest}")
+        self._check_side_files(path)
+        for suffix in SUFFIXES:
+            with suppress(FileNotFoundError):  # not there, or another process has just closed the database
+                hide(Path(f"{path}{suffix}"))
+        return Found(identity, version)
+
+    def check(self, database: sqlite3.Connection, path: Path, found: Found) -> None:
+        """Check an open database before the first write to it, with what its write-ahead log adds; mark it as ours.
+
+        Raises:
+            sqlite3.Error: it cannot be read.
+            NotOurs: it has objects that are not ours, or is not the file that was found.
+        """
+        if not found.is_at(path):
+            raise NotOurs("was replaced by another file")
+        objects = _objects(database)
+        if not objects or not self._has(objects):
+            raise NotOurs("has tables, triggers or views that are not ours")
+        ours, _ = _numbers(self.image)
+        if database.execute("PRAGMA application_id").fetchone() != (ours,):
+            mark = f"PRAGMA application_id = {ours}"
+            database.execute(mark)
+
+    def _check_objects(self, objects: _Objects, *, is_marked: bool) -> None:
+        if not objects and self.starts_blank:
+            return
+        if not self._has(objects):
+            text = (
+                "has tables, triggers or views that are not ours" if is_marked else "is a database of another program"
+            )
+            raise NotOurs(text)
+
+    def _has(self, objects: _Objects) -> bool:
+        """Whether all our tables are there, and nothing that is not ours; an index may be missing."""
+        tables = {one for one in self._objects if one[0] == "table"}
+        return tables <= objects <= self._objects
+
+    def _check_side_files(self, path: Path) -> None:
+        for suffix, magics in _SIDE_FILES.items():
+            try:
+                with opened(Path(f"{path}{suffix}")) as descriptor:
+                    start = os.read(descriptor, 4)
+            except FileNotFoundError:  # not there, or another process has just closed the database
+                continue
+            except NotOurs as error:
+                raise NotOurs(f"has a {suffix} file beside it that {error}") from error
+            if start not in (b"", _UNUSED, *magics):
+                raise NotOurs(f"has a {suffix} file beside it that is not SQLite's")
+
+
+def set_aside(path: Path, found: Found, aside: Path) -> None:
+    """Give a file of ours, and what SQLite keeps beside it, another name.
+
+    Raises:
+        OSError: they cannot be renamed.
+        NotOurs: the path names another file by now.
+    """
+    if not found.is_at(path):
+        raise NotOurs("was replaced by another file")
+    if os.path.lexists(aside):
+        raise FileExistsError(f"{aside.name} exists already")
+    for suffix in reversed(SUFFIXES):
+        one = Path(f"{path}{suffix}")
+        if os.path.lexists(one):
+            check(one.lstat())
+            one.rename(f"{aside}{suffix}")
+
+
+def _numbers(header: bytes) -> tuple[int, int]:
+    """Application id and version."""
+    return int.from_bytes(header[68:72]), int.from_bytes(header[60:64])
+
+
+def _objects(database: sqlite3.Connection) -> _Objects:
+    rows = database.execute("SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+    return {(kind, name, " ".join((sql or "").split())) for kind, name, sql in rows}
