@@ -1,24 +1,139 @@
-"""Files for the user."""
+"""Files for the user, which a later export replaces only while they are as this program wrote them.
+
+A record beside the files keeps their SHA-256. A file that it does not name, or that was changed since, stays as it is.
+"""
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 from monitored_openai._cli.mistake import Mistake
+from monitored_openai._private_files import SAFELY, NotOurs
+
+RECORD = ".monitored-openai-export"
+_TITLE = "# SHA-256 of the files that monitored-openai wrote here; it does not replace a file that was changed since."
+_MOST_BYTES = 16 * 1024 * 1024
+"""More than any file that is written here has."""
 
 
 def write(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
-    """Write each text under its name, over what is there; the paths.
+    """Write each text under its name; the paths. Nothing is written if one of the names belongs to another file.
 
     Raises:
-        Mistake: it cannot be written there.
+        Mistake: a file of that name is not as this program wrote it, or the folder cannot be written to.
     """
+    contents = {name: text.encode() for name, text in texts.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            path = folder / name
-            path.write_text(text, encoding="utf-8")
-            yield path
+        record = _recorded(folder / RECORD)
+        missing = [name for name, content in contents.items() if not _has(folder / name, content, record.get(name))]
+        for name in missing:
+            _put(folder / name, contents[name], record.get(name))
+        _put_record(folder / RECORD, record, {name: _digest(content) for name, content in contents.items()})
+    except NotOurs as error:
+        raise Mistake(f"{error}; it stays as it is: move it away, or name another folder") from error
     except OSError as error:
         raise Mistake(f"cannot write to {folder}: {error.strerror}; name another folder") from error
+    for name in contents:
+        yield folder / name
+
+
+def _recorded(path: Path) -> dict[str, str]:
+    """SHA-256 of each file by its name, as they were when they were written."""
+    try:
+        descriptor = _opened(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return {}
+    title, *lines = _read(descriptor, path).decode(errors="replace").splitlines() or [""]
+    if title != _TITLE:
+        raise NotOurs(f"{path} is not the record of an export")
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def _put_record(path: Path, before: Mapping[str, str], written: Mapping[str, str]) -> None:
+    if before.items() >= written.items():
+        return
+    was, now = (_record_of(digests) for digests in (before, {**before, **written}))
+    _put(path, now, _digest(was))
+
+
+def _record_of(digests: Mapping[str, str]) -> bytes:
+    return "".join(f"{line}\n" for line in (_TITLE, *(f"{digests[name]}  {name}" for name in sorted(digests)))).encode()
+
+
+def _has(path: Path, content: bytes, written: str | None) -> bool:
+    """Whether the file has this content.
+
+    Raises:
+        NotOurs: it has another, and not the one that was written.
+    """
+    try:
+        descriptor = _opened(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    return _compare(_read(descriptor, path), path, content, written)
+
+
+def _put(path: Path, content: bytes, written: str | None) -> None:
+    """Write the file, which is checked once more by the descriptor that it is written with."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o666)
+    except FileExistsError:
+        descriptor = _opened(path, os.O_RDWR)
+        if _compare(_read(os.dup(descriptor), path), path, content, written):
+            os.close(descriptor)
+            return
+        with os.fdopen(descriptor, "r+b") as file:
+            file.truncate(0)
+            file.seek(0)
+            file.write(content)
+        return
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+
+
+def _compare(found: bytes, path: Path, content: bytes, written: str | None) -> bool:
+    if found == content:
+        return True
+    if _digest(found) != written:
+        raise NotOurs(f"{path} is not as this program wrote it")
+    return False
+
+
+def _opened(path: Path, access: int) -> int:
+    """A descriptor of an existing file; no link is followed, and no FIFO or device opened."""
+    _check(path.lstat(), path)
+    descriptor = os.open(path, access | SAFELY)
+    try:
+        _check(os.fstat(descriptor), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check(found: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        raise NotOurs(f"{path} is a link or no regular file")
+
+
+def _read(descriptor: int, path: Path) -> bytes:
+    with os.fdopen(descriptor, "rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise NotOurs(f"{path} is not as this program wrote it")
+    return content
+
+
+def _digest(content: bytes) -> str:
+    return sha256(content).hexdigest()
