@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from monitored_openai import MonitoringSettings, SettingsError
+from monitored_openai import MonitoringSettings, SettingsError, _log
 from monitored_openai._cli.command import main
 from monitored_openai._exporter.spool_directory import SpoolDirectory
 from monitored_openai._local import history
@@ -355,7 +356,10 @@ SPOOLED: dict[str, Callable[[Path], Path]] = {
 
 
 @pytest.mark.parametrize("name", SPOOLED)
-def test_a_file_in_the_spool_s_directory_that_is_not_ours_stays_as_it_is(name: str, tmp_path: Path) -> None:
+def test_a_file_in_the_spool_s_directory_that_is_not_ours_stays_as_it_is(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_log, "_said", {})
     directory = tmp_path / "spool"
     directory.mkdir(mode=0o700)
     SPOOLED[name](directory)
@@ -369,6 +373,8 @@ def test_a_file_in_the_spool_s_directory_that_is_not_ours_stays_as_it_is(name: s
     one.purge()
 
     assert contents(directory) == before
+    has_name_of_ours = any(re.search(r"[0-9a-f]{32}\.db", str(path)) for path in before)
+    assert ("was left as it is: it " in caplog.text) == has_name_of_ours
 
 
 def test_a_file_of_the_spool_that_others_could_read_is_hidden_from_them(tmp_path: Path) -> None:

@@ -83,7 +83,9 @@ class SpoolDirectory:
         """The file, if this program made it, its owner is gone and it can be read."""
         try:
             lock = Lock(path.with_suffix(".lock"))
-        except OSError:
+        except OSError as error:
+            if isinstance(error, (NotOurs, FileNotFoundError)) and os.path.lexists(path):
+                _warn_of_foreign("has no lock file of this program beside it")
             return None
         try:
             return SpoolFile(path, lock)
@@ -93,7 +95,7 @@ class SpoolDirectory:
                 set_aside(path)
                 self.keep_few_set_aside()
             elif isinstance(error, NotOurs):
-                warn_sparsely("foreign", "a file in the spool's directory was left as it is: it %s", error)
+                _warn_of_foreign(str(error))
             elif not path.exists():
                 remove_files(path)
             lock.let_go()
@@ -128,6 +130,10 @@ def is_damage(error: Exception) -> bool:
 def what_failed(error: Exception) -> str:
     """An error in words, without a path."""
     return (error.strerror or str(error)) if isinstance(error, OSError) else f"SQLite: {error}"
+
+
+def _warn_of_foreign(reason: str) -> None:
+    warn_sparsely("foreign", "a file in the spool's directory was left as it is: it %s", reason)
 
 
 def _modified(path: Path) -> float:
