@@ -21,6 +21,7 @@ from monitored_openai import MonitoringSettings, SettingsError, _log
 from monitored_openai._cli.command import main
 from monitored_openai._exporter.spool_directory import SpoolDirectory
 from monitored_openai._local import history
+from monitored_openai._local.history import History
 from tests.local_page import CALL, open_page
 from tests.test_spool import entry, left_behind, read_all, spool
 
@@ -36,8 +37,7 @@ def database(path: Path, script: str) -> None:
 
 
 def own(path: Path) -> None:
-    for page in open_page(path):
-        page.log(CALL)
+    History(path, say=print).close()
 
 
 def with_script(script: str) -> Make:
@@ -220,7 +220,8 @@ def test_a_line_about_a_file_of_an_odd_name_is_one_line(
 
 def test_a_history_of_an_earlier_version_is_known_by_its_schema(tmp_path: Path) -> None:
     path = tmp_path / "history.sqlite3"
-    own(path)
+    for page in open_page(path):
+        page.log(CALL)
     database(path, "PRAGMA application_id = 0")
 
     for page in open_page(path):
