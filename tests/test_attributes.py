@@ -188,18 +188,6 @@ def test_a_name_that_is_not_free_is_refused_where_it_is_given_and_nothing_is_lab
     assert current() == {}
 
 
-@pytest.mark.parametrize("value", ["", None, 7, 0.5, b"x", ["x"]])
-def test_a_value_that_is_no_text_is_refused_with_the_name_and_not_the_value(value: Any) -> None:
-    with pytest.raises(ValueError, match="attribute 'user' must be a non-empty text"), attributes(user=value):
-        pass
-
-
-def test_a_long_or_odd_value_is_taken_as_it_may_come_from_a_user() -> None:
-    value = "\ud800é\n" * 5000
-    with attributes(user=value):
-        assert current() == {"user": value}
-
-
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True) | st.sampled_from([*RESERVED, *ILLEGAL])
 
 

@@ -167,11 +167,18 @@ def test_a_client_with_attributes_is_a_copy_and_its_copies_have_them_too(ours: t
 
 
 @pairs
-def test_a_wrong_attribute_of_a_client_is_refused_by_its_name(ours: type[Any], official: type[Any]) -> None:
+def test_a_wrong_name_of_a_clients_attribute_is_refused(ours: type[Any], official: type[Any]) -> None:
     with pytest.raises(ValueError, match=r"attribute 'job' has a label name that the library sets itself"):
         ours(**options(ours)).with_attributes(job="x")
-    with pytest.raises(ValueError, match=r"attribute 'user' must be a non-empty text, not int$"):
-        ours(**options(ours)).with_attributes(user=4711)
+
+
+@pairs
+def test_a_value_of_a_clients_attribute_becomes_text_or_takes_the_attribute_away(
+    ours: type[Any], official: type[Any]
+) -> None:
+    labelled = ours(**options(ours)).with_attributes(team="x", user=4711)
+    assert labelled._attributes == {"team": "x", "user": "4711"}
+    assert labelled.with_attributes(user=None)._attributes == {"team": "x"}
 
 
 def test_equal_settings_share_one_handle_and_different_ones_do_not() -> None:

@@ -11,13 +11,17 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from monitored_openai._endpoints import Refusal, label_name
+from monitored_openai._log import warn_sparsely
 from monitored_openai._record import NOTHING
+from monitored_openai._text_forms import plain_text
 
 _T = TypeVar("_T")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 current_attributes: ContextVar[Mapping[str, str]] = ContextVar("monitored_openai_attributes", default=NOTHING)
 content_allowed: ContextVar[bool] = ContextVar("monitored_openai_content_allowed", default=True)
+_MOST_CHARACTERS = 4096
+"""Of a value, which each waiting call holds: a label has room for 1,024 bytes, structured metadata for as many."""
 
 
 class Block(AbstractContextManager[None], Generic[_T]):
@@ -69,16 +73,22 @@ class Block(AbstractContextManager[None], Generic[_T]):
         return inside  # type: ignore[return-value]  # as above
 
 
-def attributes(**labels: str) -> Block[Mapping[str, str]]:
+def attributes(**labels: object) -> Block[Mapping[str, str]]:
     """Label every call started inside the block, across awaits, tasks and nested blocks (the inner value wins).
 
     Labels go into each log entry, and into the metrics where `MonitoringSettings.label_names` names them.
 
+    Args:
+        labels: texts, numbers, `bool` (`true` or `false`), `Decimal`, `UUID`, dates, times, enum members (by their
+            values) and NumPy scalars. Any other value, `None` and the empty text among them, means that the calls do
+            not get this label, not even from an outer block or the client; one warning a minute reports it. A text
+            keeps its first 4,096 characters.
+
     Raises:
-        ValueError: a name that is not a legal or not a free label name, or a value that is not a non-empty text.
+        ValueError: a name is no legal label name or is one that the library sets itself.
     """
-    check_attributes(labels)
-    return Block(current_attributes, lambda: {**current_attributes.get(), **labels})
+    texts = attribute_texts(labels)
+    return Block(current_attributes, lambda: {**current_attributes.get(), **texts})
 
 
 def no_content() -> Block[bool]:
@@ -86,18 +96,45 @@ def no_content() -> Block[bool]:
     return Block(content_allowed, lambda: False)
 
 
-def check_attributes(labels: Mapping[str, Any]) -> None:
-    """Raise `ValueError` for the first attribute that cannot be one, by its name and without its value."""
-    for name, value in labels.items():
+def attribute_texts(labels: Mapping[str, object]) -> dict[str, str]:
+    """Return the attributes as texts, empty for a value without a text form, which a warning reports without the value.
+
+    Raises:
+        ValueError: a name is no legal label name or is one that the library sets itself.
+    """
+    for name in labels:
         try:
             label_name(name)
         except Refusal as refusal:
             raise ValueError(f"attribute {name[:128]!r} {refusal}") from None
-        if not isinstance(value, str) or not value:
-            raise ValueError(f"attribute {name!r} must be a non-empty text, not {type(value).__name__}")
+    texts: dict[str, str] = {}
+    for name, value in labels.items():
+        text = plain_text(value)
+        if text is None:
+            _warn_of_omission(name, value)
+        texts[str.__str__(name)] = (text or "")[:_MOST_CHARACTERS]
+    return texts
+
+
+def _warn_of_omission(name: str, value: object) -> None:
+    kind = type(value)
+    with suppress(Exception):  # a metaclass may override even the name of a class
+        form = "its text is empty" if issubclass(kind, str) else f"a value of type {kind.__name__} has no text form"
+        warn_sparsely("attribute", "attribute %s is left out: %s; give a text", str.__str__(name), form)
 
 
 def attributes_of_call(of_client: Mapping[str, str]) -> Mapping[str, str]:
-    """Those of a call that starts now: the client's and the blocks' around it, which win as they are nearer to it."""
+    """Those of a call that starts now: the client's and the blocks' around it, which win as they are nearer to it.
+
+    An empty text in a block takes the client's attribute away.
+    """
     of_blocks = current_attributes.get()
-    return {**of_client, **of_blocks} if of_client and of_blocks else of_client or of_blocks
+    if not of_blocks:
+        return of_client
+    merged = {**of_client, **of_blocks} if of_client else of_blocks
+    return merged if all(merged.values()) else without_empty(merged)
+
+
+def without_empty(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return the attributes whose text is not empty."""
+    return {name: text for name, text in texts.items() if text}

@@ -17,7 +17,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
-from monitored_openai._answer import Answer, Family, dictionary, text
+from monitored_openai._answer import Answer, Family, dictionary
 from monitored_openai._attributes import attributes_of_call, content_allowed
 from monitored_openai._errors import error_type, status_of
 from monitored_openai._identifiers import identifiers
@@ -25,6 +25,7 @@ from monitored_openai._injection import Injection
 from monitored_openai._json import snapshot
 from monitored_openai._log import warn_sparsely
 from monitored_openai._record import NOTHING
+from monitored_openai._text_forms import text_sent
 from monitored_openai._trail import MOST_PIECES_BYTES, Trail, kept
 
 _TRACING = "opentelemetry.trace"
@@ -63,10 +64,10 @@ class Call(Trail):
         self.provider = provider
         self.whole = whole
         self.body = self._plain_body = body
-        self.request_model = text(body.get("model")) if isinstance(body, dict) else None
+        self.request_model = text_sent(body.get("model")) if isinstance(body, dict) else None
         if extra_body is not None:
             self._extra_body = extra_body = dict(dictionary(extra_body))
-            self.request_model = text(extra_body.get("model")) or self.request_model
+            self.request_model = text_sent(extra_body.get("model")) or self.request_model
         if injection is not None:
             self.body = {**body, "stream_options": {"include_usage": True}}
             self._injection = injection

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, Timeout
 
-from monitored_openai._attributes import check_attributes
+from monitored_openai._attributes import attribute_texts, without_empty
 from monitored_openai._exporter import Monitoring, monitoring_for
 from monitored_openai._providers import provider_of
 from monitored_openai._record import NOTHING
@@ -32,17 +32,21 @@ class _Monitored:
         """The handle on this client's telemetry: `flush`, `aflush`, `stats`, `collector`, `settings`, `close`."""
         return self._monitoring
 
-    def with_attributes(self, **attributes: str) -> Self:
+    def with_attributes(self, **attributes: object) -> Self:
         """A copy whose calls are labelled; it shares this client's connections and monitoring.
 
         Its own copies keep the labels. Where `monitored_openai.attributes` sets the same one, that is what counts.
 
+        Args:
+            attributes: names and values as `monitored_openai.attributes` takes them. A value without a text form takes
+                this client's attribute of the same name away.
+
         Raises:
-            ValueError: a name that is not a legal or not a free label name, or a value that is not a non-empty text.
+            ValueError: a name is no legal label name or is one that the library sets itself.
         """
-        check_attributes(attributes)
+        texts = attribute_texts(attributes)
         made: Self = self.copy()  # type: ignore[attr-defined]  # the official client's
-        made._attributes = {**self._attributes, **attributes}
+        made._attributes = without_empty({**self._attributes, **texts})
         return made
 
     if not TYPE_CHECKING:

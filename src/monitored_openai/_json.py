@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from monitored_openai._text_forms import enum_value
+
 
 def decode(text: bytes) -> Any:
     """The value that the JSON stands for.
@@ -36,11 +38,17 @@ def encode(value: Any) -> bytes:
 
 
 def snapshot(value: Any) -> bytes:
-    """What the caller may change later, as JSON now; what JSON has no form for as its `str`.
+    """What the caller may change later, as JSON now: an enum member as its value, any other object without JSON form as
+    its `str`.
 
     Not by pydantic, whose writer would use up an iterator that is the caller's.
 
     Raises:
         ValueError: it contains itself.
     """
-    return json.dumps(value, default=str).encode()
+    return json.dumps(value, default=_without_json_form).encode()
+
+
+def _without_json_form(value: object) -> object:
+    inner = enum_value(value)
+    return str(value) if inner is value else inner

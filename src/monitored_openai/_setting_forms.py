@@ -58,7 +58,7 @@ class FrozenMapping(Mapping[str, _Item_co]):
 def plain_text(value: object) -> str:
     if not isinstance(value, str):
         raise Refusal("must be text")
-    return value
+    return str.__str__(value)  # the text of an enum member, whose own `str` is its name
 
 
 def optional(rule: Callable[[Any], object]) -> PlainValidator:

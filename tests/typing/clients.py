@@ -138,8 +138,8 @@ class Mine(MonitoredOpenAI):
 
 async def attributed(mine: Mine) -> None:
     assert_type(mine.with_attributes(team="x"), Mine)
-    mine.with_attributes(team=1)  # type: ignore[arg-type]
-    attributes(team=None)  # type: ignore[arg-type]
+    mine.with_attributes(team=1, user=None)
+    attributes(team=1, user=None)
 
     @attributes(feature="search")
     def plain(number: int) -> str:

@@ -1,0 +1,76 @@
+"""The text of a plain value, for what callers give where a text belongs: attributes, models, users."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum
+from itertools import repeat
+from typing import Any
+from uuid import UUID
+
+_MOST_NESTED_ENUMS = 4
+"""A member may have a member of another class as its value."""
+_WRITTEN: tuple[tuple[type[Any], Callable[[Any], str]], ...] = (
+    (bool, lambda value: "true" if value else "false"),
+    (int, int.__repr__),
+    (float, lambda value: float.__repr__(value) if math.isfinite(value) else ""),
+    (Decimal, lambda value: str(Decimal(value)) if value.is_finite() else ""),
+    (UUID, UUID.__str__),
+    (date, lambda value: value.isoformat() if value == value else ""),  # noqa: PLR0124 - the NaT of pandas is a date
+    (time, time.isoformat),
+)
+"""The first row that a value is an instance of decides; `bool` is a subclass of `int`."""
+
+
+def enum_value(value: object) -> Any:
+    """Return the value of an enum member, and any other object unchanged; a text member counts as its text."""
+    for _ in repeat(None, _MOST_NESTED_ENUMS):
+        if isinstance(value, str) or not isinstance(value, Enum):
+            break
+        value = value.value
+    return value
+
+
+def text_sent(value: object) -> str | None:
+    """Return the text that the API receives for a text or an enum member; `None` for an empty text and other types.
+
+    The official SDK writes a text enum member into JSON as its text, whatever its `__str__` returns.
+    """
+    if type(value) is not str:
+        value = enum_value(value)
+        value = str.__str__(value) if isinstance(value, str) else None
+    return value or None
+
+
+def plain_text(value: object) -> str | None:
+    """Return the obvious text form of a value; `None` if it has none or the text is empty. Never raises.
+
+    Texts, numbers, `UUID`, `date`, `datetime`, `time`, enum members (by their values) and NumPy scalars have one.
+    Containers, bytes, NaN, infinities, `None` and other objects have none: their `str` is no value to group by.
+    """
+    if type(value) is str:
+        return value or None
+    try:
+        return _written(enum_value(_unpacked(value))) or None
+    except Exception:  # a subclass may override anything, and the caller is about to send a request
+        return None
+
+
+def _written(value: object) -> str | None:
+    if isinstance(value, str):
+        return str.__str__(value)
+    for kind, write in _WRITTEN:
+        if isinstance(value, kind):
+            text = write(value)
+            return str.__str__(text)
+    return None
+
+
+def _unpacked(value: object) -> object:
+    """Return the Python value of a NumPy scalar; NumPy itself is not imported here."""
+    numpy = sys.modules.get("numpy")
+    return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
