@@ -55,10 +55,10 @@ def test_a_traceback_goes_along_only_where_it_is_asked_for(
     assert [bool(line.exc_info) for line in caplog.records] == [True, False]
 
 
-def test_a_program_that_configures_no_logging_sees_nothing_of_ours() -> None:
-    program = "from monitored_openai._log import warn_sparsely; warn_sparsely('a', 'b'); import logging; print(logging.root.handlers)"
+def test_a_program_that_configures_no_logging_sees_it_on_stderr() -> None:
+    program = "from monitored_openai._log import warn_sparsely; warn_sparsely('a', '%s', 'b'); import logging; print(logging.root.handlers)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert (done.stdout, done.stderr) == ("[]\n", "")
+    assert (done.stdout, done.stderr) == ("[]\n", "monitored_openai: b\n")
 
 
 def test_a_handler_of_the_programs_own_that_raises_does_not_raise_into_what_is_going_on(clock: list[float]) -> None:

@@ -1,13 +1,33 @@
-"""The package's own log lines: one logger, and at most one line a minute about any one thing."""
+"""The package's own log lines: one logger, and at most one line a minute about any one thing.
+
+The logger has no handler, so in a program without logging its warnings reach stderr by Python's last resort.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
+import traceback
 from contextlib import suppress
 
 logger = logging.getLogger("monitored_openai")
-logger.addHandler(logging.NullHandler())
+
+
+def _for_last_resort(record: logging.LogRecord) -> bool:
+    """Name the package in a line that goes to stderr unformatted, and leave out an exception's message, which may hold
+    content: the program did not choose to log there.
+    """
+    if logger.hasHandlers():
+        return True
+    record.msg = f"{logger.name}: {record.msg}"
+    if record.exc_info:
+        kind, _, frames = record.exc_info
+        record.exc_text = "".join([*traceback.format_tb(frames), kind.__name__ if kind else ""])
+        record.exc_info = None
+    return True
+
+
+logger.addFilter(_for_last_resort)
 
 _QUIET_SECONDS = 60.0
 _said: dict[str, tuple[float, int]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -36,6 +36,8 @@ ENV_PREFIX = "MONITORED_OPENAI_"
 """What the environment variable of every setting begins with; the field's name in capitals follows."""
 
 _LANES: tuple[Lane, ...] = ("metrics", "logs")
+_UNKNOWN_VARIABLES = "unknown variables"
+"""The key of what the sources found wrong with names of variables, among the values of the fields."""
 
 
 class SettingsError(ValueError):
@@ -195,6 +197,10 @@ class MonitoringSettings(BaseSettings):
     on_error: Literal["raise", "disable"] = Field(
         "raise", description="Wrong settings: `raise`, or `disable`, which logs the reason and goes on unmonitored."
     )
+    log_warnings: bool = Field(
+        True,
+        description="Whether the logger `monitored_openai` gets warnings; off once all settings in use turn them off.",
+    )
     enabled: bool = Field(True, description="Whether calls are monitored at all.")
 
     def __init__(self, *, _env_file: str | Path | None = None, **values: Any) -> None:
@@ -273,9 +279,14 @@ class MonitoringSettings(BaseSettings):
     @model_validator(mode="wrap")
     @classmethod
     def _check(cls, data: dict[str, Any], validate: ModelWrapValidatorHandler[Self]) -> Self:
+        data = dict(data)
+        warnings: Mapping[str, str] = data.pop(_UNKNOWN_VARIABLES, {})
         try:
-            return validate(_without_userinfo(data))
+            made = validate(_without_userinfo(data))
+            _log_all(warnings if made.log_warnings else {})
+            return made
         except (ValidationError, _Conflicts) as error:
+            _log_all(warnings)
             if data.get("on_error") != "disable":
                 raise
             lines = _lines(error, given=())
@@ -345,12 +356,28 @@ class _Variables(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         fields = self.settings_cls.model_fields
         names = self._variables.env_vars if isinstance(self._variables, EnvSettingsSource) else {}
-        for name in names:
-            field = name.lower().removeprefix(ENV_PREFIX.lower())
-            if field not in fields and field != name.lower():
-                unknown = _printable(ENV_PREFIX + field.upper())
-                _log_once(logging.WARNING, f"{unknown}: {_unknown(field, prefix=ENV_PREFIX)}")
-        return {name: value for name, value in self._variables().items() if name in fields and str(value).strip()}
+        found = {name: value for name, value in self._variables().items() if name in fields and str(value).strip()}
+        unknown = unknown_variables(names)
+        return {**found, _UNKNOWN_VARIABLES: unknown} if unknown else found
+
+
+def unknown_variables(names: Iterable[str]) -> dict[str, str]:
+    """Return, by name, what is wrong with each of these variables that has the prefix and belongs to no setting."""
+    fields = [name.lower().removeprefix(ENV_PREFIX.lower()) for name in names if _has_prefix(name)]
+    return {
+        _printable(ENV_PREFIX + field.upper()): _unknown(field, prefix=ENV_PREFIX)
+        for field in fields
+        if field not in MonitoringSettings.model_fields
+    }
+
+
+def _has_prefix(name: str) -> bool:
+    return name.lower().startswith(ENV_PREFIX.lower())
+
+
+def _log_all(warnings: Mapping[str, str]) -> None:
+    for name, text in warnings.items():
+        _log_once(logging.WARNING, f"{name}: {text}")
 
 
 @lru_cache(maxsize=256)

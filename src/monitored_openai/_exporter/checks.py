@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from monitored_openai._exporter.delivery import Failure, Reply
 from monitored_openai._exporter.protocol import PROTOCOLS
 from monitored_openai._exporter.sender import Sender
 from monitored_openai._exporter.thread import ExporterLoop
+from monitored_openai._settings import unknown_variables
 
 if TYPE_CHECKING:
     from monitored_openai._endpoints import Lane
@@ -32,7 +33,7 @@ class Finding:
     """One thing that was looked at."""
 
     about: str
-    """Metrics, logs, clock or spool."""
+    """Settings, metrics, logs, clock or spool."""
     is_well: bool
     says: str
     """What was found, in plain words."""
@@ -44,6 +45,14 @@ def check(settings: MonitoringSettings) -> list[Finding]:
     """Look at everything that the settings name; takes as long as the back ends do, at most 10 seconds each."""
     with asyncio.Runner(loop_factory=ExporterLoop) as runner:
         return runner.run(_check(settings))
+
+
+def misspelt_variables(names: Iterable[str]) -> list[Finding]:
+    """Find the variables whose names begin as a setting's does and belong to none."""
+    return [
+        Finding(about="settings", is_well=False, says=f"{name} {text}", advice="rename the variable, or remove it")
+        for name, text in unknown_variables(names).items()
+    ]
 
 
 async def _check(settings: MonitoringSettings) -> list[Finding]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from monitored_openai._exporter import loki
 from monitored_openai._exporter.backlog import Backlog
 from monitored_openai._exporter.log_lane import LogLane
+from monitored_openai._exporter.losses import Failures
 from monitored_openai._exporter.metrics_lane import MetricsLane
 from monitored_openai._exporter.parts import Parts
 from monitored_openai._exporter.process import PROCESS
@@ -84,6 +85,7 @@ class Exporter:
         self._keeping = parts.keeping(self._spool, self._backlog, self._log_lane, self._metrics_lane)
         if self._keeping is not None and self._metrics_lane is not None:
             self._metrics_lane.on_push = self._keeping.on_push
+        self._owes_totals = False
         self._tasks: list[asyncio.Task[None]] = []
         self._flushes: set[asyncio.Task[bool]] = set()
 
@@ -121,13 +123,28 @@ class Exporter:
 
     async def _flush(self) -> bool:
         with self._urgency.held():
+            self._owes_totals = self._metrics_lane is not None
             await self._take_in()
             pushed, *_ = await asyncio.gather(
-                self._metrics_lane.flush() if self._metrics_lane else _true(),
+                self._push_totals(self._metrics_lane) if self._metrics_lane else _true(),
                 self._log_lane.idle() if self._log_lane else _true(),
                 self._sample_lane.idle() if self._sample_lane else _true(),
             )
             return pushed
+
+    async def _push_totals(self, lane: MetricsLane) -> bool:
+        self._owes_totals = not await lane.flush()
+        return not self._owes_totals
+
+    @property
+    def failures(self) -> Failures:
+        """How the last request of each lane failed, and whether the last flush left totals that nobody will push."""
+        return Failures(
+            logs=self._log_lane.failure if self._log_lane else "",
+            metrics=self._metrics_lane.failure if self._metrics_lane else "",
+            samples=self._sample_lane.failure if self._sample_lane else "",
+            owes_totals=self._owes_totals and self._keeping is None,
+        )
 
     async def seal(self) -> int:
         """Bring everything to the spool, if there is one; how many entries of it nobody will find there."""

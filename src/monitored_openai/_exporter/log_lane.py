@@ -44,6 +44,11 @@ class LogLane:
         if self._backlog.is_enough:
             self._enough.set()
 
+    @property
+    def failure(self) -> str:
+        """How the last request failed, in words for a log line; empty after a success."""
+        return self._sender.failure
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._sender.aclose()

@@ -103,6 +103,11 @@ class MetricsLane:
             step = await self.push()
             wait = min(step.wait, self._interval) if step.action is Action.RETRY else self._interval
 
+    @property
+    def failure(self) -> str:
+        """How the last request failed, in words for a log line; empty after a success."""
+        return self._sender.failure
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._sender.aclose()

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from monitored_openai._exporter.intake import Intake
+from monitored_openai._exporter.losses import Failures, losses
 from monitored_openai._exporter.process import PROCESS
 from monitored_openai._exporter.termination import handle_sigterm
 from monitored_openai._exporter.totals import OWN_METRICS, Totals
@@ -173,13 +174,24 @@ class Monitoring:
         homeless = 0
         if self._settings.spool_dir is not None:
             homeless = self._result_of(self._seal(), _START_SECONDS if self.is_starting else _SEAL_SECONDS) or 0
-        self._ended = True
+        is_first_end, self._ended = not self._ended, True
         self._intake.close(reason, homeless)
+        if is_first_end and reason != "fault":
+            self._warn_of_losses(reason)
         with PROCESS.sharing:
             if _shared.get(self._settings) is self:
                 del _shared[self._settings]
         if self._exporter is not None:
             self._result_of(self._exporter.stop(), _STOP_SECONDS if self._settings.spool_dir is None else _SEAL_SECONDS)
+
+    def _warn_of_losses(self, reason: DropReason) -> None:
+        failures = self._exporter.failures if self._exporter is not None else Failures()
+        lost = losses(self._intake.stats(), failures, reason)
+        if lost and self._settings.log_warnings:
+            end, about = (
+                ("process ended", f"exit {self._number}") if reason == "shutdown" else ("handle was closed", reason)
+            )
+            warn_sparsely(about, "lost when the %s: %s", end, lost)
 
     def _result_of(self, work: Coroutine[Any, Any, _T], seconds: float) -> _T | None:
         """Have the exporter's thread do it, if it still does anything; `None` if it has not come to its end in time."""

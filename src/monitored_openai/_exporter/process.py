@@ -11,6 +11,7 @@ needs it there hangs or fails. So a fork waits until the exporter's thread has i
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import sys
 import time
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitored_openai._exporter import native
 from monitored_openai._exporter.thread import ExporterThread
-from monitored_openai._log import warn_sparsely
+from monitored_openai._log import logger
 from monitored_openai._owed import Owed
 
 if TYPE_CHECKING:
@@ -76,6 +77,13 @@ class _Process:
                 return list(self.handles)
             except RuntimeError:  # another thread has made one meanwhile
                 continue
+
+    def lets_pass(self, record: logging.LogRecord) -> bool:
+        """Whether a line may be logged: warnings may unless the settings of all handles turn them off."""
+        if record.levelno != logging.WARNING:
+            return True
+        used = [handle.settings for handle in self._living()]
+        return not used or any(settings.enabled and settings.log_warnings for settings in used)
 
     def _thread_ended(self) -> None:
         for handle in self._living():
@@ -137,7 +145,6 @@ def _wait(flushes: dict[Monitoring, Future[Any]]) -> None:
         if not waiting:
             return
         if now - start >= most or now - progressed >= _MOST_SECONDS_WITHOUT_PROGRESS:
-            warn_sparsely("exit", "the process ends before all telemetry could be delivered")
             return
 
 
@@ -148,6 +155,7 @@ def _end_with_multiprocessing(at_exit: Any) -> None:
 
 
 PROCESS = _Process()
+logger.addFilter(PROCESS.lets_pass)
 atexit.register(PROCESS.at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(

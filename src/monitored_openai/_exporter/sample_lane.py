@@ -105,6 +105,11 @@ class SampleLane:
             self._idle.clear()
             self._some.set()
 
+    @property
+    def failure(self) -> str:
+        """How the last request failed, in words for a log line; empty after a success."""
+        return self._sender.failure
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._sender.aclose()

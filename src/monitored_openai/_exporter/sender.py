@@ -60,6 +60,8 @@ class Sender:
         }
         self.trouble = ""
         """Why the last request that got no answer got none."""
+        self.failure = ""
+        """How the last request failed, in words for a log line; empty after a success."""
         self._new_transport = partial(
             httpx.AsyncHTTPTransport,
             verify=_ssl_context(self._url, settings),
@@ -89,13 +91,17 @@ class Sender:
                 finally:
                     await response.aclose()
         except _NOT_SENT as error:
-            self.trouble = _in_words(error)
-            return Failure.CONNECT
+            return self._failed(Failure.CONNECT, error)
         except Exception as error:
-            self.trouble = _in_words(error)
-            return Failure.LOST
+            return self._failed(Failure.LOST, error)
         self._broken_off = False
+        self.failure = "" if reply.is_success else str(reply)
         return reply
+
+    def _failed(self, failure: Failure, error: Exception) -> Failure:
+        self.trouble = _in_words(error)
+        self.failure = f"{failure}: {self.trouble}"
+        return failure
 
     async def aclose(self) -> None:
         """Close the kept connections."""

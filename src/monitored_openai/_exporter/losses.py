@@ -1,0 +1,49 @@
+"""What an exporter loses at its end, in words: how much, and why. Pure, for one line of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from monitored_openai._stats import DropReason, Stats
+
+_NO_LOSS = ("sampled", "purged")
+_NO_ANSWER = "no answer in time"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failures:
+    """How the last request of each lane failed; empty texts after a success or without an answer."""
+
+    logs: str = ""
+    metrics: str = ""
+    samples: str = ""
+    owes_totals: bool = False
+    """Whether totals are left that neither this process nor a spool will push."""
+
+
+def losses(stats: Stats, failures: Failures, reason: DropReason) -> str:
+    """Return what has been lost by now, with the cause of what ends for `reason`; empty if nothing has."""
+    return "; ".join(_losses(stats, failures, reason))
+
+
+def _losses(stats: Stats, failures: Failures, reason: DropReason) -> Iterator[str]:
+    if lost := stats.dropped.get(reason):
+        yield f"{lost} of {stats.produced} log entries ({failures.logs or _NO_ANSWER})"
+    if lost := stats.metrics_dropped.get(reason):
+        yield f"{lost} of {stats.calls} calls in the metrics (not counted in time)"
+    if failures.owes_totals:
+        since = "since the last push" if stats.pushes else f"of all {stats.folded} calls"
+        yield f"the totals {since} ({failures.metrics or _NO_ANSWER})"
+    if lost := stats.samples.dropped.get(reason):
+        yield f"{lost} samples of calls ({failures.samples or _NO_ANSWER})"
+    if before := _in_words(stats.dropped, reason):
+        yield f"log entries given up before: {before}"
+    if before := _in_words(stats.samples.dropped, reason):
+        yield f"samples given up before: {before}"
+
+
+def _in_words(dropped: Mapping[str, int], reason: DropReason) -> str:
+    return ", ".join(f"{number} ({of})" for of, number in dropped.items() if number and of not in (*_NO_LOSS, reason))

@@ -1,0 +1,3 @@
+"""What no line of the package's log may hold."""
+
+PROMPT = "ALICE-PROMPT"
