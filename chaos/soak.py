@@ -60,7 +60,7 @@ def run(directory: Path) -> str:
                     back_end.listen()
             file.with_name(f"{file.name}.end").touch()
             ended = program.wait(120)
-        assert (ended.code, ended.err) == (0, ""), ended
+        assert (ended.code, ended.noise) == (0, ""), ended
         made = made_in(file)
         arrived = [json.loads(entry.line)["request"]["messages"][0]["content"] for entry in loki.entries]
         counted = proxy.total(CALLS_METRIC) - 1  # the program's first call, to get going, is in no file

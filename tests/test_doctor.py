@@ -123,3 +123,18 @@ def test_a_spool_in_which_no_file_can_be_made_is_found(loki: FakeLoki, tmp_path:
 
     assert "cannot be used" in found("spool", findings).says
     assert list(spool.iterdir()) == []
+
+
+def test_the_command_names_a_misspelt_variable_and_the_nearest_known_one_once_and_without_its_value(
+    loki: FakeLoki, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MONITORED_OPENAI_LOGS_URL", loki.push_url)
+    monkeypatch.setenv("MONITORED_OPENAI_METRIC_URL", "http://secret-value.test")
+
+    assert main(["doctor"]) == 1
+
+    shown = capsys.readouterr()
+    named = "MONITORED_OPENAI_METRIC_URL is no setting; did you mean MONITORED_OPENAI_METRICS_URL?"
+    assert f"WRONG  settings {named}" in shown.out
+    assert (shown.out + shown.err).count("METRIC_URL") == 1
+    assert "secret-value" not in shown.out + shown.err

@@ -31,7 +31,7 @@ LAYERS: dict[str, set[str]] = {
     "_private_files": set(),
     "_databases": {"_private_files"},
     "_setting_forms": {"_endpoints"},
-    "_settings": {"_endpoints", "_setting_forms"},
+    "_settings": {"_endpoints", "_log", "_setting_forms"},
     "_attributes": {"_endpoints", "_log", "_record", "_text_forms"},
     "_errors": {"_record"},
     # a call, as the client sees it

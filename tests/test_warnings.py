@@ -171,7 +171,7 @@ def test_settings_that_turn_warnings_off_say_nothing_of_unknown_variables(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MONITORED_OPENAI_LOGZ_URL", "x")
-    MonitoringSettings(log_warnings=False)
-    assert not caplog.messages
-    MonitoringSettings()
+    with handle(log_warnings=False, job="quiet"):
+        assert not caplog.messages
+        MonitoringSettings()
     assert caplog.messages == ["MONITORED_OPENAI_LOGZ_URL: is no setting; did you mean MONITORED_OPENAI_LOGS_URL?"]

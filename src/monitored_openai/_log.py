@@ -11,6 +11,8 @@ import traceback
 from contextlib import suppress
 
 logger = logging.getLogger("monitored_openai")
+DECIDED = "monitored_openai_decided"
+"""The attribute of a record that the settings in question let pass; no other settings decide on it."""
 
 
 def _for_last_resort(record: logging.LogRecord) -> bool:

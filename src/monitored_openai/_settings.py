@@ -25,12 +25,11 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from . import _endpoints as endpoints
 from . import _setting_forms as forms
 from ._endpoints import Lane, MetricsProtocol, Refusal
+from ._log import DECIDED, logger
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
-
-logger = logging.getLogger("monitored_openai")
 
 ENV_PREFIX = "MONITORED_OPENAI_"
 """What the environment variable of every setting begins with; the field's name in capitals follows."""
@@ -382,7 +381,7 @@ def _log_all(warnings: Mapping[str, str]) -> None:
 
 @lru_cache(maxsize=256)
 def _log_once(level: int, text: str) -> None:
-    logger.log(level, "%s", text)
+    logger.log(level, "%s", text, extra={DECIDED: True})
 
 
 def _printable(name: str) -> str:

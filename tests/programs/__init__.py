@@ -32,6 +32,12 @@ class Ended:
         """The JSON on the last line."""
         return json.loads(self.out.splitlines()[-1])
 
+    @property
+    def noise(self) -> str:
+        """What is on stderr besides the package's warnings."""
+        lines = self.err.splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith("monitored_openai: "))
+
 
 class Program:
     """A running program, in a process group of its own."""

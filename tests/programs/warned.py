@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import logging.config
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from monitored_openai import CallRecord, MonitoringSettings, attributes
 from tests.handles import ask, in_process
@@ -23,7 +25,12 @@ def null_handler() -> None:
     logging.getLogger("monitored_openai").addHandler(logging.NullHandler())
 
 
-SETUPS = {"none": lambda: None, "basicConfig": logging.basicConfig, "stdout": to_stdout, "null": null_handler}
+SETUPS: dict[str, Callable[[], None]] = {
+    "none": lambda: None,
+    "basicConfig": logging.basicConfig,
+    "stdout": to_stdout,
+    "null": null_handler,
+}
 
 
 def raises(record: CallRecord) -> None:
@@ -34,7 +41,7 @@ if __name__ == "__main__":
     from monitored_openai._exporter import monitoring_for
 
     SETUPS[sys.argv[1]]()
-    own = {"on_record": raises} if sys.argv[3:] else {}
+    own: dict[str, Any] = {"on_record": raises} if sys.argv[3:] else {}
     with in_process(monitoring_for(MonitoringSettings(**own))) as client:
         for _ in range(int(sys.argv[2])):
             with attributes(customer=None):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitored_openai._exporter import native
 from monitored_openai._exporter.thread import ExporterThread
-from monitored_openai._log import logger
+from monitored_openai._log import DECIDED, logger
 from monitored_openai._owed import Owed
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ class _Process:
 
     def lets_pass(self, record: logging.LogRecord) -> bool:
         """Whether a line may be logged: warnings may unless the settings of all handles turn them off."""
-        if record.levelno != logging.WARNING:
+        if record.levelno != logging.WARNING or getattr(record, DECIDED, False):
             return True
-        used = [handle.settings for handle in self._living()]
-        return not used or any(settings.enabled and settings.log_warnings for settings in used)
+        used = [handle.settings for handle in self._living() if handle.settings.enabled]
+        return not used or any(settings.log_warnings for settings in used)
 
     def _thread_ended(self) -> None:
         for handle in self._living():
