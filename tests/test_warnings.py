@@ -161,7 +161,9 @@ def test_a_handle_that_is_closed_warns_of_its_losses_once(loki: FakeLoki, caplog
     assert lost[0].startswith("lost when the handle was closed: 1 of 1 log entries (")
 
 
-def test_one_handle_that_wants_warnings_keeps_them_on_and_errors_are_never_off(caplog: pytest.LogCaptureFixture) -> None:
+def test_one_handle_that_wants_warnings_keeps_them_on_and_errors_are_never_off(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with handle(log_warnings=False, job="quiet"):
         with handle(job="loud"):
             warn_sparsely("one of them", "logged")
