@@ -122,7 +122,8 @@ def label_value(text: str) -> str:
     """A text as every back end takes it for a label's value: valid UTF-8 of at most 1024 bytes (Mimir takes 2048)."""
     if len(text) <= _MOST_LABEL_BYTES // 4 and text.isascii():
         return text
-    return text.encode("utf-8", "replace")[:_MOST_LABEL_BYTES].decode("utf-8", "ignore")
+    whole = without_secrets(text)  # before the cut, which would leave the beginning of a secret
+    return whole.encode("utf-8", "replace")[:_MOST_LABEL_BYTES].decode("utf-8", "ignore")
 
 
 def bound_text(bound: float) -> str:

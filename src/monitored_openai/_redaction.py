@@ -8,42 +8,14 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
+from monitored_openai._secrets import secret_spans
+
 REDACTED = "[redacted]"
 _TOO_DEEP = "[nested too deep]"
 _DEEPEST = 100
 """Levels of nesting that are kept; the JSON writers give up between 200 and 1000."""
 
 
-def _key(prefix: str, rest: str) -> re.Pattern[str]:
-    """A key known by its beginning, where a word begins: also behind an escape of JSON or of a URL."""
-    starts = [rf"(?<![A-Za-z0-9]{prefix})", rf"(?<=\\[bfnrt]{prefix})", rf"(?<=\\u[0-9A-Fa-f]{{4}}{prefix})"]
-    starts.append(rf"(?<=%[0-9A-Fa-f]{{2}}{prefix})")
-    return re.compile(f"{prefix}(?:{'|'.join(starts)})(){rest}")
-
-
-def _named(name: str, between: str, secret: str) -> re.Pattern[str]:
-    """A secret known by the name before it, which stays, as do the quotes: the text may be JSON, and nested JSON."""
-    return re.compile(f"({name}{between}){secret}")
-
-
-_IS = r"\\*[\"']?\s*[:=]\s*\\*[\"']?"
-_API = r"(?:(?<=[aA][pP][iI][-_]KEY)|(?<=[aA][pP][iI]KEY))"
-_VALUE = r"[A-Za-z0-9_\-]{8,}[A-Za-z0-9._~+/\-]*=*"
-# Each begins with a literal, which the regex engine finds 30 times as fast as anything else; the first group stays.
-_SECRETS = (
-    _key("sk-", r"[A-Za-z0-9_*\-]{8,}"),  # OpenAI and others, also half-masked as in error messages
-    _key("glc_", r"[A-Za-z0-9+/=_]{8,}"),  # Grafana Cloud
-    _key("glsa_", r"[A-Za-z0-9+/=_]{8,}"),  # Grafana's service accounts
-    _key("gsk_", r"[A-Za-z0-9]{20,}"),  # Groq
-    _key("csk-", r"[A-Za-z0-9]{20,}"),  # Cerebras
-    _key("xai-", r"[A-Za-z0-9]{20,}"),
-    _key("pplx-", r"[A-Za-z0-9]{20,}"),  # Perplexity
-    _key("AIza", r"[A-Za-z0-9_\-]{30,}"),  # Google
-    _named("earer", r"\s+", r"[A-Za-z0-9._~+/\-]{16,}=*"),
-    _named("uthorization", rf"{_IS}\w+\s+", r"[A-Za-z0-9._~+/\-]{8,}=*"),
-    *(_named(key, _API.replace("KEY", key) + _IS, _VALUE) for key in ("key", "Key", "KEY")),
-    _named("API key provided: ", "", r"[^\s\"'\\]{4,}"),  # how OpenAI's error message repeats a key of any form
-)
 _HARMLESS = frozenset({bool, int, type(None)})
 """Passed over without a call for each: the most of what an answer is made of."""
 _BASE64_FIELDS = frozenset({"audio", "b64_json", "data", "file_data", "result"})
@@ -100,18 +72,20 @@ def redacted(value: Any, field: str, redact: Redact | None, depth: int = _DEEPES
 
 def without_secrets(text: str) -> str:
     """The text with API keys, bearer tokens and authorization headers taken out; JSON stays JSON."""
-    for secret in _SECRETS:
-        text = secret.sub(_replaced, text)
-    return text
+    spans = secret_spans(text)
+    if not spans:
+        return text
+    pieces: list[str] = []
+    end = 0
+    for start, next_end in spans:
+        pieces += (text[end:start], REDACTED)
+        end = next_end
+    return "".join((*pieces, text[end:]))
 
 
 def is_plain(line: str) -> bool:
     """Whether JSON certainly holds no media in base64 and no number that JSON has no form for."""
     return not any(sign.search(line) for sign in _MEDIA_SIGNS)
-
-
-def _replaced(found: re.Match[str]) -> str:
-    return f"{found[1]}{REDACTED}"
 
 
 def _object(value: dict[Any, Any], field: str, redact: Redact | None, depth: int) -> dict[str, Any]:

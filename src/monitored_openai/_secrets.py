@@ -1,0 +1,167 @@
+"""Finds secrets in a text, in time linear in its length.
+
+A single scan by a finite automaton comes first; most texts end there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from pydantic_core import SchemaValidator, core_schema
+
+from monitored_openai._secret_rules import NAMED, PREFIXED, Named, Prefixed, is_random
+from monitored_openai._unescaped import ESCAPED_INVISIBLE, INVISIBLE, SIGNS, Unescaped
+
+Span = tuple[int, int]
+
+_PEM = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----")
+_PEM_REST = re.compile(r"(?:[A-Za-z0-9+/=:,. \r\n\t]|-(?!----)|\\+[nrt])*+-----END [A-Z0-9 ]{1,60}-----")
+_PEM_CUT = re.compile(r"(?:(?:\s|\\+[nrt])*+[A-Za-z0-9+/=]{16,}+)*+")
+_BREAK = re.compile(r"[ \t]{0,40}\\?(?:\r?\n|\r|(?:\\+[rn])+)(?:[ \t>|]|\\+t){0,40}")
+_MOST_LINES = 64
+_ALPHANUMERIC = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+_LONGEST_NAME = 16
+
+
+def secret_spans(text: str) -> list[Span]:
+    """Begin and end of each secret, in order and apart from each other."""
+    if not _may_hold_secrets(text):
+        return []
+    unescaped = Unescaped(text) if _holds(SIGNS, text) else None
+    plain = text if unescaped is None else unescaped.text
+    spans = sorted(_found(plain, unescaped))
+    if unescaped is not None:
+        spans = [(unescaped.start(start), unescaped.end(end)) for start, end in spans]
+    return list(_merged(spans))
+
+
+def _may_hold_secrets(text: str) -> bool:
+    return _holds(_signs_of_secrets(), text)
+
+
+def _holds(pattern: str, text: str) -> bool:
+    """Whether a pattern matches in a text; true as well for a text with lone surrogates, which cannot be scanned."""
+    return _automaton(pattern).isinstance_python(text) or not (text.isascii() or _is_unicode(text))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@cache
+def _automaton(pattern: str) -> SchemaValidator:
+    """The Rust crate `regex`, as pydantic offers it: linear, and several times as fast as `re` or `in`."""
+    return SchemaValidator(core_schema.str_schema(strict=True, pattern=pattern, regex_engine="rust-regex"))
+
+
+@cache
+def _signs_of_secrets() -> str:
+    """A pattern that matches in every text that has to be searched."""
+    begin = r"(?:^|[^A-Za-z0-9]|\\(?:[bfnrt]|u[0-9A-Fa-f]{4})|%[0-9A-Fa-f]{2})"
+    prefixed = "|".join(re.escape(rule.literal) for rule in PREFIXED)
+    names = (
+        r"(?i-u:(?:api|subscription|account|access|session|refresh|auth|security|client|app)[-_ ]?(?:key|token|secret))"
+    )
+    signs = (
+        r"\x1b|\x{9b}|\\(?:u001[bB]|x1[bB]|033|e\[)|%(?:25)*1[bB]"
+        r"|(?:\\u00|\\x|%(?:25)*)(?:2[dD]|3[0-9dDaA]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
+        rf"|(?:{INVISIBLE}|{ESCAPED_INVISIBLE})[A-Za-z0-9_\-]"
+    )
+    return (
+        rf"{begin}(?:{prefixed})|{names}\\*[\"']?[ \t]*[:=]|(?i-u:uthorization)\\*[\"']?[ \t]*[:=]"
+        rf"|(?i-u:earer)(?:\s|\\[nrt])|API key provided: |-----BEGIN |{signs}"
+    )
+
+
+def _found(text: str, unescaped: Unescaped | None) -> Iterator[Span]:
+    for prefixed in PREFIXED:
+        if _holds(re.escape(prefixed.literal), text):
+            yield from _prefixed(prefixed, text, unescaped)
+    for named in NAMED:
+        if _holds(re.escape(named.literal), text):
+            yield from _named(named, text)
+    for begin in _PEM.finditer(text):
+        rest = _PEM_REST.match(text, begin.end()) or _PEM_CUT.match(text, begin.end())
+        yield begin.start(), rest.end() if rest else begin.end()
+
+
+def _prefixed(rule: Prefixed, text: str, unescaped: Unescaped | None) -> Iterator[Span]:
+    run = _run(rule.characters)
+    start = text.find(rule.literal)
+    while start >= 0:
+        next_start = start + 1
+        if _begins_word(text, start, unescaped):
+            begin = start + len(rule.literal)
+            found = run.match(text, begin)
+            next_start = found.end() if found else begin
+            pieces, end = _continued(text, begin, next_start, run)
+            if len(pieces) >= rule.least and rule.is_secret(pieces):
+                yield start, end
+                next_start = end
+        start = text.find(rule.literal, next_start)
+
+
+def _begins_word(text: str, at: int, unescaped: Unescaped | None) -> bool:
+    if at == 0 or text[at - 1] not in _ALPHANUMERIC:
+        return True
+    if text[at - 1] in "bfnrt" and text[at - 2 : at - 1] == "\\":
+        return True
+    return unescaped is not None and unescaped.follows_noise(at)
+
+
+def _continued(text: str, begin: int, end: int, run: re.Pattern[str]) -> tuple[str, int]:
+    """The run from `begin` to `end` with the lines that continue it, and where the last of them ends."""
+    pieces = [text[begin:end]]
+    for _ in range(_MOST_LINES):
+        line_break = _BREAK.match(text, end)
+        more = run.match(text, line_break.end()) if line_break else None
+        if more is None or not is_random(more[0]) or text[more.end() : more.end() + 1] in ("=", ":", "("):
+            break
+        pieces.append(more[0])
+        end = more.end()
+    return "".join(pieces), end
+
+
+def _named(rule: Named, text: str) -> Iterator[Span]:
+    between, characters = _pattern(rule.between), _run(rule.characters)
+    name = _pattern(rf"{rule.name}\Z")
+    start = text.find(rule.literal)
+    while start >= 0:
+        end = start + len(rule.literal)
+        link = between.match(text, end)
+        if link is not None and name.search(text, max(0, start - _LONGEST_NAME), end) is None:
+            link = None
+        value = characters.match(text, link.end()) if link else None
+        if value is not None:
+            end, run = value.end(), value[0].rstrip(".")
+            if len(run) >= rule.least and rule.is_secret(run):
+                yield value.start(), value.start() + len(run)
+        start = text.find(rule.literal, end)
+
+
+def _run(characters: str) -> re.Pattern[str]:
+    return _pattern(f"[{characters}]+=*")
+
+
+@cache
+def _pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def _merged(spans: list[Span]) -> Iterator[Span]:
+    begin = end = 0
+    for span in spans:
+        if span[0] > end:
+            if end > begin:
+                yield begin, end
+            begin, end = span
+        else:
+            end = max(end, span[1])
+    if end > begin:
+        yield begin, end

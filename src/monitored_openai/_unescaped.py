@@ -1,0 +1,72 @@
+"""A text without the codes and escapes that a secret can hide behind, and the way back to the original positions."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+
+_PERCENT = r"%(?:25){0,9}"
+_ESCAPE = rf"(?:\x1b|\\+(?:u001[bB]|x1[bB]|033|e(?=\[))|{_PERCENT}1[bB])"
+_BRACKET = rf"(?:\[|{_PERCENT}5[bB]|\\+u005[bB])"
+_COLOUR = rf"(?:{_ESCAPE}{_BRACKET}|\x9b)(?:[0-9;:?]|{_PERCENT}3[bB]){{0,40}}[@A-Za-z]"
+"""A terminal's control sequence. Its last character is neither a quote nor a backslash, so JSON stays JSON."""
+INVISIBLE = "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
+ESCAPED_INVISIBLE = (
+    r"(?:\\+u(?:00[aA][dD]|034[fF]|061[cC]|180[eE]|200[b-fB-F]|202[a-eA-E]|206[0-9a-fA-F]|[fF][eE](?:0[0-9a-fA-F]|[fF][fF]))"
+    rf"|{_PERCENT}(?:[cC]2{_PERCENT}[aA][dD]|[eE]2{_PERCENT}8(?:0{_PERCENT}8[b-fB-F]|1{_PERCENT}[aA][0-9a-fA-F])"
+    rf"|[eE][fF]{_PERCENT}[bB][bB]{_PERCENT}[bB][fF]))"
+)
+_TOKEN = re.compile(
+    rf"(?=[\x1b\x9b\\%]|{INVISIBLE})(?:(?P<noise>{_COLOUR}|{INVISIBLE}|{ESCAPED_INVISIBLE})"
+    rf"|\\+u(?P<unicode>[0-9a-fA-F]{{4}})|\\+x(?P<byte>[0-9a-fA-F]{{2}})|{_PERCENT}(?P<url>[0-7][0-9a-fA-F])|\\+(?P<slash>/))"
+)
+SIGNS = rf"[\x1b\x9b%]|\\[ux/0e]|{INVISIBLE}"
+"""A text without any of these is its own unescaped form."""
+
+
+class Unescaped:
+    """A text with control sequences and invisible characters removed, and JSON and URL escapes decoded."""
+
+    __slots__ = ("_ends", "_here", "_there", "text")
+
+    def __init__(self, original: str) -> None:
+        self._here, self._there, self._ends = [0], [0], dict[int, int]()
+        pieces: list[str] = []
+        here = there = 0
+        for token in _TOKEN.finditer(original):
+            start, end = token.span()
+            pieces.append(original[there:start])
+            here += start - there
+            if token["noise"] is None:
+                pieces.append(_decoded(token))
+                self._step(here, start)
+                self._ends[start] = end
+                here += 1
+            self._step(here, end)
+            there = end
+        pieces.append(original[there:])
+        self.text = "".join(pieces)
+
+    def start(self, position: int) -> int:
+        """Where the character at `position` begins in the original."""
+        index = bisect_right(self._here, position) - 1
+        return self._there[index] + position - self._here[index]
+
+    def end(self, position: int) -> int:
+        """Where the character before `position` ends in the original."""
+        start = self.start(position - 1)
+        return self._ends.get(start, start + 1)
+
+    def follows_noise(self, position: int) -> bool:
+        """Whether something was removed just before the character at `position`."""
+        return self.start(position) != (self.end(position) if position else 0)
+
+    def _step(self, here: int, there: int) -> None:
+        self._here.append(here)
+        self._there.append(there)
+
+
+def _decoded(token: re.Match[str]) -> str:
+    if token["slash"]:
+        return "/"
+    return chr(int(token["unicode"] or token["byte"] or token["url"], 16))

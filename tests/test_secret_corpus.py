@@ -1,0 +1,172 @@
+"""How well secrets are recognised: precision and recall over a corpus, and time over texts that are made to be slow."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitored_openai._metrics import label_value
+from monitored_openai._redaction import REDACTED, without_secrets
+from monitored_openai._unescaped import Unescaped
+from tests.secret_corpus import KEYS, NEGATIVES, POSITIVES, Positive
+
+DOCS = Path(__file__).parent.parent / "docs" / "logs-and-privacy.md"
+CODES = ["\x1b[31m", "\x1b[01;31m\x1b[K", "\x1b[m", "\u200b", "\ufeff", "\u00ad\u2060"]
+HOSTILE = {
+    "prefixes": "sk-" * 33_000,
+    "prefixes apart": "sk- " * 25_000,
+    "prefixes within words": "task-" * 20_000,
+    "lines of prefixes": "sk-\n" * 25_000,
+    "lines that may continue a key": "r8_a1b2c3d4e5\n" * 8_000,
+    "one run": "a" * 100_000,
+    "one long key": "sk-" + "a" * 100_000,
+    "one long key in capitals and digits": "glc_" + "Aa1" * 33_000,
+    "tokens": "eyJ" * 33_000,
+    "tokens with dots": "eyJ." * 25_000,
+    "dots": "eyJ" + "." * 100_000,
+    "colours": "\x1b[0m" * 25_000,
+    "half of a colour": "\x1b[" * 50_000,
+    "long colours": ("\x1b[" + "0;" * 30) * 1_600,
+    "escaped colours": "\\u001b[0m" * 11_000,
+    "percents": "%25" * 33_000,
+    "percents before a letter": "%25" * 33_000 + "41",
+    "backslashes": "\\" * 100_000,
+    "escaped line breaks": "sk-" + "\\n" * 50_000,
+    "names": "api_key" * 14_000,
+    "names with spaces": ("api_key" + " " * 100) * 900,
+    "one name with spaces": "api_key" + " " * 100_000,
+    "names with equals": "api_key=" * 12_000,
+    "name with a long value": "api_key=" + "a" * 100_000,
+    "authorizations": "uthorization: " * 7_000,
+    "bearers": "earer " * 16_000,
+    "begins of PEM": "-----BEGIN PRIVATE KEY-----" * 3_700,
+    "half of a PEM": "-----BEGIN PRIVATE KEY-----" + "A" * 100_000,
+    "lines of a PEM": "-----BEGIN PRIVATE KEY-----" + ("A" * 15 + "\n") * 6_000,
+    "begins": "-----BEGIN " * 9_000,
+    "invisible": "\u200b" * 100_000 + "sk-",
+    "surrogates": "\ud800sk-" * 25_000,
+}
+
+
+def redacted_exactly(positive: Positive) -> bool:
+    return without_secrets("".join(positive)) == f"{positive.before}{REDACTED}{positive.after}"
+
+
+def test_all_secrets_of_the_corpus_are_redacted_and_nothing_beside_them() -> None:
+    assert len(POSITIVES) == 200
+    assert [positive for positive in POSITIVES if not redacted_exactly(positive)] == []
+
+
+def test_no_harmless_text_of_the_corpus_is_changed() -> None:
+    assert len(set(NEGATIVES)) == 200
+    assert [text for text in NEGATIVES if without_secrets(text) != text] == []
+
+
+@pytest.mark.once
+def test_the_docs_give_precision_and_recall_of_the_corpus() -> None:
+    found = sum(redacted_exactly(positive) for positive in POSITIVES)
+    wrong = sum(without_secrets(text) != text for text in NEGATIVES)
+    shown = f"precision {found / (found + wrong):.3f} and recall {found / len(POSITIVES):.3f}"
+    assert shown in " ".join(DOCS.read_text(encoding="utf-8").split())
+
+
+@pytest.mark.parametrize("make", KEYS.values(), ids=KEYS)
+@given(code=st.sampled_from(CODES), at=st.integers(0, 40), before=st.sampled_from(["", " ", "a", '"', "7", "é"]))
+@settings(max_examples=15, deadline=None)
+def test_codes_in_front_of_a_key_and_inside_of_it_hide_nothing(
+    make: Callable[[], str], code: str, at: int, before: str
+) -> None:
+    key = make()
+    at %= len(key)
+    text = f"{before}{code}{key[:at]}{code}{key[at:]} and more"
+    assert without_secrets(text) == f"{before}{code}{'' if at else code}{REDACTED} and more"
+    line = json.dumps({"a": text, "b": json.dumps([text])})
+    clean = json.loads(without_secrets(line))
+    assert clean["a"] == f"{before}{code}{'' if at else code}{REDACTED} and more"
+    assert json.loads(clean["b"]) == [clean["a"]]
+
+
+def test_a_long_label_is_redacted_before_it_is_cut() -> None:
+    label = label_value("x" * 1010 + " sk-proj-Ab3_9xYz-0123456789")
+    assert label.startswith("x" * 1010)
+    assert "sk-" not in label
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *(
+                    "sk-proj-Ab3_9xYz-0123456789",
+                    "api_key=",
+                    '"',
+                    "\\",
+                    "\\\\",
+                    "\n",
+                    "u001b[",
+                    "\\u001b[0m",
+                    "%22",
+                    "\\u0022",
+                ),
+                *(
+                    "\x1b[31m",
+                    "\u200b",
+                    "-----BEGIN PRIVATE KEY-----",
+                    "-----END PRIVATE KEY-----",
+                    "MIIE0123456789abcdef",
+                ),
+                *(
+                    "Authorization: Basic ",
+                    "0123456789abcdef",
+                    "%2D",
+                    "sk\\u002d",
+                    " ",
+                    "/",
+                    "é",
+                    "😀",
+                    ":",
+                    "eyJ",
+                    ".",
+                ),
+            ]
+        ),
+        max_size=12,
+    ).map("".join),
+    st.booleans(),
+)
+@settings(max_examples=500, deadline=None)
+def test_json_stays_json_whatever_a_secret_is_made_of(text: str, ascii_only: bool) -> None:
+    line = json.dumps(
+        {"a": text, text: [text, {"api_key": 1234567890, "Authorization": text}]}, ensure_ascii=ascii_only
+    )
+    assert isinstance(json.loads(without_secrets(line)), dict)
+    nested = json.dumps({"arguments": line})
+    assert isinstance(json.loads(json.loads(without_secrets(nested))["arguments"]), dict)
+
+
+@given(
+    st.lists(st.sampled_from(["a", "sk-", "\x1b[0m", "\u200b", "\\u002d", "%2D", "\\n", '"', "é", "%"])).map("".join)
+)
+def test_each_character_of_the_unescaped_text_has_its_place_in_the_original(text: str) -> None:
+    plain = Unescaped(text)
+    spans = [(plain.start(at), plain.end(at + 1)) for at in range(len(plain.text))]
+    assert all(
+        text[start:end] == character or end - start > 1
+        for (start, end), character in zip(spans, plain.text, strict=True)
+    )
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_no_text_of_100_kb_takes_long(text: str) -> None:
+    """Quadratic time would be minutes for most of these."""
+    began = time.perf_counter()
+    without_secrets(text)
+    assert time.perf_counter() - began < 2
