@@ -225,3 +225,12 @@ def test_a_process_that_made_no_call_leaves_no_trace(proxy: RemoteWriteProxy, lo
 
     assert (ended.code, ended.err, ended.said) == (0, "", {"threads": 1})
     assert (proxy.connections, loki.connections) == (0, 0)
+
+
+@pytest.mark.parametrize("way", ["pattern", "function"])
+def test_a_redaction_that_does_not_end_holds_up_no_exit(way: str, loki: FakeLoki, proxy: RemoteWriteProxy) -> None:
+    ended = run("hanging", way, env=env("127.0.0.1", proxy, loki, exit_timeout=1))
+    took = time.monotonic() - ended.said["ends_at"]
+    assert ended.code == 0, ended.err
+    assert took < 4 * EXIT_BAR
+    assert not any("aaaa!" in str(entry) for entry in loki.entries)

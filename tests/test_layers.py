@@ -116,6 +116,7 @@ RESERVED: dict[str, set[str]] = {
     "pydantic_core": {"_json", "_secrets", "_settings"},
     "pydantic_settings": {"_settings"},
     "queue": IO,
+    "regex": {"_redaction", "_setting_forms"},
     "requests": set(),
     "select": IO,
     "selectors": IO,

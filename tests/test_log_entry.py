@@ -278,6 +278,14 @@ def test_a_redactor_that_raises_costs_the_entry_its_content_and_nothing_else(err
     assert "Alice" not in made.line
 
 
+def test_a_pattern_that_takes_too_long_costs_the_entry_its_content_and_is_named() -> None:
+    made = entry(full_record(error_message="a" * 60 + "!"), redactor(("Bluebird", r"(\w|\w\w)+$")))
+    assert made.failed
+    facts = json.loads(made.line)
+    assert facts["content_left_out"] == "it could not be made ready: pattern 2 of redact took too long"
+    assert "aaaa" not in made.line
+
+
 def test_content_that_was_not_captured_is_not_in_the_entry() -> None:
     made = line(full_record(content_captured=False))
     assert not {"request", "response"} & made.keys()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitored_openai._redaction import REDACTED, redacted, redactor, without_secrets
+from monitored_openai._redaction import REDACTED, PatternTimeout, redacted, redactor, without_secrets
 
 KEY = "sk-proj-Ab3_9xYz-0123456789"
 SECRETS = [
@@ -208,6 +210,49 @@ def test_a_name_that_is_no_plain_word_is_redacted_as_a_text_is() -> None:
 
 def test_media_is_taken_out_before_a_function_sees_it() -> None:
     assert redacted(f"data:image/png;base64,{IMAGE}", "url", lambda text, field: text[:10]) == "[image/png"
+
+
+SLOW = r"(\w|\w\w)+$"
+"""Needs exponential time on `SLOW_TEXT`: with `re`, longer than anybody can wait."""
+SLOW_TEXT = "a" * 60 + "!"
+
+
+def test_a_pattern_that_takes_too_long_is_stopped_and_named_by_its_place() -> None:
+    redact = redactor(("alice", SLOW))
+    assert redact is not None
+    with pytest.raises(PatternTimeout, match="pattern 2 of redact took too long"):
+        redact(SLOW_TEXT, "x")
+    assert redact("alice!", "x") == f"{REDACTED}!"
+
+
+def test_other_threads_run_while_a_pattern_is_slow() -> None:
+    redact = redactor((SLOW,))
+    assert redact is not None
+    ended = threading.Event()
+
+    def run() -> None:
+        with pytest.raises(PatternTimeout):
+            redact(SLOW_TEXT, "x")
+        ended.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    turns = 0
+    while not ended.wait(0.001):
+        turns += 1
+    thread.join()
+    assert turns > 5
+
+
+def test_a_flood_of_slow_texts_gets_less_time_for_each() -> None:
+    redact = redactor((SLOW,))
+    assert redact is not None
+    began = time.monotonic()
+    for _ in range(30):
+        with pytest.raises(PatternTimeout):
+            redact(SLOW_TEXT, "x")
+    assert time.monotonic() - began < 6  # 7.5 s, were each given the whole limit
+    assert redact("as ever!", "x") == "as ever!"
 
 
 @pytest.mark.parametrize("wrong", [None, 7, b"text"])

@@ -14,7 +14,7 @@ from monitored_openai._identifiers import TEXTS
 from monitored_openai._json import encode
 from monitored_openai._metrics import label_value
 from monitored_openai._record import CallRecord, Cost, Usage
-from monitored_openai._redaction import Redact, is_plain, redacted, without_secrets
+from monitored_openai._redaction import PatternTimeout, Redact, is_plain, redacted, without_secrets
 
 _CAPS = ((65536, 4096), (16384, 1024), (4096, 256), (1024, 128), (256, 64), (64, 16))
 """Characters of each text and members of each list and object that are kept, ever fewer until the line fits."""
@@ -66,7 +66,8 @@ def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int, pred
         (line, cut), failed = _line(facts, content, max_bytes), False
     except BaseException as error:  # the user's own code raises what it likes, and this thread must not end by it
         identifiers = {}
-        content = {"content_left_out": f"it could not be made ready: {type(error).__name__}"}
+        reason = error if isinstance(error, PatternTimeout) else type(error).__name__
+        content = {"content_left_out": f"it could not be made ready: {reason}"}
         (line, cut), failed = _line(facts, content, max_bytes), True
     return LogEntry(line=line, metadata=_metadata(record, identifiers, names), cut=cut, failed=failed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Callable
 from math import isfinite
 from typing import Any
@@ -12,6 +13,10 @@ from monitored_openai._secrets import secret_spans
 
 REDACTED = "[redacted]"
 _TOO_DEEP = "[nested too deep]"
+_MOST_SECONDS, _LEAST_SECONDS, _SHORTEST_TIMEOUT_SECONDS = 0.25, 0.01, 0.001
+_SECONDS_PER_CHARACTER = 1e-6
+"""Added to the limit: twenty times what a common pattern takes."""
+_MOST_ALLOWED_SECONDS, _ALLOWED_SHARE = 1.0, 0.1
 _DEEPEST = 100
 """Levels of nesting that are kept; the JSON writers give up between 200 and 1000."""
 
@@ -34,21 +39,59 @@ Redact = Callable[[str, str], str]
 """From a text and its field's dotted name (`request.messages.content`) to what may be logged of it."""
 
 
+class PatternTimeout(Exception):
+    """A pattern of the setting `redact` took too long on a text; the message names its place in the list."""
+
+
 def redactor(redact: tuple[str, ...] | Redact | None) -> Redact | None:
     """One function for either form of the setting `redact`."""
     if redact is None or callable(redact):
         return redact
-    if not redact:
-        return None
-    # One after the other: joined, flags, groups and comments of one pattern would change the meaning of the next.
-    patterns = [re.compile(pattern) for pattern in redact]
+    return _Patterns(redact) if redact else None
 
-    def redact_patterns(text: str, field: str) -> str:  # noqa: ARG001 - a function of the user's looks at the field
-        for pattern in patterns:
-            text = pattern.sub(REDACTED, text)
+
+class _Patterns:
+    """Redacts by the user's patterns within a time limit, as a pattern may need exponential time on some text.
+
+    Slow texts use up an allowance, which grows with time. So a flood of them gets the shortest limit each, and the
+    exporter's thread keeps up.
+    """
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        # Its matching stops after a timeout and runs without the interpreter's lock; that of `re` does neither.
+        import regex
+
+        # One after the other: joined, flags, groups and comments of one pattern would change the meaning of the next.
+        self._patterns = [regex.compile(pattern) for pattern in patterns]
+        self._allowance = _MOST_ALLOWED_SECONDS
+        self._spent_at = time.monotonic()
+
+    def __call__(self, text: str, _field: str) -> str:
+        """The text with every match replaced.
+
+        Raises:
+            PatternTimeout: the limit was reached.
+        """
+        start = time.monotonic()
+        earned = (start - self._spent_at) * _ALLOWED_SHARE
+        self._allowance = min(self._allowance + earned, _MOST_ALLOWED_SECONDS)
+        limit = max(_LEAST_SECONDS, min(_MOST_SECONDS, self._allowance)) + len(text) * _SECONDS_PER_CHARACTER
+        try:
+            return self._replaced(text, start + limit)
+        finally:
+            self._spent_at = time.monotonic()
+            took = self._spent_at - start
+            if took > _LEAST_SECONDS:
+                self._allowance -= min(took, self._allowance)
+
+    def _replaced(self, text: str, until: float) -> str:
+        for place, pattern in enumerate(self._patterns, 1):
+            left = max(until - time.monotonic(), _SHORTEST_TIMEOUT_SECONDS)
+            try:
+                text = pattern.sub(REDACTED, text, timeout=left)
+            except TimeoutError:
+                raise PatternTimeout(f"pattern {place} of redact took too long") from None
         return text
-
-    return redact_patterns
 
 
 def redacted(value: Any, field: str, redact: Redact | None, depth: int = _DEEPEST) -> Any:

@@ -27,6 +27,7 @@ from ._endpoints import MetricsProtocol, Refusal
 
 _MAX_LABELS = 10  # with the library's own, the 30 labels of a series that Mimir takes and the 15 of a Loki stream
 _MAX_PRICE = 1_000_000
+_MOST_SECONDS_OF_A_CHECK = 1.0
 
 _Item_co = TypeVar("_Item_co", covariant=True)
 
@@ -212,10 +213,12 @@ def redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
     if isinstance(value, AbstractSet):
         raise Refusal("must be a list, not a set: patterns are used in order")
     patterns = tuple(_listed(value))
+    if patterns:
+        import regex  # with a time limit for each search, which `re` has not
     for pattern in patterns:
         try:
-            matches_nothing = re.compile(pattern).search("") is not None
-        except (re.error, RecursionError, OverflowError, Warning):
+            matches_nothing = regex.compile(pattern).search("", timeout=_MOST_SECONDS_OF_A_CHECK) is not None
+        except (regex.error, RecursionError, OverflowError, TimeoutError, Warning):
             raise Refusal("has a pattern that is not a regular expression; correct it") from None
         if matches_nothing:
             raise Refusal("has a pattern that matches the empty text, so everywhere; make it ask for a character")

@@ -250,6 +250,8 @@ class Exporter:
                 max_bytes=self._settings.max_content_bytes,
                 predecessor="grafana_openai" in self._settings.metric_names,
             )
+            if entry.failed:
+                warn_sparsely("redact", "redact failed; a log entry went out without its content and names the reason")
             self._last_entry_ns = loki.following(self._last_entry_ns, record.ended_ns)
             return _Encoded(loki.encode_entry(self._last_entry_ns, entry.line, entry.metadata), entry.cut, entry.failed)
         except Exception:
