@@ -886,3 +886,18 @@ def test_no_secret_shows_up_in_logs_reprs_or_books(
 )
 def test_entries_follow_each_other_in_time_unless_the_clock_is_set_back(last: int, ended: int, stamped: int) -> None:
     assert following(last, ended) == stamped
+
+
+def refuse_to_redact(text: str, field: str) -> str:
+    raise ValueError(text)
+
+
+def test_a_failing_redactor_is_counted_and_logged_once(loki: FakeLoki, caplog: pytest.LogCaptureFixture) -> None:
+    with handle(logs_url=loki.push_url, redact=refuse_to_redact) as monitoring, in_process(monitoring) as client:
+        for _ in range(3):
+            ask(client, "Bluebird")
+        assert monitoring.flush(20).complete
+        assert monitoring.stats().content_failed == 3
+    assert sum("redact failed" in message for message in caplog.messages) == 1
+    assert "Bluebird" not in caplog.text
+    assert len(loki.entries) == 3

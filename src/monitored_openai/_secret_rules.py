@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _WORDS = re.compile(r"(?:[A-Z]+|[A-Z]?[a-z]+|[a-z]*(?:[A-Z][a-z]{2,})+)\d{0,4}|\d{1,9}")
 _PIECE = re.compile(r"[A-Za-z0-9]+")
@@ -64,8 +64,7 @@ def _is_bearer(run: str) -> bool:
     return is_random(run) or ("." in run and len(run) >= 32)
 
 
-@dataclass(frozen=True, slots=True)
-class Prefixed:
+class Prefixed(NamedTuple):
     """Secrets known by how they begin."""
 
     literal: str
@@ -74,8 +73,7 @@ class Prefixed:
     is_secret: Callable[[str], bool] = _is_any
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """Secrets known by the name in front of them, which stays."""
 
     literal: str

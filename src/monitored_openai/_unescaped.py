@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from functools import cache
 
 _PERCENT = r"%(?:25){0,9}"
 _ESCAPE = rf"(?:\x1b|\\+(?:u001[bB]|x1[bB]|033|e(?=\[))|{_PERCENT}1[bB])"
@@ -16,7 +17,7 @@ ESCAPED_INVISIBLE = (
     rf"|{_PERCENT}(?:[cC]2{_PERCENT}[aA][dD]|[eE]2{_PERCENT}8(?:0{_PERCENT}8[b-fB-F]|1{_PERCENT}[aA][0-9a-fA-F])"
     rf"|[eE][fF]{_PERCENT}[bB][bB]{_PERCENT}[bB][fF]))"
 )
-_TOKEN = re.compile(
+_TOKEN = (
     rf"(?=[\x1b\x9b\\%]|{INVISIBLE})(?:(?P<noise>{_COLOUR}|{INVISIBLE}|{ESCAPED_INVISIBLE})"
     rf"|\\+u(?P<unicode>[0-9a-fA-F]{{4}})|\\+x(?P<byte>[0-9a-fA-F]{{2}})|{_PERCENT}(?P<url>[0-7][0-9a-fA-F])|\\+(?P<slash>/))"
 )
@@ -33,7 +34,7 @@ class Unescaped:
         self._here, self._there, self._ends = [0], [0], dict[int, int]()
         pieces: list[str] = []
         here = there = 0
-        for token in _TOKEN.finditer(original):
+        for token in _token().finditer(original):
             start, end = token.span()
             pieces.append(original[there:start])
             here += start - there
@@ -64,6 +65,11 @@ class Unescaped:
     def _step(self, here: int, there: int) -> None:
         self._here.append(here)
         self._there.append(there)
+
+
+@cache
+def _token() -> re.Pattern[str]:
+    return re.compile(_TOKEN)  # at its first use: it takes a millisecond of the import
 
 
 def _decoded(token: re.Match[str]) -> str:
