@@ -901,3 +901,19 @@ def test_a_failing_redactor_is_counted_and_logged_once(loki: FakeLoki, caplog: p
     assert sum("redact failed" in message for message in caplog.messages) == 1
     assert "Bluebird" not in caplog.text
     assert len(loki.entries) == 3
+
+
+def test_a_key_behind_a_colour_is_in_no_label_no_metadata_and_no_line(loki: FakeLoki, proxy: RemoteWriteProxy) -> None:
+    urls = {"logs_url": loki.push_url, "metrics_url": proxy.write_url}
+    with (
+        handle(**urls, label_names=("feature",)) as monitoring,
+        in_process(monitoring) as client,
+        attributes(feature="\x1b[31msk-proj-Ab3_9xYz-0123456789"),
+    ):
+        ask(client, "it says \x1b[01;31m\x1b[Ksk-proj\x1b[m\x1b[K-Ab3_9xYz-0123456789")
+        assert monitoring.flush(20).complete
+    [logged] = loki.entries
+    features = {dict(labels)["feature"] for labels in proxy.latest(CALLS)}
+    assert features == {"\x1b[31m[redacted]"}
+    assert logged.metadata["feature"] == "\x1b[31m[redacted]"
+    assert "0123456789" not in str(logged)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from monitored_openai._metrics import label_value
 from monitored_openai._redaction import REDACTED, without_secrets
+from monitored_openai._secrets import _found, secret_spans
 from monitored_openai._unescaped import Unescaped
 from tests.secret_corpus import KEYS, NEGATIVES, POSITIVES, Positive
 
@@ -28,6 +29,8 @@ HOSTILE = {
     "one run": "a" * 100_000,
     "one long key": "sk-" + "a" * 100_000,
     "one long key in capitals and digits": "glc_" + "Aa1" * 33_000,
+    "one long key of words": "sk-" + "Abcdef" * 17_000 + "9a",
+    "one long key of lower case": "sk-" + "a" * 100_000 + "1A",
     "tokens": "eyJ" * 33_000,
     "tokens with dots": "eyJ." * 25_000,
     "dots": "eyJ" + "." * 100_000,
@@ -149,6 +152,68 @@ def test_json_stays_json_whatever_a_secret_is_made_of(text: str, ascii_only: boo
     assert isinstance(json.loads(without_secrets(line)), dict)
     nested = json.dumps({"arguments": line})
     assert isinstance(json.loads(json.loads(without_secrets(nested))["arguments"]), dict)
+
+
+PARTS = st.sampled_from(
+    [
+        *(
+            "sk-proj-",
+            "Ab3_9xYz-0123456789",
+            "api",
+            "_",
+            "key",
+            "KEY",
+            "=",
+            ":",
+            " ",
+            "\n",
+            "\\n",
+            "%20",
+            "\\u0020",
+            "%3D",
+        ),
+        *(
+            "Bearer",
+            "bearer",
+            "authorization",
+            "Authorization",
+            "AUTHORIZATION",
+            "Basic ",
+            "-----BEGIN",
+            " PRIVATE KEY-----",
+        ),
+        *(
+            "hooks.slack.com",
+            "/services/",
+            "\\/services\\/",
+            "T012345678/B012345678/Ab3d",
+            "\u200b",
+            "\x1b[0m",
+            "%1B[0m",
+            "%2D",
+        ),
+        *(
+            '"',
+            '\\"',
+            "eyJ0eXAiOiJKV1Q",
+            ".",
+            "API key provided: ",
+            "é",
+            "a",
+            "AKIA",
+            "ABCDEFGHIJKLMNO7",
+            "\\u20ac",
+            "%E2%82%AC",
+        ),
+    ]
+)
+
+
+@given(st.lists(PARTS, max_size=10).map("".join))
+@settings(max_examples=1500, deadline=None)
+def test_the_scan_that_comes_first_overlooks_nothing(text: str) -> None:
+    plain = Unescaped(text)
+    assert secret_spans(text) or not list(_found(plain.text, plain))
 
 
 @given(

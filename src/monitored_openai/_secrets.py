@@ -73,9 +73,11 @@ def _signs_of_secrets() -> str:
         r"|(?:\\u00|\\x|%(?:25)*)(?:2[dD]|3[0-9dDaA]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
         rf"|(?:{INVISIBLE}|{ESCAPED_INVISIBLE})[A-Za-z0-9_\-]"
     )
+    sign_of_value = r"\\*[\"']?(?:\s|\\+[nrt]|%(?:25)*20|\\+u0020)*[:=]"
     return (
-        rf"{begin}(?:{prefixed})|{names}\\*[\"']?[ \t]*[:=]|(?i-u:uthorization)\\*[\"']?[ \t]*[:=]"
-        rf"|(?i-u:earer)(?:\s|\\[nrt])|API key provided: |-----BEGIN |{signs}"
+        rf"{begin}(?:{prefixed})|(?:{names}|(?i-u:uthorization)){sign_of_value}"
+        r"|(?i-u:earer)(?:\s|\\+[nrt]|%(?:25)*(?:20|0[9aAdD])|\\+u00(?:20|0[9aAdD]))"
+        rf"|API key provided:|hooks\.slack\.com|-----BEGIN|{signs}"
     )
 
 
