@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,11 +57,23 @@ def test_settings_that_work_are_well_and_each_back_end_has_got_one_thing(
     ("outcome", "says", "advice"),
     [
         (Reply(401), "refuses the credentials", "logs:write"),
-        (Reply(404), "at this address", "path in logs_url"),
+        (Reply(401, excerpt="no org id"), "without a tenant: HTTP 401 no org id", "set tenant_id"),
+        (Reply(400, excerpt="no org id"), "without a tenant: HTTP 400 no org id", "set tenant_id"),
+        (Reply(400, excerpt="tenant ID 'a' contains unsupported character"), "refuses the tenant", "check tenant_id"),
+        (Reply(403, excerpt="tenant b is not allowed"), "refuses the tenant", "write to it"),
+        (Reply(403, excerpt="Forbidden"), "a gateway before it", "tenant in tenant_id"),
+        (Reply(404), "at this address", "path in logs_url; Loki takes logs at /loki/api/v1/push"),
         (Reply(302), "at this address", "path in logs_url"),
-        (Reply(429), "takes nothing now", "tried again"),
-        (Reply(503), "takes nothing now", "tried again"),
-        (Reply(400, excerpt="no org id"), "refuses what it is sent: HTTP 400 no org id", "tenant_id"),
+        (Reply(413), "limits the size", "max_content_bytes"),
+        (Reply(429), "takes nothing now", "repeated until they pass"),
+        (Reply(429, excerpt="Ingestion rate limit exceeded for user fake"), "rate of pushes", "log_sample_ratio"),
+        (Reply(429, excerpt="Per stream rate limit exceeded for stream"), "each stream", "log_shards"),
+        (Reply(429, excerpt="Maximum active stream limit exceeded"), "number of streams", "extra_labels"),
+        (Reply(500, excerpt="rpc error: received message larger than max"), "the size", "max_content_bytes"),
+        (Reply(400, excerpt="has 16 label names; limit 15"), "limits labels", "extra_labels"),
+        (Reply(400, excerpt="has timestamp too old"), "refuses the timestamp", "NTP"),
+        (Reply(503), "takes nothing now", "repeated until they pass"),
+        (Reply(400, excerpt="loghttp.PushRequest: bad"), "refuses the push", "labels"),
         (Failure.CONNECT, "cannot be reached: name unknown", "host and port"),
         (Failure.LOST, "does not answer: name unknown", "host and port"),
     ],
@@ -70,6 +83,46 @@ def test_each_answer_means_something_and_says_what_to_do(outcome: Reply | Failur
 
     assert not finding.is_well
     assert says in finding.says
+    assert advice in finding.advice
+    assert "remote" not in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("reply", "advice"),
+    [
+        (Reply(404), "--web.enable-remote-write-receiver"),
+        (Reply(400, excerpt="received a series whose number of labels exceeds the limit"), "label_names"),
+        (
+            Reply(429, excerpt="per-user series limit of 150000 exceeded (err-mimir-max-series-per-user)"),
+            "max_label_sets",
+        ),
+        (
+            Reply(429, excerpt="the request has been rejected because the tenant exceeded the ingestion rate limit"),
+            "push_",
+        ),
+        (Reply(500, excerpt="too old sample"), "NTP"),
+        (Reply(415), "metrics_protocol"),
+    ],
+)
+def test_what_refuses_metrics_gets_the_advice_for_metrics(reply: Reply, advice: str) -> None:
+    finding = judged("metrics", reply)
+
+    assert advice in finding.advice
+    assert "logs" not in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("loki", "settings", "advice"),
+    [
+        ({"auth_enabled": True}, {}, "set tenant_id"),
+        ({"bearer": "right"}, {"access_token": "wrong-one"}, "access_token"),
+    ],
+)
+def test_a_loki_that_refuses_is_understood(loki: dict[str, Any], settings: dict[str, str], advice: str) -> None:
+    with FakeLoki(**loki) as strict:
+        (finding,) = check(MonitoringSettings(logs_url=strict.push_url, **settings))
+
+    assert not finding.is_well
     assert advice in finding.advice
 
 

@@ -30,6 +30,7 @@ import yaml
 from rich.console import Console
 
 from monitored_openai._cli import boards
+from monitored_openai._cli.backend import Backend
 from monitored_openai._cli.command import PLAIN, main
 from monitored_openai._cli.promql import CALLS as CALLS_METRIC
 from monitored_openai._cli.reporting import Report, Row, readable
@@ -222,6 +223,39 @@ def test_the_settings_say_whom_to_ask(done: Workload, ask: Asked, monkeypatch: p
     assert "all" in report(ask, *window(done, done.began)[2:])
 
 
+@pytest.mark.parametrize(
+    ("protocol", "pushed_to", "asked"),
+    [
+        ("influx", "https://prometheus-prod-01-eu-west-0.grafana.net/api/prom", "https://prometheus-prod-01-eu-west-0.grafana.net/api/prom"),
+        ("influx", "https://prometheus-prod-01-eu-west-0.grafana.net", "https://prometheus-prod-01-eu-west-0.grafana.net/api/prom"),
+        ("influx", "http://victoria:8428", "http://victoria:8428"),
+        ("influx", "http://victoria:8428/influx/api/v2/write", "http://victoria:8428"),
+        ("influx", "http://influxdb:8086/below/write?db=openai", "http://influxdb:8086/below"),
+        ("influx", "http://mimir:8080/api/v1/push", "http://mimir:8080/prometheus"),
+        ("remote_write", "http://mimir:8080/api/v1/push", "http://mimir:8080/prometheus"),
+        ("remote_write", "https://prometheus-prod-01.grafana.net", "https://prometheus-prod-01.grafana.net/api/prom"),
+        ("remote_write", "http://prometheus:9090", "http://prometheus:9090"),
+    ],
+)  # fmt: skip
+def test_the_address_for_queries_follows_from_the_one_for_pushes(
+    protocol: str, pushed_to: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONITORED_OPENAI_METRICS_PROTOCOL", protocol)
+    monkeypatch.setenv("MONITORED_OPENAI_METRICS_URL", pushed_to)
+
+    with Backend.of("metrics", None, None, None) as prometheus:
+        assert prometheus.url == asked
+
+
+def test_a_label_that_no_call_has_is_refused(done: Workload, ask: Asked) -> None:
+    refused = ask("report", *window(done, done.began - 60), "--by", "nosuch", code=2)
+
+    assert "no call of this range has the label 'nosuch'" in refused
+    assert "no call of this range has the label 'nosuch'" in ask(
+        "top", "--url", done.prometheus.url, "--by", "nosuch", code=2
+    )
+
+
 def test_top_shows_the_last_minutes_once_where_no_terminal_is(done: Workload, ask: Asked) -> None:
     shown = ask("top", "--url", done.prometheus.url)
 
@@ -324,6 +358,13 @@ def test_tail_shows_entries_however_odd_they_are(loki: LokiQueries, ask: Asked) 
     assert '{"doctor": "another one"}\n' in shown
     assert len(re.findall(r"^\d\d:\d\d:\d\d  ", shown, re.MULTILINE)) == len(lines)
     assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("at_ns", [0, -(10**30), 10**30, -1])
+def test_tail_shows_entries_of_any_time(at_ns: int, ask: Asked) -> None:
+    values = [[str(at_ns), line_of(1)]]
+    with Other(json.dumps({"data": {"result": [{"stream": {}, "values": values}]}})) as server:
+        assert "gpt-4o" in ask("tail", "--no-follow", "--url", server.url)
 
 
 @pytest.mark.timeout(180)

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 
 from ._faults import BackEnd, Drip, Fault, Hold, LoseAnswer, NeverAnswer, Reset, Status
 from ._loki_push import Labels, PushedEntry, PushedStream, Refused, parse
+from ._loki_query import PATHS as QUERY_PATHS
+from ._loki_query import answer
 from ._steps import Gate, Request, whole
 
 __all__ = [
@@ -146,6 +148,8 @@ class FakeLoki(BackEnd):
 
     async def take(self, request: Request) -> bytes:
         """Store what may be stored, and say what was not."""
+        if request.path in QUERY_PATHS:
+            return self._answer_query(request)
         if request.path not in _PATHS:
             return whole(404, b"404 page not found\n")
         if request.method != "POST":
@@ -158,6 +162,16 @@ class FakeLoki(BackEnd):
             self.rejected.extend(refused.reasons)
             return whole(refused.status, f"{refused.text}\n".encode("utf-8", "replace"))
         return whole(204)
+
+    def _answer_query(self, request: Request) -> bytes:
+        """Answer a query."""
+        if self._authorization not in (None, request.headers.get("authorization")):
+            return whole(401, b"Unauthorized\n", {"WWW-Authenticate": "Basic"})
+        try:
+            tenant = self._tenant(request.headers)
+        except Refused as refused:
+            return whole(refused.status, f"{refused.text}\n".encode())
+        return whole(*answer(request.target, [entry for entry in tuple(self.entries) if entry.tenant == tenant]))
 
     def _tenant(self, headers: Mapping[str, str]) -> str:
         if not self._auth_enabled:

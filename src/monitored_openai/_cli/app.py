@@ -177,6 +177,7 @@ def report(
     asked = Report.of(by=by, over=over, until=until, where=where or (), scraped=scraped)
     with Backend.of("metrics", url, username, token) as prometheus, progress.waiting("asking Prometheus"):
         rows = reporting.rows(prometheus, asked)
+    reporting.check_label(rows, asked)
     reporting.show(rows, asked, form)
 
 

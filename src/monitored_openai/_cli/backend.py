@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -13,18 +14,24 @@ from monitored_openai import __version__
 from monitored_openai._cli import environment
 from monitored_openai._cli.mistake import Mistake
 from monitored_openai._cli.terminal import escaped
+from monitored_openai._endpoints import Lane, Push, is_grafana_cloud
 
 _TIMEOUT_SECONDS = 60.0
 _MOST_CHARACTERS = 300
 _TOKEN = re.compile(r"[!-~]+")
 _MOST_PORT = 65535
-_PUSH_PATHS = {
-    "/api/prom/push": "/api/prom",
-    "/api/v1/push": "/prometheus",
-    "/loki/api/v1/push": "",
-    "/api/v1/write": "",
+_QUERY_BASES: Mapping[Push, Mapping[str, str]] = {
+    "remote_write": {"/api/prom/push": "/api/prom", "/api/v1/push": "/prometheus", "/api/v1/write": ""},
+    "influx": {
+        "/api/v1/push/influx/write": "/prometheus",
+        "/influx/api/v2/write": "",
+        "/influx/write": "",
+        "/api/v2/write": "",
+        "/write": "",
+    },
+    "loki": {"/loki/api/v1/push": "", "/api/prom/push": ""},
 }
-"""Where each kind of server takes pushes, and below what it answers queries."""
+"""For each protocol, the paths that take pushes, longest first, and the path below which the server answers queries."""
 
 
 class Backend:
@@ -42,17 +49,18 @@ class Backend:
             raise Mistake(f"{self.url!r} cannot be asked: {error}") from error
 
     @classmethod
-    def of(cls, lane: Literal["metrics", "logs"], url: str | None, username: str | None, token: str | None) -> Self:
+    def of(cls, lane: Lane, url: str | None, username: str | None, token: str | None) -> Self:
         """The one that is named, else the one that the environment's settings push to, with their credentials."""
         if url is not None:
             return cls(checked(url), authorization(username, token))
         settings = environment.settings()
         pushed_to = settings.metrics_url if lane == "metrics" else settings.logs_url
+        push: Push = settings.metrics_protocol if lane == "metrics" else "loki"
         if pushed_to is None:
             raise Mistake(f"no address: give --url, or set MONITORED_OPENAI_{lane.upper()}_URL")
         own = settings.request_headers(lane)
         headers = own if token is None else {**own, **authorization(username, token)}
-        return cls(query_base(pushed_to), headers, verify=settings.verify)
+        return cls(query_base(pushed_to, push), headers, verify=settings.verify)
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """What is there; `None` where nothing is."""
@@ -103,12 +111,19 @@ def checked(url: str) -> str:
     return url
 
 
-def query_base(push_url: str) -> str:
-    """Below what a server answers queries, by where it takes pushes."""
-    for path, base in _PUSH_PATHS.items():
-        if push_url.endswith(path):
-            return push_url.removesuffix(path) + base
-    raise Mistake(f"it is not known where {push_url} answers queries: give --url")
+def query_base(push_url: str, push: Push) -> str:
+    """The address below which a server answers queries, derived from its push address.
+
+    Raises:
+        Mistake: the push address does not determine it.
+    """
+    parts = urlsplit(push_url)
+    if push == "influx" and is_grafana_cloud(push_url):
+        return f"{parts.scheme}://{parts.netloc.replace('influx-', 'prometheus-', 1)}/api/prom"
+    for path, base in _QUERY_BASES[push].items():
+        if parts.path.endswith(path):
+            return f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix(path)}{base}"
+    raise Mistake(f"{push_url} does not determine the address for queries: give it with --url")
 
 
 def authorization(username: str | None, token: str | None) -> dict[str, str]:

@@ -20,6 +20,7 @@ def run(prometheus: Backend, asked: reporting.Report, *, every: float, once: boo
     with suppress(KeyboardInterrupt):
         with progress.waiting("asking Prometheus"):
             rows = reporting.rows(prometheus, asked)
+        reporting.check_label(rows, asked)
         if once or not console.is_interactive:
             reporting.show(rows, asked, reporting.Format.TABLE)
             return

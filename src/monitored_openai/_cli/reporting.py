@@ -155,6 +155,20 @@ def rows(prometheus: Backend, report: Report) -> list[Row]:
     return [*found, _row(_ALL, {what: answers[what, split].get("") for what, split in answers if not split})]
 
 
+def check_label(found: Sequence[Row], report: Report) -> None:
+    """Refuse a report by a label that no call has.
+
+    Raises:
+        Mistake: calls were counted, and none of them has the label.
+    """
+    names = {row.name for row in found[:-1]}
+    if names == {_NONE} and found[0].calls:
+        word = _WORDS.get(report.label, report.label)
+        raise Mistake(
+            f"no call of this range has the label {word!r}: attributes become labels by the setting label_names"
+        )
+
+
 def show(found: Sequence[Row], report: Report, form: Format) -> None:
     """Print it."""
     if form is Format.JSON:

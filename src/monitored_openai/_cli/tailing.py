@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,34 +15,18 @@ from rich.text import Text
 
 from monitored_openai._cli import progress, promql
 from monitored_openai._cli.backend import Backend
+from monitored_openai._cli.following import Follower, Skipped
+from monitored_openai._cli.loki_log import Entry, LokiLog
 from monitored_openai._cli.mistake import Mistake
 from monitored_openai._cli.terminal import escaped
 from monitored_openai._local.conversation import turns
 
 _EVERY_SECONDS = 2.0
-_MOST_AT_ONCE = 1000
 _EARLIER_NS = 24 * 3600 * 10**9
-_LATE_NS = 60 * 10**9
-"""How late an entry may come: processes send theirs independently of each other."""
 _STREAM_LABELS = ("environment", "service_name")
 _WORDS = {"service": "service_name", "model": "request_model", "response_model": "model"}
 """The same words as those of a report, by what entries have; `model` is the one that answered there."""
 _MOST_CHARACTERS = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """An entry of the log."""
-
-    at_ns: int
-    line: str
-    call: Mapping[str, Any]
-    """What it tells; nothing of what is no entry of ours."""
-
-    @property
-    def identity(self) -> str:
-        """What tells it from others."""
-        return str(self.call["id"]) if "id" in self.call else f"{self.at_ns} {self.line}"
 
 
 def query(*, job: str, errors: bool, grep: str | None, where: Iterable[str]) -> str:
@@ -67,53 +50,40 @@ def query(*, job: str, errors: bool, grep: str | None, where: Iterable[str]) -> 
 
 
 def run(loki: Backend, logql: str, *, lines: int, follow: bool, content: bool) -> None:
-    """Show earlier calls, then those that come, until the user has seen enough."""
-    console, pause = Console(), threading.Event()
-    now = time.time_ns()
-    shown: dict[str, int] = {}
+    """Show the newest `lines` calls, then those that come, until the user interrupts."""
+    console, log, pause = Console(), LokiLog(loki, logql), threading.Event()
     with suppress(KeyboardInterrupt):
         with progress.waiting("asking Loki"):
-            earlier = _entries(loki, logql, start=now - _EARLIER_NS, end=now, limit=lines, newest=True) if lines else []
-        for entry in sorted(earlier, key=lambda entry: entry.at_ns):
+            follower = Follower(log) if follow else None
+            now = time.time_ns()
+            earlier = log.page(now - _EARLIER_NS, now, limit=lines, newest=True) if lines else []
+        for entry in earlier:
             _show(console, entry, content=content)
-            shown[entry.identity] = entry.at_ns
-        while follow:
-            pause.wait(_EVERY_SECONDS)
-            since, end = max(now, time.time_ns() - _LATE_NS), time.time_ns() + 1
-            for entry in _entries(loki, logql, start=since, end=end, limit=_MOST_AT_ONCE, newest=False):
-                if entry.identity not in shown:
-                    shown[entry.identity] = entry.at_ns
-                    _show(console, entry, content=content)
-            shown = {identity: at_ns for identity, at_ns in shown.items() if at_ns >= since}
-
-
-def _entries(loki: Backend, logql: str, *, start: int, end: int, limit: int, newest: bool) -> list[Entry]:
-    asked = {"query": logql, "start": str(start), "end": str(end), "limit": str(limit)}
-    answer = loki.get("/loki/api/v1/query_range", {**asked, "direction": "backward" if newest else "forward"})
-    try:
-        streams = answer["data"]["result"]
-        found = [_entry(int(value[0]), value[1]) for stream in streams for value in stream["values"]]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise Mistake(f"{loki.url} answers, but not as Loki does: is the address right?") from error
-    return sorted(found, key=lambda entry: entry.at_ns)
-
-
-def _entry(at_ns: int, line: str) -> Entry:
-    try:
-        call = json.loads(line)
-    except (ValueError, RecursionError):
-        call = None
-    return Entry(at_ns=at_ns, line=line, call=call if isinstance(call, dict) else {})
+        if follower is None:
+            return
+        follower.know(earlier)
+        while not pause.wait(_EVERY_SECONDS):
+            for found in follower.look():
+                if isinstance(found, Skipped):
+                    print(f"{found.number:,} entries skipped: they come faster than they can be shown", file=sys.stderr)
+                else:
+                    _show(console, found, content=content)
 
 
 def _show(console: Console, entry: Entry, *, content: bool) -> None:
-    at = datetime.fromtimestamp(entry.at_ns / 1e9).astimezone()
     style = "red" if "error_type" in entry.call else ""
     facts = escaped("  ".join(_facts(entry.call)) or entry.line[:_MOST_CHARACTERS])
-    console.print(Text(f"{at:%H:%M:%S}  {facts}", style=style), soft_wrap=True)
+    console.print(Text(f"{_time_of_day(entry.at_ns)}  {facts}", style=style), soft_wrap=True)
     if content:
         for name, text in _texts(entry.call):
             console.print(Text(f"          {name:<9} {escaped(text[:_MOST_CHARACTERS])}", style="dim"), soft_wrap=True)
+
+
+def _time_of_day(at_ns: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(at_ns / 1e9).astimezone():%H:%M:%S}"
+    except (ValueError, OverflowError, OSError):  # no calendar has such a time
+        return "--:--:--"
 
 
 def _facts(call: Mapping[str, Any]) -> Iterator[str]:

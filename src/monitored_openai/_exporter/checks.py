@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitored_openai._exporter import loki
+from monitored_openai._exporter.advice import NAMES, refusal
 from monitored_openai._exporter.delivery import Failure, Reply
 from monitored_openai._exporter.protocol import PROTOCOLS
 from monitored_openai._exporter.sender import Sender
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 SAMPLE = "monitored_openai_doctor_timestamp_seconds"
 _MOST_SKEW_SECONDS = 60.0
-_NAMES = {"metrics": "Prometheus", "logs": "Loki"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,31 +105,16 @@ async def _push(
 
 def judged(lane: Lane, outcome: Reply | Failure, trouble: str = "") -> Finding:
     """What an answer says of the settings of a lane."""
-    name = _NAMES[lane]
+    name = NAMES[lane]
     if isinstance(outcome, Failure):
         says = f"{name} cannot be reached" if outcome is Failure.CONNECT else f"{name} does not answer"
         says += f": {trouble}" if trouble else ""
         advice = f"check the host and port in {lane}_url, the proxy, and that {name} runs"
         return Finding(about=lane, is_well=False, says=says, advice=advice)
-    status = outcome.status
     if outcome.is_success:
         return Finding(about=lane, is_well=True, says=f"{name} takes {lane}")
-    if status in (401, 403, 407):
-        advice = (
-            f"check access_token (or {lane}_token) and {lane}_username; on Grafana Cloud the token needs the scope "
-            f"{lane}:write, and the user name is the instance ID of {name}"
-        )
-        return Finding(about=lane, is_well=False, says=f"{name} refuses the credentials: {outcome}", advice=advice)
-    if status in (404, 405) or 300 <= status < 400:
-        advice = f"check the path in {lane}_url; Prometheus itself needs --web.enable-remote-write-receiver"
-        return Finding(
-            about=lane, is_well=False, says=f"nothing takes {lane} at this address: {outcome}", advice=advice
-        )
-    if status == 429 or status >= 500:
-        advice = "it is overloaded, or limits what it takes: what is sent is tried again"
-        return Finding(about=lane, is_well=False, says=f"{name} takes nothing now: {outcome}", advice=advice)
-    advice = "check tenant_id, metrics_protocol and the labels against what its answer says"
-    return Finding(about=lane, is_well=False, says=f"{name} refuses what it is sent: {outcome}", advice=advice)
+    says, advice = refusal(lane, outcome)
+    return Finding(about=lane, is_well=False, says=says, advice=advice)
 
 
 def _spool(path: Path) -> Finding:

@@ -9,7 +9,7 @@ from importlib.resources import files
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from monitored_openai._json import encode
-from monitored_openai._local import calls, points
+from monitored_openai._local import calls, points, queries
 from monitored_openai._local.access import SECURITY_HEADERS, refusal
 from monitored_openai._local.exchange import Exchange, Server
 from monitored_openai._local.history import History
@@ -73,6 +73,9 @@ class LocalServer(Server):
 
     def _take(self, exchange: Exchange) -> None:
         path = urlsplit(exchange.path).path
+        if path == queries.VECTOR_PATH:
+            self._answer(exchange, path, _body(exchange).decode("utf-8", "replace"))
+            return
         keep = {METRICS_PATH: self._keep_series, LOGS_PATH: self._keep_entries}.get(path)
         if keep is None:
             raise _Wrong(404, f"pushes go to {METRICS_PATH} and {LOGS_PATH}")
@@ -107,8 +110,19 @@ class LocalServer(Server):
             if call is None:
                 raise _Wrong(404, "there is no such call, or not any more")
             exchange.reply(200, call, {**SECURITY_HEADERS, **_JSON})
+        elif parts.path in queries.PATHS:
+            self._answer(exchange, parts.path, parts.query)
         else:
             _hand_out(exchange, parts.path)
+
+    def _answer(self, exchange: Exchange, path: str, form: str) -> None:
+        """Answer a query of `monitored-openai report`, `top` or `tail`."""
+        asked = {name: those[-1] for name, those in parse_qs(form, keep_blank_values=True, max_num_fields=20).items()}
+        try:
+            body = queries.PATHS[path](self._history, asked)
+        except (ValueError, OverflowError) as error:
+            raise _Wrong(400, str(error)) from error
+        exchange.reply(200, body, {**SECURITY_HEADERS, **_JSON})
 
     def _tell_if_new(self, exchange: Exchange, seconds: int, asked: dict[str, str]) -> None:
         """The overview, unless it is what the page has: nothing was added and no step of time began."""

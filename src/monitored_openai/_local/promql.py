@@ -1,0 +1,86 @@
+"""The PromQL that `monitored-openai report` and `top` send, answered from the history."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+
+from monitored_openai._local.history import RESOLUTIONS, History
+from monitored_openai._local.matchers import MATCHERS, Matcher, matchers_in
+from monitored_openai._local.quantile import histogram_quantile
+from monitored_openai._metrics import SECONDS
+
+_SERIES = rf"(?P<name>[A-Za-z_]\w*)(?:\{{(?P<matchers>{MATCHERS})\}})?"
+_GROWTH = (
+    rf"last_over_time\((?P<series>{_SERIES})\[(?P<over>\w+)\]\) - \(last_over_time\((?P=series)\[\w+\] offset (?P=over)\)"
+    r" or last_over_time\((?P=series)\[(?P=over)\]\) \* 0\)"
+)
+_SUM = re.compile(rf"sum(?: by \((?P<by>[\w, ]*)\))? \({_GROWTH}\)", re.DOTALL)
+_QUANTILE = re.compile(r"histogram_quantile\((?P<share>[0-9.]{1,20}), (?P<sum>.*)\)", re.DOTALL)
+_UNITS = {"y": 365 * 86400.0, "w": 7 * 86400.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_DURATION = re.compile("".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS))
+_NOT_KEPT = {"job", "instance", "gen_ai_response_model"}
+_GROWN = """
+SELECT labels, sum(value) FROM point JOIN dimension ON dimension.id = point.dimension
+WHERE resolution = ? AND slot BETWEEN ? AND ? AND name = ? GROUP BY dimension.id
+"""
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    """A sum of what counters grew by over a range of seconds."""
+
+    name: str
+    matchers: tuple[Matcher, ...]
+    by: tuple[str, ...]
+    seconds: float
+
+
+def answer(history: History, expression: str, at: float) -> dict[Labels, float]:
+    """The value of each label set at a time, in seconds since the epoch; empty labels are left out.
+
+    Raises:
+        ValueError: the expression is not one that `monitored-openai report` sends, or the label is not kept.
+    """
+    quantile = _QUANTILE.fullmatch(expression)
+    if quantile is None:
+        return _summed(history, _parsed(expression), at)
+    buckets: defaultdict[Labels, dict[float, float]] = defaultdict(lambda: dict.fromkeys((*SECONDS, math.inf), 0.0))
+    for labels, value in _summed(history, _parsed(quantile["sum"]), at).items():
+        rest = tuple(pair for pair in labels if pair[0] != "le")
+        buckets[rest][float(dict(labels)["le"])] = value
+    return {labels: histogram_quantile(float(quantile["share"]), counts) for labels, counts in buckets.items()}
+
+
+def _parsed(expression: str) -> _Sum:
+    found = _SUM.fullmatch(expression)
+    duration = _DURATION.fullmatch(found["over"]) if found else None
+    if found is None or duration is None:
+        raise ValueError("only the queries of `monitored-openai report` and `top` are answered here")
+    matchers = tuple(matchers_in(found["matchers"] or ""))
+    by = tuple(name for name in (found["by"] or "").split(", ") if name)
+    if missing := _NOT_KEPT.intersection((*by, *(one.name for one in matchers))):
+        raise ValueError(f"the local history does not keep the label {min(missing)}")
+    seconds = sum(int(n or 0) * unit for n, unit in zip(duration.groups(), _UNITS.values(), strict=True))
+    return _Sum(found["name"], matchers, by, seconds)
+
+
+def _summed(history: History, asked: _Sum, at: float) -> dict[Labels, float]:
+    begins = max(at - asked.seconds, 0.0)
+    age = time.time() - begins
+    resolution = next((step for step, kept in RESOLUTIONS.items() if age <= kept), max(RESOLUTIONS))
+    slots = (math.ceil(begins / resolution), int(at // resolution))
+    with history.reading() as connection:
+        rows = connection.execute(_GROWN, (resolution, *slots, asked.name)).fetchall()
+    sums: defaultdict[Labels, float] = defaultdict(float)
+    for text, grown in rows:
+        labels = json.loads(text)
+        if all(one.fits(labels.get(one.name, "")) for one in asked.matchers):
+            sums[tuple((name, labels[name]) for name in asked.by if labels.get(name))] += grown
+    return dict(sums)

@@ -1,0 +1,64 @@
+"""The queries of the command `monitored-openai`, in the forms of Prometheus and Loki."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Any
+
+from monitored_openai._json import encode
+from monitored_openai._local import logql, promql
+from monitored_openai._local.history import History
+
+VECTOR_PATH = "/api/v1/query"
+_MOST_ENTRIES = 5000
+_MOST_NS = 2**63 - 1
+_NO_TIME = "the time must be a number"
+
+
+def _vector(history: History, asked: Mapping[str, str]) -> bytes:
+    """The answer of Prometheus to an instant query."""
+    try:
+        at = float(asked["time"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(_NO_TIME) from error
+    values = promql.answer(history, asked.get("query", ""), at)
+    return _success("vector", [{"metric": dict(labels), "value": [at, str(value)]} for labels, value in values.items()])
+
+
+def _streams(history: History, asked: Mapping[str, str]) -> bytes:
+    """The answer of Loki to a range query."""
+    limit = min(_number(asked, "limit"), _MOST_ENTRIES)
+    query = logql.LogQuery.of(asked.get("query", ""))
+    newest = asked.get("direction") != "forward"
+    found = logql.entries(history, query, _number(asked, "start"), _number(asked, "end"), newest=newest)
+    values = [[str(at), line] for at, line in islice(found, limit)]
+    return _success("streams", [{"stream": {}, "values": values}] if values else [])
+
+
+def _count(history: History, asked: Mapping[str, str]) -> bytes:
+    """The answer of Loki to an instant query for a count."""
+    query, range_ns = logql.counted(asked.get("query", ""))
+    end = _number(asked, "time") + 1
+    number = sum(1 for _ in logql.entries(history, query, max(end - range_ns, 0), end, newest=False))
+    value = {"metric": {}, "value": [(end - 1) / 1e9, str(number)]}
+    return _success("vector", [value] if number else [])
+
+
+PATHS: Mapping[str, Callable[[History, Mapping[str, str]], bytes]] = {
+    VECTOR_PATH: _vector,
+    "/loki/api/v1/query_range": _streams,
+    "/loki/api/v1/query": _count,
+}
+"""What answers at each path; a `ValueError` describes a query that has no answer."""
+
+
+def _number(asked: Mapping[str, str], name: str) -> int:
+    text = asked.get(name, "")
+    if not text.isascii() or not text.isdecimal() or len(text) > 19:
+        raise ValueError(f"{name} must be a whole number")
+    return min(int(text), _MOST_NS - 1)
+
+
+def _success(kind: str, result: list[Any]) -> bytes:
+    return encode({"status": "success", "data": {"resultType": kind, "result": result}})
