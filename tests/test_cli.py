@@ -219,13 +219,24 @@ def test_local_serves_its_page_until_it_is_ended(tmp_path: Path, end: signal.Sig
 
 
 def test_local_with_a_token_may_be_seen_from_elsewhere(tmp_path: Path) -> None:
-    arguments = ("--port", "0", "--history", str(tmp_path / "history.sqlite3"))
-    with started("local", "--host", "0.0.0.0", "--token", "a-long-random-text", *arguments) as running:  # noqa: S104  # as on the page
+    (tmp_path / "token").write_text("a-long-random-text\n")
+    arguments = ("--port", "0", "--history", str(tmp_path / "history.sqlite3"), "--token-file", str(tmp_path / "token"))
+    with started("local", "--host", "0.0.0.0", *arguments) as running:  # noqa: S104  # as on the page
         url = page_of(running, " page ").replace("0.0.0.0", "127.0.0.1")  # noqa: S104  # as above
         assert httpx.get(url, timeout=60).status_code == 401
         assert httpx.get(url, auth=("me", "a-long-random-text"), timeout=60).status_code == 200
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("token", ["short", "a b c d e f"])
+def test_local_refuses_a_token_that_can_be_guessed_or_not_be_sent(
+    token: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MONITORED_OPENAI_ACCESS_TOKEN", token)
+
+    assert main(["local", "--host", "0.0.0.0"]) == 2  # noqa: S104  # refused
+    assert "choose another with --token-file" in capsys.readouterr().err
 
 
 def test_the_demo_on_a_page_stays_up_with_what_it_has_shown() -> None:
@@ -242,10 +253,14 @@ def test_the_demo_on_a_page_stays_up_with_what_it_has_shown() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--host", "0.0.0.0"], "choose a token with --token"),  # noqa: S104  # refused
-        (["--token", "a b"], "choose another with --token"),
+        (["--host", "0.0.0.0"], "choose a token with --token-file"),  # noqa: S104  # refused
+        (["--token", "a\x1bb"], "copy it again"),
+        (["--token", ""], "the token is empty"),
+        (["--token-file", "/dev/null"], "the token is empty"),
+        (["--token-file", "/dev/zero"], "name another file"),
+        (["--token-file", "/nowhere"], "cannot be read (No such file or directory)"),
         (["--history", "/dev/null/history"], "name another file with --history"),
-        (["--host", "203.0.113.1", "--token", "t"], "Choose another with --port or --host"),
+        (["--host", "203.0.113.1", "--token-file", "TOKEN"], "Choose another with --port or --host"),
     ],
 )
 def test_local_says_in_one_line_what_is_wrong_and_how_to_mend_it(
@@ -256,6 +271,9 @@ def test_local_says_in_one_line_what_is_wrong_and_how_to_mend_it(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+    (tmp_path / "token").write_text("a-long-random-text\n")
+    arguments = [str(tmp_path / "token") if one == "TOKEN" else one for one in arguments]
 
     assert main(["local", *arguments]) == 2
 

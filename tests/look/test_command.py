@@ -395,8 +395,11 @@ def test_what_tail_asks_is_logql_whatever_is_in_it() -> None:
     assert faults_of(asked) == {}
 
 
-def test_push_makes_brings_up_to_date_and_leaves_alone(grafana: FakeGrafana, ask: Asked) -> None:
-    push = ("dashboards", "push", "--grafana-url", grafana.url, "--token", TOKEN)
+def test_push_makes_brings_up_to_date_and_leaves_alone(
+    grafana: FakeGrafana, ask: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFANA_TOKEN", TOKEN)
+    push = ("dashboards", "push", "--grafana-url", grafana.url)
 
     first = ask(*push)
     assert [line.split()[0] for line in first.splitlines()] == ["created"] * 5
@@ -518,8 +521,11 @@ def test_top_on_a_terminal_goes_on_until_it_is_interrupted_and_leaves_nothing() 
 
 
 @pytest.mark.timeout(180)
-def test_a_push_shows_how_far_it_is_and_its_results_go_where_they_belong(grafana: FakeGrafana) -> None:
-    push = ("dashboards", "push", "--grafana-url", grafana.url, "--token", TOKEN)
+def test_a_push_shows_how_far_it_is_and_its_results_go_where_they_belong(
+    grafana: FakeGrafana, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFANA_TOKEN", TOKEN)
+    push = ("dashboards", "push", "--grafana-url", grafana.url)
     outside, both = Screen(), Screen()
     with on_a_terminal(*push, screen=outside, out=subprocess.PIPE) as running:
         told, _ = running.communicate(timeout=60)
@@ -536,9 +542,12 @@ def test_a_push_shows_how_far_it_is_and_its_results_go_where_they_belong(grafana
 
 
 @pytest.mark.timeout(180)
-def test_a_terminal_that_can_draw_nothing_anew_gets_no_progress(grafana: FakeGrafana) -> None:
+def test_a_terminal_that_can_draw_nothing_anew_gets_no_progress(
+    grafana: FakeGrafana, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFANA_TOKEN", TOKEN)
     screen = Screen()
-    push = ("dashboards", "push", "--grafana-url", grafana.url, "--token", TOKEN)
+    push = ("dashboards", "push", "--grafana-url", grafana.url)
     with on_a_terminal(*push, screen=screen, out=subprocess.PIPE, term="dumb") as running:
         running.communicate(timeout=60)
     screen.close()
@@ -644,7 +653,12 @@ WRONG = [
     (("rules", "export", "x", "--data-source", "\udcff"), "no uid of a data source"),
     (("rules", "export", "/dev/null/x"), "name another folder"),
     (("dashboards", "export", "/dev/null/x"), "name another folder"),
-    (("dashboards", "push", "--token", "x"), "--grafana-url"),
+    (("dashboards", "push"), "--grafana-url"),
+    (("dashboards", "push", "--grafana-url", "http://127.0.0.1:9"), "set GRAFANA_TOKEN"),
+    (("report", "--url", "http://127.0.0.1:9", "--username", "me"), "--username needs a token"),
+    (("report", "--url", "http://me:hunter2@127.0.0.1:9"), "use --username and --token-file"),
+    (("report", "--url", "http://127.0.0.1:9?a=b"), "write one such as"),
+    (("report", "--url", "http://169.254.169.254"), "link-local"),
     (("nonsense",), "nonsense"),
     (("report", "--nonsense"), "nonsense"),
 ]
@@ -686,10 +700,11 @@ VECTOR = '{"data": {"result": [{"metric": {}, "value": [1, "%s"]}]}}'
     "body",
     ["{}", "[]", "null", '"x"', "[1]", '[{"title": "monitored-openai"}]', "<p>", VECTOR % "NaN", VECTOR % "+Inf"],
 )
-@pytest.mark.parametrize(
-    "arguments", ["report --url", "tail --no-follow --url", "dashboards push --token x --grafana-url"]
-)
-def test_a_server_of_another_kind_is_told_from_the_right_one(arguments: str, body: str, ask: Asked) -> None:
+@pytest.mark.parametrize("arguments", ["report --url", "tail --no-follow --url", "dashboards push --grafana-url"])
+def test_a_server_of_another_kind_is_told_from_the_right_one(
+    arguments: str, body: str, ask: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFANA_TOKEN", "x")
     with Other(body) as server:
         assert "is the address right?" in ask(*arguments.split(), server.url, code=2)
 
@@ -709,12 +724,15 @@ def test_an_output_that_takes_nothing_is_no_traceback(out: str | None, code: int
     )
 
 
-def test_servers_that_refuse_are_quoted(done: Workload, grafana: FakeGrafana, loki: LokiQueries, ask: Asked) -> None:
+def test_servers_that_refuse_are_quoted(
+    done: Workload, grafana: FakeGrafana, loki: LokiQueries, ask: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loki.refusal = "parse error at line 1, col 5:\n\x1b[31msyntax error"
 
     assert "refuses with 400" in ask("tail", "--url", loki.url, code=2)
     assert "syntax error" in ask("tail", "--url", loki.url, code=2)
-    refused = ask("dashboards", "push", "--grafana-url", grafana.url, "--token", "wrong", code=2)
+    monkeypatch.setenv("GRAFANA_TOKEN", "wrong")
+    refused = ask("dashboards", "push", "--grafana-url", grafana.url, code=2)
     assert refused == f"{grafana.url} refuses with 401: Invalid API key"
     assert "refuses with 404" in ask("report", "--url", f"{done.prometheus.url}/graph", code=2)
 

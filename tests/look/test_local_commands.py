@@ -85,7 +85,8 @@ def test_top_shows_the_last_minutes(page: Page, told: Any) -> None:
 
 def test_tail_shows_what_is_asked_for(page: Page, told: Any) -> None:
     failed = {"error_type": "rate_limit", "attributes": {"feature": "a b"}, "response_model": "m-1"}
-    for number, more in enumerate(({}, failed, {"attributes": {"feature": "x"}})):
+    several: list[dict[str, Any]] = [{}, failed, {"attributes": {"feature": "x"}}]
+    for number, more in enumerate(several):
         page.log({**CALL, "id": f"c{number}", "request_model": f"m{number}", **more}, stream={"environment": "e"})
 
     def models(*more: str) -> list[str]:

@@ -44,7 +44,7 @@ def answer(target: str, entries: Iterable[Stored]) -> tuple[int, bytes]:
             f"max entries limit per query exceeded, limit > max_entries_limit ({limit} > {MOST_ENTRIES})".encode(),
         )
     start, end = int(asked["start"]), int(asked["end"])
-    found = [entry for entry in _selected(asked["query"], entries) if start <= entry.ts < end]
+    found = list(_selected(asked["query"], (entry for entry in entries if start <= entry.ts < end)))
     found.sort(key=lambda entry: entry.ts, reverse=asked["direction"] == "backward")
     streams: dict[tuple[tuple[str, str], ...], list[list[str]]] = {}
     for entry in found[:limit]:
@@ -57,7 +57,8 @@ def _count(asked: Mapping[str, str], entries: Iterable[Stored]) -> bytes:
     found = _COUNT.fullmatch(asked["query"])
     assert found, asked["query"]
     end = int(asked["time"])
-    number = sum(end - int(found[2]) < entry.ts <= end for entry in _selected(found[1], entries))
+    within = (entry for entry in entries if end - int(found[2]) < entry.ts <= end)
+    number = sum(1 for _ in _selected(found[1], within))
     return _body("vector", [{"metric": {}, "value": [end / 1e9, str(number)]}] if number else [])
 
 
@@ -67,7 +68,7 @@ def _selected(query: str, entries: Iterable[Stored]) -> Iterator[Stored]:
     rest = query[stream.end() :]
     texts = [json.loads(text) for text in re.findall(rf"\|= ({_STRING})", rest)]
     filters = _LABEL.findall(stream[1]) + _LABEL.findall(re.sub(rf"\|= {_STRING}", "", rest))
-    for entry in tuple(entries):
+    for entry in entries:
         labels = {**entry.labels, **entry.metadata}
         fits = all((labels.get(name, "") == json.loads(value)) == (sign == "=") for name, sign, value in filters)
         if fits and all(text in entry.line for text in texts):

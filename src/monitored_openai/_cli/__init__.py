@@ -121,10 +121,13 @@ def _add_local(commands: argparse._SubParsersAction[_Parser]) -> None:
     local.set_defaults(run=_local)
     local.add_argument("--port", type=_port, help="where to listen; 8642 unless given, 0 means a free one")
     local.add_argument("--host", help="address to listen on; 127.0.0.1 unless given, others need a token")
+    local.add_argument("--token", help=argparse.SUPPRESS)
     local.add_argument(
-        "--token",
-        help="answer only those who have it: clients by their access_token, browsers by a password (any user name); "
-        "for other machines MONITORED_OPENAI_ACCESS_TOKEN does as well",
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="file with a token of at least 8 characters; answer only clients that send it as their access_token, and "
+        "browsers that give it as a password (any user name); for other machines MONITORED_OPENAI_ACCESS_TOKEN does too",
     )
     local.add_argument(
         "--history", type=Path, metavar="FILE", help="file to keep it in; one of the user's unless given"

@@ -39,7 +39,14 @@ LogsUrl = Annotated[
     str | None, typer.Option("--url", help="Loki to ask; by default where MONITORED_OPENAI_LOGS_URL pushes to.")
 ]
 Username = Annotated[str | None, typer.Option(help="User name for --url, on Grafana Cloud the instance id.")]
-Token = Annotated[str | None, typer.Option(help="Token or password for --url; it must be allowed to read.")]
+Token = Annotated[str | None, typer.Option(hidden=True)]
+MetricsTokenFile = Annotated[
+    Path | None,
+    typer.Option("--token-file", help="File with a token or password that may read; or set PROMETHEUS_TOKEN."),
+]
+LogsTokenFile = Annotated[
+    Path | None, typer.Option("--token-file", help="File with a token or password that may read; or set LOKI_TOKEN.")
+]
 Where = Annotated[
     list[str] | None, typer.Option("--where", metavar="LABEL=VALUE", help="Only calls with this label; repeatable.")
 ]
@@ -98,16 +105,22 @@ def export_dashboards(folder: Annotated[Path, typer.Argument(help="Where to writ
 @dashboards.command("push")
 def push_dashboards(
     grafana_url: Annotated[str, typer.Option(envvar="GRAFANA_URL", help="Grafana's address.")],
-    token: Annotated[
-        str, typer.Option(envvar="GRAFANA_TOKEN", help="A service account's token, with the role Editor.")
-    ],
     folder: Annotated[str, typer.Option(help="Title of the folder to keep them in.")] = "monitored-openai",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="File with a service account's token, with the role Editor; or set GRAFANA_TOKEN."),
+    ] = None,
+    token: Token = None,
 ) -> None:
     """Put the dashboards into a Grafana, or bring them up to date; what is the same already is left alone."""
     from monitored_openai._cli import boards, progress
+    from monitored_openai._cli.tokens import token as found_token
 
+    given = found_token(token, token_file, "GRAFANA_TOKEN")
+    if given is None:
+        raise Mistake("no token: give --token-file, or set GRAFANA_TOKEN")
     with progress.steps("pushing", len(boards.NAMES)) as advance:
-        for title, outcome in boards.push(grafana_url, token, folder):
+        for title, outcome in boards.push(grafana_url, given, folder):
             advance()
             print(f"{outcome:<10} {title}")
 
@@ -168,14 +181,19 @@ def report(
     ] = False,
     url: MetricsUrl = None,
     username: Username = None,
+    token_file: MetricsTokenFile = None,
     token: Token = None,
 ) -> None:
     """Calls, errors, tokens, cost and percentiles of a time range, exact to one push."""
     from monitored_openai._cli import progress, reporting
     from monitored_openai._cli.backend import Backend
+    from monitored_openai._cli.tokens import token as found_token
 
     asked = Report.of(by=by, over=over, until=until, where=where or (), scraped=scraped)
-    with Backend.of("metrics", url, username, token) as prometheus, progress.waiting("asking Prometheus"):
+    with (
+        Backend.of("metrics", url, username, found_token(token, token_file, "PROMETHEUS_TOKEN")) as prometheus,
+        progress.waiting("asking Prometheus"),
+    ):
         rows = reporting.rows(prometheus, asked)
     reporting.check_label(rows, asked)
     reporting.show(rows, asked, form)
@@ -190,14 +208,16 @@ def top(
     where: Where = None,
     url: MetricsUrl = None,
     username: Username = None,
+    token_file: MetricsTokenFile = None,
     token: Token = None,
 ) -> None:
     """What is being called and spent right now, over the last 5 minutes; Ctrl-C ends it."""
     from monitored_openai._cli import live_view, promql
     from monitored_openai._cli.backend import Backend
+    from monitored_openai._cli.tokens import token as found_token
 
     asked = Report.of(by=by, over="5m", until=None, where=where or (), scraped=False, look_back=promql.LOOK_BACK)
-    with Backend.of("metrics", url, username, token) as prometheus:
+    with Backend.of("metrics", url, username, found_token(token, token_file, "PROMETHEUS_TOKEN")) as prometheus:
         live_view.run(prometheus, asked, every=every, once=once)
 
 
@@ -213,14 +233,16 @@ def tail(
     job: Annotated[str, typer.Option(help="The setting job of the application.")] = "integrations/openai",
     url: LogsUrl = None,
     username: Username = None,
+    token_file: LogsTokenFile = None,
     token: Token = None,
 ) -> None:
     """Calls as they come, from Loki."""
     from monitored_openai._cli import tailing
     from monitored_openai._cli.backend import Backend
+    from monitored_openai._cli.tokens import token as found_token
 
     query = tailing.query(job=job, errors=errors, grep=grep, where=where or ())
-    with Backend.of("logs", url, username, token) as loki:
+    with Backend.of("logs", url, username, found_token(token, token_file, "LOKI_TOKEN")) as loki:
         tailing.run(loki, query, lines=lines, follow=follow, content=content)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from types import TracebackType
@@ -10,14 +11,16 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from monitored_openai import __version__
-from monitored_openai._cli import environment
+from monitored_openai import MonitoringSettings, __version__
+from monitored_openai._cli import environment, replies
 from monitored_openai._cli.mistake import Mistake
 from monitored_openai._cli.terminal import escaped
-from monitored_openai._endpoints import Lane, Push, is_grafana_cloud
+from monitored_openai._endpoints import Lane, Push, is_grafana_cloud, is_link_local, is_loopback, is_secret_header
+from monitored_openai._exporter.sender import ssl_context, without
 
 _TIMEOUT_SECONDS = 60.0
 _MOST_CHARACTERS = 300
+_MOST_REFUSAL_BYTES = 256 * 1024
 _TOKEN = re.compile(r"[!-~]+")
 _MOST_PORT = 65535
 _QUERY_BASES: Mapping[Push, Mapping[str, str]] = {
@@ -35,32 +38,58 @@ _QUERY_BASES: Mapping[Push, Mapping[str, str]] = {
 
 
 class Backend:
-    """A server with an HTTP API that answers in JSON."""
+    """A server with an HTTP API that answers in JSON, reached by the way that the settings prescribe."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, verify: bool | str = True) -> None:
-        """`url` without the API's own path."""
+    def __init__(self, url: str, headers: Mapping[str, str], settings: MonitoringSettings | None = None) -> None:
+        """`url` without the API's own path; the environment's settings unless others are given.
+
+        Raises:
+            Mistake: a credential would travel unencrypted, or the settings cannot be used.
+        """
         self.url = url.rstrip("/")
-        own = {"User-Agent": f"monitored-openai/{__version__}", "Accept": "application/json"}
+        way = settings or environment.settings()
+        _check_exposure(self.url, headers, way)
+        values = (value for name, value in headers.items() if is_secret_header(name))
+        self._secrets = (*way.secrets, *(text for value in values for text in (value, value.rpartition(" ")[2])))
+        own = {
+            "User-Agent": f"monitored-openai/{__version__}",
+            "Accept": "application/json",
+            "Accept-Encoding": replies.ENCODINGS,
+        }
         try:
             self._client = httpx.Client(
-                base_url=self.url, headers={**own, **headers}, timeout=_TIMEOUT_SECONDS, verify=verify
+                base_url=self.url,
+                headers={**own, **headers},
+                timeout=_TIMEOUT_SECONDS,
+                verify=ssl_context(httpx.URL(self.url), way),
+                proxy=httpx.Proxy(way.proxy.get_secret_value()) if way.proxy else None,
+                trust_env=False,  # no other proxy, and no password from a .netrc
             )
         except (httpx.InvalidURL, OSError, ValueError) as error:
             raise Mistake(f"{self.url!r} cannot be asked: {error}") from error
 
     @classmethod
     def of(cls, lane: Lane, url: str | None, username: str | None, token: str | None) -> Self:
-        """The one that is named, else the one that the environment's settings push to, with their credentials."""
-        if url is not None:
-            return cls(checked(url), authorization(username, token))
+        """The server at `url`, else the one that the environment's settings push to, with their credentials.
+
+        Credentials of the settings go to no other server; their tenant, proxy and certificates hold for both.
+        """
         settings = environment.settings()
+        if username is not None and token is None:
+            raise Mistake("--username needs a token: give --token-file")
+        own = settings.request_headers(lane)
+        if url is not None:
+            public = {name: value for name, value in own.items() if not is_secret_header(name)}
+            return cls(checked(url), {**public, **authorization(username, token)}, settings)
         pushed_to = settings.metrics_url if lane == "metrics" else settings.logs_url
         push: Push = settings.metrics_protocol if lane == "metrics" else "loki"
         if pushed_to is None:
             raise Mistake(f"no address: give --url, or set MONITORED_OPENAI_{lane.upper()}_URL")
-        own = settings.request_headers(lane)
-        headers = own if token is None else {**own, **authorization(username, token)}
-        return cls(query_base(pushed_to, push), headers, verify=settings.verify)
+        if token is not None:
+            usual = settings.metrics_username if lane == "metrics" else settings.logs_username
+            own = {name: value for name, value in own.items() if name.lower() != "authorization"}
+            own |= authorization(username or usual, token)
+        return cls(query_base(pushed_to, push), own, settings)
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """What is there; `None` where nothing is."""
@@ -76,21 +105,37 @@ class Backend:
 
     def _ask(self, method: str, path: str, **content: Any) -> Any:
         try:
-            answer = self._client.request(method, path, **content)
+            with self._client.stream(method, path, **content) as answer:
+                if answer.status_code == httpx.codes.NOT_FOUND and method == "GET":
+                    return None
+                if not answer.is_success:
+                    raise Mistake(f"{self.url} refuses with {answer.status_code}: {self._words(answer)}")
+                body = replies.body(answer)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Mistake(f"{self.url} cannot be reached: {str(error) or type(error).__name__}") from error
+            reason = without(self._secrets, str(error)) or type(error).__name__
+            raise Mistake(f"{self.url} cannot be reached: {reason}") from error
         except UnicodeEncodeError as error:
             raise Mistake(
                 "what was written is not in the terminal's encoding: is it UTF-8, as in LC_ALL=C.UTF-8?"
             ) from error
-        if answer.status_code == httpx.codes.NOT_FOUND and method == "GET":
-            return None
-        if not answer.is_success:
-            raise Mistake(f"{self.url} refuses with {answer.status_code}: {_words(answer)}")
         try:
-            return answer.json()
-        except ValueError as error:
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:
             raise Mistake(f"{self.url}{path} answers, but not in JSON: is the address right?") from error
+
+    def _words(self, answer: httpx.Response) -> str:
+        """A refusal in the server's own words, on one line and without secrets."""
+        try:
+            text = replies.body(answer, most_bytes=_MOST_REFUSAL_BYTES).decode("utf-8", "replace")
+        except Mistake:
+            text = ""
+        try:
+            told = json.loads(text)
+            text = str(told.get("error") or told.get("message") or told) if isinstance(told, dict) else str(told)
+        except (ValueError, RecursionError):
+            pass  # it is plain text
+        text = without(self._secrets, " ".join(text.split())) or answer.reason_phrase
+        return escaped(text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "...")
 
     def __enter__(self) -> Self:
         return self
@@ -100,10 +145,19 @@ class Backend:
 
 
 def checked(url: str) -> str:
-    """The address, if it can be one."""
+    """The address, if it can be one.
+
+    Raises:
+        Mistake: it is none, or has a password in it, which is not repeated.
+    """
+    if "@" in url:
+        raise Mistake(
+            "an address has no user name and password in it, as `ps` shows them: use --username and --token-file"
+        )
     try:
         parsed = httpx.URL(url)
         fits = parsed.scheme in ("http", "https") and bool(parsed.host) and (parsed.port or 0) <= _MOST_PORT
+        fits = fits and not parsed.query and not parsed.fragment
     except httpx.InvalidURL:
         fits = False
     if not fits:
@@ -143,12 +197,15 @@ def authorization(username: str | None, token: str | None) -> dict[str, str]:
     return {"Authorization": request.headers["Authorization"]}
 
 
-def _words(answer: httpx.Response) -> str:
-    """A refusal in the server's own words, on one line."""
-    try:
-        told = answer.json()
-        text = str(told.get("error") or told.get("message") or told) if isinstance(told, dict) else str(told)
-    except ValueError:
-        text = answer.text
-    text = " ".join(text.split()) or answer.reason_phrase
-    return escaped(text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "...")
+def _check_exposure(url: str, headers: Mapping[str, str], settings: MonitoringSettings) -> None:
+    """Refuse what the settings refuse for pushes, unless they allow it."""
+    if settings.allow_insecure:
+        return
+    if is_link_local(url):
+        raise Mistake(f"{url} is a link-local address, where clouds serve secrets: use another")
+    private = settings.proxy is None or is_loopback(settings.proxy.get_secret_value())
+    trusted = url.lower().startswith("https:") or (is_loopback(url) and private)
+    if not trusted and any(map(is_secret_header, headers)):
+        raise Mistake(
+            f"the token would go to {url} unencrypted: use https://, or set MONITORED_OPENAI_ALLOW_INSECURE=true"
+        )

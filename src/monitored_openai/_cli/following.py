@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from monitored_openai._cli.loki_log import Entry
+from monitored_openai._cli.replies import Oversized
 
 _SECOND = 10**9
 TRAIL_NS = 5 * _SECOND
@@ -17,7 +18,8 @@ LATE_NS = 120 * _SECOND
 _CHECK_NS = 15 * _SECOND
 """How often Loki's count of the last `LATE_NS` is compared with the entries that were read."""
 BEHIND_NS = 60 * _SECOND
-"""With the oldest unread entry so old, what lies between it and the last `TRAIL_NS` is skipped."""
+_PATIENCE_NS = 20 * _SECOND
+"""A look that has taken so long, with the next entry older than `BEHIND_NS`, goes on with the last `TRAIL_NS`."""
 PAGE, LARGEST_PAGE = 1000, 5000
 """Entries of a request; Loki's default limit is 5,000."""
 
@@ -26,7 +28,7 @@ class Log(Protocol):
     """What entries are read from."""
 
     def page(self, start: int, end: int, *, limit: int) -> list[Entry]:
-        """The `limit` oldest entries with start <= time < end, in the order of time."""
+        """The `limit` oldest entries with start <= time < end, in the order of time; may raise `Oversized`."""
         ...
 
     def count(self, start: int, end: int) -> int:
@@ -82,22 +84,26 @@ class Follower:
 
     def _read(self, start: int, end: int | None) -> Iterator[Entry | Skipped]:
         """New entries up to `end`, or up to the present; only the latter skips any for lack of time."""
-        limit = PAGE
+        limit, most, began = PAGE, LARGEST_PAGE, self._clock()
         while True:
             now = self._clock()
-            page = self._log.page(start, now + 1 if end is None else end, limit=limit)
+            try:
+                page = self._log.page(start, now + 1 if end is None else end, limit=limit)
+            except Oversized:
+                if limit == 1:
+                    raise
+                limit = most = limit // 2
+                continue
             yield from self._new(page)
             if len(page) < limit:
                 return
-            last = page[-1].at_ns
+            last, full_size, limit = page[-1].at_ns, limit, most
             if last > start:
                 start = last  # its other entries may be on the next page
-            elif limit < LARGEST_PAGE:
-                limit = LARGEST_PAGE
-            else:  # no request can read the rest of this one timestamp
+            elif full_size == most:  # no request can read the rest of this one timestamp
                 yield from self._skipped(start, start + 1)
                 start += 1
-            if end is None and now - start > BEHIND_NS:
+            if end is None and now - start > BEHIND_NS and now - began > _PATIENCE_NS:
                 yield from self._skipped(start, now - TRAIL_NS)
                 start = now - TRAIL_NS
 

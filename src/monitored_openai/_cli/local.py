@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from monitored_openai import __version__
-from monitored_openai._cli import demo
+from monitored_openai._cli import demo, tokens
+from monitored_openai._cli.mistake import Mistake
 from monitored_openai._cli.receivers import LogsReceiver, MetricsReceiver
 from monitored_openai._cli.terminal import Terminal, escaped
 from monitored_openai._local import calls, points
@@ -37,6 +38,7 @@ class Options:
     host: str = USUAL_HOST
     port: int = USUAL_PORT
     token: str | None = None
+    token_file: Path | None = None
     history: Path | None = None
     days: float = 30
     megabytes: float = 512
@@ -48,7 +50,10 @@ def run(terminal: Terminal, options: Options) -> int:
     Returns:
         0 when it was interrupted, 2 if it cannot be served so.
     """
-    token = options.token or (None if objection(options.host, None) is None else os.environ.get(_TOKEN_VARIABLE))
+    try:
+        token = _token(options)
+    except Mistake as mistake:
+        return _refuse(str(mistake))
     if wrong := objection(options.host, token):
         return _refuse(wrong)
     path = options.history or _data_folder() / "history.sqlite3"
@@ -70,6 +75,13 @@ def run(terminal: Terminal, options: Options) -> int:
             _introduce(terminal, server, history, options)
             _wait(terminal)
     return 0
+
+
+def _token(options: Options) -> str | None:
+    """The token that is asked for; the environment's only on an address that needs one."""
+    if options.token is None and options.token_file is None and objection(options.host, None) is None:
+        return None
+    return tokens.token(options.token, options.token_file, _TOKEN_VARIABLE)
 
 
 def run_demo(terminal: Terminal) -> int:

@@ -37,6 +37,8 @@ _SHORTEST_NAME, _LONGEST_NAME = 12, 60
 _WIDEST = 1000
 """Where no terminal is: a file, a pipe."""
 _AT_ONCE = 4
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How a formula begins; some spreadsheets take the full-width signs as well."""
 _NONE, _ALL = "(none)", "all"
 
 
@@ -137,8 +139,10 @@ def matchers(where: Iterable[str]) -> list[str]:
 def moment(text: str) -> float:
     """A date, with a time or without, as seconds since the epoch."""
     try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError as error:
+        at = datetime.fromisoformat(text).timestamp()
+        datetime.fromtimestamp(at).astimezone()  # as it will be shown
+        return at
+    except (ValueError, OverflowError, OSError) as error:
         raise Mistake(f"{text!r} is no date: write 2026-11-25 or 2026-11-25T12:00") from error
 
 
@@ -177,11 +181,19 @@ def show(found: Sequence[Row], report: Report, form: Format) -> None:
     elif form is Format.CSV:
         written = csv.writer(sys.stdout, lineterminator="\n")
         written.writerow([field.name for field in fields(Row)])
-        written.writerows(["" if value is None else value for value in asdict(row).values()] for row in found)
+        written.writerows(["" if value is None else _cell(value) for value in asdict(row).values()] for row in found)
     else:
         terminal = Console()
         room = terminal.width if terminal.is_terminal else _WIDEST
         Console(width=_WIDEST).print(readable(found, report, room=room))
+
+
+def _cell(value: float | str) -> float | str:
+    """A value for CSV: no text that a spreadsheet would run as a formula, and no control character."""
+    if not isinstance(value, str):
+        return value
+    text = escaped(value)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
 def readable(found: Sequence[Row], report: Report, *, room: int) -> Group:

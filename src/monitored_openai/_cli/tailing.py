@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from monitored_openai._cli import progress, promql
 from monitored_openai._cli.backend import Backend
@@ -71,12 +70,12 @@ def run(loki: Backend, logql: str, *, lines: int, follow: bool, content: bool) -
 
 
 def _show(console: Console, entry: Entry, *, content: bool) -> None:
-    style = "red" if "error_type" in entry.call else ""
+    style = "red" if "error_type" in entry.call else None
     facts = escaped("  ".join(_facts(entry.call)) or entry.line[:_MOST_CHARACTERS])
-    console.print(Text(f"{_time_of_day(entry.at_ns)}  {facts}", style=style), soft_wrap=True)
+    console.out(f"{_time_of_day(entry.at_ns)}  {facts}", style=style, highlight=False)
     if content:
         for name, text in _texts(entry.call):
-            console.print(Text(f"          {name:<9} {escaped(text[:_MOST_CHARACTERS])}", style="dim"), soft_wrap=True)
+            console.out(f"          {name:<9} {escaped(text[:_MOST_CHARACTERS])}", style="dim", highlight=False)
 
 
 def _time_of_day(at_ns: int) -> str:

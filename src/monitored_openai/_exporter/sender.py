@@ -64,7 +64,7 @@ class Sender:
         """How the last request failed, in words for a log line; empty after a success."""
         self._new_transport = partial(
             httpx.AsyncHTTPTransport,
-            verify=_ssl_context(self._url, settings),
+            verify=ssl_context(self._url, settings),
             proxy=httpx.Proxy(settings.proxy.get_secret_value()) if settings.proxy else None,
             trust_env=False,
             limits=httpx.Limits(max_connections=2, max_keepalive_connections=2, keepalive_expiry=_KEPT_SECONDS),
@@ -85,7 +85,7 @@ class Sender:
                 with _untraced():
                     response = await self._transport.handle_async_request(request)
                 try:
-                    excerpt = _without(self._secrets, await _excerpt(response))
+                    excerpt = without(self._secrets, await _excerpt(response))
                     retry_after = _retry_after(response.headers.get("retry-after"))
                     reply = Reply(response.status_code, retry_after, excerpt, _date(response.headers.get("date")))
                 finally:
@@ -141,7 +141,7 @@ async def _excerpt(response: httpx.Response) -> str:
     return read[:_MOST_READ_BYTES].decode("utf-8", "replace")
 
 
-def _without(secrets: tuple[str, ...], text: str) -> str:
+def without(secrets: tuple[str, ...], text: str) -> str:
     """What may be logged of a reply, which may repeat what it was sent."""
     for secret in secrets:
         text = text.replace(secret, REDACTED)
@@ -174,7 +174,7 @@ def _in_words(error: Exception) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _ssl_context(url: httpx.URL, settings: MonitoringSettings) -> ssl.SSLContext:
+def ssl_context(url: httpx.URL, settings: MonitoringSettings) -> ssl.SSLContext:
     """Certificates are checked unless the settings say otherwise; an http:// URL needs none, so none are loaded."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if url.scheme == "https":

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from monitored_openai._endpoints import is_loopback
 
 _TOKEN = re.compile(r"[!-~]+")
+_LEAST_TOKEN_CHARACTERS = 8
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -28,9 +29,11 @@ SECURITY_HEADERS = {
 def objection(host: str, token: str | None) -> str | None:
     """Why the page may not be served on this address with this token, or none, and how to mend it."""
     if token is not None and not _TOKEN.fullmatch(token):
-        return "the token must be printable ASCII text without spaces; choose another with --token"
+        return "the token must be printable ASCII text without spaces, and not empty; choose another with --token-file"
+    if token is not None and len(token) < _LEAST_TOKEN_CHARACTERS:
+        return f"the token is shorter than {_LEAST_TOKEN_CHARACTERS} characters; choose another with --token-file"
     if token is None and not _names_this_machine(f"[{host}]" if ":" in host else host):
-        return f"{host or 'no address'} can be reached from other machines; choose a token with --token, or leave --host out"
+        return f"{host or 'no address'} can be reached from other machines; choose a token with --token-file, or leave --host out"
     return None
 
 

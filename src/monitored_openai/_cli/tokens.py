@@ -1,0 +1,56 @@
+"""Tokens that a command is given: from a file or an environment variable, as `ps` shows arguments to everybody."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from monitored_openai._cli.mistake import Mistake
+
+_MOST_BYTES = 64 * 1024
+_PRINTABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+
+
+def token(argument: str | None, file: Path | None, variable: str) -> str | None:
+    """The token from `--token-file`, else from the environment variable; `None` if neither has one.
+
+    `argument` is the value of `--token`, which is still taken, with a warning.
+
+    Raises:
+        Mistake: the token is empty or cannot be sent, or the file cannot be read; the message never repeats it.
+    """
+    if argument is not None and file is not None:
+        raise Mistake("--token and --token-file exclude each other: leave --token out")
+    if argument is not None:
+        found = _checked(argument, "--token")
+        print(
+            f"monitored-openai: --token can be seen by all users of this machine (ps): use --token-file or {variable}",
+            file=sys.stderr,
+        )
+        return found
+    if file is not None:
+        return _checked(_content(file), "--token-file")
+    text = os.environ.get(variable, "").strip()
+    return _checked(text, variable) if text else None
+
+
+def _content(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise Mistake(f"--token-file {file}: more than {_MOST_BYTES} bytes are no token: name another file")
+        return content.decode().strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise Mistake(f"--token-file {file} cannot be read ({reason}): name another file") from error
+
+
+def _checked(text: str, source: str) -> str:
+    if not text:
+        raise Mistake(f"{source}: the token is empty: copy it again")
+    if not _PRINTABLE.fullmatch(text):
+        raise Mistake(f"{source}: the token has line breaks or letters that no token has: copy it again")
+    return text
