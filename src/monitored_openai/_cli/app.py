@@ -191,7 +191,9 @@ def report(
 
     asked = Report.of(by=by, over=over, until=until, where=where or (), scraped=scraped)
     with (
-        Backend.of("metrics", url, username, found_token(token, token_file, "PROMETHEUS_TOKEN")) as prometheus,
+        Backend.of(
+            "metrics", url, username, found_token(token, token_file, "PROMETHEUS_TOKEN", password=username is not None)
+        ) as prometheus,
         progress.waiting("asking Prometheus"),
     ):
         rows = reporting.rows(prometheus, asked)
@@ -217,7 +219,9 @@ def top(
     from monitored_openai._cli.tokens import token as found_token
 
     asked = Report.of(by=by, over="5m", until=None, where=where or (), scraped=False, look_back=promql.LOOK_BACK)
-    with Backend.of("metrics", url, username, found_token(token, token_file, "PROMETHEUS_TOKEN")) as prometheus:
+    with Backend.of(
+        "metrics", url, username, found_token(token, token_file, "PROMETHEUS_TOKEN", password=username is not None)
+    ) as prometheus:
         live_view.run(prometheus, asked, every=every, once=once)
 
 
@@ -242,7 +246,9 @@ def tail(
     from monitored_openai._cli.tokens import token as found_token
 
     query = tailing.query(job=job, errors=errors, grep=grep, where=where or ())
-    with Backend.of("logs", url, username, found_token(token, token_file, "LOKI_TOKEN")) as loki:
+    with Backend.of(
+        "logs", url, username, found_token(token, token_file, "LOKI_TOKEN", password=username is not None)
+    ) as loki:
         tailing.run(loki, query, lines=lines, follow=follow, content=content)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from monitored_openai import MonitoringSettings, __version__
+from monitored_openai import _endpoints as endpoints
 from monitored_openai._cli import environment, replies
 from monitored_openai._cli.mistake import Mistake
 from monitored_openai._cli.terminal import escaped
@@ -21,7 +21,6 @@ from monitored_openai._exporter.sender import ssl_context, without
 _TIMEOUT_SECONDS = 60.0
 _MOST_CHARACTERS = 300
 _MOST_REFUSAL_BYTES = 256 * 1024
-_TOKEN = re.compile(r"[!-~]+")
 _MOST_PORT = 65535
 _QUERY_BASES: Mapping[Push, Mapping[str, str]] = {
     "remote_write": {"/api/prom/push": "/api/prom", "/api/v1/push": "/prometheus", "/api/v1/write": ""},
@@ -181,20 +180,8 @@ def query_base(push_url: str, push: Push) -> str:
 
 
 def authorization(username: str | None, token: str | None) -> dict[str, str]:
-    """The header that says who asks.
-
-    Raises:
-        Mistake: the token cannot be one; it is not repeated.
-    """
-    if token is None:
-        return {}
-    if username is None:
-        if not _TOKEN.fullmatch(token):
-            wrong = "has spaces, line breaks or letters that no token has" if token else "is empty"
-            raise Mistake(f"the token {wrong}: copy it again")
-        return {"Authorization": f"Bearer {token}"}
-    request = next(httpx.BasicAuth(username, token).sync_auth_flow(httpx.Request("GET", "http://localhost")))
-    return {"Authorization": request.headers["Authorization"]}
+    """The header with the credentials; none without a token."""
+    return {} if token is None else {"Authorization": endpoints.authorization(username, token)}
 
 
 def _check_exposure(url: str, headers: Mapping[str, str], settings: MonitoringSettings) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from monitored_openai._cli.mistake import Mistake
 
 _MOST_BYTES = 64 * 1024
-_PRINTABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_BEARER = re.compile(r"[!-~]+")
+_PASSWORD = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
 
-def token(argument: str | None, file: Path | None, variable: str) -> str | None:
+def token(argument: str | None, file: Path | None, variable: str, *, password: bool = False) -> str | None:
     """The token from `--token-file`, else from the environment variable; `None` if neither has one.
 
-    `argument` is the value of `--token`, which is still taken, with a warning.
+    `argument` is the value of `--token`, which is still taken, with a warning. A `password` may have spaces in it.
 
     Raises:
         Mistake: the token is empty or cannot be sent, or the file cannot be read; the message never repeats it.
@@ -24,16 +25,16 @@ def token(argument: str | None, file: Path | None, variable: str) -> str | None:
     if argument is not None and file is not None:
         raise Mistake("--token and --token-file exclude each other: leave --token out")
     if argument is not None:
-        found = _checked(argument, "--token")
+        found = _checked(argument, "--token", password=password)
         print(
             f"monitored-openai: --token can be seen by all users of this machine (ps): use --token-file or {variable}",
             file=sys.stderr,
         )
         return found
     if file is not None:
-        return _checked(_content(file), "--token-file")
+        return _checked(_content(file), "--token-file", password=password)
     text = os.environ.get(variable, "").strip()
-    return _checked(text, variable) if text else None
+    return _checked(text, variable, password=password) if text else None
 
 
 def _content(file: Path) -> str:
@@ -48,9 +49,9 @@ def _content(file: Path) -> str:
         raise Mistake(f"--token-file {file} cannot be read ({reason}): name another file") from error
 
 
-def _checked(text: str, source: str) -> str:
+def _checked(text: str, source: str, *, password: bool) -> str:
     if not text:
         raise Mistake(f"{source}: the token is empty: copy it again")
-    if not _PRINTABLE.fullmatch(text):
-        raise Mistake(f"{source}: the token has line breaks or letters that no token has: copy it again")
+    if not (_PASSWORD if password else _BEARER).fullmatch(text):
+        raise Mistake(f"{source}: the token has spaces, line breaks or letters that no token has: copy it again")
     return text
