@@ -94,7 +94,17 @@ LAYERS: dict[str, set[str]] = {
     },
     # the embedded back end, and the command
     "_local": {"_databases", "_endpoints", "_json", "_metrics", "_private_files"},
-    "_cli": {"__init__", "_endpoints", "_exporter", "_local", "_metrics", "_price_table", "_pricing", "_private_files", "_rates"},
+    "_cli": {
+        "__init__",
+        "_endpoints",
+        "_exporter",
+        "_local",
+        "_metrics",
+        "_price_table",
+        "_pricing",
+        "_private_files",
+        "_rates",
+    },
 }
 """Each module or folder of the package, and which others it may import; a row names only rows above it."""
 
