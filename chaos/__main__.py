@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chaos import damage, freeze, histories, kills, outage, sharing, soak
+from chaos import damage, freeze, histories, hostile, kills, outage, sharing, soak
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures: written by python -m chaos -->", "<!-- end of the figures -->"
@@ -20,6 +20,7 @@ TESTS: dict[str, Callable[[Path], str]] = {
     "freeze": freeze.run,
     "damage": damage.run,
     "histories": histories.run,
+    "hostile": hostile.run,
     "soak": soak.run,
 }
 

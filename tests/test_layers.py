@@ -117,6 +117,7 @@ RESERVED: dict[str, set[str]] = {
     "concurrent": IO,
     "cramjam": IO,
     "genai_prices": {"_price_table"},
+    "h11": {"_local"},
     "http": IO,
     "httpx": {"_cli", "_exporter"},
     "httpx2": set(),  # the SDK's own HTTP library since its version 3, and not always there

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from monitored_openai._cli.answers import Answer, answer_to, chunks, usage_chunk, whole
 from monitored_openai._cli.figures import Figures, Kind
-from monitored_openai._local.exchange import Exchange, Server
+from monitored_openai._local.connections import Server
+from monitored_openai._local.exchange import Exchange
 
 Fault = Literal["busy", "overloaded", "broken", "too long", "silent", "cut off", "stalled"]
 """What a request may ask to go wrong: busy goes away when it is repeated, the others do not."""

@@ -65,7 +65,7 @@ def run(terminal: Terminal, options: Options) -> int:
         return _refuse(f"the history cannot be kept in {path}: {wrong}; name another file with --history")
     with closing(history):
         try:
-            server = LocalServer(history, host=options.host, port=options.port, token=token)
+            server = LocalServer(history, host=options.host, port=options.port, token=token, report=terminal.note)
         except OSError as error:
             return _refuse(
                 f"port {options.port} of {options.host} cannot be used ({error.strerror or error}); "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from monitored_openai._local.exchange import Exchange, Server
+from monitored_openai._local.connections import Server
+from monitored_openai._local.exchange import Exchange
 from monitored_openai._local.pushes import LogEntry, entries_in, series_in
 from monitored_openai._local.write_request import Series
 

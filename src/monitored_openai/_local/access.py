@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import re
 from urllib.parse import urlsplit
@@ -43,11 +42,18 @@ def refusal(*, host: str, origin: str | None, authorization: str, token: str | N
     Without a token only this machine is answered, and by a name of this machine: a foreign page could make its own
     name one for 127.0.0.1. What a page of another origin sends is never taken.
     """
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and _authority(origin) != host:
         return 403, "requests from other pages are refused"
     if token is None:
         return None if _names_this_machine(host) else (403, "this page is for this machine only, by its own name")
     return None if _has_token(authorization, token) else (401, "the token is missing or wrong")
+
+
+def _authority(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _names_this_machine(host: str) -> bool:
@@ -63,7 +69,7 @@ def _has_token(authorization: str, token: str) -> bool:
     if scheme.lower() == "basic":
         try:
             credentials = base64.b64decode(credentials, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             return False
     elif scheme.lower() != "bearer":
         return False

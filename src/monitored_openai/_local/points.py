@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from monitored_openai._local.history import RESOLUTIONS, History
-from monitored_openai._local.write_request import Series
+from monitored_openai._local.write_request import Oversized, Series
 from monitored_openai._metrics import (
     COST,
     DURATION,
@@ -38,6 +38,11 @@ KEPT = frozenset(
 """What the page shows something of; the rest is not kept."""
 _NOT_KEPT = frozenset({"__name__", "instance", "job", "gen_ai_response_model"})
 _MOST_LABEL_CHARACTERS = 1024
+_MOST_DIMENSIONS = 50_000
+_MOST_DIMENSION_CHARACTERS = 32 * 1024 * 1024
+_FOLDED = {"gen_ai_request_model": "other"}
+_KEPT_IF_FOLDED = ("error_type", "gen_ai_token_type", "kind", "le", "reason", "signal")
+"""Labels that tell apart figures of the same call; without them a sum would mix input with output tokens."""
 _SIGN_OF_LIFE_MS = 3_600_000
 """How often a series that does not change is written all the same, as one that is not heard of is forgotten."""
 
@@ -57,12 +62,14 @@ def keep(history: History, received: Iterable[Series]) -> None:
 
     Raises:
         sqlite3.OperationalError: not now; nothing was added.
+        Oversized: they have too many different label sets, and the history too; nothing was added.
     """
     now_ms = time.time_ns() // 1_000_000
     with history.writing() as connection:
+        dimensions = _Dimensions(connection)
         for series in received:
             if series.labels.get("__name__") in KEPT and 0 <= series.value < math.inf:
-                _keep(connection, series, now_ms)
+                _keep(connection, series, now_ms, dimensions)
 
 
 def growth(history: History, *, since: int, step: int) -> list[Growth]:
@@ -85,7 +92,7 @@ def growth(history: History, *, since: int, step: int) -> list[Growth]:
     ]
 
 
-def _keep(connection: sqlite3.Connection, series: Series, now_ms: int) -> None:
+def _keep(connection: sqlite3.Connection, series: Series, now_ms: int, dimensions: _Dimensions) -> None:
     key = blake2b(repr(sorted(series.labels.items())).encode("utf-8", "replace"), digest_size=16).digest()
     at_ms = max(0, min(series.timestamp_ms, now_ms))
     known = connection.execute("SELECT value, at_ms FROM series WHERE key = ?", (key,)).fetchone()
@@ -96,17 +103,44 @@ def _keep(connection: sqlite3.Connection, series: Series, now_ms: int) -> None:
     grown = series.value - before if series.value >= before else series.value  # less than before: it began anew
     if grown <= 0:
         return
-    dimension = _dimension(connection, series.labels)
+    dimension = dimensions.identity(series.labels)
     connection.executemany(
         "INSERT INTO point VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
         [(seconds, at_ms // (1000 * seconds), dimension, grown) for seconds in RESOLUTIONS],
     )
 
 
-def _dimension(connection: sqlite3.Connection, labels: Mapping[str, str]) -> int:
-    kept = {name: labels[name][:_MOST_LABEL_CHARACTERS] for name in sorted(labels) if name not in _NOT_KEPT}
-    text = json.dumps(kept)
-    key = (labels["__name__"], text)
-    connection.execute("INSERT OR IGNORE INTO dimension (name, labels) VALUES (?, ?)", key)
-    (identity,) = connection.execute("SELECT id FROM dimension WHERE name = ? AND labels = ?", key).fetchone()
-    return int(identity)
+class _Dimensions:
+    """The label sets of figures, within one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+        self._number: int | None = None
+        """Counted before the first new one, as hardly any push has a new one."""
+        self._characters = 0
+
+    def identity(self, labels: Mapping[str, str]) -> int:
+        """The number of these labels; beyond the bounds, of labels that many series share, so that sums stay true.
+
+        Raises:
+            Oversized: there is no room for shared labels either.
+        """
+        name = labels["__name__"]
+        kept = {label: labels[label][:_MOST_LABEL_CHARACTERS] for label in sorted(labels) if label not in _NOT_KEPT}
+        folded = _FOLDED | {label: kept[label] for label in _KEPT_IF_FOLDED if label in kept}
+        for times, text in enumerate((json.dumps(kept), json.dumps(folded)), start=1):
+            found = self._execute("SELECT id FROM dimension WHERE name = ? AND labels = ?", (name, text)).fetchone()
+            if found or self._has_room(times):
+                return int(found[0]) if found else self._new(name, text)
+        raise Oversized("the history has too many different label sets")
+
+    def _has_room(self, times: int) -> bool:
+        if self._number is None:
+            counted = self._execute("SELECT count(*), total(length(labels)) FROM dimension").fetchone()
+            self._number, self._characters = counted
+        return self._number < times * _MOST_DIMENSIONS and self._characters < times * _MOST_DIMENSION_CHARACTERS
+
+    def _new(self, name: str, text: str) -> int:
+        self._number = (self._number or 0) + 1
+        self._characters += len(text)
+        return int(self._execute("INSERT INTO dimension (name, labels) VALUES (?, ?)", (name, text)).lastrowid or 0)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import math
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from monitored_openai._local import write_request
-from monitored_openai._local.write_request import Series
+from monitored_openai._local import strict_json, write_request
+from monitored_openai._local.write_request import MOST_LABELS, Oversized, Series
 
-MOST_BYTES = 32 * 1024 * 1024
-"""Of a push, packed or not; what Prometheus 3 takes as well."""
+MOST_BYTES = 16 * 1024 * 1024
+"""Of a push, packed or not; the library's own have about 1 MiB."""
 MOST_LINE_BYTES = 256 * 1024
 """Loki's default."""
-
-
-class Oversized(ValueError):
-    """A push that is larger than one may be."""
+MOST_ENTRIES = 10_000
+MOST_VALUES = 1_000_000
+"""Of JSON, in a push and in the lines of its entries together."""
+_MOST_COUNT = 2.0**53
+"""Up to here a counter is exact."""
+_TIMESTAMP_NS = re.compile(r"-?[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +40,15 @@ def series_in(body: bytes) -> list[Series]:
     """The series in the body of a remote write.
 
     Raises:
-        ValueError: it is none.
-        Oversized: it is too large to be unpacked.
+        ValueError: it is none, or a value is too large for a counter.
+        Oversized: it is too large to be unpacked, or has too many series, labels, samples or fields.
     """
     if write_request.unpacked_size(body) > MOST_BYTES:
         raise Oversized(f"more than {MOST_BYTES} bytes")
-    return write_request.read(body)
+    found = write_request.read(body)
+    if any(math.isinf(series.value) or abs(series.value) > _MOST_COUNT for series in found):  # NaN ends a series
+        raise ValueError("a value is too large for a counter")
+    return found
 
 
 def entries_in(body: bytes) -> tuple[list[LogEntry], int]:
@@ -50,33 +56,89 @@ def entries_in(body: bytes) -> tuple[list[LogEntry], int]:
 
     Raises:
         ValueError: it is none.
-        Oversized: it is too large to be unpacked.
+        Oversized: it is too large to be unpacked, or has too many entries, labels or values.
     """
-    try:
-        streams = json.loads(_unzipped(body))["streams"]
-        entries = [
-            LogEntry(timestamp_ns=int(ns), call=_object(line), metadata=dict(*metadata), stream=dict(stream["stream"]))
-            for stream in streams
-            for ns, line, *metadata in stream["values"]
-            if len(line) <= MOST_LINE_BYTES and len(line.encode()) <= MOST_LINE_BYTES
-        ]
-        return entries, sum(len(stream["values"]) for stream in streams) - len(entries)
-    except (zlib.error, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"no push to Loki: {error!r}") from error
+    text = _unzipped(body)
+    free = _room_after(text, MOST_VALUES)
+    entries: list[LogEntry] = []
+    too_long = 0
+    for number, (stream, value) in enumerate(_values_of(strict_json.parse_unambiguous(text))):
+        if number == MOST_ENTRIES:
+            raise Oversized(f"more than {MOST_ENTRIES} entries")
+        timestamp, line, metadata = _parts(value)
+        encoded = line.encode("utf-8", "surrogatepass") if len(line) <= MOST_LINE_BYTES else None
+        if encoded is None or len(encoded) > MOST_LINE_BYTES:
+            too_long += 1
+            continue
+        free = _room_after(encoded, free)
+        entries.append(
+            LogEntry(timestamp_ns=_nanoseconds(timestamp), call=_call(line), metadata=_labels(metadata), stream=stream)
+        )
+    return entries, too_long
 
 
-def _object(line: str) -> Mapping[str, Any]:
-    call = json.loads(line)
+def _values_of(push: Any) -> Iterator[tuple[dict[str, str], Any]]:
+    """Each value of each stream, with the stream's labels."""
+    match push:
+        case {"streams": list(streams)}:
+            for stream in streams:
+                match stream:
+                    case {"stream": dict(labels), "values": list(values)}:
+                        shared = _labels(labels)
+                        yield from ((shared, value) for value in values)
+                    case _:
+                        raise ValueError("no push to Loki: a stream is not an object with stream and values")
+        case _:
+            raise ValueError("no push to Loki: it is not an object with streams")
+
+
+def _parts(value: Any) -> tuple[str, str, dict[str, Any]]:
+    match value:
+        case [str(timestamp), str(line)]:
+            return timestamp, line, {}
+        case [str(timestamp), str(line), dict(metadata)]:
+            return timestamp, line, metadata
+        case _:
+            raise ValueError("no push to Loki: a value is not [timestamp, line, metadata]")
+
+
+def _labels(labels: dict[str, Any]) -> dict[str, str]:
+    if len(labels) > MOST_LABELS:
+        raise Oversized(f"more than {MOST_LABELS} labels")
+    if not all(isinstance(value, str) for value in labels.values()):
+        raise ValueError("no push to Loki: the value of a label is no text")
+    return labels
+
+
+def _nanoseconds(text: str) -> int:
+    if not _TIMESTAMP_NS.fullmatch(text):
+        raise ValueError("no push to Loki: a timestamp is no number of nanoseconds")
+    return int(text)
+
+
+def _call(line: str) -> Mapping[str, Any]:
+    call = strict_json.parse(line)
     if not isinstance(call, dict):
-        raise TypeError("a line that is no JSON object")
+        raise ValueError("no push to Loki: a line is no JSON object")  # noqa: TRY004  # every wrong push is a ValueError
     return call
+
+
+def _room_after(text: bytes, free: int) -> int:
+    """The number of JSON values that a push may still have after this text."""
+    values = strict_json.values_in(text, free)
+    if values > free:
+        raise Oversized(f"more than {MOST_VALUES} JSON values")
+    return free - values
 
 
 def _unzipped(body: bytes) -> bytes:
     unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    text = unzip.decompress(body, MOST_BYTES)
+    try:
+        text = unzip.decompress(body, MOST_BYTES)
+    except zlib.error as error:
+        raise ValueError(f"no push to Loki: {error}") from error
     if unzip.unconsumed_tail:
         raise Oversized(f"more than {MOST_BYTES} bytes")
-    if not unzip.eof:
-        raise ValueError("no push to Loki: it ends in the middle")
+    if not unzip.eof or unzip.unused_data:
+        raise ValueError("no push to Loki: it ends in the middle, or more follows")
     return text

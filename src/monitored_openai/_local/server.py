@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import threading
 import time
+from collections.abc import Callable, Mapping
 from importlib.resources import files
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from monitored_openai._json import encode
 from monitored_openai._local import calls, points, queries
 from monitored_openai._local.access import SECURITY_HEADERS, refusal
-from monitored_openai._local.exchange import Exchange, Server
+from monitored_openai._local.connections import Server
+from monitored_openai._local.exchange import Exchange, Patience
 from monitored_openai._local.history import History
 from monitored_openai._local.overview import STEPS, first_step, overview
-from monitored_openai._local.pushes import MOST_BYTES, Oversized, entries_in, series_in
+from monitored_openai._local.pushes import entries_in, series_in
+from monitored_openai._local.refusals import Refusal
+from monitored_openai._local.write_request import Oversized
 
 METRICS_PATH, LOGS_PATH = "/api/v1/write", "/loki/api/v1/push"
 
@@ -26,26 +31,33 @@ _MOST_LABELS = 20
 _MOST_NS = 2**63 - 1
 
 
-class _Wrong(ValueError):
-    """A request that cannot be answered, with the status that says so."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-
-
 class LocalServer(Server):
     """Serves one history."""
 
-    def __init__(self, history: History, *, host: str = "127.0.0.1", port: int = 0, token: str | None = None) -> None:
+    def __init__(
+        self,
+        history: History,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        token: str | None = None,
+        patience: Patience | None = None,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
         """With a token, only those who have it are answered, and the host may be any of this machine's addresses.
 
         Raises:
             OSError: the host is none of this machine's, or the port is taken.
         """
-        super().__init__(host, port)
+        super().__init__(host, port, patience=patience, report=report)
         self._history = history
         self._token = token
+        self._taking = threading.Lock()
+
+    def headers_of_refusal(self, status: int) -> Mapping[str, str]:
+        """Return the security headers, and for 401 the one that makes a browser ask for the token."""
+        asks = {"WWW-Authenticate": 'Basic realm="monitored-openai", charset="UTF-8"'} if status == 401 else {}
+        return {**SECURITY_HEADERS, **_PLAIN, **asks}
 
     def serve(self, exchange: Exchange) -> None:
         """Answer a request."""
@@ -55,37 +67,36 @@ class LocalServer(Server):
                 self._take(exchange)
             else:
                 self._tell(exchange)
-        except _Wrong as wrong:
-            _refuse(exchange, wrong.status, str(wrong))
         except sqlite3.OperationalError as error:  # the disk is full, or another process writes for very long
-            _refuse(exchange, 503, f"the history cannot be used now: {error}")
+            raise Refusal(503, f"the history cannot be used now: {error}") from error
 
     def _check(self, exchange: Exchange) -> None:
         headers = exchange.headers
         refused = refusal(
-            host=headers.get("Host", ""),
-            origin=headers.get("Origin"),
-            authorization=headers.get("Authorization", ""),
+            host=headers.get("host", ""),
+            origin=headers.get("origin"),
+            authorization=headers.get("authorization", ""),
             token=self._token,
         )
         if refused:
-            raise _Wrong(*refused)
+            raise Refusal(*refused)
 
     def _take(self, exchange: Exchange) -> None:
-        path = urlsplit(exchange.path).path
+        path = exchange.path.partition("?")[0]
         if path == queries.VECTOR_PATH:
-            self._answer(exchange, path, _body(exchange).decode("utf-8", "replace"))
+            self._answer(exchange, path, exchange.body().decode("utf-8", "replace"))
             return
         keep = {METRICS_PATH: self._keep_series, LOGS_PATH: self._keep_entries}.get(path)
         if keep is None:
-            raise _Wrong(404, f"pushes go to {METRICS_PATH} and {LOGS_PATH}")
-        body = _body(exchange)
+            raise Refusal(404, f"pushes go to {METRICS_PATH} and {LOGS_PATH}")
+        body = exchange.body()
         try:
-            too_long = keep(body)
+            with self._taking:  # the history has one writer, and the memory of one decoded push is bounded
+                too_long = keep(body)
         except ValueError as error:
-            raise _Wrong(413 if isinstance(error, Oversized) else 400, str(error)) from error
+            raise Refusal(413 if isinstance(error, Oversized) else 400, str(error)) from error
         if too_long:
-            raise _Wrong(400, f"{too_long} lines are too long, the others were taken")
+            raise Refusal(400, f"{too_long} lines are too long, the others were taken")
         exchange.reply(204, headers=SECURITY_HEADERS)
 
     def _keep_series(self, body: bytes) -> int:
@@ -98,22 +109,25 @@ class LocalServer(Server):
         return too_long
 
     def _tell(self, exchange: Exchange) -> None:
-        parts = urlsplit(exchange.path)
-        asked = {name: those[-1] for name, those in parse_qs(parts.query, keep_blank_values=True).items()}
-        if parts.path == "/api/overview":
+        path, _, query = exchange.path.partition("?")
+        asked = {name: those[-1] for name, those in parse_qs(query, keep_blank_values=True).items()}
+        if path == "/api/overview":
             self._tell_if_new(exchange, _seconds(asked.pop("seconds", "")), asked)
-        elif parts.path == "/api/calls":
+        elif path == "/api/status":
+            status = {"connections": self.connections, "refused": self.refusals.counts}
+            exchange.reply(200, encode(status), {**SECURITY_HEADERS, **_JSON})
+        elif path == "/api/calls":
             rows = calls.found(self._history, _wanted(asked))
             exchange.reply(200, b"[%b]" % b",".join(rows), {**SECURITY_HEADERS, **_JSON})
-        elif parts.path.startswith("/api/calls/"):
-            call = calls.opened(self._history, unquote(parts.path.removeprefix("/api/calls/")))
+        elif path.startswith("/api/calls/"):
+            call = calls.opened(self._history, unquote(path.removeprefix("/api/calls/")))
             if call is None:
-                raise _Wrong(404, "there is no such call, or not any more")
+                raise Refusal(404, "there is no such call, or not any more")
             exchange.reply(200, call, {**SECURITY_HEADERS, **_JSON})
-        elif parts.path in queries.PATHS:
-            self._answer(exchange, parts.path, parts.query)
+        elif path in queries.PATHS:
+            self._answer(exchange, path, query)
         else:
-            _hand_out(exchange, parts.path)
+            _hand_out(exchange, path)
 
     def _answer(self, exchange: Exchange, path: str, form: str) -> None:
         """Answer a query of `monitored-openai report`, `top` or `tail`."""
@@ -121,7 +135,7 @@ class LocalServer(Server):
         try:
             body = queries.PATHS[path](self._history, asked)
         except (ValueError, OverflowError) as error:
-            raise _Wrong(400, str(error)) from error
+            raise Refusal(400, str(error)) from error
         exchange.reply(200, body, {**SECURITY_HEADERS, **_JSON})
 
     def _tell_if_new(self, exchange: Exchange, seconds: int, asked: dict[str, str]) -> None:
@@ -129,7 +143,7 @@ class LocalServer(Server):
         now = time.time()
         tag = f'"{id(self):x}-{self._history.version}-{first_step(now, seconds)}"'
         headers = {**SECURITY_HEADERS, **_JSON, "ETag": tag}
-        if exchange.headers.get("If-None-Match") == tag:
+        if exchange.headers.get("if-none-match") == tag:
             exchange.reply(304, headers=headers)
             return
         grown = points.growth(self._history, since=first_step(now, seconds), step=STEPS[seconds])
@@ -137,21 +151,10 @@ class LocalServer(Server):
         exchange.reply(200, encode(overview(grown, now=now, seconds=seconds, by=by, where=_where(asked))), headers)
 
 
-def _body(exchange: Exchange) -> bytes:
-    length = exchange.headers.get("Content-Length", "")
-    if not length.isdecimal() or len(length) > 12:
-        exchange.close_connection = True  # where its body ends is not known
-        raise _Wrong(411, "a push needs a Content-Length")
-    if int(length) > MOST_BYTES:
-        exchange.close_connection = True
-        raise _Wrong(413, f"more than {MOST_BYTES} bytes")
-    return exchange.body()
-
-
 def _seconds(text: str) -> int:
     seconds = int(text) if text.isdecimal() and len(text) < 12 else 0
     if seconds not in STEPS:
-        raise _Wrong(400, f"seconds must be one of {', '.join(map(str, STEPS))}")
+        raise Refusal(400, f"seconds must be one of {', '.join(map(str, STEPS))}")
     return seconds
 
 
@@ -178,9 +181,9 @@ def _where(asked: dict[str, str]) -> dict[str, str]:
     """The labels that are asked for: each name that has no other meaning, and each after `is.`, whatever it is."""
     asked = {name.removeprefix("is."): value for name, value in asked.items()}
     if wrong := next((name for name in asked if not _LABEL_NAME.fullmatch(name)), None):
-        raise _Wrong(400, f"{wrong!r} is no label")
+        raise Refusal(400, f"{wrong!r} is no label")
     if len(asked) > _MOST_LABELS:
-        raise _Wrong(400, f"more than {_MOST_LABELS} labels")
+        raise Refusal(400, f"more than {_MOST_LABELS} labels")
     return asked
 
 
@@ -189,12 +192,5 @@ def _hand_out(exchange: Exchange, path: str) -> None:
     asset = next((one for one in files(f"{__package__}.page").iterdir() if one.name == name and one.is_file()), None)
     kind = _TYPES.get(name.rpartition(".")[2])
     if asset is None or kind is None:
-        raise _Wrong(404, "there is no such page")
+        raise Refusal(404, "there is no such page")
     exchange.reply(200, asset.read_bytes(), {**SECURITY_HEADERS, "Content-Type": f"{kind}; charset=utf-8"})
-
-
-def _refuse(exchange: Exchange, status: int, text: str) -> None:
-    asks = {"WWW-Authenticate": 'Basic realm="monitored-openai", charset="UTF-8"'} if status == 401 else {}
-    if exchange.command == "POST" and status in (401, 403, 404):
-        exchange.close_connection = True  # its body may not have been read
-    exchange.reply(status, text.encode(), {**SECURITY_HEADERS, **_PLAIN, **asks})

@@ -4,6 +4,8 @@ WriteRequest { repeated TimeSeries timeseries = 1; }
 TimeSeries   { repeated Label labels = 1; repeated Sample samples = 2; }
 Label        { string name = 1; string value = 2; }
 Sample       { double value = 1; int64 timestamp = 2; }   milliseconds
+
+Every count is checked before the objects that it counts are made: two bytes of a push can ask for a whole series.
 """
 
 from __future__ import annotations
@@ -14,8 +16,22 @@ from dataclasses import dataclass
 
 import cramjam
 
+MOST_SERIES = 10_000
+MOST_SAMPLES = 50_000
+MOST_LABELS = 64
+"""Of a series."""
+MOST_LABEL_BYTES = 32 * 1024
+"""Of all labels of a series."""
+MOST_FIELDS = 500_000
+"""Of all messages of a push, also of fields that are not kept."""
+
 _VARINT, _FIXED64, _SIZED = 0, 1, 2
 """The wire types that occur."""
+_MOST_VARINT_BYTES = 10
+
+
+class Oversized(ValueError):
+    """A push that is larger than one may be, or contains more things."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +49,10 @@ def read(body: bytes) -> list[Series]:
 
     Raises:
         ValueError: it is no remote write.
+        Oversized: it has too many series, labels, samples or fields.
     """
     try:
-        message = bytes(cramjam.snappy.decompress_raw(body))
-        return [_series(field) for number, field in _fields(message) if number == 1 and isinstance(field, bytes)]
+        return _Reader(bytes(cramjam.snappy.decompress_raw(body))).series()
     except (cramjam.DecompressionError, IndexError, struct.error) as error:
         raise ValueError(f"no remote write: {error}") from error
 
@@ -53,60 +69,93 @@ def unpacked_size(body: bytes) -> int:
         raise ValueError("no remote write: it ends in the middle") from error
 
 
-def _series(message: bytes) -> Series:
-    labels: dict[str, str] = {}
-    value, timestamp_ms = 0.0, 0
-    for number, field in _fields(message):
-        if not isinstance(field, bytes):
-            continue
-        parts = dict(_fields(field))
-        if number == 1:
-            labels[_text(parts.get(1))] = _text(parts.get(2))
-        elif number == 2:
-            value, timestamp_ms = _double(parts.get(1)), _signed(parts.get(2))
-    return Series(labels=labels, value=value, timestamp_ms=timestamp_ms)
+class _Reader:
+    """Reads one message, and counts its fields and samples."""
 
+    def __init__(self, message: bytes) -> None:
+        self._message = message
+        self._fields_left = MOST_FIELDS
+        self._samples_left = MOST_SAMPLES
 
-def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
-    """Number and raw value of each field of a message."""
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        wire_type = key & 7
-        if wire_type == _VARINT:
-            number, at = _varint(message, at)
-            yield key >> 3, number
-            continue
-        if wire_type not in (_FIXED64, _SIZED):
-            raise ValueError(f"no remote write: wire type {wire_type}")
-        size, at = (8, at) if wire_type == _FIXED64 else _varint(message, at)
-        if at + size > len(message):
+    def series(self) -> list[Series]:
+        """All series of the message."""
+        found: list[Series] = []
+        for number, field in self._fields(0, len(self._message)):
+            if number == 1 and isinstance(field, slice):
+                if len(found) == MOST_SERIES:
+                    raise Oversized(f"more than {MOST_SERIES} series")
+                found.append(self._series(field))
+        return found
+
+    def _series(self, span: slice) -> Series:
+        labels: dict[str, str] = {}
+        value, timestamp_ms, label_bytes = 0.0, 0, 0
+        for number, field in self._fields(span.start, span.stop):
+            if number == 1 and isinstance(field, slice):
+                label_bytes += field.stop - field.start
+                if len(labels) == MOST_LABELS or label_bytes > MOST_LABEL_BYTES:
+                    raise Oversized(
+                        f"a series with more than {MOST_LABELS} labels, or {MOST_LABEL_BYTES} bytes of them"
+                    )
+                name, text = self._label(field)
+                if name in labels:
+                    raise ValueError("no remote write: a series has a label twice")
+                labels[name] = text
+            elif number == 2 and isinstance(field, slice):
+                self._samples_left -= 1
+                if self._samples_left < 0:
+                    raise Oversized(f"more than {MOST_SAMPLES} samples")
+                value, timestamp_ms = self._sample(field)
+        return Series(labels=labels, value=value, timestamp_ms=timestamp_ms)
+
+    def _label(self, span: slice) -> tuple[str, str]:
+        texts = {1: "", 2: ""}
+        for number, field in self._fields(span.start, span.stop):
+            if number in texts and isinstance(field, slice):
+                texts[number] = self._message[field].decode()
+        return texts[1], texts[2]
+
+    def _sample(self, span: slice) -> tuple[float, int]:
+        value, timestamp_ms = 0.0, 0  # zero is left out on the wire
+        for number, field in self._fields(span.start, span.stop):
+            if number == 1 and isinstance(field, slice):
+                (value,) = struct.unpack("<d", self._message[field])
+            elif number == 2 and isinstance(field, int):
+                timestamp_ms = field - 2**64 if field >= 2**63 else field
+        return value, timestamp_ms
+
+    def _fields(self, at: int, end: int) -> Iterator[tuple[int, slice | int]]:
+        """Number of each field of a message, with its value if that is a number, else the place of its bytes."""
+        while at < end:
+            self._fields_left -= 1
+            if self._fields_left < 0:
+                raise Oversized(f"more than {MOST_FIELDS} fields")
+            key, at = _varint(self._message, at)
+            wire_type = key & 7
+            if wire_type == _VARINT:
+                number, at = _varint(self._message, at)
+                yield key >> 3, number
+                continue
+            if wire_type not in (_FIXED64, _SIZED):
+                raise ValueError(f"no remote write: wire type {wire_type}")
+            size, at = (8, at) if wire_type == _FIXED64 else _varint(self._message, at)
+            if at + size > end:
+                raise ValueError("no remote write: it ends in the middle")
+            yield key >> 3, slice(at, at + size)
+            at += size
+        if at != end:
             raise ValueError("no remote write: it ends in the middle")
-        yield key >> 3, message[at : at + size]
-        at += size
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
     """The number that begins there, and where the next thing begins."""
-    number = shift = 0
-    while True:
+    number = 0
+    for shift in range(0, 7 * _MOST_VARINT_BYTES, 7):
         byte = message[at]
         at += 1
         number |= (byte & 0x7F) << shift
-        shift += 7
         if byte < 0x80:
+            if number >= 2**64:
+                break
             return number, at
-
-
-def _text(field: bytes | int | None) -> str:
-    return field.decode() if isinstance(field, bytes) else ""
-
-
-def _double(field: bytes | int | None) -> float:
-    value: float = struct.unpack("<d", field)[0] if isinstance(field, bytes) else 0.0  # zero is left out on the wire
-    return value
-
-
-def _signed(field: bytes | int | None) -> int:
-    number = field if isinstance(field, int) else 0
-    return number - 2**64 if number >= 2**63 else number
+    raise ValueError("no remote write: a number with more than 64 bits")

@@ -1,0 +1,81 @@
+"""The local page's server, in 512 MiB of addresses, gets damaged requests and pushes, and small ones that ask for much."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from pathlib import Path
+from typing import NoReturn
+
+import httpx
+from hypothesis import HealthCheck, given, settings
+
+from tests.hostile import BOMBS, ENTRIES, REQUESTS, SERIES, LimitedServer, conversation
+
+EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "5000"))
+ROUNDS = 3
+LONG = settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+TAKEN, REFUSED = {204}, {400, 413}
+
+
+def run(directory: Path) -> str:
+    """The figures."""
+    with LimitedServer(directory) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+        statuses: Counter[int] = Counter()
+        _bombs(client)
+        after_first = server.most_mib()
+        _requests(server.url, statuses)
+        _pushes(client, statuses)
+        for _ in range(ROUNDS - 1):
+            _bombs(client)
+        _page_is_json(client)
+        refused = client.get("/api/status").json()["refused"]
+        return (
+            f"{EXAMPLES:,} random series of requests, and as many pushes of either kind, in {LimitedServer.BYTES >> 20} MiB "
+            f"of addresses, with {len(BOMBS)} small pushes that ask for much before, and twice after them: "
+            f"{statuses.total():,} answers, {sum(number for status, number in statuses.items() if status >= 500)} of them "
+            f"5xx; refused: {', '.join(f'{number:,} {reason}' for reason, number in sorted(refused.items()))}; at most "
+            f"{after_first:.0f} MiB of memory before them, {server.most_mib():.0f} MiB in all; no traceback"
+        )
+
+
+def _bombs(client: httpx.Client) -> None:
+    for name, (path, bomb) in BOMBS.items():
+        status = client.post(path, content=bomb()).status_code
+        assert status in REFUSED, (name, status)
+
+
+def _requests(url: str, statuses: Counter[int]) -> None:
+    @LONG
+    @given(REQUESTS)
+    def answer(sent: bytes) -> None:
+        found = re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", conversation(url, sent))
+        assert found
+        statuses.update(map(int, found))
+
+    answer()
+
+
+def _pushes(client: httpx.Client, statuses: Counter[int]) -> None:
+    @LONG
+    @given(SERIES, ENTRIES)
+    def answer(series: bytes, entries: bytes) -> None:
+        for path, body in (("/api/v1/write", series), ("/loki/api/v1/push", entries)):
+            status = client.post(path, content=body).status_code
+            assert status in TAKEN | REFUSED, status
+            statuses[status] += 1
+
+    answer()
+
+
+def _page_is_json(client: httpx.Client) -> None:
+    for path in ("/api/overview?seconds=2592000", "/api/calls?limit=200"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        json.loads(answer.text, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise AssertionError(f"{constant} is no JSON")

@@ -1,0 +1,61 @@
+"""Decides whether the head of a request leaves no doubt about where the request ends.
+
+A proxy and this server must agree on the end of every request; otherwise one client can hide a request of its own in
+the body of another. h11 parses the head leniently, so these rules are checked on its bytes as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+MOST_HEAD_BYTES = 64 * 1024
+MOST_FIELDS = 100
+
+_REQUEST_LINE = re.compile(rb"[A-Z]{1,20} /[!-~]* HTTP/1\.[01]")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([!-~\x80-\xff]?[\t -~\x80-\xff]*)")
+_LENGTH = re.compile(rb"[0-9]{1,19}")
+_ONCE = frozenset(
+    {b"authorization", b"content-length", b"expect", b"host", b"if-none-match", b"origin", b"transfer-encoding"}
+)
+
+
+def early_objection(begun: bytes | bytearray) -> str | None:
+    """The reason to refuse a request whose head has begun like this and is not complete; `None` to read on."""
+    if len(begun) > MOST_HEAD_BYTES:
+        return f"the head has more than {MOST_HEAD_BYTES} bytes"
+    if begun and not 65 <= begun[0] <= 90:
+        return "the request does not begin with a method"
+    return "a line ends without CRLF" if b"\n\n" in begun else None
+
+
+def objection(head: bytes) -> str | None:
+    """The reason to refuse a request with this head, up to and with its empty line; `None` if it may be served."""
+    request_line, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    if not _REQUEST_LINE.fullmatch(request_line):
+        return "the request line is malformed; its target must be a path"
+    if len(lines) > MOST_FIELDS:
+        return f"more than {MOST_FIELDS} header fields"
+    found = [_FIELD.fullmatch(line) for line in lines]
+    if None in found:
+        return "a header field is malformed, folded, or ends without CRLF"
+    return _doubtful_end(request_line, [(one[1].lower(), one[2].rstrip(b" \t")) for one in found if one])
+
+
+def _doubtful_end(request_line: bytes, fields: Sequence[tuple[bytes, bytes]]) -> str | None:
+    values = dict(fields)
+    if len(values) < len(fields) and (twice := _repeated(fields)):
+        return f"{twice} occurs twice"
+    length, coding = values.get(b"content-length"), values.get(b"transfer-encoding")
+    if length is not None and not _LENGTH.fullmatch(length):
+        return "Content-Length is no number"
+    if coding is not None and (length is not None or coding.lower() != b"chunked" or request_line.endswith(b"1.0")):
+        return "Transfer-Encoding must be chunked, without Content-Length, in HTTP/1.1"
+    if not request_line.startswith(b"POST ") and (coding is not None or int(length or b"0") > 0):
+        return "only POST may have a body"
+    return None
+
+
+def _repeated(fields: Sequence[tuple[bytes, bytes]]) -> str | None:
+    names = [name for name, _ in fields if name in _ONCE]
+    return next((name.decode() for name in names if names.count(name) > 1), None)

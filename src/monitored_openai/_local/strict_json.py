@@ -1,0 +1,62 @@
+"""Parses JSON from strangers: values are counted before any is made, and every number is finite."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from itertools import islice
+from typing import Any
+
+_UP_TO_A_MARK = re.compile(
+    rb"""(?: [^"\[{,:]++ | "(?: [^"\\]++ | \\. )*+ (?: " | \\?+\Z ) )*+  # plain text, and strings, the last without end
+         (?: [\[{,:] | \Z )""",
+    re.DOTALL | re.VERBOSE,
+)
+"""Every value but the first follows one of these marks; the pattern takes linear time and no memory."""
+
+
+def values_in(text: bytes, most: int) -> int:
+    """The number of values of the JSON, with its keys, arrays and objects, or one more than `most`."""
+    return sum(1 for _ in islice(_UP_TO_A_MARK.finditer(text), most + 1))
+
+
+def parse(text: str | bytes) -> Any:
+    """The value that the JSON stands for; a number that is not finite becomes `None`, as it says nothing.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deep.
+    """
+    return _loads(text)
+
+
+def parse_unambiguous(text: str | bytes) -> Any:
+    """As `parse`, but an object must not have the same key twice.
+
+    Raises:
+        ValueError: it is no such JSON, or nested too deep.
+    """
+    return _loads(text, object_pairs_hook=_object)
+
+
+def _loads(text: str | bytes, **more: Any) -> Any:
+    try:
+        return json.loads(text, parse_constant=_nothing, parse_float=_finite, **more)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _nothing(_: str) -> None:
+    return None
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has the same key twice")
+    return found
