@@ -34,9 +34,10 @@ def conversation(url: str, sent: bytes) -> bytes:
     """All that the server answers on one connection to these bytes, after which the client sends no more."""
     with connected(url) as connection:
         received = bytearray()
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):  # the server may have ended the connection
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):
             while piece := connection.recv(65536):
                 received += piece
     return bytes(received)
@@ -160,7 +161,7 @@ LINES = st.sampled_from(
         *("GET / HTTP/1.1", "GET /api/calls?q=a HTTP/1.1", "GET /api/overview?seconds=900 HTTP/1.1", "GET / HTTP/1.0"),
         *("POST /api/v1/write HTTP/1.1", "POST /loki/api/v1/push HTTP/1.1", "POST /loki/api/v1/push HTTP/1.0"),
         *("GET //[x HTTP/1.1", "GET http://a/ HTTP/1.1", "GET * HTTP/1.1", "HEAD / HTTP/1.1", "CONNECT a:1 HTTP/1.1"),
-        *("OPTIONS /api/calls HTTP/1.1", "GET /api/calls/%ff HTTP/1.1", "GET /?" + "a=1&" * 3000 + " HTTP/1.1"),
+        *("OPTIONS /api/calls HTTP/1.1", "GET /api/calls/%ff HTTP/1.1", "GET /?" + "a=1&" * 100 + " HTTP/1.1"),
     ]
 )
 FIELDS = st.sampled_from(

@@ -16,7 +16,7 @@ from monitored_openai._local.exchange import Exchange, Patience
 from monitored_openai._local.refusals import Refusal, Refusals, Room
 
 MOST_CONNECTIONS = 128
-_MOST_BYTES_UNDER_WAY = 64 * 1024 * 1024
+_MOST_BYTES_UNDER_WAY = 32 * 1024 * 1024
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -102,7 +102,8 @@ class Server(ThreadingTCPServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  # socketserver's signature
         """Serve the requests of a connection until either side ends it."""
-        request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        with suppress(OSError):  # it is closed at the other end already
+            request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         exchange = Exchange(request, room=self._room, patience=self._patience)
         try:
             while exchange.next_request():
@@ -110,7 +111,7 @@ class Server(ThreadingTCPServer):
         except Refusal as refusal:
             self.refuse(exchange, refusal)
         finally:
-            exchange.release()
+            exchange.end()
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
         """Count the refusal, and answer with it."""

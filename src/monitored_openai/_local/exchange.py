@@ -34,7 +34,7 @@ class Patience:
     send: float = 30.0
     """For one answer, or one chunk of it."""
     linger: float = 2.0
-    """How long the rest of a refused request is read, so that the client can read the answer."""
+    """How long the server reads on after its last answer, so that the client can read that."""
 
 
 class Exchange:
@@ -59,7 +59,7 @@ class Exchange:
         Raises:
             Refusal: the head is malformed, too large or too slow.
         """
-        self.release()
+        self._release()
         if not self._ready():
             return False
         pending = self._http.trailing_data[0]
@@ -127,8 +127,6 @@ class Exchange:
         self.close_connection = self.close_connection or self._http.their_state is not h11.DONE
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.reply(refusal.status, str(refusal).encode(), headers)
-        if self.close_connection:
-            self._linger()
 
     def client_leaves_within(self, seconds: float) -> bool:
         """Wait, and return whether the client has closed the connection meanwhile."""
@@ -138,8 +136,16 @@ class Exchange:
         except ConnectionError:
             return True
 
-    def release(self) -> None:
-        """Give back the room that the last request took."""
+    def end(self) -> None:
+        """Send no more, and read on for a while: a socket closed with unread bytes makes the client lose the answer."""
+        self._release()
+        deadline, left = time.monotonic() + self._patience.linger, 2 * MOST_BODY_BYTES
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            while left > 0 and (piece := self._receive(deadline, _READ_BYTES)):
+                left -= len(piece)
+
+    def _release(self) -> None:
         self._room.give_back(self._held_bytes)
         self._held_bytes = 0
 
@@ -216,14 +222,3 @@ class Exchange:
     def _hold(self, size: int) -> None:
         self._room.take(size)
         self._held_bytes += size
-
-    def _linger(self) -> None:
-        """Read on for a while: to close a socket with unread bytes would make the client lose the answer."""
-        deadline, left = time.monotonic() + self._patience.linger, 2 * MOST_BODY_BYTES
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
-            while left > 0 and (seconds := deadline - time.monotonic()) > 0:
-                self._socket.settimeout(seconds)
-                if not (piece := self._socket.recv(_READ_BYTES)):
-                    return
-                left -= len(piece)
