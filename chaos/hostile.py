@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
@@ -13,11 +14,12 @@ from typing import NoReturn
 import httpx
 from hypothesis import HealthCheck, given, settings
 
-from tests.hostile import BOMBS, ENTRIES, REQUESTS, SERIES, LimitedServer, conversation
+from tests.hostile import BOMBS, ENTRIES, HEAVY, REQUESTS, SERIES, LimitedServer, conversation
 
 EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "5000"))
 AT_ONCE = 8
 LONG = settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+Pushes = dict[str, tuple[str, Callable[[], bytes]]]
 TAKEN, REFUSED, BUSY = {204}, {400, 413}, {503}
 
 
@@ -25,26 +27,27 @@ def run(directory: Path) -> str:
     """The figures."""
     with LimitedServer(directory) as server, httpx.Client(base_url=server.url, timeout=300) as client:
         statuses: Counter[int] = Counter()
-        _bombs(client, REFUSED)
+        _push_all(client, BOMBS, REFUSED)
         after_first = server.most_mib()
         _requests(server.url, statuses)
         _pushes(client, statuses)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for done in [pool.submit(_bombs, client, REFUSED | BUSY) for _ in range(AT_ONCE)]:
-                done.result()
+            for pushes, expected in ((BOMBS, REFUSED), (HEAVY, TAKEN)):
+                for done in [pool.submit(_push_all, client, pushes, expected | BUSY) for _ in range(AT_ONCE)]:
+                    done.result()
         _page_is_json(client)
         refused = client.get("/api/status").json()["refused"]
         return (
             f"{EXAMPLES:,} random series of requests, and as many pushes of either kind, in {LimitedServer.BYTES >> 20} MiB "
-            f"of addresses, with {len(BOMBS)} small pushes that ask for much before them, and on {AT_ONCE} connections at once after them: "
+            f"of addresses, with {len(BOMBS)} small pushes that ask for much before them, and, with {len(HEAVY)} that use all bounds to the full, on {AT_ONCE} connections at once after them: "
             f"{statuses.total():,} answers, {sum(number for status, number in statuses.items() if status >= 500)} of them "
             f"5xx; refused: {', '.join(f'{number:,} {reason}' for reason, number in sorted(refused.items()))}; at most "
             f"{after_first:.0f} MiB of memory before them, {server.most_mib():.0f} MiB in all; no traceback"
         )
 
 
-def _bombs(client: httpx.Client, expected: set[int]) -> None:
-    for name, (path, bomb) in BOMBS.items():
+def _push_all(client: httpx.Client, pushes: Pushes, expected: set[int]) -> None:
+    for name, (path, bomb) in pushes.items():
         status = client.post(path, content=bomb()).status_code
         assert status in expected, (name, status)
 

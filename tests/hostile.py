@@ -104,9 +104,26 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
 """Small pushes that ask for much memory or time, each with its path."""
 
 
+HEAVY: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "lines of wide text": (
+        "/loki/api/v1/push",
+        lambda: loki(["1", '{"a":"\U0001f600' + "a" * 250_000 + '"}'], times=60),
+    ),
+    "arrays": ("/loki/api/v1/push", lambda: loki(["1", '{"a":[' + "{}," * 80_000 + "{}]}"], times=6)),
+    "objects": ("/loki/api/v1/push", lambda: loki(["1", '{"a":[' + '{"a":0},' * 25_000 + "{}]}"], times=13)),
+    "series": (
+        "/api/v1/write",
+        lambda: snappy(sized(1, CALLS + label("a", "\U0001f600" + "x" * 1500) + SAMPLE) * 10_000),
+    ),
+}
+"""Pushes that use the bounds to the full and are taken, each with its path."""
+
+
 def loki(*values: object, times: int = 1) -> bytes:
     """A push to Loki of these values, so many times over."""
-    return gzip.compress(json.dumps({"streams": [{"stream": {}, "values": [*values] * times}]}).encode(), 1)
+    return gzip.compress(
+        json.dumps({"streams": [{"stream": {}, "values": [*values] * times}]}, ensure_ascii=False).encode(), 1
+    )
 
 
 class LimitedServer:
