@@ -83,7 +83,8 @@ class Server(ThreadingTCPServer):
             for connection in self._connections:
                 with suppress(OSError):  # it is closed at the other end already
                     connection.shutdown(socket.SHUT_RD)  # no more requests; what is being answered may be
-        self.server_close()
+        with suppress(RuntimeError):  # socketserver also waits for a thread that could not be started
+            self.server_close()
         self.refusals.report()
 
     def process_request(self, request: Any, client_address: Any) -> None:
