@@ -84,7 +84,7 @@ class LocalServer(Server):
     def _take(self, exchange: Exchange) -> None:
         path = exchange.path.partition("?")[0]
         if path == queries.VECTOR_PATH:
-            self._answer(exchange, path, exchange.body().decode("utf-8", "replace"))
+            self._answer_query(exchange, path, exchange.body().decode("utf-8", "replace"))
             return
         keep = {METRICS_PATH: self._keep_series, LOGS_PATH: self._keep_entries}.get(path)
         if keep is None:
@@ -125,11 +125,11 @@ class LocalServer(Server):
                 raise Refusal(404, "there is no such call, or not any more")
             exchange.reply(200, call, {**SECURITY_HEADERS, **_JSON})
         elif path in queries.PATHS:
-            self._answer(exchange, path, query)
+            self._answer_query(exchange, path, query)
         else:
             _hand_out(exchange, path)
 
-    def _answer(self, exchange: Exchange, path: str, form: str) -> None:
+    def _answer_query(self, exchange: Exchange, path: str, form: str) -> None:
         """Answer a query of `monitored-openai report`, `top` or `tail`."""
         asked = {name: those[-1] for name, those in parse_qs(form, keep_blank_values=True, max_num_fields=20).items()}
         try:
