@@ -92,6 +92,7 @@ DROPPED = {
     "fault": "a mistake of this library; its log has the traceback",
     "rejected": "the back end refuses it, and always will; the library's log has its words",
     "too_large": "one entry is more than the back end takes",
+    "over_limit": "the back end's rate limit never lets this one entry pass, though it lets others pass",
     "misconfigured": "address, token or path were wrong for as long as is waited for",
     "retry_exhausted": "the back end was away or failing for as long as is waited for",
     "unconfirmed": "a sample was sent and no answer came; sending it again might count it twice",

@@ -12,6 +12,7 @@ DropReason = Literal[
     "fault",
     "rejected",
     "too_large",
+    "over_limit",
     "misconfigured",
     "retry_exhausted",
     "unconfirmed",

@@ -93,6 +93,13 @@ class _Bucket:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    line: int
+    metadata: int
+    labels: int
+
+
 @dataclass(slots=True)
 class _Stream:
     newest: int = -(2**63)
@@ -105,6 +112,8 @@ class FakeLoki(BackEnd):
 
     ``now_ns`` is its clock. ``auth_enabled`` asks for a tenant in ``X-Scope-OrgID``; ``basic_auth`` (user, password)
     and ``bearer`` are what a gateway in front would ask for. ``tenant_rate`` and ``stream_rate`` are off unless given.
+    Without ``limits_whole_streams`` a stream's rate refuses single entries and takes the others, as Loki does where
+    it does not shard streams itself. ``max_line`` in bytes, ``max_metadata`` and ``max_labels`` are numbers.
     """
 
     def __init__(
@@ -116,6 +125,10 @@ class FakeLoki(BackEnd):
         bearer: str | None = None,
         tenant_rate: Rate | None = None,
         stream_rate: Rate | None = None,
+        limits_whole_streams: bool = True,
+        max_line: int = _MAX_LINE,
+        max_metadata: int = _MAX_METADATA,
+        max_labels: int = _MAX_LABELS,
         max_streams: int = 5000,
         keep_requests: bool = True,
     ) -> None:
@@ -130,6 +143,8 @@ class FakeLoki(BackEnd):
         self._auth_enabled = auth_enabled
         self._authorization = _authorization(basic_auth, bearer)
         self._tenant_rate, self._stream_rate, self._max_streams = tenant_rate, stream_rate, max_streams
+        self._limits_whole_streams = limits_whole_streams
+        self._limits = _Limits(max_line, max_metadata, max_labels)
         self._streams: dict[str, dict[Labels, _Stream]] = {}
         self._buckets: dict[str, _Bucket] = {}
 
@@ -186,7 +201,7 @@ class FakeLoki(BackEnd):
     def _push(self, tenant: str, streams: list[PushedStream]) -> None:
         now = self.now_ns()
         errors: list[tuple[str, str]] = []
-        valid = [(stream, kept) for stream in streams if (kept := _within_limits(stream, now, errors))]
+        valid = [(stream, kept) for stream in streams if (kept := _within_limits(stream, now, self._limits, errors))]
         size = sum(entry.size for _, kept in valid for entry in kept)
         if self._tenant_rate is not None:
             bucket = self._buckets.setdefault(tenant, _Bucket(self._tenant_rate, self._tenant_rate.burst, now))
@@ -222,10 +237,16 @@ class FakeLoki(BackEnd):
             rate = self._stream_rate
             stream = _Stream(bucket=None if rate is None else _Bucket(rate, rate.burst, now))
             streams[labels] = stream
-        if stream.bucket is not None and not stream.bucket.allow(sum(entry.size for entry in entries), now):
-            limited.append(("stream rate", f"Per stream rate limit exceeded for stream '{shown}'"))
+        size = sum(entry.size for entry in entries)
+        refusal = ("stream rate", _over_rate(self._stream_rate, shown, size))
+        if stream.bucket is not None and self._limits_whole_streams and not stream.bucket.allow(size, now):
+            limited.append(refusal)
             return
         for entry in entries:
+            bucket = None if self._limits_whole_streams else stream.bucket
+            if bucket is not None and not bucket.allow(entry.size, now):
+                limited.append(refusal)
+                continue
             if entry.ts < stream.newest - _BEHIND:
                 errors.append(("behind", f"entry too far behind for stream '{shown}', entry timestamp is: {entry.ts}"))
                 continue
@@ -240,12 +261,12 @@ class FakeLoki(BackEnd):
             )
 
 
-def _within_limits(stream: PushedStream, now: int, errors: list[tuple[str, str]]) -> list[PushedEntry]:
+def _within_limits(stream: PushedStream, now: int, limits: _Limits, errors: list[tuple[str, str]]) -> list[PushedEntry]:
     """The entries of a stream that pass; none when its labels do not."""
     shown = _shown(stream.labels)
     counted = sum(name != "service_name" for name, _ in stream.labels)
-    if stream.entries and counted > _MAX_LABELS:
-        errors.append(("labels", f"entry for stream '{shown}' has {counted} label names; limit {_MAX_LABELS}"))
+    if stream.entries and counted > limits.labels:
+        errors.append(("labels", f"entry for stream '{shown}' has {counted} label names; limit {limits.labels}"))
         return []
     for name, value in stream.labels if stream.entries else ():
         if len(name) > _MAX_NAME:
@@ -256,7 +277,7 @@ def _within_limits(stream: PushedStream, now: int, errors: list[tuple[str, str]]
             return []
     kept = []
     for entry in stream.entries:
-        found = _entry_error(entry, shown, now)
+        found = _entry_error(entry, shown, now, limits)
         if found is None:
             kept.append(entry)
         else:
@@ -264,19 +285,27 @@ def _within_limits(stream: PushedStream, now: int, errors: list[tuple[str, str]]
     return kept
 
 
-def _entry_error(entry: PushedEntry, shown: str, now: int) -> tuple[str, str] | None:
+def _entry_error(entry: PushedEntry, shown: str, now: int, limits: _Limits) -> tuple[str, str] | None:
     if entry.ts < now - _TOO_OLD:
         return "old", f"entry for stream '{shown}' has timestamp too old: {entry.ts}"
     if entry.ts > now + _TOO_NEW:
         return "new", f"entry for stream '{shown}' has timestamp too new: {entry.ts}"
     size = len(entry.line.encode())
-    if size > _MAX_LINE:
-        return "line", f"Max entry size '{_MAX_LINE}' bytes exceeded for stream '{shown}' with length '{size}' bytes"
+    if size > limits.line:
+        return "line", f"Max entry size '{limits.line}' bytes exceeded for stream '{shown}' with length '{size}' bytes"
     if entry.metadata_size > _MAX_METADATA_SIZE:
         return "metadata size", f"stream '{shown}' has structured metadata too large: '{entry.metadata_size}' bytes"
-    if len(entry.metadata) > _MAX_METADATA:
+    if len(entry.metadata) > limits.metadata:
         return "metadata count", f"stream '{shown}' has too many structured metadata labels: '{len(entry.metadata)}'"
     return None
+
+
+def _over_rate(rate: Rate | None, shown: str, size: int) -> str:
+    limit = 0 if rate is None else rate.per_second
+    return (
+        f"Per stream rate limit exceeded (limit: {limit}B/sec) while attempting to ingest for stream '{shown}' "
+        f"totaling {size}B, consider splitting a stream via additional labels"
+    )
 
 
 def _grouped(errors: list[tuple[str, str]]) -> str:

@@ -282,6 +282,14 @@ def test_a_streams_rate_refuses_that_stream_alone(clock: Clock) -> None:
     assert lines(loki) == ["rest"]
 
 
+def test_a_streams_rate_can_refuse_single_entries(clock: Clock) -> None:
+    with FakeLoki(now_ns=clock, stream_rate=Rate(1000, 2000), limits_whole_streams=False) as loki:
+        answer = push(loki, stream(entry("a" * 1500), entry("b" * 1500), entry("c" * 500)))
+    assert answer.status_code == 429
+    assert "Per stream rate limit exceeded (limit: 1000B/sec)" in answer.text
+    assert [line[0] for line in lines(loki)] == ["a", "c"]
+
+
 def test_a_request_above_four_mebibytes_is_500(loki: FakeLoki) -> None:
     many = [stream(entry("x" * 250 * KIB), n=str(n)) for n in range(17)]
 

@@ -13,8 +13,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter.delivery import Action, Failure, Reply, Step, Trouble, is_untouched, next_step
+from monitored_openai._exporter.delivery import (
+    Action,
+    Failure,
+    Reply,
+    Step,
+    Trouble,
+    is_limited,
+    is_untouched,
+    next_step,
+)
 from monitored_openai._exporter.loki import Entry
+from monitored_openai._exporter.pacer import Pacer
 from monitored_openai._log import warn_sparsely
 
 if TYPE_CHECKING:
@@ -24,7 +34,7 @@ if TYPE_CHECKING:
 
 MOST_ENTRIES = 500
 MOST_BYTES = 1024 * 1024
-"""A request above Loki's burst limit (6 MB by default) would be refused for ever; this stays well below."""
+"""Stays well below Loki's burst limit for a tenant, 6 MB by default. The pacer learns lower limits."""
 REPLAY_SECONDS = 30 * 60
 """Loki refuses what is more than an hour behind the newest entry of its stream; what is this old gets one of its own."""
 
@@ -47,14 +57,28 @@ class Batch:
         """Bytes, as the books in memory have them."""
         return sum(len(entry.encoded) for entry in self.entries)
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it has come down to one entry that fails."""
+        return len(self.entries) == 1 and self.trouble.failures > 0
+
     def halves(self) -> tuple[Batch, Batch]:
         """The two that it is split into."""
         middle = len(self.entries) // 2
-        first, second = (
-            Batch(part, self.file, self.sent_as_replay, self.as_replay, self.trouble)
-            for part in (self.entries[:middle], self.entries[middle:])
-        )
-        return first, second
+        return self._part(self.entries[:middle], self.trouble), self._part(self.entries[middle:], self.trouble)
+
+    def cut(self, most_bytes: int) -> tuple[Batch, Batch | None]:
+        """As many of its first entries as fit, at least one, and the rest. Failures so far were those of the whole."""
+        size = 0
+        for number, entry in enumerate(self.entries):
+            size += len(entry.encoded)
+            if number and size > most_bytes:
+                first, rest = self.entries[:number], self.entries[number:]
+                return self._part(first, Trouble()), self._part(rest, Trouble())
+        return self, None
+
+    def _part(self, entries: Sequence[Entry], trouble: Trouble) -> Batch:
+        return Batch(entries, self.file, self.sent_as_replay, self.as_replay, trouble)
 
 
 class Backlog:
@@ -76,6 +100,7 @@ class Backlog:
         self._under_way: Batch | None = None
         self._delivered = 0
         self._turn = 0
+        self._pacer = Pacer(MOST_BYTES)
 
     def add(self, encoded: bytes, at_ns: int) -> None:
         """Queue an entry that the books have let in."""
@@ -117,7 +142,7 @@ class Backlog:
         spooled = self._spool.files() if self._spool is not None else []
         waiting = len(self._memory) + sum(file.waiting for file in spooled)
         size = self._memory_bytes + sum(file.waiting_bytes for file in spooled)
-        return bool(self._taken) or waiting >= MOST_ENTRIES or size >= MOST_BYTES
+        return bool(self._taken) or waiting >= MOST_ENTRIES or size >= self._pacer.size
 
     @property
     def homeless(self) -> int:
@@ -135,6 +160,7 @@ class Backlog:
             batch = self._taken[0]
             self._expire(batch)
             if batch.entries:
+                batch = self._as_limited(batch)
                 self._labels_again(batch)
                 self._intake.sends(len(batch.entries), spooled=batch.file is not None)
                 self._under_way = batch
@@ -158,7 +184,7 @@ class Backlog:
             batch.trouble = batch.trouble.after(now, self._delivered)
         if not is_untouched(outcome):
             batch.sent_as_replay = batch.as_replay
-        step = next_step(outcome, batch.trouble, now=now, divisible=number > 1, patient=spooled, random=random.random)
+        step = self._next_step(batch, outcome, now)
         match step.action:
             case Action.DELIVERED:
                 self._delivered += 1
@@ -167,12 +193,14 @@ class Backlog:
             case Action.DROP:
                 reason = step.reason or "fault"
                 warn_sparsely(f"loki {reason}", "%d log entries given up (%s): %s", number, reason, outcome)
+                if reason == "over_limit":
+                    self._pacer.gives_up(batch.size)
                 self._intake.drops(number, 0 if spooled else batch.size, reason, spooled=spooled)
                 self._ends(batch)
             case _:
                 warn_sparsely("loki retry", "log entries could not be delivered yet: %s", outcome)
                 self._intake.returns(number, spooled=spooled)
-                self._stays(batch, step)
+                self._stays(batch, step, outcome)
         return step
 
     def labels(self, batch: Batch, shard: int | None) -> Mapping[str, str]:
@@ -190,12 +218,39 @@ class Backlog:
         if self._spool is not None:
             self._spool.purge()
 
+    def _next_step(self, batch: Batch, outcome: Reply | Failure, now: float) -> Step:
+        size, divisible = batch.size, len(batch.entries) > 1
+        if isinstance(outcome, Reply) and outcome.is_success:
+            self._pacer.accepts(size, now)
+        elif isinstance(outcome, Reply) and is_limited(outcome):
+            alone = 0 if divisible else batch.trouble.failures
+            wish = outcome.retry_after or 0.0
+            self._pacer.refuses(size, now, random=random.random, alone=alone, retry_after=wish)
+        return next_step(
+            outcome,
+            batch.trouble,
+            now=now,
+            divisible=divisible,
+            random=random.random,
+            patient=batch.file is not None,
+            pause=self._pacer.pause(now),
+            hopeless=self._pacer.never_passes(size),
+        )
+
+    def _as_limited(self, batch: Batch) -> Batch:
+        """Make the first batch as small as the back end's limit asks for, and leave the rest behind it."""
+        first, rest = batch.cut(self._pacer.size)
+        if rest is not None:
+            self._taken[0] = first
+            self._taken.insert(1, rest)
+        return first
+
     def _ends(self, batch: Batch) -> None:
         self._taken.remove(batch)
         if batch.file is not None and self._spool is not None:
             self._spool.remove(batch.file, batch.entries[0].id, batch.entries[-1].id)
 
-    def _stays(self, batch: Batch, step: Step) -> None:
+    def _stays(self, batch: Batch, step: Step, outcome: Reply | Failure) -> None:
         if batch.file is not None and self._spool is not None and batch.sent_as_replay is None:
             doubtful = self._doubtful(batch)
             through = max((other.entries[-1].id for other in doubtful), default=0)
@@ -203,8 +258,24 @@ class Backlog:
         if step.action is Action.SPLIT:
             self._taken.remove(batch)
             self._taken.extendleft(reversed(batch.halves()))
+        elif step.lets_next_go_first and is_limited(outcome):
+            self._let_one_pass(batch)
         elif step.lets_next_go_first and (len(self._taken) > 1 or self._take()):
             self._taken.rotate(-1)
+
+    def _let_one_pass(self, batch: Batch) -> None:
+        """Put one small batch that has not failed by itself before this one."""
+        others = (index for index, other in enumerate(self._taken) if other is not batch and not other.is_stuck)
+        index = next(others, None)
+        if index is None:
+            if not self._take():
+                return
+            index = len(self._taken) - 1
+        first, rest = self._taken[index].cut(self._pacer.size)
+        del self._taken[index]
+        if rest is not None:
+            self._taken.insert(index, rest)
+        self._taken.appendleft(first)
 
     def _labels_again(self, batch: Batch) -> None:
         """Those of its first sending, or else those that its age asks for; the file remembers them from before the
@@ -254,7 +325,7 @@ class Backlog:
         files = self._spool.files()
         for index in range(self._turn, self._turn + len(files)):
             file = files[index % len(files)]
-            found = self._spool.read(file, self._now_ns(), MOST_ENTRIES, MOST_BYTES)
+            found = self._spool.read(file, self._now_ns(), MOST_ENTRIES, self._pacer.size)
             if found:
                 self._turn = index + 1
                 return Batch(found, file, bool(file.sent_as_replay) if found[-1].id <= file.sent else None)
@@ -265,7 +336,7 @@ class Backlog:
         size = 0
         while self._memory and len(entries) < MOST_ENTRIES:
             size += len(self._memory[0].encoded)
-            if entries and size > MOST_BYTES:
+            if entries and size > self._pacer.size:
                 break
             entries.append(self._memory.popleft())
         if not entries:

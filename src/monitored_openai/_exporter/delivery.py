@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from monitored_openai._exporter.pacer import LONGEST_PAUSE
 from monitored_openai._stats import DropReason
 
 MOST_RETRY_SECONDS = 300.0
@@ -32,9 +33,13 @@ _PROBE_EVERY = 4
 """Failures of a batch that cannot be split, after which another one goes first for once."""
 _STRIKES = 3
 """So often something else was delivered between two failures of one entry, until the entry is what is wrong."""
+_RESTED = 3
+"""So often the limit refused one entry with a full bucket, until the entry is what is wrong, if others pass."""
+_TRIES_OF_HOPELESS = 2
+"""Refusals of one entry that is at least as large as one that never passed the limit, until it is given up too."""
 
 _TRANSIENT = frozenset({408, 425, 429})
-_NOT_IMPLEMENTED, _TOO_LARGE = 501, 413
+_NOT_IMPLEMENTED, _TOO_LARGE, _LIMITED = 501, 413, 429
 _MISCONFIGURED = frozenset({401, 403, 404, 405, 407})
 
 
@@ -79,12 +84,12 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An action, with the wait before a retry or the reason of a drop."""
+    """An action, with the wait before the next request or the reason of a drop."""
 
     action: Action
     wait: float = 0.0
     at_least: float = 0.0
-    """What the back end itself asked for; the rest of `wait` is ours to shorten."""
+    """Seconds that the back end's limit or its own request demand; the rest of `wait` is ours to shorten."""
     reason: DropReason | None = None
     lets_next_go_first: bool = False
     """Another batch is to show whether the back end takes anything at all."""
@@ -100,11 +105,20 @@ class Trouble:
     """Failures before which something else was delivered since the failure before."""
     delivered: int = 0
     """How many others had been delivered at the last failure."""
+    last_at: float = math.inf
+    rested: int = 0
+    """Failures after a pause so long, with no other request in it, that the bucket of a limit was full."""
 
     def after(self, now: float, delivered: int = 0) -> Trouble:
         """With one more; so many other batches have been delivered by now."""
-        strikes = self.strikes + (self.failures > 0 and delivered > self.delivered)
-        return Trouble(self.failures + 1, min(self.first_at, now), strikes, delivered)
+        others = self.failures > 0 and delivered > self.delivered
+        rested = self.rested + (not others and now - self.last_at >= LONGEST_PAUSE)
+        return Trouble(self.failures + 1, min(self.first_at, now), self.strikes + others, delivered, now, rested)
+
+
+def is_limited(outcome: Reply | Failure) -> bool:
+    """Whether the back end refused the request for a limit of volume."""
+    return isinstance(outcome, Reply) and outcome.status == _LIMITED
 
 
 def is_untouched(outcome: Reply | Failure) -> bool:
@@ -122,19 +136,25 @@ def next_step(  # noqa: PLR0911 - one for each rule
     divisible: bool,
     random: Callable[[], float],
     patient: bool = False,
+    pause: float | None = None,
+    hopeless: bool = False,
 ) -> Step:
     """Decide on a batch after a try.
 
     `trouble` counts this failure already; `now` is monotonic seconds; `divisible`: the batch has more than one entry;
-    `random` gives numbers from 0 to 1; `patient`: there is somewhere to keep the batch for as long as it takes.
+    `random` gives numbers from 0 to 1; `patient`: there is somewhere to keep the batch for as long as it takes;
+    `pause`: seconds that a pacer demands before the next request; `hopeless`: the limit let no entry of this size pass.
     """
     if isinstance(outcome, Reply):
         if outcome.is_success:
-            return Step(Action.DELIVERED)
+            return Step(Action.DELIVERED, wait=pause or 0.0, at_least=pause or 0.0)
         if outcome.status == _TOO_LARGE:
             return Step(Action.SPLIT) if divisible else Step(Action.DROP, reason="too_large")
         if not (_is_transient(outcome.status) or _is_misconfigured(outcome.status)):
             return Step(Action.DROP, reason="rejected")
+    if pause is not None and is_limited(outcome):
+        exhausted = not patient and now - trouble.first_at >= MOST_RETRY_SECONDS
+        return _limited_step(trouble, divisible=divisible, exhausted=exhausted, pause=pause, hopeless=hopeless)
     suspicious = _is_suspicious(outcome)
     if (
         suspicious
@@ -154,6 +174,18 @@ def next_step(  # noqa: PLR0911 - one for each rule
     behind = suspicious and not divisible and trouble.failures % _PROBE_EVERY == 0
     wait = max(_backoff(trouble, random), at_least)
     return Step(Action.RETRY, wait=wait, at_least=at_least, lets_next_go_first=behind)
+
+
+def _limited_step(trouble: Trouble, *, divisible: bool, exhausted: bool, pause: float, hopeless: bool) -> Step:
+    """What follows a refusal for a limit of volume, when a pacer sets size and time of the next request."""
+    rested = not divisible and trouble.rested >= _RESTED
+    if not divisible and hopeless and trouble.failures >= _TRIES_OF_HOPELESS:
+        return Step(Action.DROP, reason="over_limit")
+    if rested and trouble.strikes:
+        return Step(Action.DROP, reason="over_limit")
+    if exhausted:
+        return Step(Action.DROP, reason="retry_exhausted")
+    return Step(Action.RETRY, wait=pause, at_least=pause, lets_next_go_first=rested)
 
 
 def _is_transient(status: int) -> bool:

@@ -83,9 +83,9 @@ class LogLane:
         now = time.monotonic()
         self._timed(now - started)
         step = self._backlog.settle(outcome, now)
-        if step.action is Action.RETRY:
+        if step.wait:
             await self._urgency.back_off(step.wait, step.at_least)
-        elif batch.as_replay:
+        elif batch.as_replay and step.action is not Action.RETRY:
             await self._urgency.linger(batch.size / _REPLAYED_BYTES_PER_SECOND)
 
     def _streams(self, batch: Batch) -> list[tuple[Mapping[str, str], list[bytes]]]:

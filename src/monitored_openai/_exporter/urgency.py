@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,8 +45,10 @@ class Urgency:
                 wait.cancel()
 
     async def back_off(self, seconds: float, at_least: float) -> None:
-        """Wait before trying again; a back end's own wish for a pause is honoured even when it presses."""
+        """Wait before the next request; a flush shortens this, but not below what the back end demands."""
+        started = time.monotonic()
         if not self.pressing:
             await self.linger(seconds)
         if self.pressing:
-            await asyncio.sleep(max(at_least, min(seconds, self.SHORT_BACKOFF)))
+            waited = time.monotonic() - started
+            await asyncio.sleep(max(at_least, min(seconds, self.SHORT_BACKOFF)) - waited)

@@ -1,0 +1,208 @@
+"""Under any limit of volume, a backlog drains at nearly that limit, in order, and every entry arrives once."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, field
+
+import pytest
+
+from monitored_openai import Monitoring
+from monitored_openai._exporter.backlog import MOST_BYTES, Backlog
+from monitored_openai._exporter.delivery import MOST_RETRY_SECONDS, Reply
+from monitored_openai._exporter.pacer import LONGEST_PAUSE, Pacer
+from tests.handles import ask, handle, imbalance, in_process
+from tests.servers.loki import FakeLoki, Rate
+from tests.test_intake import intake
+
+KB, MB = 1000, 1000 * 1000
+BACKLOG = 50 * MB
+ROUND_TRIP = 0.0002
+"""Seconds of each request."""
+LEAST_SHARE = 0.8
+"""Of the limit, that a drain reaches."""
+MOST_REFUSED = 0.5
+"""Share of all requests."""
+MANUAL = {"push_interval": 60, "log_linger": 30}
+"""Settings with which nothing is sent but by a flush, for half a minute."""
+
+
+@dataclass
+class Bucket:
+    """A limit of bytes per second, and the most that may come at once."""
+
+    rate: float
+    burst: float
+    level: float = field(init=False)
+    at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.level = self.burst
+
+    def allows(self, size: int, now: float) -> bool:
+        self.level = min(self.burst, self.level + self.rate * (now - self.at))
+        self.at = now
+        if size > self.level:
+            return False
+        self.level -= size
+        return True
+
+
+@dataclass
+class Drained:
+    """The end of a drain."""
+
+    seconds: float
+    requests: int
+    refused: int
+    arrived: list[bytes]
+    dropped: dict[str, int]
+
+
+def entries(total: int, largest: int) -> list[bytes]:
+    """So many bytes of numbered entries of at most this size."""
+    chance = random.Random(1)
+    made: list[bytes] = []
+    while total > 0:
+        made.append((b"%08d" % len(made)).ljust(int(largest * chance.uniform(0.2, 1)), b"x"))
+        total -= len(made[-1])
+    return made
+
+
+def filled(contents: list[bytes]) -> Backlog:
+    books = intake(most_entries=10**6, most_bytes=10**9)
+    backlog = Backlog(books, stream={"job": "test"}, shards=1, spool=None, now_ns=lambda: 1)
+    books._ended = books._folded = books._queued = len(contents)  # real calls would take most of the test's time
+    for encoded in contents:
+        backlog.add(encoded, 1)
+    return backlog
+
+
+def drain(
+    backlog: Backlog, *buckets: Bucket, round_trip: float = ROUND_TRIP, retry_after: float | None = None
+) -> Drained:
+    """Deliver it all on a clock of its own."""
+    clock, requests, refused = 0.0, 0, 0
+    arrived: list[bytes] = []
+    while (batch := backlog.next()) is not None:
+        clock += round_trip
+        requests += 1
+        if all(bucket.allows(batch.size, clock) for bucket in buckets):
+            arrived.extend(entry.encoded for entry in batch.entries)
+            step = backlog.settle(Reply(204), clock)
+        else:
+            refused += 1
+            step = backlog.settle(Reply(429, retry_after), clock)
+        assert step.at_least == step.wait
+        clock += step.wait
+    stats = backlog._intake.stats()
+    assert imbalance(stats) == (0, 0)
+    return Drained(clock, requests, refused, arrived, dict(stats.dropped))
+
+
+@pytest.mark.parametrize("burst", [8 * KB, 40 * KB, 300 * KB, 6 * MB])
+@pytest.mark.parametrize("rate", [20 * KB, 1 * MB, 10 * MB])
+def test_a_backlog_drains_at_nearly_the_limit_in_order_and_complete(rate: int, burst: int) -> None:
+    contents = entries(BACKLOG, min(burst // 4, 12 * KB))
+
+    drained = drain(filled(contents), Bucket(rate, burst))
+
+    assert drained.arrived == contents
+    assert drained.dropped == {}
+    share = (sum(map(len, contents)) - burst) / drained.seconds / rate
+    assert share >= LEAST_SHARE
+    assert drained.refused <= drained.requests * MOST_REFUSED
+
+
+def test_two_limits_at_once_are_both_kept_to() -> None:
+    contents = entries(10 * MB, 2 * KB)
+
+    drained = drain(filled(contents), Bucket(100 * KB, 400 * KB), Bucket(300 * KB, 30 * KB))
+
+    assert (drained.arrived, drained.dropped) == (contents, {})
+    assert (10 * MB - 400 * KB) / drained.seconds >= LEAST_SHARE * 100 * KB
+
+
+def test_a_limit_that_is_raised_is_used_before_long() -> None:
+    bucket = Bucket(20 * KB, 40 * KB)
+    backlog = filled(entries(50 * MB, 4 * KB))
+    clock = 0.0
+    while (batch := backlog.next()) is not None:
+        if clock > 60:
+            bucket.rate, bucket.burst = MB, 2 * MB
+        allowed = bucket.allows(batch.size, clock)
+        clock += ROUND_TRIP + backlog.settle(Reply(204 if allowed else 429), clock).wait
+
+    assert clock < 60 + 60 + 50 / LEAST_SHARE
+
+
+def test_the_back_ends_own_pause_is_kept() -> None:
+    drained = drain(filled(entries(MB, KB)), Bucket(MB, 40 * KB), retry_after=7.0)
+
+    assert drained.seconds >= 7.0 * drained.refused > 0
+
+
+def test_an_entry_that_never_passes_is_given_up_when_others_pass_and_costs_none_of_them() -> None:
+    small = entries(200 * KB, KB)
+    contents = [*small[:50], b"giant".ljust(60 * KB), *small[50:150], b"again".ljust(70 * KB), *small[150:]]
+
+    drained = drain(filled(contents), Bucket(20 * KB, 40 * KB))
+
+    assert sorted(drained.arrived) == sorted(small)
+    assert drained.dropped == {"over_limit": 2}
+    assert drained.seconds < MOST_RETRY_SECONDS
+
+
+def test_an_entry_that_fills_the_whole_bucket_passes_in_its_turn() -> None:
+    small = entries(300 * KB, KB)
+    contents = [*small[:99], b"giant".ljust(40 * KB), *small[99:]]
+
+    drained = drain(filled(contents), Bucket(5 * KB, 40 * KB))
+
+    assert (drained.arrived, drained.dropped) == (contents, {})
+
+
+def test_nothing_is_given_up_as_too_large_for_a_limit_that_lets_nothing_pass() -> None:
+    backlog = filled(entries(20 * KB, KB))
+    clock = 0.0
+    while (batch := backlog.next()) is not None:
+        clock += ROUND_TRIP
+        clock += backlog.settle(Reply(429), clock).wait
+        assert batch.size <= MOST_BYTES
+
+    assert set(backlog._intake.stats().dropped) == {"retry_exhausted"}
+
+
+def test_a_pause_is_never_longer_than_what_is_known_requires() -> None:
+    pacer = Pacer(MOST_BYTES)
+    assert (pacer.size, pacer.pause(0.0)) == (MOST_BYTES, 0.0)
+    pacer.accepts(MOST_BYTES, 1.0)
+    assert (pacer.size, pacer.pause(1.0)) == (MOST_BYTES, 0.0)
+    for refusal in range(100):
+        pacer.refuses(pacer.size, 2.0, random=lambda: 1.0, alone=refusal)
+    assert LONGEST_PAUSE <= pacer.pause(2.0) <= 1.25 * LONGEST_PAUSE
+
+
+def logged(monitoring: Monitoring, number: int, size: int) -> list[str]:
+    asked = [f"{index} ".ljust(size, "x") for index in range(number)]
+    with in_process(monitoring) as client:
+        for text in asked:
+            ask(client, text)
+    return asked
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole streams", "single entries"])
+def test_a_loki_with_a_small_burst_takes_everything_at_its_own_pace(whole: bool) -> None:
+    rate = Rate(200 * KB, 40 * KB)
+    with (
+        FakeLoki(stream_rate=rate, tenant_rate=rate, limits_whole_streams=whole) as loki,
+        handle(logs_url=loki.push_url, **MANUAL) as monitoring,
+    ):
+        asked = logged(monitoring, 60, 8 * KB)
+        result = monitoring.flush(60)
+
+        assert (result.complete, result.delivered, result.dropped) == (True, 60, 0)
+        stored = [json.loads(one.line)["request"]["messages"][0]["content"] for one in loki.entries]
+        assert sorted(stored) == sorted(asked)
+        assert stored == asked or not whole
