@@ -14,6 +14,7 @@ from monitored_openai._exporter.delivery import MOST_RETRY_SECONDS, Reply
 from monitored_openai._exporter.pacer import LONGEST_PAUSE, Pacer
 from tests.handles import ask, handle, imbalance, in_process
 from tests.servers.loki import FakeLoki, Rate
+from tests.servers.remote_write import RemoteWriteProxy
 from tests.test_intake import intake
 
 KB, MB = 1000, 1000 * 1000
@@ -206,3 +207,16 @@ def test_a_loki_with_a_small_burst_takes_everything_at_its_own_pace(whole: bool)
         stored = [json.loads(one.line)["request"]["messages"][0]["content"] for one in loki.entries]
         assert sorted(stored) == sorted(asked)
         assert stored == asked or not whole
+
+
+def test_samples_of_calls_beyond_a_limit_go_in_parts_that_pass() -> None:
+    with (
+        RemoteWriteProxy(rate=Rate(600, 100)) as proxy,
+        handle(metrics_url=proxy.write_url, metric_names={"grafana_openai"}, **MANUAL) as monitoring,
+    ):
+        logged(monitoring, 60, 10)
+        assert monitoring.flush(60).complete
+
+        samples = monitoring.stats().samples
+        assert (samples.delivered, samples.dropped, samples.queued) == (samples.produced, {}, 0)
+        assert proxy.violations == []

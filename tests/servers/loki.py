@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from ._buckets import Bucket, Rate
 from ._faults import BackEnd, Drip, Fault, Hold, LoseAnswer, NeverAnswer, Reset, Status
 from ._loki_push import Labels, PushedEntry, PushedStream, Refused, parse
 from ._loki_query import PATHS as QUERY_PATHS
@@ -52,14 +53,6 @@ _SECOND = 1_000_000_000
 _TOO_OLD, _TOO_NEW, _BEHIND = 7 * 86400 * _SECOND, 600 * _SECOND, 3600 * _SECOND
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A limit in bytes per second, and the most that may come at once."""
-
-    per_second: int
-    burst: int
-
-
 TENANT_RATE = Rate(4 * 2**20, 6 * 2**20)
 STREAM_RATE = Rate(3 * 2**20, 15 * 2**20)
 """Loki's defaults."""
@@ -76,23 +69,6 @@ class Entry:
     metadata: Mapping[str, str]
 
 
-@dataclass(slots=True)
-class _Bucket:
-    """A token bucket, full at first."""
-
-    rate: Rate
-    level: float
-    at: int
-
-    def allow(self, size: int, now: int) -> bool:
-        self.level = min(self.rate.burst, self.level + self.rate.per_second * (now - self.at) / _SECOND)
-        self.at = now
-        if size > self.level:
-            return False
-        self.level -= size
-        return True
-
-
 @dataclass(frozen=True, slots=True)
 class _Limits:
     line: int
@@ -104,7 +80,7 @@ class _Limits:
 class _Stream:
     newest: int = -(2**63)
     seen: set[tuple[int, str]] = field(default_factory=set)
-    bucket: _Bucket | None = None
+    bucket: Bucket | None = None
 
 
 class FakeLoki(BackEnd):
@@ -146,7 +122,7 @@ class FakeLoki(BackEnd):
         self._limits_whole_streams = limits_whole_streams
         self._limits = _Limits(max_line, max_metadata, max_labels)
         self._streams: dict[str, dict[Labels, _Stream]] = {}
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: dict[str, Bucket] = {}
 
     @property
     def push_url(self) -> str:
@@ -204,7 +180,7 @@ class FakeLoki(BackEnd):
         valid = [(stream, kept) for stream in streams if (kept := _within_limits(stream, now, self._limits, errors))]
         size = sum(entry.size for _, kept in valid for entry in kept)
         if self._tenant_rate is not None:
-            bucket = self._buckets.setdefault(tenant, _Bucket(self._tenant_rate, self._tenant_rate.burst, now))
+            bucket = self._buckets.setdefault(tenant, Bucket(self._tenant_rate, self._tenant_rate.burst, now))
             if not bucket.allow(size, now):
                 raise Refused(429, f"Ingestion rate limit exceeded for user {tenant} while attempting {size} bytes")
         message = size + sum(len(_shown(stream.labels).encode()) for stream, _ in valid)
@@ -235,7 +211,7 @@ class FakeLoki(BackEnd):
                 limited.append(("streams", text))
                 return
             rate = self._stream_rate
-            stream = _Stream(bucket=None if rate is None else _Bucket(rate, rate.burst, now))
+            stream = _Stream(bucket=None if rate is None else Bucket(rate, rate.burst, now))
             streams[labels] = stream
         size = sum(entry.size for entry in entries)
         refusal = ("stream rate", _over_rate(self._stream_rate, shown, size))

@@ -15,10 +15,12 @@ request, bytes and all, is allowed after an answer that was lost.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from urllib.parse import urlsplit
 
+from ._buckets import Bucket, Rate
 from ._faults import BackEnd, Drip, Fault, Hold, LoseAnswer, NeverAnswer, Reset, Status, post
 from ._steps import Gate, Reply, Request, whole
 from ._wire import Series, decode
@@ -30,6 +32,7 @@ __all__ = [
     "Hold",
     "LoseAnswer",
     "NeverAnswer",
+    "Rate",
     "RemoteWriteProxy",
     "Reset",
     "Series",
@@ -52,9 +55,12 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class RemoteWriteProxy(BackEnd):
-    """The proxy; see the module's text. ``upstream`` is the URL of a Prometheus, without a path."""
+    """The proxy; see the module's text. ``upstream`` is the URL of a Prometheus, without a path.
 
-    def __init__(self, upstream: str | None = None, *, keep_requests: bool = True) -> None:
+    ``rate`` limits the samples, as Mimir does: a request beyond it is refused whole, by 429.
+    """
+
+    def __init__(self, upstream: str | None = None, *, rate: Rate | None = None, keep_requests: bool = True) -> None:
         super().__init__(keep_requests=keep_requests)
         self._upstream = upstream
         self.received: list[list[Series]] = []
@@ -65,6 +71,7 @@ class RemoteWriteProxy(BackEnd):
         """What the upstream (or the proxy alone) answered to the requests that reached it."""
         self.violations: list[str] = []
         """What broke a rule, in words."""
+        self._bucket = None if rate is None else Bucket(rate, rate.burst, time.time_ns())
         self._last: dict[Labels, int] = {}
         self._last_body = b""
 
@@ -106,6 +113,10 @@ class RemoteWriteProxy(BackEnd):
         except ValueError as error:
             self.statuses.append(400)
             return whole(400, f"{error}\n".encode())
+        samples = sum(len(one.samples) for one in series)
+        if self._bucket is not None and not self._bucket.allow(samples, time.time_ns()):
+            self.statuses.append(429)
+            return whole(429, b"the request has been rejected because the tenant exceeded the ingestion rate limit\n")
         late = [] if request.body == self._last_body else list(self._order_violations(series))
         self.violations.extend(late)
         answer = whole(400, b"out of order sample\n") if late else whole(_PATHS[request.path])

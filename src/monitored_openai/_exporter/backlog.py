@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 MOST_ENTRIES = 500
 MOST_BYTES = 1024 * 1024
 """Stays well below Loki's burst limit for a tenant, 6 MB by default. The pacer learns lower limits."""
+LEAST_BYTES = 1024
+"""About one entry without content."""
 REPLAY_SECONDS = 30 * 60
 """Loki refuses what is more than an hour behind the newest entry of its stream; what is this old gets one of its own."""
 
@@ -100,7 +102,7 @@ class Backlog:
         self._under_way: Batch | None = None
         self._delivered = 0
         self._turn = 0
-        self._pacer = Pacer(MOST_BYTES)
+        self._pacer = Pacer(MOST_BYTES, LEAST_BYTES)
 
     def add(self, encoded: bytes, at_ns: int) -> None:
         """Queue an entry that the books have let in."""

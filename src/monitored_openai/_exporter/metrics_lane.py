@@ -6,6 +6,8 @@ Rules that keep a total exact and the back end content:
 - When no answer came and so it is not known whether a payload arrived, the same bytes go once more, which the back end
   takes as one; after that its zeros count as sent, as they would be out of order if they had been.
 - A payload that is refused (400) goes once more as the newest values alone.
+- A payload that exceeds a limit of volume (429) goes in smaller parts, at the pace that the limit allows. If a push
+  takes longer than the interval, the next one begins with the series that this one has left.
 - A gauge that is no longer there is withdrawn by a stale marker, until one has arrived.
 """
 
@@ -15,10 +17,11 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from monitored_openai._exporter.delivery import Action, Failure, Reply, Step, Trouble, next_step
+from monitored_openai._exporter.delivery import Action, Failure, Reply, Step, Trouble, is_limited, next_step
+from monitored_openai._exporter.pacer import Pacer
 from monitored_openai._log import warn_sparsely
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 MOST_SERIES = 2000
 """Series in one request; Prometheus itself sends as many samples."""
+_MOST_SAMPLES = 2 * MOST_SERIES
+"""In one request: a series that is born has two."""
 _REFUSED = 400
 _LONGEST_LOOK_BACK_MS = 60_000
 _MOST_AHEAD_MS = 600_000
@@ -84,6 +89,9 @@ class MetricsLane:
         self._shown: set[bytes] = set()
         self._being_born: set[bytes] = set()
         """In the request under way, which may have arrived already."""
+        self._left: frozenset[bytes] = frozenset()
+        """Series that the last push did not come to."""
+        self._pacer = Pacer(_MOST_SAMPLES)
         self._last_ms = 0
         self._not_before = 0.0
         self._trouble = Trouble()
@@ -94,6 +102,7 @@ class MetricsLane:
     def goes_on_from(self, before: MetricsLane) -> None:
         """What another lane has pushed counts as pushed by this one."""
         self._born, self._shown, self._last_ms = before._born, before._shown, before._last_ms
+        self._pacer = before._pacer
 
     async def run(self) -> None:
         """Push at every interval, for ever; sooner again after a failure."""
@@ -144,7 +153,7 @@ class MetricsLane:
         now_ms = max(time.time_ns() // 1_000_000, self._last_ms + 1)
         born_ms = self._born_at(now_ms)
         parts: list[TotalsPart] = []
-        while part := list(islice(points, MOST_SERIES)):
+        while part := list(islice(points, max(1, self._pacer.size // 2))):
             births = self._births(part) - self._being_born
             alone = self._encode(part, set(), born_ms, now_ms) if births else None
             parts.append(TotalsPart(self._encode(part, births, born_ms, now_ms), alone))
@@ -182,7 +191,7 @@ class MetricsLane:
         return now
 
     async def _push_all(self) -> Reply | Failure:
-        points = iter(self._points())
+        points = sorted(self._points(), key=lambda point: point.labels not in self._left)
         born_ms, now_ms = self._tick()
         if now_ms - time.time_ns() // 1_000_000 > _MOST_AHEAD_MS:
             warn_sparsely(
@@ -190,13 +199,38 @@ class MetricsLane:
             )
             return Failure.CONNECT
         outcome: Reply | Failure = Reply(204)
-        while part := list(islice(points, MOST_SERIES)):
+        until = time.monotonic() + self._interval
+        while points:
+            await asyncio.sleep(self._pacer.pause(time.monotonic()))
+            part = self._part(points)
             replied = await self._push_part(part, born_ms, now_ms)
+            if is_limited(replied) and time.monotonic() + self._pacer.pause(time.monotonic()) < until:
+                warn_sparsely("push limit", "metrics exceed a limit; they go on in smaller requests: %s", replied)
+                continue
+            self._left = frozenset(point.labels for point in points)
             if isinstance(replied, Failure) or (not replied.is_success and replied.status != _REFUSED):
                 return replied
+            points = points[len(part) :]
             if not replied.is_success:
                 outcome = replied  # refused for good; the other parts still have their chance
+        self._left = frozenset()
         return outcome
+
+    def _part(self, points: Sequence[_Point]) -> Sequence[_Point]:
+        """The first points, as many as one request may bring, at least one."""
+        births = self._births(points)
+        samples = accumulate(1 + (point.labels in births) for point in points[:MOST_SERIES])
+        return points[: max(1, sum(number <= self._pacer.size for number in samples))]
+
+    def _learn(self, part: Sequence[_Point], births: set[bytes], outcome: Reply | Failure) -> None:
+        """Let the pacer know what came of a request."""
+        size, now = len(part) + len(births), time.monotonic()
+        if isinstance(outcome, Reply) and outcome.is_success:
+            self._pacer.accepts(size, now)
+        elif isinstance(outcome, Reply) and is_limited(outcome):
+            alone = self._trouble.failures + 1 if len(part) == 1 else 0
+            wish = outcome.retry_after or 0.0
+            self._pacer.refuses(size, now, random=random.random, alone=alone, retry_after=wish)
 
     def _points(self) -> list[_Point]:
         """Every series there is, and the gauges that have gone since the back end was told of them."""
@@ -221,7 +255,9 @@ class MetricsLane:
                 self._born.update(births)
                 self._shown.update(point.labels for point in part if not point.cumulative)
         if births and isinstance(outcome, Reply) and outcome.status == _REFUSED:
-            outcome = await self._post(self._encode(part, set(), *self._tick()))
+            births = set()
+            outcome = await self._post(self._encode(part, births, *self._tick()))
+        self._learn(part, births, outcome)
         if isinstance(outcome, Reply) and outcome.is_success:
             self._shown.difference_update(point.labels for point in part if point.value is None)
         return outcome

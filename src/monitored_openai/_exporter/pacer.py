@@ -28,14 +28,14 @@ _SLOWDOWN = 0.9
 _JITTER = 0.25
 """Share of a pause after a refusal that chance adds, so that many processes do not return at once."""
 _VOLUME_SECONDS = 1.0
-_LEAST_BYTES = 1024.0
 
 
 class Pacer:
-    """The largest size of the next request in bytes, and the earliest time for it in monotonic seconds."""
+    """The largest size of the next request, in bytes or samples, and the earliest time for it in monotonic seconds."""
 
-    def __init__(self, most: int) -> None:
-        """`most`: the largest request that is ever sent."""
+    def __init__(self, most: int, least: int = 1) -> None:
+        """`most`: the largest request that is ever sent; `least`: the size that no refusal reduces further."""
+        self._least = float(least)
         self._most = float(most)
         self._size = float(most)
         self._rate = math.inf
@@ -44,9 +44,9 @@ class Pacer:
         self._refused = 0
         """Requests in a row."""
         self._passed = 0
-        """Bytes of the largest accepted request, as far as no smaller one was refused since."""
+        """Size of the largest accepted request, as far as no smaller one was refused since."""
         self._volume = 0
-        """Bytes accepted since `_since`."""
+        """Accepted since `_since`."""
         self._since = math.nan
         """The bucket could not serve a request then; before the first refusal: the first request."""
         self._not_before = -math.inf
@@ -54,8 +54,8 @@ class Pacer:
 
     @property
     def size(self) -> int:
-        """Bytes that the next request may have."""
-        return int(max(_LEAST_BYTES, min(self._size, self._rate * _VOLUME_SECONDS)))
+        """Bytes or samples that the next request may have."""
+        return int(max(self._least, min(self._size, self._rate * _VOLUME_SECONDS)))
 
     def pause(self, now: float) -> float:
         """Seconds from now until the next request may go."""
@@ -70,7 +70,7 @@ class Pacer:
         self._hopeless = min(self._hopeless, size)
 
     def accepts(self, size: int, now: float) -> None:
-        """The back end has taken a request of so many bytes."""
+        """The back end has taken a request of this size."""
         if math.isnan(self._since):
             self._since = now
         self._refused = 0
@@ -124,5 +124,5 @@ class Pacer:
         return size / self._rate
 
     def _halve(self, size: int) -> None:
-        self._size = min(self._size, max(_LEAST_BYTES, size / 2))
+        self._size = min(self._size, max(self._least, size / 2))
         self._passed = min(self._passed, size)

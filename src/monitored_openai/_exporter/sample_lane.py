@@ -16,7 +16,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from monitored_openai._exporter.delivery import Action, Failure, Reply, Step, Trouble, next_step
+from monitored_openai._exporter.delivery import Action, Failure, Reply, Step, Trouble, is_limited, next_step
+from monitored_openai._exporter.pacer import Pacer
 from monitored_openai._log import warn_sparsely
 from monitored_openai._metrics import OTHER
 
@@ -71,6 +72,7 @@ class SampleLane:
         self._last_ms: dict[tuple[str, str], int] = {}
         self._waiting: deque[Point] = deque()
         self._under_way: Sequence[Point] = ()
+        self._pacer = Pacer(MOST_SAMPLES)
         self._some = asyncio.Event()
         self._enough = asyncio.Event()
         self._idle = asyncio.Event()
@@ -99,7 +101,7 @@ class SampleLane:
 
     def goes_on_from(self, before: SampleLane) -> None:
         """Take over what waits in a lane whose loop is gone, and what was on its way."""
-        self._encoded, self._last_ms = before._encoded, before._last_ms
+        self._encoded, self._last_ms, self._pacer = before._encoded, before._last_ms, before._pacer
         self._waiting.extend((*before._under_way, *before._waiting))
         if self._waiting:
             self._idle.clear()
@@ -154,8 +156,15 @@ class SampleLane:
         return batch
 
     async def _deliver(self, batch: Sequence[Point]) -> None:
-        """Bring one batch to its end, as a whole or in halves."""
-        body = self._encode(batch)
+        """Bring one batch to its end, in requests that the limit of the back end lets pass."""
+        while batch:
+            part = batch[: self._pacer.size]
+            if await self._deliver_part(part):
+                batch = batch[len(part) :]
+
+    async def _deliver_part(self, part: Sequence[Point]) -> bool:
+        """Bring one request's samples to their end, as a whole or in halves; false if a limit wants fewer of them."""
+        body = self._encode(part)
         trouble, lost = Trouble(), False
         while True:
             started = time.monotonic()
@@ -165,15 +174,31 @@ class SampleLane:
             lost = lost or outcome is Failure.LOST
             if not (isinstance(outcome, Reply) and outcome.is_success):
                 trouble = trouble.after(now)
-            step = next_step(outcome, trouble, now=now, divisible=len(batch) > 1, random=random.random)
+            step = self._next_step(len(part), outcome, trouble, now)
+            if step.action is Action.RETRY:
+                warn_sparsely("samples retry", "samples of calls could not be delivered yet: %s", outcome)
+            elif step.action is not Action.SPLIT:
+                self._ends(len(part), step, outcome, lost=lost)
+            if step.wait:
+                await self._urgency.back_off(step.wait, step.at_least)
             if step.action is Action.SPLIT:
-                middle = len(batch) // 2
-                await self._deliver(batch[:middle])
-                return await self._deliver(batch[middle:])
+                middle = len(part) // 2
+                await self._deliver(part[:middle])
+                await self._deliver(part[middle:])
             if step.action is not Action.RETRY:
-                return self._ends(len(batch), step, outcome, lost=lost)
-            warn_sparsely("samples retry", "samples of calls could not be delivered yet: %s", outcome)
-            await self._urgency.back_off(step.wait, step.at_least)
+                return True
+            if is_limited(outcome) and not lost and len(part) > self._pacer.size:
+                return False
+
+    def _next_step(self, samples: int, outcome: Reply | Failure, trouble: Trouble, now: float) -> Step:
+        if isinstance(outcome, Reply) and outcome.is_success:
+            self._pacer.accepts(samples, now)
+        elif isinstance(outcome, Reply) and is_limited(outcome):
+            alone = trouble.failures if samples == 1 else 0
+            wish = outcome.retry_after or 0.0
+            self._pacer.refuses(samples, now, random=random.random, alone=alone, retry_after=wish)
+        pause = self._pacer.pause(now)
+        return next_step(outcome, trouble, now=now, divisible=samples > 1, random=random.random, pause=pause)
 
     def _ends(self, samples: int, step: Step, outcome: Reply | Failure, *, lost: bool) -> None:
         self._under_way = self._under_way[samples:]
