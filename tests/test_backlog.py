@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from monitored_openai import Stats
-from monitored_openai._exporter.backlog import REPLAY_SECONDS, Backlog, Batch
+from monitored_openai._exporter.backlog import REPLAY_SECONDS, Backlog
+from monitored_openai._exporter.batch import Batch
 from monitored_openai._exporter.delivery import Failure, Reply
 from monitored_openai._exporter.spool import Spool
 from monitored_openai._exporter.spool_directory import SpoolDirectory

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from monitored_openai._grafana_openai import log_fields, prompt_of
 from monitored_openai._identifiers import TEXTS
-from monitored_openai._json import encode
+from monitored_openai._json import decode, encode
 from monitored_openai._metrics import label_value
 from monitored_openai._record import CallRecord, Cost, Usage
 from monitored_openai._redaction import PatternTimeout, Redact, is_plain, redacted, without_secrets
@@ -22,6 +22,7 @@ _MOST_MESSAGE_CHARACTERS = 4096
 _MOST_ATTRIBUTES, _MOST_ATTRIBUTE_BYTES = 100, 48 * 1024
 """In the structured metadata, of which Loki takes 128 entries and 64 KiB, our own included."""
 _USAGE = tuple(field.name for field in fields(Usage))
+_CONTENT = ("request", "response", "prompt", "identifiers", "error_message")
 _COST = (*(field.name for field in fields(Cost)), "total_usd")
 
 
@@ -169,6 +170,14 @@ def _line(facts: dict[str, Any], content: Mapping[str, Any], max_bytes: int) -> 
         return whole, False
     shorter = (_written({**less, "cut": True}, max_bytes) for less in _shorter(facts, content))
     return next(line for line in shorter if line is not None), True
+
+
+def shorter_line(line: str, max_bytes: int) -> str | None:
+    """The line of an entry with less content, in at most `max_bytes` of UTF-8; `None` if it cannot be made so short."""
+    facts = decode(line.encode())
+    content = {name: facts.pop(name) for name in _CONTENT if name in facts}
+    shorter = (_written({**less, "cut": True}, max_bytes) for less in _shorter(facts, content))
+    return next((made for made in shorter if made is not None), None)
 
 
 def _written(facts: dict[str, Any], max_bytes: int) -> str | None:

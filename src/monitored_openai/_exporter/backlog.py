@@ -7,80 +7,33 @@ there until its fate is known, so that whoever finds the file after a crash send
 
 from __future__ import annotations
 
-import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from monitored_openai._exporter.acceptance import Acceptance
+from monitored_openai._exporter.batch import Batch
 from monitored_openai._exporter.delivery import (
     Action,
     Failure,
     Reply,
     Step,
-    Trouble,
     is_limited,
     is_untouched,
-    next_step,
 )
+from monitored_openai._exporter.forms import few_labels
 from monitored_openai._exporter.loki import Entry
-from monitored_openai._exporter.pacer import Pacer
 from monitored_openai._log import warn_sparsely
 
 if TYPE_CHECKING:
     from monitored_openai._exporter.intake import Intake
     from monitored_openai._exporter.spool import Spool
-    from monitored_openai._exporter.spool_file import SpoolFile
 
 MOST_ENTRIES = 500
 MOST_BYTES = 1024 * 1024
 """Stays well below Loki's burst limit for a tenant, 6 MB by default. The pacer learns lower limits."""
-LEAST_BYTES = 1024
-"""About one entry without content."""
 REPLAY_SECONDS = 30 * 60
 """Loki refuses what is more than an hour behind the newest entry of its stream; what is this old gets one of its own."""
-
-
-@dataclass(slots=True)
-class Batch:
-    """Entries that go in one request."""
-
-    entries: Sequence[Entry]
-    file: SpoolFile | None
-    """Where they are on disk, if they are."""
-    sent_as_replay: bool | None = None
-    """Under which labels the back end may have them already; `None` when it cannot."""
-    as_replay: bool = False
-    """Under which labels they go now."""
-    trouble: Trouble = field(default_factory=Trouble)
-
-    @property
-    def size(self) -> int:
-        """Bytes, as the books in memory have them."""
-        return sum(len(entry.encoded) for entry in self.entries)
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether it has come down to one entry that fails."""
-        return len(self.entries) == 1 and self.trouble.failures > 0
-
-    def halves(self) -> tuple[Batch, Batch]:
-        """The two that it is split into."""
-        middle = len(self.entries) // 2
-        return self._part(self.entries[:middle], self.trouble), self._part(self.entries[middle:], self.trouble)
-
-    def cut(self, most_bytes: int) -> tuple[Batch, Batch | None]:
-        """As many of its first entries as fit, at least one, and the rest. Failures so far were those of the whole."""
-        size = 0
-        for number, entry in enumerate(self.entries):
-            size += len(entry.encoded)
-            if number and size > most_bytes:
-                first, rest = self.entries[:number], self.entries[number:]
-                return self._part(first, Trouble()), self._part(rest, Trouble())
-        return self, None
-
-    def _part(self, entries: Sequence[Entry], trouble: Trouble) -> Batch:
-        return Batch(entries, self.file, self.sent_as_replay, self.as_replay, trouble)
 
 
 class Backlog:
@@ -102,7 +55,7 @@ class Backlog:
         self._under_way: Batch | None = None
         self._delivered = 0
         self._turn = 0
-        self._pacer = Pacer(MOST_BYTES, LEAST_BYTES)
+        self._acceptance = Acceptance(MOST_BYTES)
 
     def add(self, encoded: bytes, at_ns: int) -> None:
         """Queue an entry that the books have let in."""
@@ -144,7 +97,7 @@ class Backlog:
         spooled = self._spool.files() if self._spool is not None else []
         waiting = len(self._memory) + sum(file.waiting for file in spooled)
         size = self._memory_bytes + sum(file.waiting_bytes for file in spooled)
-        return bool(self._taken) or waiting >= MOST_ENTRIES or size >= self._pacer.size
+        return bool(self._taken) or waiting >= MOST_ENTRIES or size >= self._acceptance.most_bytes
 
     @property
     def homeless(self) -> int:
@@ -163,6 +116,7 @@ class Backlog:
             self._expire(batch)
             if batch.entries:
                 batch = self._as_limited(batch)
+                self._acceptance.prepare(batch)
                 self._labels_again(batch)
                 self._intake.sends(len(batch.entries), spooled=batch.file is not None)
                 self._under_way = batch
@@ -186,17 +140,16 @@ class Backlog:
             batch.trouble = batch.trouble.after(now, self._delivered)
         if not is_untouched(outcome):
             batch.sent_as_replay = batch.as_replay
-        step = self._next_step(batch, outcome, now)
+        step = self._acceptance.next_step(batch, outcome, now)
         match step.action:
             case Action.DELIVERED:
                 self._delivered += 1
                 self._intake.delivers(number, 0 if spooled else batch.size, spooled=spooled)
+                self._intake.cuts(batch.cuts)
                 self._ends(batch)
             case Action.DROP:
                 reason = step.reason or "fault"
                 warn_sparsely(f"loki {reason}", "%d log entries given up (%s): %s", number, reason, outcome)
-                if reason == "over_limit":
-                    self._pacer.gives_up(batch.size)
                 self._intake.drops(number, 0 if spooled else batch.size, reason, spooled=spooled)
                 self._ends(batch)
             case _:
@@ -210,7 +163,9 @@ class Backlog:
         labels = self._stream if batch.file is None else batch.file.stream
         if shard is not None:
             labels = {**labels, "shard": str(shard)}
-        return {**labels, "replay": batch.file.slot} if batch.as_replay and batch.file is not None else labels
+        if batch.as_replay and batch.file is not None:
+            labels = {**labels, "replay": batch.file.slot}
+        return few_labels(labels) if batch.few_labels else labels
 
     def purge(self) -> None:
         """Give up what is in the spool; what is under way there may still arrive."""
@@ -220,28 +175,9 @@ class Backlog:
         if self._spool is not None:
             self._spool.purge()
 
-    def _next_step(self, batch: Batch, outcome: Reply | Failure, now: float) -> Step:
-        size, divisible = batch.size, len(batch.entries) > 1
-        if isinstance(outcome, Reply) and outcome.is_success:
-            self._pacer.accepts(size, now)
-        elif isinstance(outcome, Reply) and is_limited(outcome):
-            alone = 0 if divisible else batch.trouble.failures
-            wish = outcome.retry_after or 0.0
-            self._pacer.refuses(size, now, random=random.random, alone=alone, retry_after=wish)
-        return next_step(
-            outcome,
-            batch.trouble,
-            now=now,
-            divisible=divisible,
-            random=random.random,
-            patient=batch.file is not None,
-            pause=self._pacer.pause(now),
-            hopeless=self._pacer.never_passes(size),
-        )
-
     def _as_limited(self, batch: Batch) -> Batch:
         """Make the first batch as small as the back end's limit asks for, and leave the rest behind it."""
-        first, rest = batch.cut(self._pacer.size)
+        first, rest = batch.cut(self._acceptance.most_bytes)
         if rest is not None:
             self._taken[0] = first
             self._taken.insert(1, rest)
@@ -273,7 +209,7 @@ class Backlog:
             if not self._take():
                 return
             index = len(self._taken) - 1
-        first, rest = self._taken[index].cut(self._pacer.size)
+        first, rest = self._taken[index].cut(self._acceptance.most_bytes)
         del self._taken[index]
         if rest is not None:
             self._taken.insert(index, rest)
@@ -327,7 +263,7 @@ class Backlog:
         files = self._spool.files()
         for index in range(self._turn, self._turn + len(files)):
             file = files[index % len(files)]
-            found = self._spool.read(file, self._now_ns(), MOST_ENTRIES, self._pacer.size)
+            found = self._spool.read(file, self._now_ns(), MOST_ENTRIES, self._acceptance.most_bytes)
             if found:
                 self._turn = index + 1
                 return Batch(found, file, bool(file.sent_as_replay) if found[-1].id <= file.sent else None)
@@ -338,7 +274,7 @@ class Backlog:
         size = 0
         while self._memory and len(entries) < MOST_ENTRIES:
             size += len(self._memory[0].encoded)
-            if entries and size > self._pacer.size:
+            if entries and size > self._acceptance.most_bytes:
                 break
             entries.append(self._memory.popleft())
         if not entries:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from monitored_openai._exporter.pacer import LONGEST_PAUSE
@@ -63,6 +63,8 @@ class Reply:
     """The beginning of the body, fit for a log line."""
     server_time: float | None = None
     """Its clock, in seconds of the epoch."""
+    text: str = field(default="", repr=False)
+    """More of the body, without secrets; may hold content of users, so that it goes into no log."""
 
     @property
     def is_success(self) -> bool:

@@ -206,6 +206,12 @@ class Intake:
             self._delivered += entries
             self._last_delivery_ns = time.time_ns()
 
+    def cuts(self, entries: int) -> None:
+        """Entries have arrived in a smaller form, because the back end refused the whole one."""
+        with self._lock:
+            if not self._closed:
+                self._cut += entries
+
     def drops(self, entries: int, size: int, reason: DropReason, *, spooled: bool = False) -> None:
         """Entries of a request are given up."""
         with self._lock:

@@ -11,7 +11,8 @@ from monitored_openai._exporter import loki
 from monitored_openai._exporter.delivery import Action
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.backlog import Backlog, Batch
+    from monitored_openai._exporter.backlog import Backlog
+    from monitored_openai._exporter.batch import Batch
     from monitored_openai._exporter.sender import Sender
     from monitored_openai._exporter.urgency import Urgency
 
@@ -91,6 +92,6 @@ class LogLane:
     def _streams(self, batch: Batch) -> list[tuple[Mapping[str, str], list[bytes]]]:
         shards = dict.fromkeys(entry.shard for entry in batch.entries)
         return [
-            (self._backlog.labels(batch, shard), [entry.encoded for entry in batch.entries if entry.shard == shard])
+            (self._backlog.labels(batch, shard), [entry.sent for entry in batch.entries if entry.shard == shard])
             for shard in shards
         ]

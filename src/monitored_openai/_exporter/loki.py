@@ -26,6 +26,19 @@ class Entry(NamedTuple):
     encoded: bytes
     at_ns: int
     id: int = 0
+    smaller: bytes | None = None
+    """The form in which it goes, if the back end does not take the other one."""
+    is_cut: bool = False
+    """Whether that form is the first to leave something out."""
+
+    @property
+    def sent(self) -> bytes:
+        """The form in which it goes."""
+        return self.encoded if self.smaller is None else self.smaller
+
+    def as_sent(self, smaller: bytes, *, cut: bool) -> Entry:
+        """The same entry in a smaller form."""
+        return self._replace(smaller=smaller, is_cut=self.is_cut or cut)
 
 
 def encode_entry(timestamp_ns: int, line: str, metadata: Mapping[str, str]) -> bytes:

@@ -85,9 +85,11 @@ class Sender:
                 with _untraced():
                     response = await self._transport.handle_async_request(request)
                 try:
-                    excerpt = without(self._secrets, await _excerpt(response))
+                    text = without(self._secrets, await _excerpt(response))
                     retry_after = _retry_after(response.headers.get("retry-after"))
-                    reply = Reply(response.status_code, retry_after, excerpt, _date(response.headers.get("date")))
+                    date = _date(response.headers.get("date"))
+                    excerpt = text[:_MOST_EXCERPT_CHARACTERS]
+                    reply = Reply(response.status_code, retry_after, excerpt, date, text)
                 finally:
                     await response.aclose()
         except _NOT_SENT as error:
@@ -145,7 +147,7 @@ def without(secrets: tuple[str, ...], text: str) -> str:
     """What may be logged of a reply, which may repeat what it was sent."""
     for secret in secrets:
         text = text.replace(secret, REDACTED)
-    return without_secrets(_UNPRINTABLE.sub(" ", text))[:_MOST_EXCERPT_CHARACTERS]
+    return without_secrets(_UNPRINTABLE.sub(" ", text))
 
 
 def _retry_after(header: str | None) -> float | None:

@@ -1,0 +1,65 @@
+"""Log entries that go in one request, and how they are divided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from monitored_openai._exporter.delivery import Trouble
+from monitored_openai._exporter.forms import Form
+from monitored_openai._exporter.loki import Entry
+
+if TYPE_CHECKING:
+    from monitored_openai._exporter.spool_file import SpoolFile
+
+
+@dataclass(slots=True)
+class Batch:
+    """Entries that go in one request."""
+
+    entries: Sequence[Entry]
+    file: SpoolFile | None
+    """Where they are on disk, if they are."""
+    sent_as_replay: bool | None = None
+    """Under which labels the back end may have them already; `None` when it cannot."""
+    as_replay: bool = False
+    """Under which labels they go now."""
+    reformed: Form | None = None
+    """The part of its one entry that was made smaller last."""
+    few_labels: bool = False
+    """Whether they go with few labels."""
+    trouble: Trouble = field(default_factory=Trouble)
+
+    @property
+    def size(self) -> int:
+        """Bytes, as the books in memory have them."""
+        return sum(len(entry.encoded) for entry in self.entries)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it has come down to one entry that fails."""
+        return len(self.entries) == 1 and self.trouble.failures > 0
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """The two that it is split into."""
+        middle = len(self.entries) // 2
+        return self._part(self.entries[:middle], self.trouble), self._part(self.entries[middle:], self.trouble)
+
+    def cut(self, most_bytes: int) -> tuple[Batch, Batch | None]:
+        """As many of its first entries as fit, at least one, and the rest. Failures so far were those of the whole."""
+        size = 0
+        for number, entry in enumerate(self.entries):
+            size += len(entry.encoded)
+            if number and size > most_bytes:
+                first, rest = self.entries[:number], self.entries[number:]
+                return self._part(first, Trouble()), self._part(rest, Trouble())
+        return self, None
+
+    def _part(self, entries: Sequence[Entry], trouble: Trouble) -> Batch:
+        return Batch(entries, self.file, self.sent_as_replay, self.as_replay, self.reformed, self.few_labels, trouble)
+
+    @property
+    def cuts(self) -> int:
+        """Entries that go in a smaller form than they were made."""
+        return len(self.entries) if self.few_labels else sum(entry.is_cut for entry in self.entries)
