@@ -38,6 +38,7 @@ STORED: dict[str, tuple[Reply | Failure, bool]] = {
     "taken, but 503": (Reply(503), True),
     "503": (Reply(503), False),
     "429": (Reply(429, 1.0), False),
+    "taken, but 429": (Reply(429), True),
     "401": (Reply(401), False),
     "413": (Reply(413), False),
     "400": (Reply(400), False),

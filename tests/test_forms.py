@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,8 +34,10 @@ def settled(monitoring: Monitoring) -> None:
     assert imbalance(monitoring.stats()) == (0, 0)
 
 
-def test_lines_that_are_too_long_arrive_shorter_and_the_others_whole() -> None:
-    with FakeLoki(max_line=6000) as loki, handle(logs_url=loki.push_url, **MANUAL) as monitoring:
+@pytest.mark.parametrize("spooled", [False, True])
+def test_lines_that_are_too_long_arrive_shorter_and_the_others_whole(spooled: bool, tmp_path: Path) -> None:
+    kept = {"spool_dir": tmp_path} if spooled and os.name == "posix" else {}
+    with FakeLoki(max_line=6000) as loki, handle(logs_url=loki.push_url, **MANUAL, **kept) as monitoring:
         logged(monitoring, LENGTHS)
         settled(monitoring)
         stats = monitoring.stats()

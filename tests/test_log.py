@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from types import SimpleNamespace
 
@@ -36,6 +38,31 @@ def test_the_same_thing_is_said_once_a_minute_and_then_with_the_number_left_out(
     warn_sparsely("push", "no %s", "luck")
     assert caplog.messages == ["no luck", "no luck (5 more like this in the last 60 s)", "no luck"]
     assert {(line.name, line.levelno) for line in caplog.records} == {("monitored_openai", logging.WARNING)}
+
+
+def test_threads_that_warn_at_once_log_one_line_and_lose_no_count(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    each, threads = 200, 8
+    start = threading.Barrier(threads)
+
+    def warn() -> None:
+        start.wait(30)
+        for _ in range(each):
+            warn_sparsely("push", "no luck")
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            for done in [pool.submit(warn) for _ in range(threads)]:
+                done.result(30)
+    finally:
+        sys.setswitchinterval(interval)
+    clock[0] += 60
+    warn_sparsely("push", "no luck")
+
+    assert caplog.messages == ["no luck", f"no luck ({each * threads - 1} more like this in the last 60 s)"]
 
 
 def test_different_things_are_said_side_by_side(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:

@@ -6,8 +6,10 @@ The logger has no handler, so in a program without logging its warnings reach st
 from __future__ import annotations
 
 import logging
+import math
 import time
 import traceback
+from collections import deque
 from contextlib import suppress
 
 logger = logging.getLogger("monitored_openai")
@@ -32,19 +34,30 @@ def _for_last_resort(record: logging.LogRecord) -> bool:
 logger.addFilter(_for_last_resort)
 
 _QUIET_SECONDS = 60.0
-_said: dict[str, tuple[float, int]] = {}
+_said: dict[str, tuple[list[float], deque[None]]] = {}
+"""By kind: the time of the last warning, and one item for each suppressed since. List and deque are changed by single
+operations, which no other thread, finalizer or signal handler can interrupt; a lock could be held for ever after a fork.
+"""
 
 
-def warn_sparsely(about: str, message: str, *args: object, exc_info: bool = False) -> None:
-    """Log a warning unless one with the same `about` was logged within the last minute; the next one counts those."""
+def warn_sparsely(kind: str, message: str, *args: object, exc_info: bool = False) -> None:
+    """Log a warning, at most one of each kind a minute; the next one states how many were suppressed."""
     now = time.monotonic()
-    last, hushed = _said.get(about, (float("-inf"), 0))
-    if now - last < _QUIET_SECONDS:
-        _said[about] = (last, hushed + 1)
+    last, suppressed = _said.setdefault(kind, ([-math.inf], deque()))
+    try:
+        before = last.pop()  # the one that has it decides
+    except IndexError:
+        suppressed.append(None)
         return
-    _said[about] = (now, 0)
-    if hushed:
+    is_due = now - before >= _QUIET_SECONDS
+    last.append(now if is_due else before)
+    if not is_due:
+        suppressed.append(None)
+        return
+    if number := len(suppressed):
+        for _ in range(number):
+            suppressed.popleft()
         message += " (%d more like this in the last %.0f s)"
-        args = (*args, hushed, now - last)
+        args = (*args, number, now - before)
     with suppress(Exception):  # the program's own handlers and filters may raise, and this may be in a call of its own
         logger.warning(message, *args, exc_info=exc_info)
