@@ -73,7 +73,7 @@ class Stats:
     spool_bytes: int
     """Size of the spool's directory, when this exporter last looked at it."""
     cut: int
-    """Log entries delivered or waiting with a part of their content cut off."""
+    """Log entries delivered or waiting with a part cut off: of their content, or of what the back end refused."""
     content_failed: int
     """Log entries without their content because the redaction of it raised."""
     folded: int
