@@ -23,7 +23,7 @@ ROUND_TRIP = 0.0002
 """Seconds of each request."""
 LEAST_SHARE = 0.8
 """Of the limit, that a drain reaches."""
-MOST_REFUSED = 0.5
+MOST_REFUSED = 0.3
 """Share of all requests."""
 MANUAL = {"push_interval": 60, "log_linger": 30}
 """Settings with which nothing is sent but by a flush, for half a minute."""

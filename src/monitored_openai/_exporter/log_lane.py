@@ -86,8 +86,8 @@ class LogLane:
         step = self._backlog.settle(outcome, now)
         if step.wait:
             await self._urgency.back_off(step.wait, step.at_least)
-        elif batch.as_replay and step.action is not Action.RETRY:
-            await self._urgency.linger(batch.size / _REPLAYED_BYTES_PER_SECOND)
+        if batch.as_replay and step.action is not Action.RETRY:
+            await self._urgency.linger(max(0.0, batch.size / _REPLAYED_BYTES_PER_SECOND - step.wait))
 
     def _streams(self, batch: Batch) -> list[tuple[Mapping[str, str], list[bytes]]]:
         shards = dict.fromkeys(entry.shard for entry in batch.entries)

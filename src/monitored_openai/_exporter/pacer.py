@@ -98,7 +98,7 @@ class Pacer:
         pause = self._pause_after(size, now, alone)
         if self._refused == 1:
             self._since, self._volume, self._accepted = now, 0, 0
-        elif not alone:
+        elif alone <= 1:
             self._accepted = _CALM * 64  # size and pace fell by halves, and double again until the next refusal
         pause = min(pause, LONGEST_PAUSE) * (1 + _JITTER * random())
         self._not_before = max(self._not_before, now + max(pause, retry_after))
@@ -108,7 +108,7 @@ class Pacer:
             elapsed = now - self._since
             self._rate = self._volume / elapsed if self._volume and elapsed > 0 else size / _FIRST_PAUSE
             self._halve(size)
-        elif alone:
+        elif alone > 1:
             return size / self._rate * 2.0 ** min(alone - 1, 32)
         elif self._refused > 1:
             self._rate /= 2
