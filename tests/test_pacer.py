@@ -164,6 +164,21 @@ def test_an_entry_that_fills_the_whole_bucket_passes_in_its_turn() -> None:
     assert (drained.arrived, drained.dropped) == (contents, {})
 
 
+@pytest.mark.parametrize("size", [1, 5, 500, MB])
+def test_hours_of_refusals_slow_nothing_down_for_long_afterwards(size: int) -> None:
+    pacer, clock = Pacer(MOST_BYTES), 0.0
+    while clock < 4 * 3600:
+        pacer.refuses(min(size, pacer.size), clock, random=lambda: 1.0)
+        clock += pacer.pause(clock) + ROUND_TRIP
+    over, passed = clock, 0
+    while passed < 5 * MB:
+        passed += pacer.size
+        pacer.accepts(pacer.size, clock)
+        clock += pacer.pause(clock) + ROUND_TRIP
+
+    assert clock - over < 300
+
+
 def test_nothing_is_given_up_as_too_large_for_a_limit_that_lets_nothing_pass() -> None:
     backlog = filled(entries(20 * KB, KB))
     clock = 0.0

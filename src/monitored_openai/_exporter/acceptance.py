@@ -13,8 +13,6 @@ from monitored_openai._log import warn_sparsely
 if TYPE_CHECKING:
     from monitored_openai._exporter.batch import Batch
 
-_LEAST_BYTES = 1024
-"""About one entry without content."""
 _REFUSED = 400
 
 
@@ -23,7 +21,7 @@ class Acceptance:
 
     def __init__(self, most_bytes: int) -> None:
         """`most_bytes`: the largest request that is ever sent."""
-        self._pacer = Pacer(most_bytes, _LEAST_BYTES)
+        self._pacer = Pacer(most_bytes)
         self._forms = Forms()
         self._few_labels = False
 

@@ -33,9 +33,8 @@ _VOLUME_SECONDS = 1.0
 class Pacer:
     """The largest size of the next request, in bytes or samples, and the earliest time for it in monotonic seconds."""
 
-    def __init__(self, most: int, least: int = 1) -> None:
-        """`most`: the largest request that is ever sent; `least`: the size that no refusal reduces further."""
-        self._least = float(least)
+    def __init__(self, most: int) -> None:
+        """`most`: the largest request that is ever sent."""
         self._most = float(most)
         self._size = float(most)
         self._rate = math.inf
@@ -55,7 +54,7 @@ class Pacer:
     @property
     def size(self) -> int:
         """Bytes or samples that the next request may have."""
-        return int(max(self._least, min(self._size, self._rate * _VOLUME_SECONDS)))
+        return int(max(1.0, min(self._size, self._rate * _VOLUME_SECONDS)))
 
     def pause(self, now: float) -> float:
         """Seconds from now until the next request may go."""
@@ -84,7 +83,8 @@ class Pacer:
         growth = min(1.0, _GROWTH * 2.0 ** min(self._accepted / _CALM, 64))
         self._rate *= 1 + growth
         self._size = min(self._most, self._size * (1 + max(_SIZE_GROWTH, growth)))
-        self._not_before = max(self._not_before, now - _VOLUME_SECONDS) + size / self._rate
+        pause = min(size / self._rate, LONGEST_PAUSE)
+        self._not_before = max(self._not_before, now - _VOLUME_SECONDS) + pause
 
     def refuses(
         self, size: int, now: float, *, random: Callable[[], float], alone: int = 0, retry_after: float = 0.0
@@ -111,7 +111,7 @@ class Pacer:
         elif alone > 1:
             return size / self._rate * 2.0 ** min(alone - 1, 32)
         elif self._refused > 1:
-            self._rate /= 2
+            self._rate = max(self._rate / 2, size / LONGEST_PAUSE)
             self._halve(size)
         elif size > self._passed:  # the size is the news, not the pace
             self._halve(size)
@@ -124,5 +124,5 @@ class Pacer:
         return size / self._rate
 
     def _halve(self, size: int) -> None:
-        self._size = min(self._size, max(self._least, size / 2))
+        self._size = min(self._size, max(1.0, size / 2))
         self._passed = min(self._passed, size)
