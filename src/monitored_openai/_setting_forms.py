@@ -213,8 +213,10 @@ def redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
     if isinstance(value, AbstractSet):
         raise Refusal("must be a list, not a set: patterns are used in order")
     patterns = tuple(_listed(value))
-    if patterns:
-        import regex  # with a time limit for each search, which `re` has not
+    if not patterns:
+        return patterns
+    import regex  # with a time limit for each search, which `re` has not
+
     for pattern in patterns:
         try:
             matches_nothing = regex.compile(pattern).search("", timeout=_MOST_SECONDS_OF_A_CHECK) is not None

@@ -72,5 +72,6 @@ def _written(value: object) -> str | None:
 
 def _unpacked(value: object) -> object:
     """Return the Python value of a NumPy scalar; NumPy itself is not imported here."""
-    numpy = sys.modules.get("numpy")
-    return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
+    numpy: Any = sys.modules.get("numpy")
+    scalar: Any = value
+    return scalar.item() if numpy is not None and isinstance(value, numpy.generic) else value

@@ -138,7 +138,8 @@ class _Dimensions:
         if self._number is None:
             counted = self._execute("SELECT count(*), total(length(labels)) FROM dimension").fetchone()
             self._number, self._characters = counted
-        return self._number < times * _MOST_DIMENSIONS and self._characters < times * _MOST_DIMENSION_CHARACTERS
+        number = self._number or 0
+        return number < times * _MOST_DIMENSIONS and self._characters < times * _MOST_DIMENSION_CHARACTERS
 
     def _new(self, name: str, text: str) -> int:
         self._number = (self._number or 0) + 1
