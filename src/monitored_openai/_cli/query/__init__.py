@@ -1,0 +1,1 @@
+"""Commands that read Prometheus, Loki or the price table."""

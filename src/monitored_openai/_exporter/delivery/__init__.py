@@ -1,0 +1,1 @@
+"""Queues and pushers: what is sent, when, and what follows from the reply."""

@@ -1,0 +1,1 @@
+"""Pure encoders: values to the bytes of a push."""

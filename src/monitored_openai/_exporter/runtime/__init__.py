@@ -1,0 +1,1 @@
+"""The process, its exporter thread, fork, exit and SIGTERM."""

@@ -1,0 +1,1 @@
+"""The spool: log entries and totals on disk until the back end has them."""

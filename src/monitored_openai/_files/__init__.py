@@ -1,0 +1,1 @@
+"""Files that hold secrets, and the checks that they are ours."""

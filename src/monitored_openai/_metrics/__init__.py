@@ -1,0 +1,1 @@
+"""Metrics: call records to counters, histograms and gauges."""

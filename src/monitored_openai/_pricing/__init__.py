@@ -1,0 +1,1 @@
+"""Prices: usage to a cost in US dollars."""

@@ -1,0 +1,1 @@
+"""Redaction: secrets, media and the patterns of the user."""

@@ -1,0 +1,1 @@
+"""Settings: the model, its validators, and the rules for URLs and labels."""
