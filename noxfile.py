@@ -67,7 +67,7 @@ def add_framework(name: str, python: tuple[int, int], package: str) -> None:
     def run(session: nox.Session) -> None:
         session.install("--reinstall-package", "monitored-openai", ".[scrape]", package)
         session.install("--group", "test")
-        test = f"tests/frameworks/test_frameworks.py::test_{name}"
+        test = f"tests/integration/frameworks/test_frameworks.py::test_{name}"
         # Warnings that a framework gives are its own affair.
         session.run("python", "-m", "pytest", "-W", "default", test, *session.posargs, env={"FRAMEWORK": name})
 
@@ -80,7 +80,7 @@ def add_predecessor(python: tuple[int, int]) -> None:
     def run(session: nox.Session) -> None:
         session.install("--reinstall-package", "monitored-openai", ".[scrape]", "grafana-openai-monitoring==0.0.9")
         session.install("--group", "test")
-        session.run("python", "-m", "pytest", "tests/predecessor", *session.posargs)
+        session.run("python", "-m", "pytest", "tests/integration/predecessor", *session.posargs)
 
     nox.session(name="predecessor", python=AT_HAND[python])(run)
 
@@ -92,7 +92,7 @@ def add_runtimes(python: tuple[int, int]) -> None:
         session.install("--reinstall-package", "monitored-openai", ".[scrape]", *RUNTIMES)
         session.install("--group", "test")
         session.install("uwsgi", success_codes=range(256))  # needs a compiler; its tests are left out without
-        tests = ("-W", "default", "tests/runtimes", *session.posargs)  # as above
+        tests = ("-W", "default", "tests/integration/runtimes", *session.posargs)  # as above
         session.run("python", "-m", "pytest", *tests, env={"RUNTIMES": "1"})
 
     nox.session(name="runtimes", python=AT_HAND[python])(run)
@@ -110,7 +110,12 @@ def add_ends(python: tuple[int, int]) -> None:
     nox.session(name=f"ends-py{label}", python=AT_HAND[python])(run)
 
 
-ENDS = ("tests/test_exit.py", "tests/test_fork.py", "tests/test_spool.py", "tests/test_surroundings.py")
+ENDS = (
+    "tests/integration/test_exit.py",
+    "tests/integration/test_fork.py",
+    "tests/exporter/spool/test_spool.py",
+    "tests/integration/test_surroundings.py",
+)
 RUNTIMES = (
     "gevent",
     "eventlet",

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import lives, outage, weight
+from benchmarks import outage, short_processes, weight
 from benchmarks.api import Clients, monitored
 from benchmarks.calls import CASES, LARGE, SMALL
 from benchmarks.figures import Compared, Figure, Result, at_most, heading, line
@@ -38,9 +38,9 @@ def measure(names: list[str], rounds: int, share: float) -> Iterator[Result]:
     if "outage" in names:
         yield from outage.figures(rounds, share)
     if "loop" in names:
-        yield from lives.tight_loop(round(20_000 * share))
+        yield from short_processes.tight_loop(round(20_000 * share))
     if "memory" in names:
-        yield from lives.large_into_nowhere(round(3_000 * share))
+        yield from short_processes.large_into_nowhere(round(3_000 * share))
     if "import" in names:
         yield from weight.imports(rounds)
     if "installed" in names:

@@ -19,13 +19,14 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from monitored_openai import MonitoredOpenAI, MonitoringSettings
-from monitored_openai._cli import promql, workload
-from monitored_openai._cli.api import Api
-from monitored_openai._cli.jobs import Phase, phases
-from monitored_openai._cli.receivers import LogsReceiver, MetricsReceiver
-from monitored_openai._exporter import loki, remote_write
-from monitored_openai._local.write_request import Series
-from tests.servers.prometheus import PROGRAM, Prometheus
+from monitored_openai._cli.demo import client_app
+from monitored_openai._cli.demo.openai_server import Api
+from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
+from monitored_openai._cli.demo.workload import Phase, phases
+from monitored_openai._cli.query import promql
+from monitored_openai._exporter.encoders import loki, remote_write
+from monitored_openai._local.remote_write_decoder import Series
+from tests.support.servers.prometheus import PROGRAM, Prometheus
 
 _PROCESSES, _PUSHES, _INTERVAL_SECONDS = 1000, 8, 15
 _MODELS = ("gpt-4o", "gpt-4.1-mini", "gpt-5-mini")
@@ -71,7 +72,7 @@ def _one_process() -> tuple[list[Series], float]:
             metrics_url=metrics.push_url, logs_url=logs.push_url, label_names=("feature",), provider="openai"
         )
         client = MonitoredOpenAI(base_url=api.base_url, api_key="none", monitoring=settings)
-        workload.run(chosen, api.base_url, settings, lambda _: None)
+        client_app.run(chosen, api.base_url, settings, lambda _: None)
         client.monitoring.close(10)
         client.close()
         entries = [loki.encode_entry(one.timestamp_ns, json.dumps(one.call), one.metadata) for one in logs.entries]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from benchmarks.api import Clients, completion, monitored, question
 from benchmarks.calls import LARGE, SMALL, SMALL_ANSWER, SMALL_QUESTION
 from benchmarks.figures import Compared, Figure, Result, at_most
-from benchmarks.lives import refusing
 from benchmarks.measure import computing, waiting
 from benchmarks.process import settings_for
+from benchmarks.short_processes import refusing
 
 _CALLS, _PACED_CALLS = 1000, 100
 _PAUSE_SECONDS = 0.005

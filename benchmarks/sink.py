@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from benchmarks import child
-from tests.servers._wire import decode
+from tests.support.servers._wire import decode
 
 _CALLS = "gen_ai_client_operation_duration_seconds_count"
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)

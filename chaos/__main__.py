@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chaos import damage, freeze, histories, hostile, kills, outage, sharing, soak
+from chaos import damage, freeze, hostile, kills, outage, random_sequences, sharing, soak
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures: written by python -m chaos -->", "<!-- end of the figures -->"
@@ -19,7 +19,7 @@ TESTS: dict[str, Callable[[Path], str]] = {
     "outage": outage.run,
     "freeze": freeze.run,
     "damage": damage.run,
-    "histories": histories.run,
+    "histories": random_sequences.run,
     "hostile": hostile.run,
     "soak": soak.run,
 }

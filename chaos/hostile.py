@@ -14,7 +14,7 @@ from typing import NoReturn
 import httpx
 from hypothesis import HealthCheck, given, settings
 
-from tests.hostile import BOMBS, ENTRIES, HEAVY, REQUESTS, SERIES, LimitedServer, conversation
+from tests.support.hostile import BOMBS, ENTRIES, HEAVY, REQUESTS, SERIES, LimitedServer, conversation
 
 EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "5000"))
 AT_ONCE = 8

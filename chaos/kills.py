@@ -9,11 +9,11 @@ import random
 import time
 from pathlib import Path
 
-from tests.handles import handle
-from tests.programs import running, settings
-from tests.servers.loki import FakeLoki, LoseAnswer, Status
-from tests.test_lanes import call
-from tests.test_spool import kill_after, made_in
+from tests.exporter.delivery.test_pushers import call
+from tests.exporter.spool.test_spool import kill_after, made_in
+from tests.support.handles import handle
+from tests.support.programs import running, settings
+from tests.support.servers.loki import FakeLoki, LoseAnswer, Status
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "100"))
 PER_SECOND = 2000

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.servers.prometheus import Prometheus, require_prometheus
-from tests.test_outage import TOKENS, outage
+from tests.integration.test_outage import TOKENS, outage
+from tests.support.servers.prometheus import Prometheus, require_prometheus
 
 SECONDS = float(os.environ.get("CHAOS_OUTAGE_SECONDS", "300"))
 PER_SECOND = 20

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.test_backlog import STEPS, Deliveries
-from tests.test_intake import Books
+from tests.exporter.delivery.test_log_queue import STEPS, Deliveries
+from tests.exporter.test_call_queue import Books
 
 EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "10000"))
 

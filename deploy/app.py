@@ -15,7 +15,7 @@ from contextlib import ExitStack
 import openai
 
 from monitored_openai import MonitoredOpenAI, MonitoringSettings, attributes
-from monitored_openai._cli.api import Api
+from monitored_openai._cli.demo.openai_server import Api
 
 MODELS = ("gpt-4o", "gpt-4.1-mini", "gpt-5-mini")
 QUESTIONS = {"support": "Where is my order {}?", "summaries": "Ticket {}: the customer wants a summary."}

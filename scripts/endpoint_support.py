@@ -3,21 +3,23 @@
 A method of a newer SDK that is in neither table is a failing test.
 """
 
+# ruff: noqa: INP001 - a script, no module of a package
+
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitored_openai._answer import Family
-from monitored_openai._resources.audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
-from monitored_openai._resources.chat import CHAT
-from monitored_openai._resources.completions import COMPLETIONS
-from monitored_openai._resources.decisions import DECISIONS
-from monitored_openai._resources.embeddings import EMBEDDINGS
-from monitored_openai._resources.images import EDITS, GENERATIONS, VARIATIONS
-from monitored_openai._resources.jobs import BATCHES, SESSIONS, TRAINING, VIDEOS
-from monitored_openai._resources.moderations import MODERATIONS
-from monitored_openai._resources.responses import CANCEL, COMPACT, RESPONSES, RETRIEVE
-from monitored_openai._resources.runs import RUNS
+from monitored_openai._endpoints.audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
+from monitored_openai._endpoints.base import Endpoint
+from monitored_openai._endpoints.chat import CHAT
+from monitored_openai._endpoints.completions import COMPLETIONS
+from monitored_openai._endpoints.decisions import DECISIONS
+from monitored_openai._endpoints.embeddings import EMBEDDINGS
+from monitored_openai._endpoints.images import EDITS, GENERATIONS, VARIATIONS
+from monitored_openai._endpoints.jobs import BATCHES, SESSIONS, TRAINING, VIDEOS
+from monitored_openai._endpoints.moderations import MODERATIONS
+from monitored_openai._endpoints.responses import CANCEL, COMPACT, RESPONSES, RETRIEVE
+from monitored_openai._endpoints.runs import RUNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Observed:
 
     methods: str
     """Separated by spaces; with `beta.` before those that are under it in some SDK, too."""
-    families: tuple[Family, ...]
+    families: tuple[Endpoint, ...]
     usage: str
     cost: str
     since: str

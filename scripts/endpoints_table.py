@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "src"))
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from monitored_openai._providers import PROVIDERS, StreamUsage  # noqa: E402 - found by the path above
-from monitored_openai._resources._table import LEFT_OUT, NOT_POSTED, OBSERVED  # noqa: E402 - found by the path above
+from scripts.endpoint_support import LEFT_OUT, NOT_POSTED, OBSERVED  # noqa: E402 - found by the path above
 
 PAGE = ROOT / "docs" / "endpoints.md"
 BEGIN = "<!-- endpoints: written by scripts/endpoints_table.py -->"

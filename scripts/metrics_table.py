@@ -12,11 +12,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 from monitored_openai import CallRecord, Cost, Usage  # noqa: E402 - found by the path above
-from monitored_openai._exporter.intake import Intake  # noqa: E402
-from monitored_openai._exporter.totals import OWN_METRICS, Totals  # noqa: E402
-from monitored_openai._metrics import ACTIVE, CALL_METRICS, Metric, Metrics, Sample  # noqa: E402
-from monitored_openai._rate_limits import RATE_LIMIT_METRICS, RateLimits  # noqa: E402
-from monitored_openai._resources._table import OBSERVED  # noqa: E402
+from monitored_openai._exporter.call_queue import Intake  # noqa: E402
+from monitored_openai._exporter.metrics_state import OWN_METRICS, MetricsState  # noqa: E402
+from monitored_openai._metrics.rate_limits import RATE_LIMIT_METRICS, RateLimits  # noqa: E402
+from monitored_openai._metrics.store import ACTIVE, CALL_METRICS, Metric, Metrics, Sample  # noqa: E402
+from scripts.endpoint_support import OBSERVED  # noqa: E402
 
 PAGE = ROOT / "docs" / "metrics.md"
 BEGIN = "<!-- metrics table: written by scripts/metrics_table.py -->"
@@ -68,7 +68,7 @@ def samples() -> list[Sample]:
     intake = Intake(most_entries=1, most_bytes=1, logs=True, wake=lambda: None, forked=lambda: None)
     intake.lost("fault")
     intake.pushed()
-    totals = Totals(intake, label_names=(), max_label_sets=1, push_seconds=1)
+    totals = MetricsState(intake, label_names=(), max_label_sets=1, push_seconds=1)
     totals.prices_timestamp = 0.0
     return [*metrics.samples(), *limits.samples(1), active, *totals.samples()]
 

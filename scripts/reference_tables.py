@@ -14,13 +14,14 @@ from typing import Any, get_args
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-from monitored_openai import _endpoints, _errors, _setting_forms, _settings  # noqa: E402 - found by the path above
+from monitored_openai._calls import error_types  # noqa: E402 - found by the path above
 from monitored_openai._log_entry import log_entry  # noqa: E402
-from monitored_openai._rates import Unpriced  # noqa: E402
+from monitored_openai._pricing.rates import Unpriced  # noqa: E402
 from monitored_openai._record import ErrorType, UsageUnknown  # noqa: E402
+from monitored_openai._settings import model, urls, validators  # noqa: E402 - found by the path above
 from monitored_openai._stats import DropReason  # noqa: E402
 from scripts.reference_words import DROPPED, ERRORS, FIELDS, METADATA, USAGE_UNKNOWN  # noqa: E402
-from tests.records import full_record  # noqa: E402
+from tests.support.records import full_record  # noqa: E402
 
 PAGE = ROOT / "docs" / "reference.md"
 BEGIN = "<!-- reference tables: written by scripts/reference_tables.py -->"
@@ -75,9 +76,9 @@ def metadata() -> Iterator[tuple[str, ...]]:
 def errors() -> Iterator[tuple[str, ...]]:
     """Every `error_type`, and what is told by it."""
     for name, says in same(ERRORS, get_args(ErrorType)).items():
-        status = [str(number) for number, word in _errors.STATUSES.items() if word == name]
-        classes = [word for word, kind in _errors.CLASSES.items() if kind == name]
-        codes = [word for word, kind in _errors.CODES.items() if kind == name]
+        status = [str(number) for number, word in error_types.STATUSES.items() if word == name]
+        classes = [word for word, kind in error_types.CLASSES.items() if kind == name]
+        codes = [word for word, kind in error_types.CODES.items() if kind == name]
         yield (
             f"`{name}`",
             says,
@@ -88,9 +89,7 @@ def errors() -> Iterator[tuple[str, ...]]:
 
 def settings_errors() -> Iterator[tuple[str, ...]]:
     """Every complaint about a setting: what is wrong, and what mends it."""
-    texts = dict.fromkeys(
-        text for module in (_setting_forms, _settings, _endpoints) for text in complaints(module.__file__)
-    )
+    texts = dict.fromkeys(text for module in (validators, model, urls) for text in complaints(module.__file__))
     for text in texts:
         wrong, _, mend = text.rpartition("; ") if "; " in text else (text, "", "")
         yield wrong, mend
@@ -100,7 +99,7 @@ def complaints(path: str) -> Iterator[str]:
     """What the module may say of a setting, in the order of its code."""
     for node in ast.walk(ast.parse(Path(path).read_text(encoding="utf-8"))):
         found: list[ast.expr] = []
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Refusal":
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "InvalidValue":
             found = node.args
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_Conflicts":
             found = [pair.elts[1] for pair in ast.walk(node) if isinstance(pair, ast.Tuple)]

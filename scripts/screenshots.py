@@ -19,14 +19,14 @@ from random import Random
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from monitored_openai import CallRecord, Cost, Usage
-from monitored_openai._local import calls, points
+from monitored_openai._local import calls, counters
 from monitored_openai._local.history import History
-from monitored_openai._local.pushes import LogEntry
+from monitored_openai._local.ingest import LogEntry
+from monitored_openai._local.remote_write_decoder import Series
 from monitored_openai._local.server import LocalServer
-from monitored_openai._local.write_request import Series
 from monitored_openai._log_entry import log_entry
-from monitored_openai._metrics import Metrics
-from tests.chromium import Chromium, Tab, program
+from monitored_openai._metrics.store import Metrics
+from tests.support.chromium import Chromium, Tab, program
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
 SECONDS, TICK = 3600, 30
@@ -190,7 +190,7 @@ def keep_afternoon(history: History) -> None:
 def push(history: History, metrics: Metrics, at: float) -> None:
     """The present state of the metrics."""
     labels = {"environment": "production", "service_name": "shop", "instance": "web-1"}
-    points.keep(history, [
+    counters.keep(history, [
         Series(labels={"__name__": one.name, **labels, **dict(one.labels)}, value=one.value, timestamp_ms=int(at * 1000))
         for one in metrics.samples()
     ])  # fmt: skip

@@ -223,7 +223,7 @@ def test_imports_go_down_and_io_stays_in_its_rooms(path: Path) -> None:
         ("from monitored_openai._clients import MonitoredOpenAI", "_record", PACKAGE),
         ("from monitored_openai import _exporter", "_call", PACKAGE),
         ("from monitored_openai import MonitoredOpenAI", "_exporter", PACKAGE),
-        ("import monitored_openai._metrics", "_call", PACKAGE),
+        ("import monitored_openai._metrics.store", "_call", PACKAGE),
         ("from . import _metrics", "_call", PACKAGE),
         ("from .. import _metrics", "_resources", f"{PACKAGE}._resources"),
         ("from .._metrics import Metrics", "_resources", f"{PACKAGE}._resources"),

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from monitored_openai import CallRecord
 from monitored_openai._log_entry import LogEntry, is_sampled, log_entry
-from monitored_openai._redaction import REDACTED, Redact, redactor
-from tests.records import full_record, record
+from monitored_openai._redaction.redactor import REDACTED, Redact, redactor
+from tests.support.records import full_record, record
 
 MOST = 240 * 1024
 KEY = "sk-proj-Ab3_9xYz-0123456789"

@@ -12,16 +12,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from monitored_openai import _log
-from monitored_openai._log import warn_sparsely
+from monitored_openai import _logging
+from monitored_openai._logging import warn_sparsely
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds that pass only when the test says so, and nothing said yet."""
     now = [1000.0]
-    monkeypatch.setattr(_log, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(_log, "_said", {})
+    monkeypatch.setattr(_logging, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(_logging, "_said", {})
     return now
 
 
@@ -83,7 +83,7 @@ def test_a_traceback_goes_along_only_where_it_is_asked_for(
 
 
 def test_a_program_that_configures_no_logging_sees_it_on_stderr() -> None:
-    program = "from monitored_openai._log import warn_sparsely; warn_sparsely('a', '%s', 'b'); import logging; print(logging.root.handlers)"
+    program = "from monitored_openai._logging import warn_sparsely; warn_sparsely('a', '%s', 'b'); import logging; print(logging.root.handlers)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "monitored_openai: b\n")
 
@@ -97,9 +97,9 @@ def test_a_handler_of_the_programs_own_that_raises_does_not_raise_into_what_is_g
             raise RuntimeError("broken")
 
     handler = Broken()
-    _log.logger.addHandler(handler)
+    _logging.logger.addHandler(handler)
     try:
         warn_sparsely("push", "no luck")
     finally:
-        _log.logger.removeHandler(handler)
+        _logging.logger.removeHandler(handler)
     assert handler.handled == 1

@@ -8,7 +8,7 @@ import pytest
 
 import monitored_openai
 from monitored_openai import Monitoring, MonitoringSettings, monitor
-from tests.handles import MODEL, ask, handle, http, in_process_transport
+from tests.support.handles import MODEL, ask, handle, http, in_process_transport
 
 MESSAGES: Any = [{"role": "user", "content": "Why?"}]
 AZURE = {"azure_endpoint": "https://x.openai.azure.com", "api_version": "2024-10-21"}

@@ -20,7 +20,7 @@ from openai.resources.beta import AsyncBeta, Beta
 
 import monitored_openai
 from monitored_openai import MonitoredOpenAI, MonitoringSettings
-from tests.servers.openai_api import OpenAIServer
+from tests.support.servers.openai_api import OpenAIServer
 
 PAIRS = [
     (getattr(monitored_openai, f"{prefix}Monitored{name}"), getattr(openai, f"{prefix}{name}"))

@@ -8,16 +8,16 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from monitored_openai._answer import Answer, Family, dictionary, text
 from monitored_openai._clients import AsyncMonitoredOpenAI, MonitoredOpenAI, provider_at
+from monitored_openai._endpoints.base import Endpoint, ParsedResponse, dictionary, text
+from monitored_openai._endpoints.jobs import BATCH_RESULT
+from monitored_openai._endpoints.registry import endpoint_of
 from monitored_openai._json import decode
 from monitored_openai._record import Cost, Usage
-from monitored_openai._resources._families import family_of
-from monitored_openai._resources.jobs import BATCH_RESULT
 
 if TYPE_CHECKING:
-    from monitored_openai._call import Call
-    from monitored_openai._observer import Observer
+    from monitored_openai._calls.call import Call
+    from monitored_openai._calls.tracker import CallTracker
 
 _MOST_COUNTED = 10_000
 _counted: OrderedDict[str, object] = OrderedDict()
@@ -76,7 +76,7 @@ def _recorded(client: Any, batch: Any, *, count: bool) -> Iterator[Call | None]:
     """The call that records the batch, if it is this time that does; when it fails, the next time may."""
     claim = object()
     claimed = count and batch.output_file_id and _counted.setdefault(batch.id, claim) is claim
-    observer: Observer | None = client.monitoring.observer
+    observer: CallTracker | None = client.monitoring.observer
     call = observer.open(BATCH_RESULT, client, {}) if claimed and observer is not None else None
     done = False
     try:
@@ -91,10 +91,10 @@ def _recorded(client: Any, batch: Any, *, count: bool) -> Iterator[Call | None]:
 
 
 def _told(client: Any, batch: Any, body: bytes, call: Call | None) -> tuple[BatchUsage, ...]:
-    family = family_of("post", batch.endpoint.removeprefix("/v1"))
+    family = endpoint_of("post", batch.endpoint.removeprefix("/v1"))
     if family is None:
         raise ValueError(f"the answers of {batch.endpoint} cannot be read")
-    from monitored_openai._pricing import PriceBook
+    from monitored_openai._pricing.price_book import PriceBook
 
     provider, prices = provider_at(client), PriceBook(client.monitoring.settings.prices)
     by_model: defaultdict[str | None, list[tuple[Usage | None, Cost | str]]] = defaultdict(list)
@@ -114,7 +114,7 @@ def _told(client: Any, batch: Any, body: bytes, call: Call | None) -> tuple[Batc
     return told
 
 
-def _answers(family: Family, body: bytes) -> Iterator[Answer]:
+def _answers(family: Endpoint, body: bytes) -> Iterator[ParsedResponse]:
     """The answers in the lines of an output file, those of requests that failed left out."""
     for number, line in enumerate(body.splitlines(), 1):
         if not line.strip():
@@ -139,12 +139,12 @@ def _summed(model: str | None, requests: list[tuple[Usage | None, Cost | str]]) 
     )
 
 
-def _as_one(batch_id: str, told: tuple[BatchUsage, ...]) -> Answer:
+def _as_one(batch_id: str, told: tuple[BatchUsage, ...]) -> ParsedResponse:
     usages = [one.usage for one in told if one.usage is not None]
     costs = [one.cost for one in told if one.cost is not None]
     whole = bool(told) and len(usages) == len(told)
     body: Mapping[str, Any] = {"batch": batch_id, "requests": sum(one.requests for one in told)}
-    return Answer(
+    return ParsedResponse(
         model=text(told[0].model) if len(told) == 1 else None,
         id=batch_id,
         usage=_sum(Usage, usages) if whole else None,

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, Timeout
 
-from monitored_openai._attributes import attribute_texts, without_empty
+from monitored_openai._calls.context import attribute_texts, without_empty
+from monitored_openai._calls.interception import observed, observed_async, see_response
+from monitored_openai._endpoints.registry import endpoint_of
 from monitored_openai._exporter import Monitoring, monitoring_for
 from monitored_openai._providers import provider_of
 from monitored_openai._record import NOTHING
-from monitored_openai._resources._families import family_of
-from monitored_openai._resources._observe import observed, observed_async, see_response
 
 if TYPE_CHECKING:
-    from monitored_openai._call import Call
-    from monitored_openai._settings import MonitoringSettings
+    from monitored_openai._calls.call import Call
+    from monitored_openai._settings.model import MonitoringSettings
 
 
 class _Monitored:
@@ -71,9 +71,9 @@ class _Monitored:
         observer = self._monitoring.observer
         if observer is None:
             return None
-        family = family_of(method, path)
+        family = endpoint_of(method, path)
         if family is None and str(path).startswith("http"):
-            family = family_of(method, str(path).removeprefix(str(self._base_url)))  # type: ignore[attr-defined]  # the official client's
+            family = endpoint_of(method, str(path).removeprefix(str(self._base_url)))  # type: ignore[attr-defined]  # the official client's
         return None if family is None else observer.open(family, self, request)
 
 

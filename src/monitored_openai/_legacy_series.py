@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from monitored_openai._metrics import label_value
+from monitored_openai._metrics.store import label_value
 from monitored_openai._record import CallRecord
-from monitored_openai._redaction import without_secrets
+from monitored_openai._redaction.redactor import without_secrets
 
 _SOURCES = {"chat": "python_chatv2", "text_completion": "python_chatv1"}
 """The label `source` by operation; the predecessor knows of no others."""

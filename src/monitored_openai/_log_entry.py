@@ -9,12 +9,12 @@ from itertools import islice
 from typing import Any
 from zlib import crc32
 
-from monitored_openai._grafana_openai import log_fields, prompt_of
-from monitored_openai._identifiers import TEXTS
+from monitored_openai._calls.request_fields import TEXTS
 from monitored_openai._json import decode, encode
-from monitored_openai._metrics import label_value
+from monitored_openai._legacy_series import log_fields, prompt_of
+from monitored_openai._metrics.store import label_value
 from monitored_openai._record import CallRecord, Cost, Usage
-from monitored_openai._redaction import PatternTimeout, Redact, is_plain, redacted, without_secrets
+from monitored_openai._redaction.redactor import PatternTimeout, Redact, is_plain, redacted, without_secrets
 
 _CAPS = ((65536, 4096), (16384, 1024), (4096, 256), (1024, 128), (256, 64), (64, 16))
 """Characters of each text and members of each list and object that are kept, ever fewer until the line fits."""

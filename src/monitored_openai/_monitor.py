@@ -17,7 +17,7 @@ from monitored_openai._clients import (
     MonitoredOpenAI,
 )
 from monitored_openai._exporter import Monitoring, monitoring_for
-from monitored_openai._settings import MonitoringSettings
+from monitored_openai._settings.model import MonitoringSettings
 
 _MONITORED: dict[type[Any], type[Any]] = {
     AzureOpenAI: MonitoredAzureOpenAI,

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitored_openai import _log, attributes
-from monitored_openai._attributes import attributes_of_call
-from tests.handles import ask, handle, in_process
-from tests.servers.loki import FakeLoki
+from monitored_openai import _logging, attributes
+from monitored_openai._calls.context import attributes_of_call
+from tests.support.handles import ask, handle, in_process
+from tests.support.servers.loki import FakeLoki
 
 
 class Plan(enum.Enum):
@@ -98,7 +98,7 @@ class NotATime(datetime):
 
 @pytest.fixture(autouse=True)
 def nothing_logged_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_log, "_said", {})
+    monkeypatch.setattr(_logging, "_said", {})
 
 
 def str_or_type(value: object) -> str:
@@ -178,7 +178,7 @@ def test_a_warning_is_logged_once_a_minute_without_the_value(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(_log, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(_logging, "time", SimpleNamespace(monotonic=lambda: now[0]))
     for at in (0, 1, 59, 61):
         now[0] = 1000.0 + at
         labels(customer=["sk-proj-very-secret"])

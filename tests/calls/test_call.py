@@ -16,14 +16,14 @@ import pytest
 from openai.types.chat import ChatCompletionChunk
 
 from monitored_openai import CallRecord, Usage, attributes, no_content
-from monitored_openai import _call as call_module
-from monitored_openai._call import Call
-from monitored_openai._owed import Owed
-from monitored_openai._resources.chat import CHAT
-from tests.handles import MODEL, ask, client, http
-from tests.records import COST
-from tests.servers.loki import FakeLoki
-from tests.servers.openai_api import Behaviour, OpenAIServer
+from monitored_openai._calls import call as call_module
+from monitored_openai._calls.call import Call
+from monitored_openai._calls.pending_usage import PendingUsage
+from monitored_openai._endpoints.chat import CHAT
+from tests.support.handles import MODEL, ask, client, http
+from tests.support.records import COST
+from tests.support.servers.loki import FakeLoki
+from tests.support.servers.openai_api import Behaviour, OpenAIServer
 
 ASKED = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}]}
 URL = "http://api.test/v1/chat/completions"
@@ -61,7 +61,7 @@ def call(emit: Callable[[Call], None] = lambda ended: None, **fields: Any) -> Ca
 
 
 def record_of(made: Call) -> CallRecord:
-    return made.record("id-1", lambda provider, answer, at_ns: COST, Owed())
+    return made.record("id-1", lambda provider, answer, at_ns: COST, PendingUsage())
 
 
 def response(status: int = 200, body: Any = None, headers: dict[str, str] | None = None, **asked: str) -> Any:

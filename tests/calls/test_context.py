@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitored_openai import MonitoringSettings, SettingsError, attributes, no_content
-from monitored_openai._attributes import content_allowed, current_attributes
+from monitored_openai._calls.context import content_allowed, current_attributes
 
 
 def current() -> dict[str, str]:

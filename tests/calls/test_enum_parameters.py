@@ -12,8 +12,8 @@ import openai
 import pytest
 
 from monitored_openai import CallRecord, MonitoredAzureOpenAI, MonitoredOpenAI, MonitoringSettings
-from tests.handles import handle, http
-from tests.servers.loki import FakeLoki
+from tests.support.handles import handle, http
+from tests.support.servers.loki import FakeLoki
 
 
 class Text(str, enum.Enum):  # noqa: UP042 - its `str` is not its text, as that of a StrEnum is

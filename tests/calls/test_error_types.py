@@ -12,9 +12,9 @@ import openai
 import pydantic
 import pytest
 
-from monitored_openai._errors import error_type, status_of
+from monitored_openai._calls.error_types import error_type, status_of
 from monitored_openai._record import ErrorType
-from tests.handles import http
+from tests.support.handles import http
 
 REQUEST = http.Request("POST", "http://api.test/v1/chat/completions")
 

@@ -11,9 +11,9 @@ import openai
 import pytest
 
 from monitored_openai import AsyncMonitoredOpenAI, MonitoredOpenAI, Monitoring, monitor
-from tests.handles import MODEL, ask, handle
-from tests.servers.loki import FakeLoki
-from tests.servers.openai_api import OpenAIServer
+from tests.support.handles import MODEL, ask, handle
+from tests.support.servers.loki import FakeLoki
+from tests.support.servers.openai_api import OpenAIServer
 
 providers = pytest.importorskip("openai.providers", reason="this SDK has no provider= argument")
 

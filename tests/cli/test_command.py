@@ -29,20 +29,20 @@ import pytest
 import yaml
 from rich.console import Console
 
-from monitored_openai._cli import boards
-from monitored_openai._cli.backend import Backend
+from monitored_openai._cli import dashboards
 from monitored_openai._cli.command import PLAIN, main
-from monitored_openai._cli.promql import CALLS as CALLS_METRIC
-from monitored_openai._cli.reporting import Report, Row, readable
-from monitored_openai._cli.tailing import query
-from monitored_openai._exporter.remote_write import HEADERS, encode_labels, encode_push, encode_series
-from tests.look.conftest import CALLS, PROCESSES, Workload
-from tests.look.logql import faults_of
-from tests.servers._http import HttpServer
-from tests.servers._steps import Reply, Request, whole
-from tests.servers.grafana import FakeGrafana
-from tests.servers.prometheus import Prometheus, require_prometheus
-from tests.test_end_to_end import cost_of, served_usage
+from monitored_openai._cli.query.http_api import Backend
+from monitored_openai._cli.query.promql import CALLS as CALLS_METRIC
+from monitored_openai._cli.query.report import Report, Row, readable
+from monitored_openai._cli.query.tail import query
+from monitored_openai._exporter.encoders.remote_write import HEADERS, encode_labels, encode_push, encode_series
+from tests.integration.test_end_to_end import cost_of, served_usage
+from tests.support.logql import faults_of
+from tests.support.servers._http import HttpServer
+from tests.support.servers._steps import Reply, Request, whole
+from tests.support.servers.grafana import FakeGrafana
+from tests.support.servers.prometheus import Prometheus, require_prometheus
+from tests.support.stocked import CALLS, PROCESSES, Workload
 
 TOKEN = "glsa_secret"
 COMMAND = Path(sys.executable).with_name("monitored-openai")
@@ -559,7 +559,7 @@ def test_export_writes_what_the_package_has(tmp_path: Path, ask: Asked) -> None:
     told = ask("dashboards", "export", tmp_path / "new" / "folder")
 
     written = {Path(line).name: Path(line).read_text() for line in told.splitlines()}
-    assert written == boards.texts()
+    assert written == dashboards.texts()
     assert len(written) == 5
 
 

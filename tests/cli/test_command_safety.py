@@ -14,15 +14,15 @@ import httpx
 import pytest
 
 from monitored_openai import MonitoringSettings
-from monitored_openai._cli import replies
-from monitored_openai._cli.backend import Backend
 from monitored_openai._cli.command import main
-from monitored_openai._cli.following import Follower, Skipped
-from monitored_openai._cli.loki_log import Entry
-from monitored_openai._cli.mistake import Mistake
-from monitored_openai._cli.reporting import moment
-from tests.servers._http import HttpServer
-from tests.servers._steps import Reply, Request, whole
+from monitored_openai._cli.errors import UserError
+from monitored_openai._cli.query import replies
+from monitored_openai._cli.query.following import Follower, Skipped
+from monitored_openai._cli.query.http_api import Backend
+from monitored_openai._cli.query.loki_log import Entry
+from monitored_openai._cli.query.report import moment
+from tests.support.servers._http import HttpServer
+from tests.support.servers._steps import Reply, Request, whole
 
 TOKEN = "glsa_a-token-of-its-own"
 EMPTY = json.dumps({"status": "success", "data": {"resultType": "vector", "result": []}}).encode()
@@ -271,11 +271,11 @@ def test_csv_has_no_cell_that_a_spreadsheet_runs(capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31T23:59:59-14:00", "10000-01-01", "\uff12026-01-01", ""])
 def test_a_moment_that_no_calendar_shows_is_refused(text: str) -> None:
-    with pytest.raises(Mistake, match="is no date"):
+    with pytest.raises(UserError, match="is no date"):
         moment(text)
 
 
 def test_a_backend_needs_usable_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONITORED_OPENAI_PROXY", "socks5://127.0.0.1:9")
-    with pytest.raises(Mistake, match="proxy"):
+    with pytest.raises(UserError, match="proxy"):
         Backend("http://127.0.0.1:9", {})

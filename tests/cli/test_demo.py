@@ -19,18 +19,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitored_openai._cli import demo, figures, jobs, received, report, tables
-from monitored_openai._cli.api import Api
-from monitored_openai._cli.entries import show_entries
-from monitored_openai._cli.figures import Figures
-from monitored_openai._cli.receivers import LogsReceiver, MetricsReceiver
+from monitored_openai._cli.demo import counts, output, queries, tables, workload
+from monitored_openai._cli.demo import run as demo
+from monitored_openai._cli.demo.counts import Figures
+from monitored_openai._cli.demo.entries import show_entries
+from monitored_openai._cli.demo.openai_server import Api
+from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
 from monitored_openai._cli.terminal import Terminal
-from monitored_openai._exporter import remote_write
-from monitored_openai._local import write_request
-from monitored_openai._local.pushes import LogEntry
+from monitored_openai._exporter.encoders import remote_write
+from monitored_openai._local import remote_write_decoder
+from monitored_openai._local.ingest import LogEntry
 from monitored_openai._local.quantile import histogram_quantile
-from monitored_openai._local.write_request import Series
-from tests.servers._http import wait_until
+from monitored_openai._local.remote_write_decoder import Series
+from tests.support.servers._http import wait_until
 
 QUICK = 0.02
 """The API's pace in tests: a fiftieth of the times shown to people."""
@@ -86,8 +87,8 @@ def sums(text: str) -> list[tuple[str, str]]:
 
 
 def test_the_sides_agree_on_all_that_the_jobs_asked_for(finished: Run) -> None:
-    calls = sum(phase.size for phase in jobs.phases())
-    tokens = figures.total(finished.api.served, *figures.TOKENS)
+    calls = sum(phase.size for phase in workload.phases())
+    tokens = counts.total(finished.api.served, *counts.TOKENS)
 
     assert finished.code == 0, finished.text
     assert sums(finished.text) == [(f"{calls:,}", f"{tokens:,}")] * 3
@@ -97,7 +98,7 @@ def test_the_sides_agree_on_all_that_the_jobs_asked_for(finished: Run) -> None:
 
 def test_every_way_to_fail_is_seen_as_what_it_is(finished: Run) -> None:
     errors = Counter(entry.call["error_type"] for entry in finished.logs.entries if "error_type" in entry.call)
-    failing = jobs.phases()[-1]
+    failing = workload.phases()[-1]
     asked = Counter(job.fault for job in (*failing.in_threads, *failing.in_tasks))
 
     assert errors == {
@@ -113,10 +114,10 @@ def test_every_way_to_fail_is_seen_as_what_it_is(finished: Run) -> None:
 def test_requests_that_the_sdk_repeats_and_answers_without_usage_occur_and_are_counted(finished: Run) -> None:
     served = finished.api.served
 
-    assert figures.total(served, "repeated requests") > 20
-    assert figures.total(served, "calls without usage") == 12
-    assert figures.total(served, "cached input tokens") > 0
-    assert figures.total(served, "reasoning tokens") > 0
+    assert counts.total(served, "repeated requests") > 20
+    assert counts.total(served, "calls without usage") == 12
+    assert counts.total(served, "cached input tokens") > 0
+    assert counts.total(served, "reasoning tokens") > 0
 
 
 def test_the_totals_of_the_table_are_those_of_the_api(finished: Run) -> None:
@@ -124,10 +125,10 @@ def test_the_totals_of_the_table_are_those_of_the_api(finished: Run) -> None:
     _, calls, errors, tokens_in, tokens_out, *_ = row.split()
 
     served = finished.api.served
-    assert int(calls) == figures.total(served, "calls")
+    assert int(calls) == counts.total(served, "calls")
     assert int(errors) == 24
-    assert tokens_in == f"{figures.total(served, 'input tokens'):,}"
-    assert tokens_out == f"{figures.total(served, 'output tokens'):,}"
+    assert tokens_in == f"{counts.total(served, 'input tokens'):,}"
+    assert tokens_out == f"{counts.total(served, 'output tokens'):,}"
 
 
 def test_a_model_without_a_price_is_of_unknown_cost_and_each_feature_has_its_own(finished: Run) -> None:
@@ -135,9 +136,9 @@ def test_a_model_without_a_price_is_of_unknown_cost_and_each_feature_has_its_own
         line.split()[0]: line.split() for line in finished.text.splitlines() if line.startswith("  ") and line.split()
     }
 
-    assert rows[jobs.UNPRICED_MODEL][5] == "unknown"
+    assert rows[workload.UNPRICED_MODEL][5] == "unknown"
     assert float(rows["gpt-4o"][5]) > 0
-    features = [float(rows[feature][3]) for feature in jobs.FEATURES]
+    features = [float(rows[feature][3]) for feature in workload.FEATURES]
     assert min(features) > 0
     assert sum(features) == pytest.approx(float(rows["all"][5]), abs=1e-4)
 
@@ -161,13 +162,13 @@ def test_the_entries_shown_have_question_answer_and_error(finished: Run) -> None
 def test_the_lines_for_ones_own_code_are_five_and_run(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     names: dict[str, object] = {}
-    exec(report.SNIPPET, names)  # noqa: S102  # what people are told to copy
+    exec(output.SNIPPET, names)  # noqa: S102  # what people are told to copy
 
     client = names["client"]
     assert isinstance(client, names["MonitoredOpenAI"])  # type: ignore[arg-type]  # the snippet imports the class
     client.close()  # type: ignore[attr-defined]  # as above
-    assert len(report.SNIPPET.splitlines()) == 5
-    assert all(f"  {line}\n" in finished.text for line in report.SNIPPET.splitlines())
+    assert len(output.SNIPPET.splitlines()) == 5
+    assert all(f"  {line}\n" in finished.text for line in output.SNIPPET.splitlines())
 
 
 class Forgetful(LogsReceiver):
@@ -194,16 +195,16 @@ def test_a_lost_log_entry_is_named_and_fails_the_demo() -> None:
     tokens = done.api.served[model, "input tokens"]
     assert f"  No: the Loki side has {calls - 1:,} calls of {model} instead of {calls:,}\n" in done.text
     assert f"has {tokens - usage['input_tokens']:,} input tokens of {model} instead of {tokens:,}\n" in done.text
-    assert "No: the Prometheus side has a cost of" in done.text or model == jobs.UNPRICED_MODEL
+    assert "No: the Prometheus side has a cost of" in done.text or model == workload.UNPRICED_MODEL
     assert "  Yes:" not in done.text
-    assert report.SNIPPET.splitlines()[0] not in done.text
+    assert output.SNIPPET.splitlines()[0] not in done.text
 
 
 class Deaf(MetricsReceiver):
     """Never hears of one model's retries."""
 
     def take(self, series: Series) -> None:
-        if series.labels["__name__"] != "gen_ai_client_retries_total" or series.labels[received.MODEL] != "gpt-5-mini":
+        if series.labels["__name__"] != "gen_ai_client_retries_total" or series.labels[queries.MODEL] != "gpt-5-mini":
             super().take(series)
 
 
@@ -220,10 +221,10 @@ def test_a_lost_series_is_named_and_fails_the_demo() -> None:
 def test_costs_that_differ_between_the_sides_are_named() -> None:
     metrics, logs = MetricsReceiver(), LogsReceiver()
     with metrics, logs:
-        metrics.take(series(received.COST, 0.5, **{received.MODEL: "m"}))
+        metrics.take(series(queries.COST, 0.5, **{queries.MODEL: "m"}))
     out = io.StringIO()
 
-    assert report.show(Terminal(out=out), Counter(), metrics, logs) == 1
+    assert output.show(Terminal(out=out), Counter(), metrics, logs) == 1
     assert "No: the Prometheus side has a cost of $0.500000, the Loki side of $0.000000" in out.getvalue()
 
 
@@ -247,7 +248,7 @@ def test_what_the_encoder_writes_is_read_back(
         for name, labels, samples in written
     )
 
-    found = write_request.read(bytes(cramjam.snappy.compress_raw(encoded)))
+    found = remote_write_decoder.read(bytes(cramjam.snappy.compress_raw(encoded)))
 
     assert [(one.labels, one.value, one.timestamp_ms) for one in found] == [
         ({**labels, "__name__": name}, *samples[-1]) for name, labels, samples in written
@@ -258,7 +259,7 @@ def test_what_the_encoder_writes_is_read_back(
 def test_what_is_no_remote_write_is_refused_and_nothing_else_happens(body: bytes) -> None:
     for packed in (body, bytes(cramjam.snappy.compress_raw(body))):
         try:
-            write_request.read(packed)
+            remote_write_decoder.read(packed)
         except ValueError:
             continue
 
@@ -266,7 +267,7 @@ def test_what_is_no_remote_write_is_refused_and_nothing_else_happens(body: bytes
 @pytest.mark.parametrize("message", [b"\x0a\x7f", b"\x0b", b"\x0a\x03\x0a\x01\xff"])
 def test_broken_protobuf_is_a_value_error(message: bytes) -> None:
     with pytest.raises(ValueError, match=r"remote write|codec"):
-        write_request.read(bytes(cramjam.snappy.compress_raw(message)))
+        remote_write_decoder.read(bytes(cramjam.snappy.compress_raw(message)))
 
 
 def test_an_older_sample_does_not_replace_a_newer_one() -> None:
@@ -322,7 +323,7 @@ def test_a_quantile_of_nothing_is_not_a_number(buckets: dict[float, float]) -> N
 
 
 def test_sums_are_by_label_over_the_series_that_match() -> None:
-    metrics = received.Metrics(
+    metrics = queries.Metrics(
         [series("a", 1, x="1", y="1"), series("a", 2, x="1", y="2"), series("a", 4, y="2"), series("b", 8, x="1")]
     )
 
@@ -335,17 +336,17 @@ def test_differences_name_side_kind_and_model() -> None:
     true: Figures = Counter({("m", "calls"): 1000, ("m", "errors"): 0})
     other: Figures = Counter({("m", "calls"): 1000, ("n", "errors"): 2})
 
-    assert figures.differences(true, {"A": true, "B": other}) == ["B has 2 errors of n instead of 0"]
+    assert counts.differences(true, {"A": true, "B": other}) == ["B has 2 errors of n instead of 0"]
 
 
 def test_a_model_that_never_streamed_has_no_time_to_first_chunk() -> None:
     out = io.StringIO()
-    labels = {received.MODEL: "m"}
-    metrics = received.Metrics(
+    labels = {queries.MODEL: "m"}
+    metrics = queries.Metrics(
         [
-            series(f"{received.DURATION}_count", 1, **labels),
-            series(f"{received.DURATION}_bucket", 1, le="0.5", **labels),
-            series(f"{received.DURATION}_bucket", 1, le="+Inf", **labels),
+            series(f"{queries.DURATION}_count", 1, **labels),
+            series(f"{queries.DURATION}_bucket", 1, le="0.5", **labels),
+            series(f"{queries.DURATION}_bucket", 1, le="+Inf", **labels),
         ]
     )
 

@@ -11,11 +11,11 @@ import pytest
 
 from monitored_openai import MonitoringSettings
 from monitored_openai._cli.command import main
-from monitored_openai._exporter.checks import SAMPLE, Finding, check, judged
-from monitored_openai._exporter.delivery import Failure, Reply
-from tests.servers.loki import FakeLoki, Status
-from tests.servers.remote_write import RemoteWriteProxy
-from tests.test_spool import no_byte_written_beyond
+from monitored_openai._exporter.delivery.retry import Failure, Reply
+from monitored_openai._exporter.diagnostics import SAMPLE, Finding, check, judged
+from tests.exporter.spool.test_spool import no_byte_written_beyond
+from tests.support.servers.loki import FakeLoki, Status
+from tests.support.servers.remote_write import RemoteWriteProxy
 
 
 @pytest.fixture

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitored_openai._cli.backend import Backend
 from monitored_openai._cli.command import main
-from monitored_openai._cli.following import LARGEST_PAGE, LATE_NS, TRAIL_NS, Follower, Skipped
-from monitored_openai._cli.loki_log import Entry, LokiLog
-from monitored_openai._exporter import loki as loki_push
-from tests.servers.loki import Entry as Stored
-from tests.servers.loki import FakeLoki
+from monitored_openai._cli.query.following import LARGEST_PAGE, LATE_NS, TRAIL_NS, Follower, Skipped
+from monitored_openai._cli.query.http_api import Backend
+from monitored_openai._cli.query.loki_log import Entry, LokiLog
+from monitored_openai._exporter.encoders import loki as loki_push
+from tests.support.servers.loki import Entry as Stored
+from tests.support.servers.loki import FakeLoki
 
 SECOND = 10**9
 COMMAND = Path(sys.executable).with_name("monitored-openai")

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from monitored_openai._cli.command import main
-from tests.local_page import CALL, Page, metrics_of, open_page
-from tests.records import full_record
+from tests.support.local_page import CALL, Page, metrics_of, open_page
+from tests.support.records import full_record
 
 pytestmark = pytest.mark.once
 

@@ -15,9 +15,9 @@ import pytest
 
 from monitored_openai import MonitoredOpenAI, MonitoringSettings, __version__
 from monitored_openai._cli import main
-from tests.servers.loki import FakeLoki
-from tests.servers.openai_api import Behaviour, OpenAIServer
-from tests.servers.remote_write import RemoteWriteProxy, Status
+from tests.support.servers.loki import FakeLoki
+from tests.support.servers.openai_api import Behaviour, OpenAIServer
+from tests.support.servers.remote_write import RemoteWriteProxy, Status
 
 COMMAND = [sys.executable, "-c", "import sys; from monitored_openai._cli import main; sys.exit(main())"]
 SECRET = "sk-test-0123456789abcdefghij"

@@ -13,8 +13,8 @@ import yaml
 
 from monitored_openai._cli.rules.files import groups, texts
 from monitored_openai._cli.rules.rule import Alert, Budget, Limits
-from tests.look.conftest import Workload
-from tests.servers.prometheus import require_prometheus
+from tests.support.servers.prometheus import require_prometheus
+from tests.support.stocked import Workload
 
 pytestmark = pytest.mark.once
 

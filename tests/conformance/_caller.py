@@ -13,7 +13,7 @@ import pytest
 from monitored_openai import AsyncMonitoredOpenAI, CallRecord, MonitoredOpenAI, Monitoring
 from tests.conformance._stage import KEEPING, Api, records_of
 from tests.conformance._ways import Async, Sync, Way
-from tests.servers.openai_api import Behaviour
+from tests.support.servers.openai_api import Behaviour
 
 
 class Caller:

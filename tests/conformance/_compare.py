@@ -10,9 +10,9 @@ from typing import Any
 
 from monitored_openai import CallRecord
 from tests.conformance._stage import AZURE, Cell, Sight
-from tests.servers._answers import SNAPSHOTS, answer
-from tests.servers._steps import Request
-from tests.servers._truth import Truth
+from tests.support.servers._answers import SNAPSHOTS, answer
+from tests.support.servers._steps import Request
+from tests.support.servers._truth import Truth
 
 ASKED = {"include_usage": True}
 _BOUNDARY = re.compile(r"boundary=([0-9a-f]{32})")

@@ -11,8 +11,8 @@ from tests.conformance import _readings as readings
 from tests.conformance._outcomes import FAILURES, OK, Outcome
 from tests.conformance._paths import Path, Verdict
 from tests.conformance._readings import Reading
-from tests.servers._behaviour import Behaviour
-from tests.servers._media import image_events
+from tests.support.servers._behaviour import Behaviour
+from tests.support.servers._media import image_events
 
 ASKED: Mapping[str, Any] = {"model": "gpt-4o", "input": "Why is the sky blue?"}
 STREAMED: Mapping[str, Any] = {"stream": True}

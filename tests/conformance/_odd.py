@@ -13,7 +13,7 @@ from tests.conformance._compare import assert_same
 from tests.conformance._outcomes import Outcome
 from tests.conformance._paths import PATHS
 from tests.conformance._stage import Cell, Stage, records_of
-from tests.servers.openai_api import Behaviour
+from tests.support.servers.openai_api import Behaviour
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
 CHOICE = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tests.conformance._paths import Path
-from tests.servers.openai_api import Behaviour
+from tests.support.servers.openai_api import Behaviour
 
 GATE = "gate"
 """The name of the gate in a behaviour; each run gets one of its own."""

@@ -20,9 +20,9 @@ from tests.conformance._outcomes import OK, Outcome
 from tests.conformance._paths import Path
 from tests.conformance._readings import Reading, See
 from tests.conformance._ways import Async, Sync, Way
-from tests.servers._steps import Request
-from tests.servers._truth import Truth
-from tests.servers.openai_api import Behaviour, OpenAIServer
+from tests.support.servers._steps import Request
+from tests.support.servers._truth import Truth
+from tests.support.servers.openai_api import Behaviour, OpenAIServer
 
 RECORDS: list[CallRecord] = []
 FLUSH_SECONDS = 10.0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
-from tests.servers._steps import Gate
+from tests.support.servers._steps import Gate
 
 DONE = object()
 """What `step` returns at the end of an iterator."""

@@ -19,7 +19,7 @@ from tests.conformance._paths import ASKED, CHAT, STREAMED
 from tests.conformance._readings import VALUE
 from tests.conformance._stage import Cell, Stage, records_of
 from tests.conformance.test_post import PATH
-from tests.servers.openai_api import Behaviour
+from tests.support.servers.openai_api import Behaviour
 
 GZIPPED = Behaviour(gzip=True).header()
 JSON = {"headers": {"content-type": "application/json"}}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from monitored_openai import CallRecord, MonitoringSettings
-from monitored_openai._exporter.monitoring import monitoring_for
+from monitored_openai._exporter.handle import monitoring_for
 from tests.conformance._compare import assert_same
 from tests.conformance._outcomes import FAILURES, OK
 from tests.conformance._paths import PATHS

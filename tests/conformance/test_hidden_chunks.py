@@ -19,8 +19,8 @@ from tests.conformance._odd import USAGE, Odd, cases, play
 from tests.conformance._outcomes import Outcome
 from tests.conformance._paths import CHAT, PATHS
 from tests.conformance._stage import KEEPING, Api, Cell, Stage, keep, records_of
-from tests.handles import http
-from tests.servers.openai_api import Behaviour
+from tests.support.handles import http
+from tests.support.servers.openai_api import Behaviour
 
 HEAD = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-2024-08-06"}
 TEXT = {"index": 0, "text": "hi", "delta": {"content": "hi"}, "finish_reason": None}

@@ -16,7 +16,7 @@ from tests.conformance._facts import facts
 from tests.conformance._paths import CHAT
 from tests.conformance._stage import KEEPING, Api, records_of
 from tests.conformance._ways import Async, Sync, Way
-from tests.servers.openai_api import Behaviour
+from tests.support.servers.openai_api import Behaviour
 
 ASKING = {"include_usage": True}
 OTHER_400 = Behaviour(status=400)

@@ -9,8 +9,8 @@ import pytest
 from monitored_openai import CallRecord
 from tests.conformance._caller import Caller
 from tests.conformance._stage import Api
-from tests.servers._jobs import RUN_USAGE
-from tests.servers.openai_api import Behaviour
+from tests.support.servers._jobs import RUN_USAGE
+from tests.support.servers.openai_api import Behaviour
 
 BATCH = {"completion_window": "24h", "endpoint": "/v1/chat/completions", "input_file_id": "file-1"}
 DATA = {"type": "jsonl", "source": {"type": "file_id", "id": "file-1"}}

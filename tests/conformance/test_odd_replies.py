@@ -11,7 +11,7 @@ import pytest
 
 from tests.conformance._odd import CHOICE, USAGE, Odd, assert_known, cases, play
 from tests.conformance._stage import Stage
-from tests.servers.openai_api import Behaviour
+from tests.support.servers.openai_api import Behaviour
 
 
 def usage(value: Any, tokens: tuple[int | None, int | None] | str) -> Odd:

@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from tests.conformance._paths import CHAT, LEGACY, Path
 from tests.conformance._readings import VALUE
 from tests.conformance._stage import Cell, Stage, records_of
-from tests.servers.openai_api import Behaviour
+from tests.support.servers.openai_api import Behaviour
 
 
 @pytest.fixture(autouse=True)

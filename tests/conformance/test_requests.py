@@ -16,7 +16,7 @@ from tests.conformance._outcomes import FAILURES, OK, Outcome
 from tests.conformance._paths import CHAT, PATHS, STREAMED, TOOL, Path
 from tests.conformance._readings import VALUE
 from tests.conformance._stage import KEEPING, Cell, Sight, Stage, records_of
-from tests.servers.openai_api import Behaviour
+from tests.support.servers.openai_api import Behaviour
 
 OUTCOMES = {outcome.name: outcome for outcome in FAILURES}
 QUESTION = {"role": "user", "content": "Why?"}

@@ -13,7 +13,7 @@ from tests.conformance._caller import Caller
 from tests.conformance._family_paths import ASKED
 from tests.conformance._paths import CHAT
 from tests.conformance._stage import Api
-from tests.servers.openai_api import Behaviour
+from tests.support.servers.openai_api import Behaviour
 
 BACKGROUND: dict[str, Any] = {**ASKED, "background": True}
 UNFINISHED = Behaviour(patch={"status": "in_progress", "usage": None, "output": []})

@@ -14,7 +14,7 @@ import pytest
 from tests.conformance._paths import CHAT, Path
 from tests.conformance._readings import VALUE
 from tests.conformance._stage import Cell, Stage, records_of
-from tests.servers.openai_api import Behaviour
+from tests.support.servers.openai_api import Behaviour
 
 CELL = Cell(path=Path(name="let-go", method="chat.completions.create", body=CHAT, readings=VALUE), reading=VALUE[""])
 

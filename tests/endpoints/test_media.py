@@ -11,20 +11,20 @@ import pytest
 from openai import BaseModel
 
 from monitored_openai import Cost, Usage
-from monitored_openai._answer import Family, read_body
-from monitored_openai._forms import described
-from monitored_openai._pricing import PriceBook, Unpriced
-from monitored_openai._resources._events import Events
-from monitored_openai._resources.audio import SPEECH, TRANSCRIPTIONS
-from monitored_openai._resources.embeddings import EMBEDDINGS
-from monitored_openai._resources.images import GENERATIONS
+from monitored_openai._calls.uploads import described
+from monitored_openai._endpoints.audio import SPEECH, TRANSCRIPTIONS
+from monitored_openai._endpoints.base import Endpoint, read_body
+from monitored_openai._endpoints.embeddings import EMBEDDINGS
+from monitored_openai._endpoints.final_event import Events
+from monitored_openai._endpoints.images import GENERATIONS
+from monitored_openai._pricing.price_book import PriceBook, Unpriced
 
 AT_NS = 1_790_000_000 * 10**9
 BOOK = PriceBook()
 OWN = PriceBook({"heard": {"minute": 0.6}, "said": {"characters": 12.0}, "text": {"input": 1.0, "output": 2.0}})
 
 
-def usage_of(family: Family, **body: Any) -> tuple[Usage | None, str | None]:
+def usage_of(family: Endpoint, **body: Any) -> tuple[Usage | None, str | None]:
     answer = read_body(family, json.dumps(body).encode())
     return answer.usage, answer.usage_unknown
 

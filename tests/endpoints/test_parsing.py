@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitored_openai import Usage
-from monitored_openai._answer import Answer, count, dictionary, read_body, text
-from monitored_openai._resources.chat import CHAT
-from monitored_openai._resources.completions import COMPLETIONS
+from monitored_openai._endpoints.base import ParsedResponse, count, dictionary, read_body, text
+from monitored_openai._endpoints.chat import CHAT
+from monitored_openai._endpoints.completions import COMPLETIONS
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 GOOD: dict[str, Any] = {
@@ -27,7 +27,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def read(**fields: Any) -> Answer:
+def read(**fields: Any) -> ParsedResponse:
     """The answer in a good body with these fields instead."""
     return read_body(CHAT, json.dumps(GOOD | fields).encode())
 
@@ -93,7 +93,7 @@ def test_what_is_no_dictionary_is_an_empty_one(value: Any) -> None:
 
 
 def test_a_good_body_is_read_whole() -> None:
-    assert read() == Answer(
+    assert read() == ParsedResponse(
         model="gpt-4o-2024-08-06",
         id="chatcmpl-1",
         service_tier="default",
@@ -242,7 +242,7 @@ USAGE_ONLY = chunk(choices=[], usage=USAGE)
 LAST = chunk(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
 
 
-def content_of(answer: Answer) -> Any:
+def content_of(answer: ParsedResponse) -> Any:
     assert isinstance(answer.body, dict)
     return answer.body["choices"][0]["message"]["content"]
 
@@ -310,7 +310,7 @@ def test_a_legacy_stream_is_put_together() -> None:
 @given(st.binary(max_size=200) | st.binary(max_size=100).map(gzip.compress))
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_are_read_as_something(body: bytes) -> None:
-    assert isinstance(read_body(CHAT, body), Answer)
+    assert isinstance(read_body(CHAT, body), ParsedResponse)
 
 
 JSON = st.recursive(
@@ -332,4 +332,4 @@ def test_a_body_of_the_right_names_and_any_values_is_read(body: dict[str, Any]) 
 @given(st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(GOOD, JSON)), min_size=1, max_size=3))
 @settings(max_examples=200, deadline=None)
 def test_events_of_the_right_names_and_any_values_are_read(events: list[dict[str, Any]]) -> None:
-    assert isinstance(read_body(CHAT, sse(*events)), Answer)
+    assert isinstance(read_body(CHAT, sse(*events)), ParsedResponse)

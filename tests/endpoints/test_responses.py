@@ -9,11 +9,11 @@ import pytest
 from openai.types.responses import ResponseTextDeltaEvent
 
 from monitored_openai import Usage
-from monitored_openai._answer import Answer, read_body
-from monitored_openai._errors import error_type_of_code
-from monitored_openai._owed import MOST, Owed
-from monitored_openai._resources._families import FAMILIES, family_of
-from monitored_openai._resources.responses import COMPACT, RESPONSES, ResponseChunks
+from monitored_openai._calls.error_types import error_type_of_code
+from monitored_openai._calls.pending_usage import MOST, PendingUsage
+from monitored_openai._endpoints.base import ParsedResponse, read_body
+from monitored_openai._endpoints.registry import ENDPOINTS, endpoint_of
+from monitored_openai._endpoints.responses import COMPACT, RESPONSES, ResponseAccumulator
 
 GOOD: dict[str, Any] = {
     "id": "resp_1",
@@ -38,12 +38,12 @@ TOKENS = Usage(
 )
 
 
-def read(**fields: Any) -> Answer:
+def read(**fields: Any) -> ParsedResponse:
     return read_body(RESPONSES, json.dumps(GOOD | fields).encode())
 
 
 def test_a_good_response_is_read_whole() -> None:
-    assert read() == Answer(
+    assert read() == ParsedResponse(
         model="gpt-4o-2024-08-06",
         id="resp_1",
         service_tier="default",
@@ -128,7 +128,7 @@ def test_events_read_as_bytes_are_read_as_those_that_the_sdk_makes() -> None:
 
 
 def test_events_out_of_order_or_of_unknown_kind_cost_nothing() -> None:
-    chunks = ResponseChunks()
+    chunks = ResponseAccumulator()
     delta = ResponseTextDeltaEvent.construct(
         type="response.output_text.delta", output_index=3, content_index=0, delta="x"
     )
@@ -141,7 +141,7 @@ def test_events_out_of_order_or_of_unknown_kind_cost_nothing() -> None:
 
 @pytest.mark.parametrize("delta", [None, 7, {"text": "x"}, ["x"]])
 def test_a_delta_that_is_no_text_costs_neither_the_call_nor_the_rest(delta: Any) -> None:
-    chunks = ResponseChunks()
+    chunks = ResponseAccumulator()
     for said in ("a", delta, "b"):
         where: dict[str, Any] = {"output_index": 0, "content_index": 0, "delta": said}
         assert chunks.add(ResponseTextDeltaEvent.construct(type="response.output_text.delta", **where)) is False
@@ -172,16 +172,16 @@ def test_a_compacted_response_names_no_model() -> None:
     ],
 )
 def test_the_path_says_which_family(method: str, path: Any, family: str | None) -> None:
-    found = family_of(method, path)
+    found = endpoint_of(method, path)
     assert (found.path if found else None) == family
 
 
 def test_no_two_families_are_the_same() -> None:
-    assert len({(family.method, family.path) for family in FAMILIES}) == len(FAMILIES)
+    assert len({(family.method, family.path) for family in ENDPOINTS}) == len(ENDPOINTS)
 
 
 def test_what_is_owed_is_settled_once_and_no_more_than_so_many_are_remembered() -> None:
-    owed = Owed()
+    owed = PendingUsage()
     for number in range(MOST + 1):
         owed.add("api.test", f"resp_{number}")
     assert not owed.settle("api.test", "resp_0")

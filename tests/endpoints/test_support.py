@@ -13,11 +13,11 @@ import openai
 import pytest
 
 from monitored_openai import MonitoredOpenAI, MonitoringSettings
-from monitored_openai._resources._families import FAMILIES, family_of
-from monitored_openai._resources._table import LEFT_OUT, NOT_POSTED, OBSERVED
-from tests.servers.openai_api import OpenAIServer
+from monitored_openai._endpoints.registry import ENDPOINTS, endpoint_of
+from scripts.endpoint_support import LEFT_OUT, NOT_POSTED, OBSERVED
+from tests.support.servers.openai_api import OpenAIServer
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RESOURCES = Path(openai.__file__).parent / "resources"
 TESTED = ("1.92", "2.54", "3.57")
 SEEN = {method: row for row in OBSERVED for method in row.methods.split()}
@@ -77,7 +77,7 @@ def test_the_walk_finds_what_it_looks_for() -> None:
 
 @pytest.mark.parametrize("method", sorted(POSTING))
 def test_what_posts_is_seen_or_left_out_on_purpose(method: str) -> None:
-    family = family_of("post", POSTING[method].replace("{}", "x"))
+    family = endpoint_of("post", POSTING[method].replace("{}", "x"))
     base = method.replace(".parse", ".create")
     assert (base in SEEN) != is_left_out(method), "in neither part of the table, or in both"
     if base in SEEN:
@@ -99,7 +99,7 @@ def test_the_table_names_only_methods_that_there_are_and_all_families() -> None:
             target: object = client
             for part in method.split("."):
                 target = getattr(target, part)
-    assert {family for row in OBSERVED for family in row.families} == set(FAMILIES)
+    assert {family for row in OBSERVED for family in row.families} == set(ENDPOINTS)
     assert all(family.operation == row.operation for row in OBSERVED for family in row.families)
     assert {row.since for row in OBSERVED} <= set(TESTED)
 

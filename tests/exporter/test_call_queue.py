@@ -14,14 +14,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from monitored_openai._answer import Family
-from monitored_openai._call import Call
-from monitored_openai._exporter.intake import Intake
-from monitored_openai._exporter.sample_books import SampleBooks
-from monitored_openai._observer import Observer
-from monitored_openai._resources.chat import CHAT, ChatChunks
+from monitored_openai._calls.call import Call
+from monitored_openai._calls.tracker import CallTracker
+from monitored_openai._endpoints.base import Endpoint
+from monitored_openai._endpoints.chat import CHAT, ChatAccumulator
+from monitored_openai._exporter.call_queue import Intake
+from monitored_openai._exporter.ledger import SampleBooks
 from monitored_openai._stats import DropReason
-from tests.handles import imbalance
+from tests.support.handles import imbalance
 
 URL = httpx.URL("http://api.test/v1/")
 CLIENT = SimpleNamespace(_base_url=URL, _made_for=None, _attributes={})
@@ -37,8 +37,8 @@ def _nothing() -> None:
     pass
 
 
-def opened(books: Intake, family: Family = CHAT) -> Call:
-    observer = Observer(
+def opened(books: Intake, family: Endpoint = CHAT) -> Call:
+    observer = CallTracker(
         emit=books.ended,
         opened=books.opened,
         lost=books.lost,
@@ -284,7 +284,7 @@ def test_the_books_of_samples_may_be_read_by_whoever_interrupts_their_reading() 
     in_a_thread(collect_inside)
 
 
-class Unmeasurable(ChatChunks):
+class Unmeasurable(ChatAccumulator):
     """Chunks that do not tell their size."""
 
     __slots__ = ()

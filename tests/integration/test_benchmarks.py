@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import lives, outage, weight
+from benchmarks import outage, short_processes, weight
 from benchmarks.__main__ import main
 from benchmarks.api import CHUNKS, Clients, monitored, prose
 from benchmarks.calls import CASES, LARGE, Case
@@ -128,7 +128,7 @@ def test_the_cpu_of_delivery_is_counted(clients: Clients) -> None:
 
 
 def test_a_tight_loop_is_counted_exactly_and_its_figures_are_told() -> None:
-    figures = {figure.what: figure for figure in lives.tight_loop(20)}
+    figures = {figure.what: figure for figure in short_processes.tight_loop(20)}
     for what in ("calls in the metrics", "log entries"):
         assert figures[what].value == 20 + WARM_UP
         assert figures[what].bar == exactly(20 + WARM_UP)
@@ -136,7 +136,7 @@ def test_a_tight_loop_is_counted_exactly_and_its_figures_are_told() -> None:
 
 
 def test_memory_and_exit_with_a_back_end_that_never_answers_are_told() -> None:
-    figures = {figure.what: figure for figure in lives.large_into_nowhere(3)}
+    figures = {figure.what: figure for figure in short_processes.large_into_nowhere(3)}
     assert figures.keys() == {"memory added", "exit"}
     assert figures["exit"].value > 1, "the exit did not wait for the back end"
 
@@ -150,7 +150,7 @@ def test_what_an_outage_costs_with_a_spool_is_told() -> None:
 
 def test_a_process_that_fails_ends_the_run() -> None:
     with pytest.raises(RuntimeError, match="ended with 1"):
-        lives.run(Life(url="not a URL", calls=1))
+        short_processes.run(Life(url="not a URL", calls=1))
 
 
 def test_the_import_and_what_is_installed_are_told() -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from monitored_openai import MonitoringSettings, SettingsError
 from monitored_openai.compat import chat_v1, chat_v2
-from tests.servers.influx import FakeInflux
-from tests.servers.loki import FakeLoki
-from tests.servers.openai_api import Behaviour, OpenAIServer
+from tests.support.servers.influx import FakeInflux
+from tests.support.servers.loki import FakeLoki
+from tests.support.servers.openai_api import Behaviour, OpenAIServer
 
 CHAT: dict[str, Any] = {
     "model": "gpt-4",

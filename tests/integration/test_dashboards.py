@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitored_openai._cli.figures import total
-from monitored_openai._cli.promql import CALLS as CALLS_METRIC
-from tests.look.conftest import Workload
-from tests.look.grafana import VARIABLE, filled, rendered
-from tests.look.logql import faults_of
+from monitored_openai._cli.demo.counts import total
+from monitored_openai._cli.query.promql import CALLS as CALLS_METRIC
+from tests.support.grafana import VARIABLE, filled, rendered
+from tests.support.logql import faults_of
+from tests.support.stocked import Workload
 
 pytestmark = pytest.mark.once
 

@@ -15,11 +15,11 @@ import yaml
 from monitored_openai import MonitoringSettings
 from monitored_openai._cli.rules.files import texts
 from monitored_openai._cli.rules.rule import Budget, Limits
-from tests.look import alloy
-from tests.programs import settings
-from tests.servers.loki import FakeLoki
-from tests.servers.prometheus import require_prometheus
-from tests.servers.remote_write import RemoteWriteProxy
+from tests.support import alloy
+from tests.support.programs import settings
+from tests.support.servers.loki import FakeLoki
+from tests.support.servers.prometheus import require_prometheus
+from tests.support.servers.remote_write import RemoteWriteProxy
 
 pytestmark = pytest.mark.once
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from monitored_openai._rates import Unpriced
-from tests.servers.openai_api import OpenAIServer
+from monitored_openai._pricing.rates import Unpriced
+from tests.support.servers.openai_api import OpenAIServer
 
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 SHELL = {"bash", "console", "sh", "shell"}
 TIMEOUT = 100
@@ -33,10 +33,10 @@ MOST_NOT_RUN = 4
 
 COMMANDS: dict[str, str] = {
     "make demo": "a step of the CI workflow",
-    "monitored-openai doctor": "tests/test_doctor.py runs it",
+    "monitored-openai doctor": "tests/cli/test_doctor.py runs it",
     "make test": "the first half of .ci/run",
-    "make bench": "tests/test_benchmarks.py runs its cases, in short",
-    "export MONITORED_OPENAI_METRICS_URL=https://prometheus.example.com": "tests/test_settings.py sets such variables",
+    "make bench": "tests/integration/test_benchmarks.py runs its cases, in short",
+    "export MONITORED_OPENAI_METRICS_URL=https://prometheus.example.com": "tests/settings/test_model.py sets such variables",
     "export MONITORED_OPENAI_LOGS_URL=https://loki.example.com": "as above",
     "export MONITORED_OPENAI_ENVIRONMENT=production": "as above",
     "export MONITORED_OPENAI_METRICS_URL=https://prometheus-prod-01-eu-west-0.grafana.net/api/prom": "as above",
@@ -44,16 +44,16 @@ COMMANDS: dict[str, str] = {
     "export MONITORED_OPENAI_LOGS_URL=https://logs-prod-eu-west-0.grafana.net": "as above",
     "export MONITORED_OPENAI_LOGS_USERNAME=654321": "as above",
     "export MONITORED_OPENAI_ACCESS_TOKEN=glc_example": "as above",
-    "monitored-openai demo --live": "tests/test_cli.py runs it against a loopback API",
-    "python -m benchmarks.fleet 1000": "tests/look/test_scaling.py runs it with five processes",
+    "monitored-openai demo --live": "tests/cli/test_main.py runs it against a loopback API",
+    "python -m benchmarks.fleet 1000": "tests/integration/test_scaling.py runs it with five processes",
     "pip install monitored-openai": "make demo installs the package so, from the checkout",
     "pip install 'monitored-openai[cli]'": "as below",
-    "export GRAFANA_URL=https://example.grafana.net": "tests/look/test_command.py gives it as an option",
+    "export GRAFANA_URL=https://example.grafana.net": "tests/cli/test_command.py gives it as an option",
     "export GRAFANA_TOKEN=glsa_example": "as above",
-    "monitored-openai dashboards push": "tests/look/test_command.py pushes to a fake",
-    "monitored-openai report --range 24h": "tests/look/test_command.py asks a real Prometheus",
+    "monitored-openai dashboards push": "tests/cli/test_command.py pushes to a fake",
+    "monitored-openai report --range 24h": "tests/cli/test_command.py asks a real Prometheus",
     "pip install 'monitored-openai[scrape]'": "every session of the matrix installs it so, from the checkout",
-    "monitored-openai local": "tests/test_cli.py starts it, on a free port",
+    "monitored-openai local": "tests/cli/test_main.py starts it, on a free port",
     "monitored-openai local --host 0.0.0.0 --token a-long-random-text": "as above",
     "monitored-openai demo --page": "as above",
 }
@@ -188,7 +188,9 @@ def test_every_framework_on_the_pages_has_a_test_and_a_session() -> None:
     shown = re.findall(
         r"^```\{literalinclude\} \.\./examples/with_(\w+)\.py$", (ROOT / "docs/frameworks.md").read_text(), re.MULTILINE
     )
-    tests = re.findall(r"^def test_(\w+)", (ROOT / "tests/frameworks/test_frameworks.py").read_text(), re.MULTILINE)
+    tests = re.findall(
+        r"^def test_(\w+)", (ROOT / "tests/integration/frameworks/test_frameworks.py").read_text(), re.MULTILINE
+    )
     sessions = re.search(r"^FRAMEWORKS = (\{.*?^\})", (ROOT / "noxfile.py").read_text(), re.MULTILINE | re.DOTALL)
     assert sessions is not None
     assert shown == tests == list(ast.literal_eval(sessions[1]))

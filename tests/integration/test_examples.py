@@ -20,15 +20,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.programs import settings
-from tests.servers.loki import FakeLoki
-from tests.servers.openai_api import OpenAIServer
-from tests.servers.remote_write import RemoteWriteProxy
+from tests.support.programs import settings
+from tests.support.servers.loki import FakeLoki
+from tests.support.servers.openai_api import OpenAIServer
+from tests.support.servers.remote_write import RemoteWriteProxy
 
 pytestmark = pytest.mark.once
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FRAMEWORKS = Path(__file__).parents[1] / "frameworks" / "test_frameworks.py"
+FRAMEWORKS = Path(__file__).parent.parent / "frameworks" / "test_frameworks.py"
 TESTED = {"fastapi_app.py", "django_app.py", "celery_tasks.py", "lambda_handler.py", "notebook.ipynb"}
 CALLS = "gen_ai_client_operation_duration_seconds_count"
 ENDED = 110.0

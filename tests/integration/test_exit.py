@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.handles import handle
-from tests.programs import Ended, run, settings
-from tests.programs.ending import CALLS, EXIT_CODE
-from tests.servers._http import wait_until
-from tests.servers.loki import FakeLoki, NeverAnswer, Status
-from tests.servers.openai_api import OpenAIServer
-from tests.servers.remote_write import RemoteWriteProxy
-from tests.test_lanes import call, settled
+from tests.exporter.delivery.test_pushers import call, settled
+from tests.support.handles import handle
+from tests.support.programs import Ended, run, settings
+from tests.support.programs.ending import CALLS, EXIT_CODE
+from tests.support.servers._http import wait_until
+from tests.support.servers.loki import FakeLoki, NeverAnswer, Status
+from tests.support.servers.openai_api import OpenAIServer
+from tests.support.servers.remote_write import RemoteWriteProxy
 
 COUNT = "gen_ai_client_operation_duration_seconds_count"
 ALONE = {"return": CALLS, "exit": CALLS, "exception": CALLS, "interrupt": CALLS + 1, "late thread": CALLS + 1}

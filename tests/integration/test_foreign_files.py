@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from monitored_openai import MonitoringSettings, SettingsError, _log
+from monitored_openai import MonitoringSettings, SettingsError, _logging
 from monitored_openai._cli.command import main
-from monitored_openai._exporter.spool_directory import SpoolDirectory
+from monitored_openai._exporter.spool.directory import SpoolDirectory
 from monitored_openai._local import history
 from monitored_openai._local.history import History
-from tests.local_page import CALL, open_page
-from tests.test_spool import entry, left_behind, read_all, spool
+from tests.exporter.spool.test_spool import entry, left_behind, read_all, spool
+from tests.support.local_page import CALL, open_page
 
 pytestmark = [pytest.mark.once, pytest.mark.skipif(os.name != "posix", reason="links, modes and FIFOs of POSIX")]
 
@@ -360,7 +360,7 @@ SPOOLED: dict[str, Callable[[Path], Path]] = {
 def test_a_file_in_the_spool_s_directory_that_is_not_ours_stays_as_it_is(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_log, "_said", {})
+    monkeypatch.setattr(_logging, "_said", {})
     directory = tmp_path / "spool"
     directory.mkdir(mode=0o700)
     SPOOLED[name](directory)

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitored_openai._exporter.process import PROCESS
-from tests.handles import handle
-from tests.programs import run, settings
-from tests.programs.forking import CALLS, CHILDREN, SITUATIONS
-from tests.servers.loki import FakeLoki
-from tests.servers.remote_write import RemoteWriteProxy
-from tests.test_lanes import MANUAL, call, settled
+from monitored_openai._exporter.runtime.process import PROCESS
+from tests.exporter.delivery.test_pushers import MANUAL, call, settled
+from tests.support.handles import handle
+from tests.support.programs import run, settings
+from tests.support.programs.forking import CALLS, CHILDREN, SITUATIONS
+from tests.support.servers.loki import FakeLoki
+from tests.support.servers.remote_write import RemoteWriteProxy
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs.predecessor_series import CALLS, PROCESSES, tokens
-from tests.servers._program import RunningProgram
-from tests.servers.prometheus import Prometheus, require_prometheus
-from tests.servers.victoria_metrics import VictoriaMetrics, require_victoria_metrics
+from tests.support.programs.predecessor_series import CALLS, PROCESSES, tokens
+from tests.support.servers._program import RunningProgram
+from tests.support.servers.prometheus import Prometheus, require_prometheus
+from tests.support.servers.victoria_metrics import VictoriaMetrics, require_victoria_metrics
 
 pytestmark = pytest.mark.once
 
@@ -96,11 +96,17 @@ def fed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[VictoriaMetr
         VictoriaMetrics(require_victoria_metrics(), tmp_path_factory.mktemp("victoria")) as victoria,
         Prometheus(require_prometheus(), tmp_path_factory.mktemp("prometheus")) as prometheus,
     ):
-        command = [sys.executable, "-m", "tests.programs.predecessor_series", victoria.influx_url, prometheus.write_url]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.support.programs.predecessor_series",
+            victoria.influx_url,
+            prometheus.write_url,
+        ]
         processes = [
             subprocess.Popen(
                 [*command, str(number)],
-                cwd=Path(__file__).parent.parent,
+                cwd=Path(__file__).parents[2],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
             )

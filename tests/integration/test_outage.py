@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import Ended, Program, running, settings
-from tests.servers._http import wait_until
-from tests.servers.loki import FakeLoki
-from tests.servers.prometheus import Prometheus, require_prometheus
-from tests.servers.remote_write import RemoteWriteProxy
-from tests.test_end_to_end import CALLS_METRIC, Totals
-from tests.test_spool import made_in
+from tests.exporter.spool.test_spool import made_in
+from tests.integration.test_end_to_end import CALLS_METRIC, MetricsState
+from tests.support.programs import Ended, Program, running, settings
+from tests.support.servers._http import wait_until
+from tests.support.servers.loki import FakeLoki
+from tests.support.servers.prometheus import Prometheus, require_prometheus
+from tests.support.servers.remote_write import RemoteWriteProxy
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the spool needs locks that end with their process")
 
@@ -142,7 +142,7 @@ def outage(prometheus: Prometheus, directory: Path, *, seconds: float, per_secon
                     wait_until(lambda: len(list(spool.glob("*.db"))) == 1, 120)
                     assert end(*after).code == 0
                 all_after = time.monotonic() - over
-        totals = Totals(prometheus, "outage", time.monotonic() - began + 600)
+        totals = MetricsState(prometheus, "outage", time.monotonic() - began + 600)
         asked = [json.loads(one.line)["request"]["messages"][0]["content"] for one in loki.entries]
         return Seen(
             made=len(load.made) + load.processes,  # each makes one before those that it tells of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.fleet import QUERIES, figures
-from tests.servers.prometheus import require_prometheus
+from tests.support.servers.prometheus import require_prometheus
 
 pytestmark = pytest.mark.once
 PROCESSES = 5

@@ -11,10 +11,10 @@ import openai
 import pytest
 
 from monitored_openai import MonitoredOpenAI, MonitoringSettings, SettingsError, attributes
-from monitored_openai._exporter.checks import check
-from tests.handles import ask, handle, http
-from tests.servers.loki import FakeLoki, Reset, Status
-from tests.servers.remote_write import RemoteWriteProxy
+from monitored_openai._exporter.diagnostics import check
+from tests.support.handles import ask, handle, http
+from tests.support.servers.loki import FakeLoki, Reset, Status
+from tests.support.servers.remote_write import RemoteWriteProxy
 
 SECRETS = {
     "password in the URL": "pa55word-in-the-url",

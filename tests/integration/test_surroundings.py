@@ -16,11 +16,11 @@ import pytest
 
 from monitored_openai import MonitoredOpenAI, MonitoringSettings
 from monitored_openai._exporter import monitoring_for
-from tests.handles import QUICK, ask, handle, http, imbalance, in_process_transport
-from tests.programs import run, running, settings
-from tests.servers._http import wait_until
-from tests.servers.loki import FakeLoki
-from tests.test_lanes import call, settled
+from tests.exporter.delivery.test_pushers import call, settled
+from tests.support.handles import QUICK, ask, handle, http, imbalance, in_process_transport
+from tests.support.programs import run, running, settings
+from tests.support.servers._http import wait_until
+from tests.support.servers.loki import FakeLoki
 
 
 @pytest.fixture

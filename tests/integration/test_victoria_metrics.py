@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitored_openai._exporter import influx
-from tests.handles import ask, handle, in_process
-from tests.servers.victoria_metrics import VictoriaMetrics, require_victoria_metrics
+from monitored_openai._exporter.encoders import influx
+from tests.support.handles import ask, handle, in_process
+from tests.support.servers.victoria_metrics import VictoriaMetrics, require_victoria_metrics
 
 pytestmark = pytest.mark.once
 

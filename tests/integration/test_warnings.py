@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-from monitored_openai import MonitoringSettings, _log
-from monitored_openai._log import warn_sparsely
-from tests.handles import ask, handle, in_process
-from tests.programs import Ended, run, settings
-from tests.programs.prompts import PROMPT
-from tests.servers.loki import FakeLoki, Status
-from tests.servers.remote_write import RemoteWriteProxy
+from monitored_openai import MonitoringSettings, _logging
+from monitored_openai._logging import warn_sparsely
+from tests.support.handles import ask, handle, in_process
+from tests.support.programs import Ended, run, settings
+from tests.support.programs.prompts import PROMPT
+from tests.support.servers.loki import FakeLoki, Status
+from tests.support.servers.remote_write import RemoteWriteProxy
 
 SECRETS = ("glc_token-0123456789", "pa55word-0123456789", PROMPT)
 
 
 @pytest.fixture(autouse=True)
 def nothing_logged_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_log, "_said", {})
+    monkeypatch.setattr(_logging, "_said", {})
 
 
 @pytest.fixture

@@ -17,14 +17,26 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from monitored_openai._local import framing, points, pushes, strict_json, write_request
-from monitored_openai._local.exchange import Patience
+from monitored_openai._local import counters, ingest, remote_write_decoder, strict_json
 from monitored_openai._local.history import History
+from monitored_openai._local.http import framing
+from monitored_openai._local.http.exchange import Patience
 from monitored_openai._local.server import LOGS_PATH, LocalServer
-from monitored_openai._metrics import TOKENS_TOTAL
-from tests import hostile
-from tests.hostile import LimitedServer, answers, connected, conversation, label, loki, request, sized, snappy, varint
-from tests.local_page import CALL, Page, open_page
+from monitored_openai._metrics.store import TOKENS_TOTAL
+from tests.support import hostile
+from tests.support.hostile import (
+    LimitedServer,
+    answers,
+    connected,
+    conversation,
+    label,
+    loki,
+    request,
+    sized,
+    snappy,
+    varint,
+)
+from tests.support.local_page import CALL, Page, open_page
 
 pytestmark = pytest.mark.once
 
@@ -257,9 +269,9 @@ def test_a_number_of_more_than_10_bytes_is_refused(at: int) -> None:
     ]
 
     with pytest.raises(ValueError, match="more than 64 bits"):
-        write_request.read(snappy(messages[at - 1]))
+        remote_write_decoder.read(snappy(messages[at - 1]))
     with pytest.raises(ValueError, match="more than 64 bits"):
-        write_request.unpacked_size(endless)
+        remote_write_decoder.unpacked_size(endless)
 
 
 def series_of(*, labels: int = 1, samples: int = 1) -> bytes:
@@ -277,9 +289,9 @@ def series_of(*, labels: int = 1, samples: int = 1) -> bytes:
     ],
 )
 def test_each_bound_of_a_remote_write_is_exact(largest: bytes, too_large: bytes) -> None:
-    write_request.read(snappy(largest))
-    with pytest.raises(write_request.Oversized):
-        write_request.read(snappy(too_large))
+    remote_write_decoder.read(snappy(largest))
+    with pytest.raises(remote_write_decoder.Oversized):
+        remote_write_decoder.read(snappy(too_large))
 
 
 @pytest.mark.parametrize(
@@ -294,9 +306,9 @@ def test_each_bound_of_a_remote_write_is_exact(largest: bytes, too_large: bytes)
     ],
 )
 def test_each_bound_of_a_push_to_loki_is_exact(largest: bytes, too_large: bytes) -> None:
-    pushes.entries_in(largest)
-    with pytest.raises(write_request.Oversized):
-        pushes.entries_in(too_large)
+    ingest.entries_in(largest)
+    with pytest.raises(remote_write_decoder.Oversized):
+        ingest.entries_in(too_large)
 
 
 @pytest.mark.parametrize(
@@ -320,7 +332,7 @@ def test_values_are_counted_in_linear_time_in_any_text(text: bytes, number: int)
 
 
 def test_label_sets_beyond_the_bound_are_folded_and_sums_stay_true(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(points, "_MOST_DIMENSIONS", 10)
+    monkeypatch.setattr(counters, "_MOST_DIMENSIONS", 10)
     sets = [{"gen_ai_request_model": f"m{n}", "gen_ai_token_type": ("input", "output")[n % 2]} for n in range(40)]
 
     assert page.push([(TOKENS_TOTAL.name, labels, 1.0 + n) for n, labels in enumerate(sets)]) == 204
@@ -439,7 +451,7 @@ def test_any_bytes_get_answers_below_500_and_the_server_goes_on(page: Page, sent
 @example(snappy(sized(1, hostile.CALLS + sized(2, b"\x10" + varint(2**64 - 1)))))
 def test_any_remote_write_is_read_or_a_value_error(body: bytes) -> None:
     with suppress(ValueError):
-        for series in pushes.series_in(body):
+        for series in ingest.series_in(body):
             assert all(isinstance(text, str) for text in (*series.labels, *series.labels.values()))
             assert -(2**63) <= series.timestamp_ms < 2**63
 
@@ -448,7 +460,7 @@ def test_any_remote_write_is_read_or_a_value_error(body: bytes) -> None:
 @given(hostile.ENTRIES)
 def test_any_push_to_loki_is_read_or_a_value_error(body: bytes) -> None:
     with suppress(ValueError):
-        for entry in pushes.entries_in(body)[0]:
+        for entry in ingest.entries_in(body)[0]:
             json.dumps(entry.call, allow_nan=False)
 
 

@@ -13,9 +13,9 @@ import pytest
 from monitored_openai._local.history import History
 from monitored_openai._local.server import LocalServer
 from monitored_openai._log_entry import log_entry
-from tests.chromium import Chromium
-from tests.local_page import CALL, Page, metrics_of, open_browser, open_page
-from tests.records import full_record, record
+from tests.support.chromium import Chromium
+from tests.support.local_page import CALL, Page, metrics_of, open_browser, open_page
+from tests.support.records import full_record, record
 
 pytestmark = pytest.mark.once
 

@@ -19,20 +19,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitored_openai import MonitoringSettings
-from monitored_openai._cli import demo, figures
-from monitored_openai._cli.api import Api
-from monitored_openai._cli.receivers import LogsReceiver, MetricsReceiver
+from monitored_openai._cli.demo import counts
+from monitored_openai._cli.demo import run as demo
+from monitored_openai._cli.demo.openai_server import Api
+from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
 from monitored_openai._cli.terminal import Terminal
-from monitored_openai._databases import Kind
-from monitored_openai._local import access, calls, history, points
+from monitored_openai._files.databases import Kind
+from monitored_openai._local import calls, counters, history
 from monitored_openai._local.conversation import Turn, turns
 from monitored_openai._local.history import History
+from monitored_openai._local.http import auth
 from monitored_openai._local.server import LOGS_PATH, METRICS_PATH, LocalServer
-from tests.local_page import CALL, Page, metrics_of, open_page
-from tests.programs import running
-from tests.programs import settings as program_settings
-from tests.records import full_record, record
-from tests.servers.openai_api import OpenAIServer
+from tests.support.local_page import CALL, Page, metrics_of, open_page
+from tests.support.programs import running
+from tests.support.programs import settings as program_settings
+from tests.support.records import full_record, record
+from tests.support.servers.openai_api import OpenAIServer
 
 pytestmark = pytest.mark.once
 
@@ -147,15 +149,15 @@ def test_an_overview_that_did_not_change_is_not_sent_again(page: Page) -> None:
 
 def test_the_demo_s_api_and_the_page_agree_to_the_last_token(page: Page) -> None:
     api, kept = Api(pace=0.02), page.server._history
-    metrics = MetricsReceiver(also=lambda received: points.keep(kept, received))
+    metrics = MetricsReceiver(also=lambda received: counters.keep(kept, received))
     logs = LogsReceiver(also=lambda received: calls.keep(kept, received))
 
     assert demo.run(Terminal(out=io.StringIO()), api=api, metrics=metrics, logs=logs) == 0
 
     total = page.overview()["total"]
-    assert total["calls"] == figures.total(api.served, "calls")
-    assert total["input_tokens"] == figures.total(api.served, "input tokens")
-    assert total["output_tokens"] == figures.total(api.served, "output tokens")
+    assert total["calls"] == counts.total(api.served, "calls")
+    assert total["input_tokens"] == counts.total(api.served, "input tokens")
+    assert total["output_tokens"] == counts.total(api.served, "output tokens")
     assert total["errors"] == 24
     listed = page.calls(limit=200)
     listed += page.calls(limit=200, before=listed[-1]["at_ns"], before_id=listed[-1]["id"])
@@ -427,7 +429,7 @@ def test_nothing_but_the_page_is_handed_out(page: Page, path: str) -> None:
 def test_only_those_who_may_are_answered(
     host: str, origin: str | None, authorization: str, token: str | None, status: int | None
 ) -> None:
-    refused = access.refusal(host=host, origin=origin, authorization=authorization, token=token)
+    refused = auth.refusal(host=host, origin=origin, authorization=authorization, token=token)
 
     assert (refused and refused[0]) == status
 

@@ -18,9 +18,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from monitored_openai import Monitoring, attributes
-from tests.handles import MODEL, ask, handle, in_process
-from tests.servers._http import wait_until
-from tests.test_metrics import LABELS, LIMITS, OWN
+from tests.metrics.test_store import LABELS, LIMITS, OWN
+from tests.support.handles import MODEL, ask, handle, in_process
+from tests.support.servers._http import wait_until
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -199,7 +199,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families as parse
-from tests.handles import ask, handle, in_process
+from tests.support.handles import ask, handle, in_process
 
 folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
 with handle() as monitoring, in_process(monitoring) as client:
@@ -221,7 +221,7 @@ with handle() as monitoring, in_process(monitoring) as client:
 
 
 def test_in_multiprocess_mode_no_files_are_written_and_the_programs_own_metrics_stay(tmp_path: Path) -> None:
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     places = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
     environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": places}
     done = subprocess.run(
@@ -231,7 +231,7 @@ def test_in_multiprocess_mode_no_files_are_written_and_the_programs_own_metrics_
 
 
 def promtool() -> str | None:
-    found = sorted((Path(__file__).parent.parent / ".cache").glob("prometheus/**/promtool"))
+    found = sorted((Path(__file__).parents[2] / ".cache").glob("prometheus/**/promtool"))
     return str(found[-1]) if found else None
 
 

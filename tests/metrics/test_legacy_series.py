@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from monitored_openai import Monitoring, Usage
-from monitored_openai._exporter import sample_lane
-from monitored_openai._grafana_openai import call_samples, log_fields, prompt_of
+from monitored_openai._exporter.delivery import legacy_sample_pusher
+from monitored_openai._legacy_series import call_samples, log_fields, prompt_of
 from monitored_openai._log_entry import log_entry
-from tests.handles import ask, flush_until, handle, in_process
-from tests.records import full_record, record
-from tests.servers._http import wait_until
-from tests.servers.influx import FakeInflux
-from tests.servers.loki import FakeLoki
-from tests.servers.remote_write import LoseAnswer, RemoteWriteProxy, Reset, Series, Status
+from tests.support.handles import ask, flush_until, handle, in_process
+from tests.support.records import full_record, record
+from tests.support.servers._http import wait_until
+from tests.support.servers.influx import FakeInflux
+from tests.support.servers.loki import FakeLoki
+from tests.support.servers.remote_write import LoseAnswer, RemoteWriteProxy, Reset, Series, Status
 
 FIVE = ("promptTokens", "completionTokens", "totalTokens", "requestDuration", "usageCost")
 NAMES = {f"openai_{name}" for name in FIVE}
@@ -206,7 +206,7 @@ def test_what_is_refused_is_counted_and_the_next_batch_goes_on(
 def test_memory_is_bounded_and_what_has_no_room_is_counted(
     monitoring: Monitoring, receiver: RemoteWriteProxy | FakeInflux, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sample_lane, "MOST_WAITING", 12)
+    monkeypatch.setattr(legacy_sample_pusher, "MOST_WAITING", 12)
     call(monitoring, 6)
     assert monitoring.flush(20).complete
 
@@ -235,11 +235,11 @@ def test_a_sample_is_never_told_of_more_than_ten_minutes_ahead_of_its_call(
 def test_a_batch_that_cannot_be_encoded_is_counted_and_the_next_goes_on(
     monitoring: Monitoring, receiver: RemoteWriteProxy | FakeInflux, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(lane: sample_lane.SampleLane, batch: object) -> bytes:
+    def fails(lane: legacy_sample_pusher.LegacySamplePusher, batch: object) -> bytes:
         monkeypatch.undo()
         raise ValueError("odd")
 
-    monkeypatch.setattr(sample_lane.SampleLane, "_encode", fails)
+    monkeypatch.setattr(legacy_sample_pusher.LegacySamplePusher, "_encode", fails)
     call(monitoring)
     receiver.wait_until(lambda: monitoring.flush(1).complete)
     call(monitoring)

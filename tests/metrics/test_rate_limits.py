@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from monitored_openai import CallRecord
-from monitored_openai._rate_limits import RateLimits, number, seconds
-from tests.handles import ask, client
-from tests.records import record
-from tests.servers.openai_api import Behaviour, OpenAIServer
-from tests.servers.prometheus import Prometheus, require_prometheus
-from tests.servers.remote_write import LoseAnswer, RemoteWriteProxy, Status
+from monitored_openai._metrics.rate_limits import RateLimits, number, seconds
+from tests.support.handles import ask, client
+from tests.support.records import record
+from tests.support.servers.openai_api import Behaviour, OpenAIServer
+from tests.support.servers.prometheus import Prometheus, require_prometheus
+from tests.support.servers.remote_write import LoseAnswer, RemoteWriteProxy, Status
 
 NOW = 1_760_000_000.0
 LIMIT, REMAINING = "openai_ratelimit_limit", "openai_ratelimit_remaining"

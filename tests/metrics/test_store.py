@@ -20,8 +20,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import Histogram as ReferenceHistogram
 
 from monitored_openai import CallRecord, Usage
-from monitored_openai._exporter.totals import OWN_METRICS
-from monitored_openai._metrics import (
+from monitored_openai._exporter.metrics_state import OWN_METRICS
+from monitored_openai._metrics.rate_limits import RATE_LIMIT_METRICS
+from monitored_openai._metrics.store import (
     CALL_METRICS,
     CHUNK_SECONDS,
     SECONDS,
@@ -32,9 +33,8 @@ from monitored_openai._metrics import (
     Sample,
     label_value,
 )
-from monitored_openai._rate_limits import RATE_LIMIT_METRICS
 from monitored_openai._record import ErrorType
-from tests.records import COST, full_record, record
+from tests.support.records import COST, full_record, record
 
 CALL = {"gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "feature"}
 ANSWERED = CALL | {"gen_ai_response_model"}
@@ -361,7 +361,7 @@ def test_reading_does_not_count_as_folding() -> None:
     assert metrics.folded_label_sets == before
 
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PROMTOOL = next(iter(sorted((ROOT / ".cache" / "prometheus").glob("**/bin/promtool"))), None)
 PROMQL = [
     (page.name, number, query)

@@ -18,7 +18,7 @@ from genai_prices.data_snapshot import DataSnapshot, get_snapshot, set_custom_sn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitored_openai._pricing import PriceBook, Unpriced
+from monitored_openai._pricing.price_book import PriceBook, Unpriced
 from monitored_openai._record import Cost, Usage
 
 
@@ -552,7 +552,7 @@ LAZY_AND_QUIET = """
 import sys
 reached = []
 sys.addaudithook(lambda event, args: reached.append(event) if event in ("socket.connect", "socket.getaddrinfo") else None)
-from monitored_openai._pricing import PriceBook
+from monitored_openai._pricing.price_book import PriceBook
 from monitored_openai._record import Cost, Usage
 book = PriceBook({"mine": {"input": 1.0, "output": 2.0}})
 assert "genai_prices" not in sys.modules

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitored_openai._metrics import label_value
-from monitored_openai._redaction import REDACTED, without_secrets
-from monitored_openai._secrets import _found, secret_spans
-from monitored_openai._unescaped import Unescaped
-from tests.secret_corpus import KEYS, NEGATIVES, POSITIVES, Positive
+from monitored_openai._metrics.store import label_value
+from monitored_openai._redaction.redactor import REDACTED, without_secrets
+from monitored_openai._redaction.secrets import _found, secret_spans
+from monitored_openai._redaction.unescape import Unescaped
+from tests.support.secret_corpus import KEYS, NEGATIVES, POSITIVES, Positive
 
-DOCS = Path(__file__).parent.parent / "docs" / "logs-and-privacy.md"
+DOCS = Path(__file__).parents[2] / "docs" / "logs-and-privacy.md"
 CODES = ["\x1b[31m", "\x1b[01;31m\x1b[K", "\x1b[m", "\u200b", "\ufeff", "\u00ad\u2060"]
 HOSTILE = {
     "prefixes": "sk-" * 33_000,

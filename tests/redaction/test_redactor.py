@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitored_openai._redaction import REDACTED, PatternTimeout, redacted, redactor, without_secrets
+from monitored_openai._redaction.redactor import REDACTED, PatternTimeout, redacted, redactor, without_secrets
 
 KEY = "sk-proj-Ab3_9xYz-0123456789"
 SECRETS = [

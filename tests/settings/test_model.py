@@ -19,11 +19,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitored_openai import _settings
-from monitored_openai._endpoints import Lane
-from monitored_openai._settings import ENV_PREFIX, MonitoringSettings, SettingsError
+from monitored_openai._settings import model
+from monitored_openai._settings.model import ENV_PREFIX, MonitoringSettings, SettingsError
+from monitored_openai._settings.urls import Signal
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SECRET = "glc_planted-s3cret"
 SELF_SIGNED = """\
 -----BEGIN CERTIFICATE-----
@@ -46,9 +46,9 @@ ucuQf140k38WZ0R9QZ4SXzZtnTlv66HI9iZZ7czl7rBcGBi1hMvC7oV6
 
 @pytest.fixture(autouse=True)
 def _nothing_logged_yet() -> Iterator[None]:
-    _settings._log_once.cache_clear()
+    model._log_once.cache_clear()
     yield
-    _settings._log_once.cache_clear()
+    model._log_once.cache_clear()
 
 
 def refusal(**values: Any) -> str:
@@ -330,7 +330,7 @@ def test_http_without_credentials_is_fine() -> None:
 
 
 @pytest.mark.parametrize("lane", ["metrics", "logs"])
-def test_a_username_without_a_token_is_refused(lane: Lane) -> None:
+def test_a_username_without_a_token_is_refused(lane: Signal) -> None:
     other = "logs" if lane == "metrics" else "metrics"
     text = refusal(**{f"{lane}_username": "7", f"{other}_token": SECRET})
     assert text == f"{lane}_username: has no token to go with it; set access_token or {lane}_token"
@@ -858,7 +858,7 @@ def test_importing_the_settings_opens_nothing_and_configures_no_logging() -> Non
 import logging, sys, threading
 events = []
 sys.addaudithook(lambda event, _: events.append(event) if event.startswith(("socket.", "subprocess.")) else None)
-import monitored_openai._settings
+import monitored_openai._settings.model
 assert events == [], events
 assert threading.active_count() == 1 and logging.getLogger().handlers == []
 """

@@ -12,7 +12,7 @@ import openai
 
 from monitored_openai import MonitoredOpenAI, Monitoring, MonitoringSettings, Stats
 from monitored_openai._exporter import monitoring_for
-from tests.servers._http import wait_until
+from tests.support.servers._http import wait_until
 
 MODEL = "gpt-4o"
 QUICK: dict[str, Any] = {"push_interval": 0.1, "log_linger": 0.05, "instance": "test"}

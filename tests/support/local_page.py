@@ -13,12 +13,12 @@ import cramjam
 import httpx
 import pytest
 
-from monitored_openai._exporter import remote_write
-from monitored_openai._exporter.loki import encode_entry, encode_push
+from monitored_openai._exporter.encoders import remote_write
+from monitored_openai._exporter.encoders.loki import encode_entry, encode_push
 from monitored_openai._local.history import Bounds, History
 from monitored_openai._local.server import LOGS_PATH, METRICS_PATH, LocalServer
-from monitored_openai._metrics import Metrics
-from tests.chromium import Chromium, program
+from monitored_openai._metrics.store import Metrics
+from tests.support.chromium import Chromium, program
 
 CALL = {
     "id": "c1",

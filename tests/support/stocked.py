@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from monitored_openai import MonitoredOpenAI, MonitoringSettings
-from monitored_openai._cli import jobs, workload
-from monitored_openai._cli.api import Api
-from monitored_openai._cli.figures import Figures
-from tests.programs import run, running
-from tests.servers.loki import FakeLoki
-from tests.servers.openai_api import OpenAIServer
-from tests.servers.prometheus import Prometheus, require_prometheus
-from tests.test_end_to_end import env
+from monitored_openai._cli.demo import client_app, workload
+from monitored_openai._cli.demo.counts import Figures
+from monitored_openai._cli.demo.openai_server import Api
+from tests.integration.test_end_to_end import env
+from tests.support.programs import run, running
+from tests.support.servers.loki import FakeLoki
+from tests.support.servers.openai_api import OpenAIServer
+from tests.support.servers.prometheus import Prometheus, require_prometheus
 
 QUICK = 0.02
 """The pace of the demo's API: a fiftieth of the times shown to people."""
@@ -90,7 +90,7 @@ def _demo(prometheus: Prometheus, loki: FakeLoki) -> Figures:
     )
     failed: Figures = Counter()
     with Api(pace=QUICK) as api, MonitoredOpenAI(base_url=api.base_url, api_key="none", monitoring=settings) as client:
-        for phase in jobs.phases():
-            failed += workload.run(phase, api.base_url, client.monitoring.settings, lambda _: None)
+        for phase in workload.phases():
+            failed += client_app.run(phase, api.base_url, client.monitoring.settings, lambda _: None)
         assert client.monitoring.close(FLUSH_SECONDS).complete
     return api.served + failed

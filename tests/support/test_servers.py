@@ -12,7 +12,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.servers.openai_api import Behaviour, OpenAIServer, usage_for
+from tests.support.servers.openai_api import Behaviour, OpenAIServer, usage_for
 
 pytestmark = pytest.mark.once
 

@@ -1,1 +1,1 @@
-"""The dashboards as code: `python -m dashboards` writes the JSON that the package ships."""
+"""The dashboards as code: `python -m tools.dashboards` writes the JSON that the package ships."""

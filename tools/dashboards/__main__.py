@@ -8,9 +8,9 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from dashboards import calls, cost, health, overview, reliability
+from tools.dashboards import calls, cost, health, overview, reliability
 
-FOLDER = Path(__file__).resolve().parent.parent / "src" / "monitored_openai" / "dashboards"
+FOLDER = Path(__file__).resolve().parents[2] / "src" / "monitored_openai" / "dashboards"
 ALL = (overview, cost, reliability, calls, health)
 
 

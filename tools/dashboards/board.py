@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as models
 
-from monitored_openai._cli import promql
+from monitored_openai._cli.query import promql
 
 TAG = "monitored-openai"
 PROMETHEUS = models.DataSourceRef(type_val="prometheus", uid="${metrics}")

@@ -10,9 +10,9 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
 
-from dashboards import board, panels
-from dashboards.board import LOKI
-from dashboards.panels import Panel
+from tools.dashboards import board, panels
+from tools.dashboards.board import LOKI
+from tools.dashboards.panels import Panel
 
 STREAMS = '{environment=~".+", job=~`${job:regex}(^.*)?`, environment=~"$environment", service_name=~"$service"}'
 """Exactly the job that is typed in, or every job if the field is empty.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard as builders
 
-from dashboards import board, panels
-from dashboards.board import RANGE, STEP, of_exporters
-from dashboards.panels import Panel
-from monitored_openai._cli import promql
+from monitored_openai._cli.query import promql
+from tools.dashboards import board, panels
+from tools.dashboards.board import RANGE, STEP, of_exporters
+from tools.dashboards.panels import Panel
 
 BY_SIGNAL = ("signal",)
 SIGNAL = "{{signal}}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard as builders
 
-from dashboards import board, panels
-from dashboards.board import RANGE, STEP, of_calls
-from dashboards.panels import Panel
-from monitored_openai._cli import promql
-from monitored_openai._cli.promql import CALLS, COST, DURATION, FAILURES, FIRST_CHUNK, TOKEN_DETAILS, TOKENS
+from monitored_openai._cli.query import promql
+from monitored_openai._cli.query.promql import CALLS, COST, DURATION, FAILURES, FIRST_CHUNK, TOKEN_DETAILS, TOKENS
+from tools.dashboards import board, panels
+from tools.dashboards.board import RANGE, STEP, of_calls
+from tools.dashboards.panels import Panel
 
 BY = ("gen_ai_request_model",)
 LEGEND = "{{gen_ai_request_model}}"

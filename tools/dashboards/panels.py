@@ -10,7 +10,7 @@ from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import prometheus as queries
 
-from dashboards.board import PROMETHEUS
+from tools.dashboards.board import PROMETHEUS
 
 Panel: TypeAlias = Builder[models.Panel]
 USD, TOKENS, CALLS, SECONDS, SHARE = "currencyUSD", "short", "short", "s", "percentunit"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard as builders
 
-from dashboards import board, panels
-from dashboards.board import RANGE, STEP, of_calls
-from dashboards.panels import Panel
-from monitored_openai._cli import promql
-from monitored_openai._cli.promql import CALLS, DURATION, FAILURES, FIRST_CHUNK, PER_CHUNK, RETRIES, USAGE_UNKNOWN
+from monitored_openai._cli.query import promql
+from monitored_openai._cli.query.promql import CALLS, DURATION, FAILURES, FIRST_CHUNK, PER_CHUNK, RETRIES, USAGE_UNKNOWN
+from tools.dashboards import board, panels
+from tools.dashboards.board import RANGE, STEP, of_calls
+from tools.dashboards.panels import Panel
 
 BY_MODEL = ("gen_ai_request_model",)
 MODEL_LEGEND = "{{gen_ai_request_model}}"

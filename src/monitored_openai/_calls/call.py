@@ -17,16 +17,16 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
-from monitored_openai._answer import Answer, Family, dictionary
-from monitored_openai._attributes import attributes_of_call, content_allowed
-from monitored_openai._errors import error_type, status_of
-from monitored_openai._identifiers import identifiers
-from monitored_openai._injection import Injection
+from monitored_openai._calls.context import attributes_of_call, content_allowed
+from monitored_openai._calls.error_types import error_type, status_of
+from monitored_openai._calls.record_builder import MOST_PIECES_BYTES, Trail, kept
+from monitored_openai._calls.request_fields import identifiers
+from monitored_openai._calls.stream_usage import Injection
+from monitored_openai._endpoints.base import Endpoint, ParsedResponse, dictionary
 from monitored_openai._json import snapshot
-from monitored_openai._log import warn_sparsely
+from monitored_openai._logging import warn_sparsely
 from monitored_openai._record import NOTHING
 from monitored_openai._text_forms import text_sent
-from monitored_openai._trail import MOST_PIECES_BYTES, Trail, kept
 
 _TRACING = "opentelemetry.trace"
 _CUT_OFF = ("length_limit", "content_filter")
@@ -42,7 +42,7 @@ class Call(Trail):
 
     def __init__(
         self,
-        family: Family,
+        family: Endpoint,
         *,
         provider: str,
         server: str,
@@ -120,7 +120,7 @@ class Call(Trail):
         else:
             self._response_type = type(response)
 
-    def tells(self, answer: Answer) -> None:
+    def tells(self, answer: ParsedResponse) -> None:
         """The answer is known: it has been read out of several responses."""
         self._answer, self._status, self._response = answer, 200, b""
 

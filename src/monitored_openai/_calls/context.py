@@ -10,9 +10,9 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from monitored_openai._endpoints import Refusal, label_name
-from monitored_openai._log import warn_sparsely
+from monitored_openai._logging import warn_sparsely
 from monitored_openai._record import NOTHING
+from monitored_openai._settings.urls import InvalidValue, label_name
 from monitored_openai._text_forms import plain_text
 
 _T = TypeVar("_T")
@@ -105,7 +105,7 @@ def attribute_texts(labels: Mapping[str, object]) -> dict[str, str]:
     for name in labels:
         try:
             label_name(name)
-        except Refusal as refusal:
+        except InvalidValue as refusal:
             raise ValueError(f"attribute {name[:128]!r} {refusal}") from None
     texts: dict[str, str] = {}
     for name, value in labels.items():

@@ -15,8 +15,8 @@ from typing import Any
 
 from openai import AsyncStream, Stream
 
-from monitored_openai._call import Call
-from monitored_openai._log import warn_sparsely
+from monitored_openai._calls.call import Call
+from monitored_openai._logging import warn_sparsely
 
 _STREAMS = (Stream, AsyncStream)
 

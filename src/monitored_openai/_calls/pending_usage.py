@@ -6,7 +6,7 @@ MOST = 10_000
 """Responses remembered; of more than that the oldest are forgotten, and what they used stays unknown."""
 
 
-class Owed:
+class PendingUsage:
     """The ids of such responses, of one process; for use by one thread."""
 
     def __init__(self) -> None:

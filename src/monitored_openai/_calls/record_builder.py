@@ -8,13 +8,20 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
-from monitored_openai._answer import BACKGROUND, Answer, Chunks, Family, dictionary, read_body
-from monitored_openai._errors import error_type_of_code
-from monitored_openai._identifiers import identifiers
-from monitored_openai._injection import Injection
+from monitored_openai._calls.error_types import error_type_of_code
+from monitored_openai._calls.pending_usage import PendingUsage
+from monitored_openai._calls.request_fields import identifiers
+from monitored_openai._calls.stream_usage import Injection
+from monitored_openai._endpoints.base import (
+    BACKGROUND,
+    Endpoint,
+    ParsedResponse,
+    StreamAccumulator,
+    dictionary,
+    read_body,
+)
 from monitored_openai._json import decode
-from monitored_openai._log import warn_sparsely
-from monitored_openai._owed import Owed
+from monitored_openai._logging import warn_sparsely
 from monitored_openai._record import NOTHING, CallRecord, Cost, ErrorType, Usage, UsageUnknown
 
 _KEPT_HEADERS = {
@@ -27,14 +34,14 @@ _KEPT_HEADERS = {
 MOST_PIECES_BYTES = 16 * 1024 * 1024
 """A body that the caller reads piece by piece is kept up to here; a longer one counts as not read."""
 
-Price = Callable[[str, Answer, int], "Cost | str"]
+Price = Callable[[str, ParsedResponse, int], "Cost | str"]
 """From provider, answer and end time (ns) to a cost, or to the reason why there is none."""
 
 
 class Trail:
     """The state of a call, and its reading."""
 
-    family: Family
+    family: Endpoint
     provider: str
     request_model: str | None
     attributes: Mapping[str, str]
@@ -58,9 +65,9 @@ class Trail:
     _response: bytes | None = None
     _pieces: list[bytes] | None = None
     _pieces_bytes = 0
-    _chunks: Chunks | None = None
+    _chunks: StreamAccumulator | None = None
     _response_type: Any = None
-    _answer: Answer | None = None
+    _answer: ParsedResponse | None = None
     _error: ErrorType | None = None
     _message: str | None = None
     _waited = 0.0
@@ -70,7 +77,7 @@ class Trail:
     _media: str | None = None
     _asked: Usage | None = None
 
-    def record(self, call_id: str, price: Price, owed: Owed) -> CallRecord:
+    def record(self, call_id: str, price: Price, owed: PendingUsage) -> CallRecord:
         """What the call was, for good, under an id of its own. On the exporter's thread."""
         answer = self._settled(self.read(), owed)
         error, message = self._outcome(answer)
@@ -117,7 +124,7 @@ class Trail:
             span_id=span_id,
         )
 
-    def _settled(self, answer: Answer, owed: Owed) -> Answer:
+    def _settled(self, answer: ParsedResponse, owed: PendingUsage) -> ParsedResponse:
         """The answer with only so much in it as no other call's record has told."""
         if self._asked is not None:
             parts = {
@@ -133,13 +140,13 @@ class Trail:
             owed.add(self._server, answer.id)
         return answer
 
-    def _outcome(self, answer: Answer) -> tuple[ErrorType | None, str | None]:
+    def _outcome(self, answer: ParsedResponse) -> tuple[ErrorType | None, str | None]:
         """What went wrong with the call, or else with what it asked for."""
         if self._error is not None or answer.error_code is None:
             return self._error, self._message
         return error_type_of_code(answer.error_code), (answer.error_message if self._content else answer.error_code)
 
-    def _cost(self, answer: Answer, unknown: str | None, price: Price) -> Cost | str | None:
+    def _cost(self, answer: ParsedResponse, unknown: str | None, price: Price) -> Cost | str | None:
         refused = self._status is not None and self._status >= 400
         if refused or not self.family.billed or (self.family.repeats and answer.usage is None):
             return None
@@ -151,24 +158,24 @@ class Trail:
             answer = dataclasses.replace(answer, model=self.request_model)
         return price(self.provider, answer, self._ended_ns)
 
-    def read(self) -> Answer:
+    def read(self) -> ParsedResponse:
         """What is known of the answer."""
         if self._answer is not None:
             return self._answer
         if self._media is not None:
             media = {"content_type": self._media, "bytes": self._pieces_bytes}
-            return Answer(usage_unknown="not_reported", body=media)
+            return ParsedResponse(usage_unknown="not_reported", body=media)
         try:
             return self._read_body()
         except Exception:
             warn_sparsely("answer", "a response could not be read", exc_info=True)
-            return Answer(usage_unknown="unreadable")
+            return ParsedResponse(usage_unknown="unreadable")
 
-    def _read_body(self) -> Answer:
+    def _read_body(self) -> ParsedResponse:
         if self._chunks is not None and self._pieces is None:
             return self.family.answer(self._chunks.body())
         body = self._response if self._response is not None else self._unpacked()
-        return read_body(self.family, body) if body is not None else Answer(usage_unknown="not_read")
+        return read_body(self.family, body) if body is not None else ParsedResponse(usage_unknown="not_read")
 
     def _unpacked(self) -> bytes | None:
         """The pieces as one and as they were before they were compressed; `None` if there are none, or too many."""
@@ -206,7 +213,9 @@ def kept(headers: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     return {lower: value for name, value in headers.items() if (lower := name.lower()) in _KEPT_HEADERS}
 
 
-def _why_unknown(family: Family, answer: Answer, error: ErrorType | None, status: int | None) -> UsageUnknown | None:
+def _why_unknown(
+    family: Endpoint, answer: ParsedResponse, error: ErrorType | None, status: int | None
+) -> UsageUnknown | None:
     """Why there is no usage; `None` when there is, or when the server refused the call and so used nothing."""
     if answer.usage is not None or (status is not None and status >= 400):
         return None

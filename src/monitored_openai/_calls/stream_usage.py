@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from monitored_openai._errors import status_of
+from monitored_openai._calls.error_types import status_of
 
 _REFUSALS = (400, 422)
 _FIELD = ("stream_options", "include_usage")
@@ -18,7 +18,7 @@ _MOST_FRUITLESS = 3
 
 
 @dataclass(slots=True)
-class UsageAsking:
+class StreamUsageSupport:
     """Which servers take `stream_options.include_usage` and which refuse it, by base URL, for this process."""
 
     accepting: set[str] = field(default_factory=set)
@@ -44,7 +44,7 @@ class Injection:
 
     __slots__ = ("_asking", "_base_url", "_named", "taken_back")
 
-    def __init__(self, asking: UsageAsking, base_url: str) -> None:
+    def __init__(self, asking: StreamUsageSupport, base_url: str) -> None:
         self._asking = asking
         self._base_url = base_url
         self._named = False

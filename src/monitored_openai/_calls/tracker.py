@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from monitored_openai._answer import Family
-from monitored_openai._call import Call
-from monitored_openai._forms import described
-from monitored_openai._injection import UsageAsking, leaves_usage_open
-from monitored_openai._log import warn_sparsely
+from monitored_openai._calls.call import Call
+from monitored_openai._calls.stream_usage import StreamUsageSupport, leaves_usage_open
+from monitored_openai._calls.uploads import described
+from monitored_openai._endpoints.base import Endpoint
+from monitored_openai._logging import warn_sparsely
 from monitored_openai._providers import provider_of, stream_usage_of
 from monitored_openai._record import NOTHING
 from monitored_openai._stats import DropReason
@@ -29,7 +29,7 @@ class _Server(NamedTuple):
     """Whether its streams may report their usage only on request."""
 
 
-class Observer:
+class CallTracker:
     """What the resources of a client need to know: how to open a call."""
 
     def __init__(
@@ -48,10 +48,10 @@ class Observer:
         self._lost = lost
         self._keeps_content = keeps_content
         self._provider = provider
-        self._asking = UsageAsking() if inject_usage else None
+        self._asking = StreamUsageSupport() if inject_usage else None
         self._last_server = _Server(None, "", "", "", needs_request=False)
 
-    def open(self, family: Family, client: Any, request: Mapping[str, Any]) -> Call | None:
+    def open(self, family: Endpoint, client: Any, request: Mapping[str, Any]) -> Call | None:
         """A call for a request that a client is about to send; `None` if it cannot be observed, which is counted.
 
         `request`: the arguments of the client's `post` or `get`.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from monitored_openai import __version__
-from monitored_openai._cli.ending import ended
+from monitored_openai._cli.exit_codes import ended
 from monitored_openai._cli.terminal import Terminal, escaped
 
 _TOO_MUCH = 1e6
@@ -45,7 +45,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from monitored_openai._cli import demo, live, local  # `--help` and `--version` need none of this
+    from monitored_openai._cli import local  # `--help` and `--version` need none of this
+    from monitored_openai._cli.demo import live
+    from monitored_openai._cli.demo import run as demo  # `--help` and `--version` need none of this
 
     if arguments.page:
         return local.run_demo(_terminal())

@@ -12,8 +12,8 @@ from typer.exceptions import TyperException
 from monitored_openai import __version__
 from monitored_openai import _cli as plain
 from monitored_openai._cli.command import PLAIN
-from monitored_openai._cli.mistake import Mistake
-from monitored_openai._cli.reporting import Format, Report
+from monitored_openai._cli.errors import UserError
+from monitored_openai._cli.query.report import Format, Report
 from monitored_openai._cli.terminal import escaped
 
 _NAME = "monitored-openai"
@@ -56,7 +56,7 @@ def run(arguments: list[str]) -> int:
     """Run a command; the exit code."""
     try:
         code = app(args=arguments, prog_name=_NAME, standalone_mode=False)
-    except (Mistake, TyperException) as error:
+    except (UserError, TyperException) as error:
         text = error.format_message() if isinstance(error, TyperException) else str(error)
         if text:  # none where a command was left out: its help has been shown
             print(f"{_NAME}: {escaped(text)}", file=sys.stderr)
@@ -96,9 +96,9 @@ for _name, _says in PLAIN.items():
 @dashboards.command("export")
 def export_dashboards(folder: Annotated[Path, typer.Argument(help="Where to write; made if it is not there.")]) -> None:
     """Write the dashboards' JSON files, for provisioning or import."""
-    from monitored_openai._cli import boards
+    from monitored_openai._cli import dashboards
 
-    for path in boards.export(folder):
+    for path in dashboards.export(folder):
         print(path)
 
 
@@ -113,14 +113,15 @@ def push_dashboards(
     token: Token = None,
 ) -> None:
     """Put the dashboards into a Grafana, or bring them up to date; what is the same already is left alone."""
-    from monitored_openai._cli import boards, progress
-    from monitored_openai._cli.tokens import token as found_token
+    from monitored_openai._cli import dashboards
+    from monitored_openai._cli.query import progress
+    from monitored_openai._cli.query.tokens import token as found_token
 
     given = found_token(token, token_file, "GRAFANA_TOKEN")
     if given is None:
-        raise Mistake("no token: give --token-file, or set GRAFANA_TOKEN")
-    with progress.steps("pushing", len(boards.NAMES)) as advance:
-        for title, outcome in boards.push(grafana_url, given, folder):
+        raise UserError("no token: give --token-file, or set GRAFANA_TOKEN")
+    with progress.steps("pushing", len(dashboards.NAMES)) as advance:
+        for title, outcome in dashboards.push(grafana_url, given, folder):
             advance()
             print(f"{outcome:<10} {title}")
 
@@ -143,11 +144,11 @@ def export_rules(
     data_source: Annotated[str, typer.Option(help="Uid of Prometheus in Grafana, for Grafana's file.")] = "prometheus",
 ) -> None:
     """Write the rules for Prometheus, and the same alerts for Grafana's provisioning."""
+    from monitored_openai._cli.export import write
     from monitored_openai._cli.rules.rule import Budget, Limits
-    from monitored_openai._cli.writing import write
 
     if not data_source or not data_source.isprintable():
-        raise Mistake(
+        raise UserError(
             f"--data-source {data_source!r} is no uid of a data source: write the one that Prometheus has in Grafana, or "
             "leave the option out"
         )
@@ -159,7 +160,7 @@ def export_rules(
             first_chunk_objective=first_chunk_objective,
         )
     except ValueError as error:
-        raise Mistake(str(error)) from error
+        raise UserError(str(error)) from error
     from monitored_openai._cli.rules.files import texts
 
     for path in write(folder, texts(limits, data_source=data_source)):
@@ -185,9 +186,9 @@ def report(
     token: Token = None,
 ) -> None:
     """Calls, errors, tokens, cost and percentiles of a time range, exact to one push."""
-    from monitored_openai._cli import progress, reporting
-    from monitored_openai._cli.backend import Backend
-    from monitored_openai._cli.tokens import token as found_token
+    from monitored_openai._cli.query import progress, report
+    from monitored_openai._cli.query.http_api import Backend
+    from monitored_openai._cli.query.tokens import token as found_token
 
     asked = Report.of(by=by, over=over, until=until, where=where or (), scraped=scraped)
     with (
@@ -196,9 +197,9 @@ def report(
         ) as prometheus,
         progress.waiting("asking Prometheus"),
     ):
-        rows = reporting.rows(prometheus, asked)
-    reporting.check_label(rows, asked)
-    reporting.show(rows, asked, form)
+        rows = report.rows(prometheus, asked)
+    report.check_label(rows, asked)
+    report.show(rows, asked, form)
 
 
 @app.command()
@@ -214,15 +215,15 @@ def top(
     token: Token = None,
 ) -> None:
     """What is being called and spent right now, over the last 5 minutes; Ctrl-C ends it."""
-    from monitored_openai._cli import live_view, promql
-    from monitored_openai._cli.backend import Backend
-    from monitored_openai._cli.tokens import token as found_token
+    from monitored_openai._cli.query import promql, top
+    from monitored_openai._cli.query.http_api import Backend
+    from monitored_openai._cli.query.tokens import token as found_token
 
     asked = Report.of(by=by, over="5m", until=None, where=where or (), scraped=False, look_back=promql.LOOK_BACK)
     with Backend.of(
         "metrics", url, username, found_token(token, token_file, "PROMETHEUS_TOKEN", password=username is not None)
     ) as prometheus:
-        live_view.run(prometheus, asked, every=every, once=once)
+        top.run(prometheus, asked, every=every, once=once)
 
 
 @app.command()
@@ -241,15 +242,15 @@ def tail(
     token: Token = None,
 ) -> None:
     """Calls as they come, from Loki."""
-    from monitored_openai._cli import tailing
-    from monitored_openai._cli.backend import Backend
-    from monitored_openai._cli.tokens import token as found_token
+    from monitored_openai._cli.query import tail
+    from monitored_openai._cli.query.http_api import Backend
+    from monitored_openai._cli.query.tokens import token as found_token
 
-    query = tailing.query(job=job, errors=errors, grep=grep, where=where or ())
+    query = tail.query(job=job, errors=errors, grep=grep, where=where or ())
     with Backend.of(
         "logs", url, username, found_token(token, token_file, "LOKI_TOKEN", password=username is not None)
     ) as loki:
-        tailing.run(loki, query, lines=lines, follow=follow, content=content)
+        tail.run(loki, query, lines=lines, follow=follow, content=content)
 
 
 @app.command()
@@ -259,6 +260,6 @@ def prices(
     on: Annotated[str | None, typer.Option(metavar="DATE", help="Prices of that day, as 2026-11-25.")] = None,
 ) -> None:
     """What a model's tokens cost, by kind and service tier, and which table says so."""
-    from monitored_openai._cli import price_list
+    from monitored_openai._cli.query import prices
 
-    price_list.show(model, provider=provider, on=on)
+    prices.show(model, provider=provider, on=on)

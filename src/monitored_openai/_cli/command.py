@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 
 from monitored_openai import _cli as plain
-from monitored_openai._cli.ending import ended
+from monitored_openai._cli.exit_codes import ended
 
 PLAIN = {
     "demo": "Make some hundred calls on this machine and show what Prometheus and Loki get of them.",

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
-from monitored_openai._cli.backend import Backend, authorization, checked
-from monitored_openai._cli.mistake import Mistake
-from monitored_openai._cli.writing import write
+from monitored_openai._cli.errors import UserError
+from monitored_openai._cli.export import write
+from monitored_openai._cli.query.http_api import Backend, authorization, checked
 
 _SOURCE = files("monitored_openai").joinpath("dashboards")
 NAMES = sorted(file.name for file in _SOURCE.iterdir() if file.name.endswith(".json"))
@@ -41,7 +41,7 @@ def push(url: str, token: str, folder: str) -> Iterator[tuple[str, Outcome]]:
                 dashboard = json.loads(text)
                 yield dashboard["title"], _put(grafana, dashboard, uid)
         except (AttributeError, KeyError, TypeError) as error:
-            raise Mistake(f"{grafana.url} answers, but not as Grafana does: is the address right?") from error
+            raise UserError(f"{grafana.url} answers, but not as Grafana does: is the address right?") from error
 
 
 def _folder(grafana: Backend, title: str) -> str:

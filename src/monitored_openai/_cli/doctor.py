@@ -7,7 +7,7 @@ import sys
 
 from monitored_openai import MonitoringSettings, SettingsError
 from monitored_openai._cli.terminal import Terminal
-from monitored_openai._exporter.checks import check, misspelt_variables
+from monitored_openai._exporter.diagnostics import check, misspelt_variables
 
 
 def run() -> int:

@@ -12,8 +12,8 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from monitored_openai._cli.mistake import Mistake
-from monitored_openai._private_files import SAFELY, NotOurs
+from monitored_openai._cli.errors import UserError
+from monitored_openai._files.private import SAFELY, NotOurs
 
 RECORD = ".monitored-openai-export"
 _TITLE = "# SHA-256 of the files that monitored-openai wrote here; it does not replace a file that was changed since."
@@ -36,9 +36,9 @@ def write(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
             _put(folder / name, contents[name], record.get(name))
         _put_record(folder / RECORD, record, {name: _digest(content) for name, content in contents.items()})
     except NotOurs as error:
-        raise Mistake(f"{error}; it stays as it is: move it away, or name another folder") from error
+        raise UserError(f"{error}; it stays as it is: move it away, or name another folder") from error
     except OSError as error:
-        raise Mistake(f"cannot write to {folder}: {error.strerror}; name another folder") from error
+        raise UserError(f"cannot write to {folder}: {error.strerror}; name another folder") from error
     for name in contents:
         yield folder / name
 

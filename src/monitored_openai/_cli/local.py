@@ -14,15 +14,16 @@ from functools import partial
 from pathlib import Path
 
 from monitored_openai import __version__
-from monitored_openai._cli import demo, tokens
-from monitored_openai._cli.mistake import Mistake
-from monitored_openai._cli.receivers import LogsReceiver, MetricsReceiver
+from monitored_openai._cli.demo import run as demo
+from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
+from monitored_openai._cli.errors import UserError
+from monitored_openai._cli.query import tokens
 from monitored_openai._cli.terminal import Terminal, escaped
-from monitored_openai._local import calls, points
-from monitored_openai._local.access import objection
+from monitored_openai._files.private import NotOurs
+from monitored_openai._local import calls, counters
 from monitored_openai._local.history import Bounds, History
+from monitored_openai._local.http.auth import objection
 from monitored_openai._local.server import LocalServer
-from monitored_openai._private_files import NotOurs
 
 USUAL_HOST, USUAL_PORT = "127.0.0.1", 8642
 MEGABYTE = 1024 * 1024
@@ -52,7 +53,7 @@ def run(terminal: Terminal, options: Options) -> int:
     """
     try:
         token = _token(options)
-    except Mistake as mistake:
+    except UserError as mistake:
         return _refuse(str(mistake))
     if wrong := objection(options.host, token):
         return _refuse(wrong)
@@ -101,7 +102,7 @@ def run_demo(terminal: Terminal) -> int:
         terminal.line()
         code = demo.run(
             terminal,
-            metrics=MetricsReceiver(also=partial(points.keep, history)),
+            metrics=MetricsReceiver(also=partial(counters.keep, history)),
             logs=LogsReceiver(also=partial(calls.keep, history)),
         )
         terminal.line()

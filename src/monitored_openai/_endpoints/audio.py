@@ -7,10 +7,10 @@ from typing import Any
 
 from openai import BaseModel
 
-from monitored_openai._answer import Family
+from monitored_openai._endpoints.base import Endpoint
+from monitored_openai._endpoints.final_event import Events
+from monitored_openai._endpoints.reading import read_plain
 from monitored_openai._record import Usage
-from monitored_openai._resources._events import Events
-from monitored_openai._resources._reading import read_plain
 
 
 def _characters(request: Mapping[str, Any]) -> Usage:
@@ -18,8 +18,8 @@ def _characters(request: Mapping[str, Any]) -> Usage:
     return Usage(input_characters=len(spoken) if isinstance(spoken, str) else None)
 
 
-def _family(path: str, operation: str, **more: Any) -> Family:
-    return Family(
+def _family(path: str, operation: str, **more: Any) -> Endpoint:
+    return Endpoint(
         path=path,
         operation=operation,
         answer=read_plain,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from monitored_openai._json import decode
-from monitored_openai._log import warn_sparsely
+from monitored_openai._logging import warn_sparsely
 from monitored_openai._record import NOTHING, Cost, Usage, UsageUnknown
 
 _EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
@@ -17,7 +17,7 @@ _LARGEST_COUNT = 2**53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ParsedResponse:
     """What one response said; ``None`` where it did not."""
 
     model: str | None = None
@@ -44,7 +44,7 @@ BACKGROUND: Literal["background"] = "background"
 """Why neither usage nor cost is known of a response that is still being made in the background."""
 
 
-class Chunks(Protocol):
+class StreamAccumulator(Protocol):
     """What the chunks of one stream have added up to so far."""
 
     def add(self, chunk: Any) -> bool | None:
@@ -64,15 +64,15 @@ class Chunks(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class Endpoint:
     """One kind of call: where it goes, what the conventions call it, and how its bodies are read."""
 
     path: str
     """As the SDK has it, with a name in braces for each part that differs: `/responses/{response_id}`."""
     method: Literal["get", "post"] = "post"
     operation: str
-    answer: Callable[[Mapping[str, Any]], Answer]
-    chunks: Callable[[], Chunks]
+    answer: Callable[[Mapping[str, Any]], ParsedResponse]
+    chunks: Callable[[], StreamAccumulator]
     chunk_type: Any
     injects_usage: bool = False
     """Whether its streams report usage only when `stream_options.include_usage` asks for it."""
@@ -92,7 +92,7 @@ class Family:
     """What of a request's body is itself billed, such as the characters of a text that is to be spoken."""
 
 
-def read_body(family: Family, body: bytes) -> Answer:
+def read_body(family: Endpoint, body: bytes) -> ParsedResponse:
     """Read a whole response: JSON, or the server-sent events of a stream that the caller read as bytes, or plain text."""
     unknown: UsageUnknown = "not_reported" if family.unstructured else "invalid_body"
     if body.lstrip().startswith(_EVENT_STARTS):
@@ -100,13 +100,13 @@ def read_body(family: Family, body: bytes) -> Answer:
     try:
         decoded = decode(body)
     except ValueError:
-        return Answer(usage_unknown=unknown, body=body.decode("utf-8", "replace"))
+        return ParsedResponse(usage_unknown=unknown, body=body.decode("utf-8", "replace"))
     if not isinstance(decoded, dict):
-        return Answer(usage_unknown=unknown, body=str(decoded))
+        return ParsedResponse(usage_unknown=unknown, body=str(decoded))
     return family.answer(decoded)
 
 
-def _read_events(family: Family, body: bytes) -> Answer:
+def _read_events(family: Endpoint, body: bytes) -> ParsedResponse:
     chunks = family.chunks()
     construct: Callable[..., Any] = family.chunk_type.construct
     for event in _events(body):

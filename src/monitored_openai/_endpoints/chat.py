@@ -7,12 +7,12 @@ from typing import Any
 
 from openai.types.chat import ChatCompletionChunk
 
-from monitored_openai._answer import Family
-from monitored_openai._log import warn_sparsely
-from monitored_openai._resources._choices import adds_only_usage, dump, head, merge, read_answer
+from monitored_openai._endpoints.base import Endpoint
+from monitored_openai._endpoints.parsing import adds_only_usage, dump, head, merge, read_answer
+from monitored_openai._logging import warn_sparsely
 
 
-class ChatChunks:
+class ChatAccumulator:
     """A chat stream as far as it got: its text apart, the deltas that carry more than text as they came."""
 
     __slots__ = ("_first", "_last", "_rest", "_texts", "_usage")
@@ -85,11 +85,11 @@ _ONLY_CONTENT = {"content"}
 _REST_BYTES = 1000
 """Roughly what one delta kept as an object takes."""
 
-CHAT = Family(
+CHAT = Endpoint(
     path="/chat/completions",
     operation="chat",
     injects_usage=True,
-    chunks=ChatChunks,
+    chunks=ChatAccumulator,
     chunk_type=ChatCompletionChunk,
     answer=read_answer,
 )

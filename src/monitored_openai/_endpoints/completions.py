@@ -7,8 +7,8 @@ from typing import Any
 
 from openai.types import Completion
 
-from monitored_openai._answer import Family
-from monitored_openai._resources._choices import adds_only_usage, dump, head, read_answer
+from monitored_openai._endpoints.base import Endpoint
+from monitored_openai._endpoints.parsing import adds_only_usage, dump, head, read_answer
 
 
 class CompletionChunks:
@@ -54,7 +54,7 @@ class CompletionChunks:
         return {**head(self._first, self._last), "choices": choices, "usage": dump(self._usage)}
 
 
-COMPLETIONS = Family(
+COMPLETIONS = Endpoint(
     path="/completions",
     operation="text_completion",
     injects_usage=True,

@@ -7,20 +7,20 @@ from typing import Any
 
 from openai import BaseModel
 
-from monitored_openai._answer import Answer, Family, count, dictionary, text
+from monitored_openai._endpoints.base import Endpoint, ParsedResponse, count, dictionary, text
+from monitored_openai._endpoints.final_event import Events
+from monitored_openai._endpoints.reading import why_unknown
 from monitored_openai._record import Usage
-from monitored_openai._resources._events import Events
-from monitored_openai._resources._reading import why_unknown
 
 _BYTES_OF_A_NUMBER = 4
 
 
-def read_embeddings(body: Mapping[str, Any]) -> Answer:
+def read_embeddings(body: Mapping[str, Any]) -> ParsedResponse:
     """Read the body of an answer with embeddings."""
     tokens = count(dictionary(body.get("usage")).get("prompt_tokens"))
     usage = None if tokens is None else Usage(input_tokens=tokens)
     data = body.get("data")
-    return Answer(
+    return ParsedResponse(
         model=text(body.get("model")),
         id=text(body.get("id")),
         usage=usage,
@@ -36,6 +36,6 @@ def _without_vector(entry: Any) -> Any:
     return {**entry, "embedding": f"[{len(vector)} numbers]"} if isinstance(vector, list) else entry
 
 
-EMBEDDINGS = Family(
+EMBEDDINGS = Endpoint(
     path="/embeddings", operation="embeddings", answer=read_embeddings, chunks=Events, chunk_type=BaseModel
 )

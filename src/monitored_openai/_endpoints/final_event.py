@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitored_openai._answer import dictionary
-from monitored_openai._resources._reading import plain
+from monitored_openai._endpoints.base import dictionary
+from monitored_openai._endpoints.reading import plain
 
 
 class Events:

@@ -8,22 +8,22 @@ from typing import Any
 
 from openai import BaseModel
 
-from monitored_openai._answer import Answer, Family
-from monitored_openai._resources._events import Events
-from monitored_openai._resources._reading import read_plain
+from monitored_openai._endpoints.base import Endpoint, ParsedResponse
+from monitored_openai._endpoints.final_event import Events
+from monitored_openai._endpoints.reading import read_plain
 
 _OTHER_MODEL = "split_unknown"
 """Drawings in SVG are written by a model of their own, whose tokens come beside those of the images."""
 
 
-def read_images(body: Mapping[str, Any]) -> Answer:
+def read_images(body: Mapping[str, Any]) -> ParsedResponse:
     """Read the body of an answer with images, or the last event of a stream of one."""
     answer = read_plain(body)
     return answer if body.get("svg_usage") is None else dataclasses.replace(answer, unpriced=_OTHER_MODEL)
 
 
-def _family(path: str, *, tells_usage: bool = True) -> Family:
-    return Family(
+def _family(path: str, *, tells_usage: bool = True) -> Endpoint:
+    return Endpoint(
         path=path,
         operation="image_generation",
         answer=read_images,

@@ -11,12 +11,12 @@ from typing import Any
 
 from openai import BaseModel
 
-from monitored_openai._answer import BACKGROUND, Answer, Family, dictionary, text
-from monitored_openai._resources._events import Events
-from monitored_openai._resources._reading import read_plain
+from monitored_openai._endpoints.base import BACKGROUND, Endpoint, ParsedResponse, dictionary, text
+from monitored_openai._endpoints.final_event import Events
+from monitored_openai._endpoints.reading import read_plain
 
 
-def read_job(body: Mapping[str, Any]) -> Answer:
+def read_job(body: Mapping[str, Any]) -> ParsedResponse:
     """Read the body of a job. A usage in it is that of more than this call, and may still change."""
     error = dictionary(body.get("error"))
     failed = text(body.get("status")) == "failed"
@@ -29,7 +29,7 @@ def read_job(body: Mapping[str, Any]) -> Answer:
     )
 
 
-def _read_batch(body: Mapping[str, Any]) -> Answer:
+def _read_batch(body: Mapping[str, Any]) -> ParsedResponse:
     return dataclasses.replace(read_job(body), usage_unknown=BACKGROUND)
 
 
@@ -37,11 +37,11 @@ def _job(
     path: str,
     operation: str,
     *,
-    answer: Callable[[Mapping[str, Any]], Answer] = read_job,
+    answer: Callable[[Mapping[str, Any]], ParsedResponse] = read_job,
     unstructured: bool = False,
     tells_usage: bool = False,
-) -> Family:
-    return Family(
+) -> Endpoint:
+    return Endpoint(
         path=path,
         operation=operation,
         answer=answer,

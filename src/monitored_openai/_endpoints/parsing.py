@@ -7,16 +7,16 @@ from typing import Any
 
 from openai import BaseModel
 
-from monitored_openai._answer import Answer, amount, count, dictionary, text
+from monitored_openai._endpoints.base import ParsedResponse, amount, count, dictionary, text
 from monitored_openai._record import Usage
 
 
-def read_answer(body: Mapping[str, Any]) -> Answer:
+def read_answer(body: Mapping[str, Any]) -> ParsedResponse:
     """Read the body of a chat or a legacy completion."""
     choices = body.get("choices")
     reasons = (dictionary(choice).get("finish_reason") for choice in choices) if isinstance(choices, list) else ()
     usage = read_completion_usage(body.get("usage"))
-    return Answer(
+    return ParsedResponse(
         model=text(body.get("model")),
         id=text(body.get("id")),
         service_tier=text(body.get("service_tier")),

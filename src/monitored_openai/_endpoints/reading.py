@@ -7,7 +7,7 @@ from typing import Any
 
 from openai import BaseModel
 
-from monitored_openai._answer import Answer, amount, count, dictionary, text
+from monitored_openai._endpoints.base import ParsedResponse, amount, count, dictionary, text
 from monitored_openai._record import Usage, UsageUnknown
 
 
@@ -38,10 +38,10 @@ def _length(reported: object) -> Usage | None:
     return None if seconds is None else Usage(input_seconds=seconds)
 
 
-def read_plain(body: Mapping[str, Any]) -> Answer:
+def read_plain(body: Mapping[str, Any]) -> ParsedResponse:
     """Read a body that says what it says of itself at its top."""
     usage, reason = read_usage(body.get("usage")), text(body.get("status"))
-    return Answer(
+    return ParsedResponse(
         model=text(body.get("model")),
         id=text(body.get("id")),
         service_tier=text(body.get("service_tier")),

@@ -4,35 +4,35 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from monitored_openai._answer import Family
-from monitored_openai._resources.audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
-from monitored_openai._resources.chat import CHAT
-from monitored_openai._resources.completions import COMPLETIONS
-from monitored_openai._resources.decisions import DECISIONS
-from monitored_openai._resources.embeddings import EMBEDDINGS
-from monitored_openai._resources.images import EDITS, GENERATIONS, VARIATIONS
-from monitored_openai._resources.jobs import BATCHES, SESSIONS, TRAINING, VIDEOS
-from monitored_openai._resources.moderations import MODERATIONS
-from monitored_openai._resources.responses import CANCEL, COMPACT, RESPONSES, RETRIEVE
-from monitored_openai._resources.runs import RUNS
+from monitored_openai._endpoints.audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
+from monitored_openai._endpoints.base import Endpoint
+from monitored_openai._endpoints.chat import CHAT
+from monitored_openai._endpoints.completions import COMPLETIONS
+from monitored_openai._endpoints.decisions import DECISIONS
+from monitored_openai._endpoints.embeddings import EMBEDDINGS
+from monitored_openai._endpoints.images import EDITS, GENERATIONS, VARIATIONS
+from monitored_openai._endpoints.jobs import BATCHES, SESSIONS, TRAINING, VIDEOS
+from monitored_openai._endpoints.moderations import MODERATIONS
+from monitored_openai._endpoints.responses import CANCEL, COMPACT, RESPONSES, RETRIEVE
+from monitored_openai._endpoints.runs import RUNS
 
-FAMILIES = (
+ENDPOINTS = (
     *(CHAT, COMPLETIONS, RESPONSES, COMPACT, RETRIEVE, CANCEL),
     *(EMBEDDINGS, GENERATIONS, EDITS, VARIATIONS, SPEECH, TRANSCRIPTIONS, TRANSLATIONS),
     *(MODERATIONS, DECISIONS, BATCHES, *VIDEOS, *TRAINING, *SESSIONS, *RUNS),
 )
 """Every kind of call that is observed."""
 
-_PLAIN: dict[tuple[str, str], Family] = {
-    (family.method, family.path): family for family in FAMILIES if "{" not in family.path
+_PLAIN: dict[tuple[str, str], Endpoint] = {
+    (family.method, family.path): family for family in ENDPOINTS if "{" not in family.path
 }
-_WITH_IDS: defaultdict[tuple[str, int], list[tuple[list[str], Family]]] = defaultdict(list)
-for _family in FAMILIES:
+_WITH_IDS: defaultdict[tuple[str, int], list[tuple[list[str], Endpoint]]] = defaultdict(list)
+for _family in ENDPOINTS:
     if "{" in _family.path:
         _WITH_IDS[_family.method, _family.path.count("/")].append((_family.path.split("/"), _family))
 
 
-def family_of(method: str, path: object) -> Family | None:
+def endpoint_of(method: str, path: object) -> Endpoint | None:
     """The family of the endpoint that a request goes to, or `None` for one that is not observed."""
     if not isinstance(path, str):
         return None

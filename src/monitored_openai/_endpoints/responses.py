@@ -8,9 +8,9 @@ from typing import Any
 
 from openai import BaseModel
 
-from monitored_openai._answer import BACKGROUND, Answer, Family, amount, dictionary, text
-from monitored_openai._log import warn_sparsely
-from monitored_openai._resources._reading import plain, read_usage, why_unknown
+from monitored_openai._endpoints.base import BACKGROUND, Endpoint, ParsedResponse, amount, dictionary, text
+from monitored_openai._endpoints.reading import plain, read_usage, why_unknown
+from monitored_openai._logging import warn_sparsely
 
 _NOT_BEGUN = frozenset({"response.created", "response.queued", "response.in_progress"})
 _WAITING = frozenset({"queued", "in_progress"})
@@ -32,7 +32,7 @@ _ITEM_BYTES = 1000
 """Roughly what one item of the output takes."""
 
 
-class ResponseChunks:
+class ResponseAccumulator:
     """A stream's events as far as they got: the last state of the whole, and what has been said since."""
 
     __slots__ = ("_deltas", "_done", "_error", "_items", "_response")
@@ -94,14 +94,14 @@ class ResponseChunks:
         return [items[index] for index in sorted(items)]
 
 
-def read_response(body: Mapping[str, Any]) -> Answer:
+def read_response(body: Mapping[str, Any]) -> ParsedResponse:
     """Read the body of a response."""
     status, error = text(body.get("status")), dictionary(body.get("error"))
     usage, finished = read_usage(body.get("usage")), status not in _WAITING
     in_background = usage is None and not finished and body.get("background") is True
     failed = bool(error) or status == "failed"
     reason = "failed" if failed else text(dictionary(body.get("incomplete_details")).get("reason")) or status
-    return Answer(
+    return ParsedResponse(
         model=text(body.get("model")),
         id=text(body.get("id")),
         service_tier=text(body.get("service_tier")),
@@ -116,12 +116,12 @@ def read_response(body: Mapping[str, Any]) -> Answer:
     )
 
 
-def _family(path: str, operation: str, **more: Any) -> Family:
-    return Family(
+def _family(path: str, operation: str, **more: Any) -> Endpoint:
+    return Endpoint(
         path=path,
         operation=operation,
         answer=read_response,
-        chunks=ResponseChunks,
+        chunks=ResponseAccumulator,
         chunk_type=BaseModel,
         **more,
     )

@@ -10,9 +10,9 @@ from typing import Any
 
 from openai import BaseModel
 
-from monitored_openai._answer import BACKGROUND, Answer, Family, dictionary, text
-from monitored_openai._resources._choices import read_completion_usage
-from monitored_openai._resources._reading import plain, why_unknown
+from monitored_openai._endpoints.base import BACKGROUND, Endpoint, ParsedResponse, dictionary, text
+from monitored_openai._endpoints.parsing import read_completion_usage
+from monitored_openai._endpoints.reading import plain, why_unknown
 
 _UNFINISHED = frozenset({"queued", "in_progress", "requires_action", "cancelling"})
 _NOT_BEGUN = frozenset({"thread.created", "thread.run.created", "thread.run.queued", "thread.run.in_progress"})
@@ -46,13 +46,13 @@ class RunEvents:
         return {**dictionary(plain(self._run)), **({"text": "".join(self._texts)} if self._texts else {})}
 
 
-def read_run(body: Mapping[str, Any]) -> Answer:
+def read_run(body: Mapping[str, Any]) -> ParsedResponse:
     """Read the body of a run."""
     usage, status = read_completion_usage(body.get("usage")), text(body.get("status"))
     error = dictionary(body.get("last_error"))
     reason = text(dictionary(body.get("incomplete_details")).get("reason")) or status
     finished = status not in _UNFINISHED
-    return Answer(
+    return ParsedResponse(
         model=text(body.get("model")),
         id=text(body.get("id")),
         finish_reasons=(reason,) if reason else (),
@@ -65,8 +65,8 @@ def read_run(body: Mapping[str, Any]) -> Answer:
     )
 
 
-def _family(path: str, operation: str, **more: Any) -> Family:
-    return Family(path=path, operation=operation, answer=read_run, chunks=RunEvents, chunk_type=BaseModel, **more)
+def _family(path: str, operation: str, **more: Any) -> Endpoint:
+    return Endpoint(path=path, operation=operation, answer=read_run, chunks=RunEvents, chunk_type=BaseModel, **more)
 
 
 RUNS = (

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import httpx  # noqa: F401  # not in the exporter's thread: calls of the SDK 3.x fail while another thread imports it
 
-from monitored_openai._exporter.monitoring import Monitoring, monitoring_for
+from monitored_openai._exporter.handle import Monitoring, monitoring_for
 
 __all__ = ["Monitoring", "monitoring_for"]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from monitored_openai._endpoints import Lane
-    from monitored_openai._exporter.delivery import Reply
+    from monitored_openai._exporter.delivery.retry import Reply
+    from monitored_openai._settings.urls import Signal
 
 NAMES = {"metrics": "Prometheus", "logs": "Loki"}
 
@@ -109,14 +109,14 @@ _OF_LANE = {
 }
 
 
-def refusal(lane: Lane, reply: Reply) -> tuple[str, str]:
+def refusal(lane: Signal, reply: Reply) -> tuple[str, str]:
     """What a refusal means, and how to fix it."""
     says, advice = _meaning(lane, reply)
     names = {"name": NAMES[lane], "lane": lane, **_OF_LANE[lane]}
     return f"{says.format(**names)}: {reply}", advice.format(**names)
 
 
-def _meaning(lane: Lane, reply: Reply) -> tuple[str, str]:
+def _meaning(lane: Signal, reply: Reply) -> tuple[str, str]:
     status, text = reply.status, reply.excerpt
     if status in _CREDENTIALS or (status == _BAD_REQUEST and _matching(_TENANT_RULES, text)):
         return _refused_access(status, text)

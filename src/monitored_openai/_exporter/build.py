@@ -8,30 +8,30 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter.backlog import Backlog
-from monitored_openai._exporter.keeping import Keeping
-from monitored_openai._exporter.log_lane import LogLane
-from monitored_openai._exporter.metrics_lane import MetricsLane
-from monitored_openai._exporter.protocol import PROTOCOLS
-from monitored_openai._exporter.sample_lane import SampleLane
-from monitored_openai._exporter.sender import Sender
-from monitored_openai._log import warn_sparsely
+from monitored_openai._exporter.delivery.http import Sender
+from monitored_openai._exporter.delivery.legacy_sample_pusher import LegacySamplePusher
+from monitored_openai._exporter.delivery.log_pusher import LogPusher
+from monitored_openai._exporter.delivery.log_queue import LogQueue
+from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
+from monitored_openai._exporter.encoders.protocols import PROTOCOLS
+from monitored_openai._exporter.recovery import SpoolRecovery
+from monitored_openai._logging import warn_sparsely
 
 if TYPE_CHECKING:
-    from monitored_openai._endpoints import Lane
-    from monitored_openai._exporter.intake import Intake
-    from monitored_openai._exporter.spool import Spool
-    from monitored_openai._exporter.totals import Totals
-    from monitored_openai._exporter.urgency import Urgency
-    from monitored_openai._metrics import Sample
-    from monitored_openai._settings import MonitoringSettings
+    from monitored_openai._exporter.call_queue import Intake
+    from monitored_openai._exporter.delivery.flush_gate import FlushGate
+    from monitored_openai._exporter.metrics_state import MetricsState
+    from monitored_openai._exporter.spool.spool import Spool
+    from monitored_openai._metrics.store import Sample
+    from monitored_openai._settings.model import MonitoringSettings
+    from monitored_openai._settings.urls import Signal
 
 
 class Parts:
     """Makes each part once; `None` for one that the settings do not ask for."""
 
     def __init__(
-        self, settings: MonitoringSettings, intake: Intake, totals: Totals, urgency: Urgency, instance: str
+        self, settings: MonitoringSettings, intake: Intake, totals: MetricsState, urgency: FlushGate, instance: str
     ) -> None:
         """`instance` is the metrics' label."""
         self._settings = settings
@@ -46,30 +46,30 @@ class Parts:
         if self._settings.spool_dir is None or not (self._settings.logs_url or self._settings.metrics_url):
             return None
         try:
-            from monitored_openai._exporter.spool import open_spool
+            from monitored_openai._exporter.spool.spool import open_spool
         except ImportError as missing:
             warn_sparsely("spool", "there can be no spool on this system, everything stays in memory: %s", missing)
             return None
         return open_spool(self._settings, self._stream, self._intake.forgets)
 
-    def backlog(self, spool: Spool | None) -> Backlog:
+    def backlog(self, spool: Spool | None) -> LogQueue:
         """The entries that wait, there or in memory."""
-        return Backlog(
+        return LogQueue(
             self._intake, stream=self._stream, shards=self._settings.log_shards, spool=spool, now_ns=_steady_ns()
         )
 
     def keeping(
-        self, spool: Spool | None, backlog: Backlog, log_lane: LogLane | None, metrics_lane: MetricsLane | None
-    ) -> Keeping | None:
+        self, spool: Spool | None, backlog: LogQueue, log_lane: LogPusher | None, metrics_lane: MetricsPusher | None
+    ) -> SpoolRecovery | None:
         """What the spool is for besides new entries."""
-        return None if spool is None else Keeping(spool, backlog, self._intake, log_lane, metrics_lane)
+        return None if spool is None else SpoolRecovery(spool, backlog, self._intake, log_lane, metrics_lane)
 
-    def log_lane(self, backlog: Backlog) -> LogLane | None:
+    def log_lane(self, backlog: LogQueue) -> LogPusher | None:
         """The sending of entries."""
         sender = self._sender("logs", self._settings.logs_url)
         if sender is None:
             return None
-        return LogLane(
+        return LogPusher(
             backlog,
             sender,
             self._urgency,
@@ -77,13 +77,13 @@ class Parts:
             timed=partial(self._totals.timed, "logs"),
         )
 
-    def metrics_lane(self, samples: Callable[[], list[Sample]]) -> MetricsLane | None:
+    def metrics_lane(self, samples: Callable[[], list[Sample]]) -> MetricsPusher | None:
         """The pushing of every series' present value."""
         sender = self._sender("metrics", self._settings.metrics_url)
         if sender is None:
             return None
         interval = self._settings.push_seconds
-        return MetricsLane(
+        return MetricsPusher(
             self._intake,
             sender,
             self._urgency,
@@ -95,14 +95,14 @@ class Parts:
             timed=partial(self._totals.timed, "metrics"),
         )
 
-    def sample_lane(self) -> SampleLane | None:
+    def sample_lane(self) -> LegacySamplePusher | None:
         """The sending of samples of single calls."""
         if "grafana_openai" not in self._settings.metric_names:
             return None
         sender = self._sender("metrics", self._settings.metrics_url)
         if sender is None:
             return None
-        return SampleLane(
+        return LegacySamplePusher(
             self._intake.samples,
             sender,
             self._urgency,
@@ -113,7 +113,7 @@ class Parts:
             timed=partial(self._totals.timed, "metrics"),
         )
 
-    def _sender(self, lane: Lane, url: str | None) -> Sender | None:
+    def _sender(self, lane: Signal, url: str | None) -> Sender | None:
         return None if url is None else Sender(url, lane, self._settings)
 
 

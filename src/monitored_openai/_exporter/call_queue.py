@@ -13,12 +13,12 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter import native
-from monitored_openai._exporter.sample_books import SampleBooks
+from monitored_openai._exporter.ledger import SampleBooks
+from monitored_openai._exporter.runtime import gevent
 from monitored_openai._stats import DropReason, Stats
 
 if TYPE_CHECKING:
-    from monitored_openai._call import Call
+    from monitored_openai._calls.call import Call
 
 _MOST_CALLS = 200_000
 """Calls kept, the most of them without content, while the exporter's thread cannot run; one more is lost and counted."""
@@ -42,7 +42,7 @@ class Intake:
 
     def reset(self) -> None:
         """Start from nothing, as a forked child must: not even the lock is usable there."""
-        self._lock = native.reentrant_lock()
+        self._lock = gevent.reentrant_lock()
         self._pid = os.getpid()
         self._asleep = True
         self._closed = False

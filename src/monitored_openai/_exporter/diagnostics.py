@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter import loki
 from monitored_openai._exporter.advice import NAMES, refusal
-from monitored_openai._exporter.delivery import Failure, Reply
-from monitored_openai._exporter.protocol import PROTOCOLS
-from monitored_openai._exporter.sender import Sender
-from monitored_openai._exporter.thread import ExporterLoop
-from monitored_openai._settings import unknown_variables
+from monitored_openai._exporter.delivery.http import Sender
+from monitored_openai._exporter.delivery.retry import Failure, Reply
+from monitored_openai._exporter.encoders import loki
+from monitored_openai._exporter.encoders.protocols import PROTOCOLS
+from monitored_openai._exporter.runtime.thread import ExporterLoop
+from monitored_openai._settings.model import unknown_variables
 
 if TYPE_CHECKING:
-    from monitored_openai._endpoints import Lane
-    from monitored_openai._settings import MonitoringSettings
+    from monitored_openai._settings.model import MonitoringSettings
+    from monitored_openai._settings.urls import Signal
 
 SAMPLE = "monitored_openai_doctor_timestamp_seconds"
 _MOST_SKEW_SECONDS = 60.0
@@ -83,7 +83,7 @@ async def _check(settings: MonitoringSettings) -> list[Finding]:
 
 
 async def _push(
-    settings: MonitoringSettings, lane: Lane, url: str, body: bytes, headers: Mapping[str, str]
+    settings: MonitoringSettings, lane: Signal, url: str, body: bytes, headers: Mapping[str, str]
 ) -> list[Finding]:
     sender = Sender(url, lane, settings)
     outcome = await sender.post(body, headers)
@@ -103,7 +103,7 @@ async def _push(
     return found
 
 
-def judged(lane: Lane, outcome: Reply | Failure, trouble: str = "") -> Finding:
+def judged(lane: Signal, outcome: Reply | Failure, trouble: str = "") -> Finding:
     """What an answer says of the settings of a lane."""
     name = NAMES[lane]
     if isinstance(outcome, Failure):
@@ -119,9 +119,9 @@ def judged(lane: Lane, outcome: Reply | Failure, trouble: str = "") -> Finding:
 
 def _spool(path: Path) -> Finding:
     try:
-        from monitored_openai._exporter.spool import LEAST_FREE_BYTES
-        from monitored_openai._exporter.spool_directory import SpoolDirectory, what_failed
-        from monitored_openai._exporter.spool_file import SUFFIX
+        from monitored_openai._exporter.spool.directory import SpoolDirectory, what_failed
+        from monitored_openai._exporter.spool.file import SUFFIX
+        from monitored_openai._exporter.spool.spool import LEAST_FREE_BYTES
     except ImportError as missing:  # not on Windows, or without SQLite
         return _no_spool(str(missing))
     directory = SpoolDirectory(path, "doctor")

@@ -9,31 +9,31 @@ import os
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from monitored_openai._exporter import loki
-from monitored_openai._exporter.backlog import Backlog
-from monitored_openai._exporter.log_lane import LogLane
+from monitored_openai._exporter.build import Parts
+from monitored_openai._exporter.delivery.flush_gate import FlushGate
+from monitored_openai._exporter.delivery.legacy_sample_pusher import LegacySamplePusher
+from monitored_openai._exporter.delivery.log_pusher import LogPusher
+from monitored_openai._exporter.delivery.log_queue import LogQueue
+from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
+from monitored_openai._exporter.encoders import loki
 from monitored_openai._exporter.losses import Failures
-from monitored_openai._exporter.metrics_lane import MetricsLane
-from monitored_openai._exporter.parts import Parts
-from monitored_openai._exporter.process import PROCESS
-from monitored_openai._exporter.sample_lane import SampleLane
-from monitored_openai._exporter.urgency import Urgency
-from monitored_openai._grafana_openai import call_samples
-from monitored_openai._log import warn_sparsely
+from monitored_openai._exporter.runtime.process import PROCESS
+from monitored_openai._legacy_series import call_samples
 from monitored_openai._log_entry import is_sampled, log_entry
-from monitored_openai._pricing import PriceBook
-from monitored_openai._redaction import redactor
+from monitored_openai._logging import warn_sparsely
+from monitored_openai._pricing.price_book import PriceBook
+from monitored_openai._redaction.redactor import redactor
 from monitored_openai._stats import DropReason
 
 if TYPE_CHECKING:
-    from monitored_openai._answer import Answer
-    from monitored_openai._call import Call
-    from monitored_openai._exporter.intake import Intake
-    from monitored_openai._exporter.spool import Spool
-    from monitored_openai._exporter.totals import Totals
-    from monitored_openai._metrics import Sample
+    from monitored_openai._calls.call import Call
+    from monitored_openai._endpoints.base import ParsedResponse
+    from monitored_openai._exporter.call_queue import Intake
+    from monitored_openai._exporter.metrics_state import MetricsState
+    from monitored_openai._exporter.spool.spool import Spool
+    from monitored_openai._metrics.store import Sample
     from monitored_openai._record import CallRecord, Cost
-    from monitored_openai._settings import MonitoringSettings
+    from monitored_openai._settings.model import MonitoringSettings
 
 _GATHER_SECONDS = 0.1
 """Calls are taken in together: a wake-up for each would make the callers' threads share the interpreter each time."""
@@ -51,7 +51,7 @@ class Exporter:
         self,
         settings: MonitoringSettings,
         intake: Intake,
-        totals: Totals,
+        totals: MetricsState,
         instance: str,
         before: Exporter | None = None,
     ) -> None:
@@ -68,11 +68,11 @@ class Exporter:
         prefix = os.urandom(8).hex()
         self._ids = (f"{prefix}{number:08x}" for number in itertools.count())
         self._last_entry_ns = 0
-        self._urgency = Urgency()
+        self._urgency = FlushGate()
         self._woken = asyncio.Event()
         parts = Parts(settings, intake, totals, self._urgency, instance)
         self._spool: Spool | None = before._spool if before else parts.spool()  # noqa: SLF001 - one of its kind
-        self._backlog: Backlog = before._backlog if before else parts.backlog(self._spool)  # noqa: SLF001 - as above
+        self._backlog: LogQueue = before._backlog if before else parts.backlog(self._spool)  # noqa: SLF001 - as above
         self._log_lane = parts.log_lane(self._backlog)
         self._metrics_lane = parts.metrics_lane(self._samples)
         self._sample_lane = parts.sample_lane()
@@ -132,7 +132,7 @@ class Exporter:
             )
             return pushed
 
-    async def _push_totals(self, lane: MetricsLane) -> bool:
+    async def _push_totals(self, lane: MetricsPusher) -> bool:
         self._owes_totals = not await lane.flush()
         return not self._owes_totals
 
@@ -176,7 +176,7 @@ class Exporter:
             if self._spool is not None:  # nobody else may have what waits there before
                 self._spool.close()
 
-    def _lanes(self) -> list[LogLane | MetricsLane | SampleLane]:
+    def _lanes(self) -> list[LogPusher | MetricsPusher | LegacySamplePusher]:
         return [lane for lane in (self._log_lane, self._metrics_lane, self._sample_lane) if lane is not None]
 
     async def _run(self) -> None:
@@ -216,7 +216,7 @@ class Exporter:
             self._backlog.add(entry.encoded, self._last_entry_ns)
             self._log_lane.more()
 
-    def _price(self, provider: str, answer: Answer, at_ns: int) -> Cost | str:
+    def _price(self, provider: str, answer: ParsedResponse, at_ns: int) -> Cost | str:
         return self._prices.cost(
             provider=provider, model=answer.model, service_tier=answer.service_tier, usage=answer.usage, at_ns=at_ns
         )

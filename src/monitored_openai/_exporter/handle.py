@@ -11,21 +11,21 @@ from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from monitored_openai._exporter.intake import Intake
+from monitored_openai._calls.tracker import CallTracker
+from monitored_openai._exporter.call_queue import Intake
 from monitored_openai._exporter.losses import Failures, losses
-from monitored_openai._exporter.process import PROCESS
-from monitored_openai._exporter.termination import handle_sigterm
-from monitored_openai._exporter.totals import OWN_METRICS, Totals
-from monitored_openai._log import logger, warn_sparsely
-from monitored_openai._observer import Observer
-from monitored_openai._settings import MonitoringSettings
+from monitored_openai._exporter.metrics_state import OWN_METRICS, MetricsState
+from monitored_openai._exporter.runtime.process import PROCESS
+from monitored_openai._exporter.runtime.sigterm import handle_sigterm
+from monitored_openai._logging import logger, warn_sparsely
+from monitored_openai._settings.model import MonitoringSettings
 from monitored_openai._stats import DropReason, FlushResult, Stats
 
 if TYPE_CHECKING:
-    from monitored_openai._call import Call
-    from monitored_openai._collector import MonitoringCollector
+    from monitored_openai._calls.call import Call
     from monitored_openai._exporter.exporter import Exporter
-    from monitored_openai._exporter.thread import ExporterThread
+    from monitored_openai._exporter.runtime.thread import ExporterThread
+    from monitored_openai._metrics.collector import MonitoringCollector
 
 _T = TypeVar("_T")
 _numbers = itertools.count()
@@ -48,7 +48,7 @@ class Monitoring:
             wake=self._wake,
             forked=PROCESS.after_fork,
         )
-        self._totals = Totals(
+        self._totals = MetricsState(
             self._intake,
             label_names=settings.label_names,
             max_label_sets=settings.max_label_sets,
@@ -59,7 +59,7 @@ class Monitoring:
         self._ended = False
         self._born_ms = time.time_ns() // 1_000_000
         self.observer = (
-            Observer(
+            CallTracker(
                 emit=self._ended_and_flushed if settings.flush_on_call else self._intake.ended,
                 opened=self._intake.opened if settings.spool_dir is None else self._opened_and_begun,
                 lost=self._intake.lost,
@@ -94,7 +94,7 @@ class Monitoring:
             ImportError: `prometheus_client` is not installed; the extra `scrape` brings it.
         """
         try:
-            from monitored_openai._collector import MonitoringCollector
+            from monitored_openai._metrics.collector import MonitoringCollector
         except ImportError as error:
             raise ImportError("prometheus_client is missing: pip install 'monitored-openai[scrape]'") from error
         return MonitoringCollector(self._totals.samples, self._settings.shared_labels, OWN_METRICS)
@@ -143,7 +143,7 @@ class Monitoring:
         if self._exporter is not None and thread is not None and thread.is_alive and not thread.is_current:
             thread.submit(self._exporter.purge()).result(timeout)
         elif self._settings.spool_dir is not None:
-            from monitored_openai._exporter.spool import open_spool  # not every system can have one
+            from monitored_openai._exporter.spool.spool import open_spool  # not every system can have one
 
             open_spool(self._settings, {}, self._intake.forgets).purge()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from monitored_openai._exporter import native
+from monitored_openai._exporter.runtime import gevent
 from monitored_openai._stats import DropReason, SampleStats
 
 
@@ -15,7 +15,7 @@ class SampleBooks:
     """
 
     def __init__(self) -> None:
-        self._lock = native.reentrant_lock()
+        self._lock = gevent.reentrant_lock()
         self._closed = False
         self._produced = 0
         self._delivered = 0

@@ -7,12 +7,12 @@ from collections import Counter as Count
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter import native
-from monitored_openai._metrics import ACTIVE, SECONDS, Histogram, Labels, Metric, Metrics, Sample
-from monitored_openai._rate_limits import RateLimits
+from monitored_openai._exporter.runtime import gevent
+from monitored_openai._metrics.rate_limits import RateLimits
+from monitored_openai._metrics.store import ACTIVE, SECONDS, Histogram, Labels, Metric, Metrics, Sample
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.intake import Intake
+    from monitored_openai._exporter.call_queue import Intake
     from monitored_openai._record import CallRecord
 
 PRODUCED = Metric("monitored_openai_produced_total", "counter", "Calls seen (metrics) and log entries to be (logs).")
@@ -44,7 +44,7 @@ _PUSHES_SHOWN = 2
 """Push intervals are a little longer than they are meant to be, so one would not always be enough for one push."""
 
 
-class Totals:
+class MetricsState:
     """The calls' metrics and the exporter's own, for one reader or writer at a time."""
 
     def __init__(self, intake: Intake, *, label_names: Iterable[str], max_label_sets: int, push_seconds: float) -> None:
@@ -57,7 +57,7 @@ class Totals:
 
     def reset(self) -> None:
         """Start from nothing, as a forked child must."""
-        self._lock = native.lock()
+        self._lock = gevent.lock()
         self._metrics = Metrics(label_names=self._label_names, max_label_sets=self._max_label_sets)
         self._rate_limits = RateLimits(
             max_label_sets=self._max_label_sets, shown_seconds=_PUSHES_SHOWN * self._push_seconds

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.backlog import Backlog
-    from monitored_openai._exporter.intake import Intake
-    from monitored_openai._exporter.log_lane import LogLane
-    from monitored_openai._exporter.metrics_lane import MetricsLane
-    from monitored_openai._exporter.spool import Spool
-    from monitored_openai._exporter.spool_file import SpoolFile
+    from monitored_openai._exporter.call_queue import Intake
+    from monitored_openai._exporter.delivery.log_pusher import LogPusher
+    from monitored_openai._exporter.delivery.log_queue import LogQueue
+    from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
+    from monitored_openai._exporter.spool.file import SpoolFile
+    from monitored_openai._exporter.spool.spool import Spool
 
 _TOTALS_SECONDS = 1.0
 _LARGEST_SHARE = 0.05
@@ -23,16 +23,16 @@ _LARGEST_SHARE = 0.05
 _LOOK_SECONDS = 60.0
 
 
-class Keeping:
+class SpoolRecovery:
     """Keeps this process's totals until they are pushed, and brings in what others have left."""
 
     def __init__(
         self,
         spool: Spool,
-        backlog: Backlog,
+        backlog: LogQueue,
         intake: Intake,
-        log_lane: LogLane | None,
-        metrics_lane: MetricsLane | None,
+        log_lane: LogPusher | None,
+        metrics_lane: MetricsPusher | None,
     ) -> None:
         """Either lane may be missing."""
         self._spool = spool

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from monitored_openai._private_files import NotOurs, check, hide, make_file, opened
+from monitored_openai._files.private import NotOurs, check, hide, make_file, opened
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100

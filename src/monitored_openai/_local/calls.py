@@ -12,7 +12,7 @@ from typing import Any
 from monitored_openai._json import encode
 from monitored_openai._local.conversation import Turn, turns
 from monitored_openai._local.history import History
-from monitored_openai._local.pushes import LogEntry
+from monitored_openai._local.ingest import LogEntry
 
 _SNIPPET_CHARACTERS = 240
 _NAME_CHARACTERS = 200

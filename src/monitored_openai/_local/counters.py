@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from monitored_openai._local.history import RESOLUTIONS, History
-from monitored_openai._local.write_request import Oversized, Series
-from monitored_openai._metrics import (
+from monitored_openai._local.remote_write_decoder import Oversized, Series
+from monitored_openai._metrics.store import (
     COST,
     DURATION,
     RETRIES,

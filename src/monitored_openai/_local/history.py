@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitored_openai._databases import Kind, set_aside
-from monitored_openai._private_files import make_parents
+from monitored_openai._files.databases import Kind, set_aside
+from monitored_openai._files.private import make_parents
 
 RESOLUTIONS = {5: 2 * 3600, 120: 26 * 3600, 3600: 32 * 86400}
 """Seconds that a slot of time is long, and for how many seconds such slots are kept."""

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from monitored_openai._local import strict_json, write_request
-from monitored_openai._local.write_request import MOST_LABELS, Oversized, Series
+from monitored_openai._local import remote_write_decoder, strict_json
+from monitored_openai._local.remote_write_decoder import MOST_LABELS, Oversized, Series
 
 MOST_BYTES = 16 * 1024 * 1024
 """Of a push, packed or not; the library's own have about 1 MiB."""
@@ -43,9 +43,9 @@ def series_in(body: bytes) -> list[Series]:
         ValueError: it is none, or a value is too large for a counter.
         Oversized: it is too large to be unpacked, or has too many series, labels, samples or fields.
     """
-    if write_request.unpacked_size(body) > MOST_BYTES:
+    if remote_write_decoder.unpacked_size(body) > MOST_BYTES:
         raise Oversized(f"more than {MOST_BYTES} bytes")
-    found = write_request.read(body)
+    found = remote_write_decoder.read(body)
     if any(math.isinf(series.value) or abs(series.value) > _MOST_COUNT for series in found):  # NaN ends a series
         raise ValueError("a value is too large for a counter")
     return found

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from monitored_openai._local.points import DROPPED, Growth
+from monitored_openai._local.counters import DROPPED, Growth
 from monitored_openai._local.quantile import histogram_quantile
-from monitored_openai._metrics import (
+from monitored_openai._metrics.store import (
     COST,
     DURATION,
     RETRIES,

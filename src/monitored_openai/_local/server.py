@@ -11,15 +11,16 @@ from importlib.resources import files
 from urllib.parse import parse_qs, unquote
 
 from monitored_openai._json import encode
-from monitored_openai._local import calls, points, queries
-from monitored_openai._local.access import SECURITY_HEADERS, refusal
-from monitored_openai._local.connections import Server
-from monitored_openai._local.exchange import Exchange, Patience
+from monitored_openai._local import calls, counters
 from monitored_openai._local.history import History
+from monitored_openai._local.http.auth import SECURITY_HEADERS, refusal
+from monitored_openai._local.http.connections import Server
+from monitored_openai._local.http.exchange import Exchange, Patience
+from monitored_openai._local.http.refusals import Refusal
+from monitored_openai._local.ingest import entries_in, series_in
 from monitored_openai._local.overview import STEPS, first_step, overview
-from monitored_openai._local.pushes import entries_in, series_in
-from monitored_openai._local.refusals import Refusal
-from monitored_openai._local.write_request import Oversized
+from monitored_openai._local.query import queries
+from monitored_openai._local.remote_write_decoder import Oversized
 
 METRICS_PATH, LOGS_PATH = "/api/v1/write", "/loki/api/v1/push"
 
@@ -100,7 +101,7 @@ class LocalServer(Server):
         exchange.reply(204, headers=SECURITY_HEADERS)
 
     def _keep_series(self, body: bytes) -> int:
-        points.keep(self._history, series_in(body))
+        counters.keep(self._history, series_in(body))
         return 0
 
     def _keep_entries(self, body: bytes) -> int:
@@ -146,7 +147,7 @@ class LocalServer(Server):
         if exchange.headers.get("if-none-match") == tag:
             exchange.reply(304, headers=headers)
             return
-        grown = points.growth(self._history, since=first_step(now, seconds), step=STEPS[seconds])
+        grown = counters.growth(self._history, since=first_step(now, seconds), step=STEPS[seconds])
         by = asked.pop("by", "model")
         exchange.reply(200, encode(overview(grown, now=now, seconds=seconds, by=by, where=_where(asked))), headers)
 

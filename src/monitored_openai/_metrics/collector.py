@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from prometheus_client.core import Metric as Family
+from prometheus_client.core import Metric as Endpoint
 from prometheus_client.registry import Collector
 
-from monitored_openai._metrics import CALL_METRICS, Metric, Sample
-from monitored_openai._rate_limits import RATE_LIMIT_METRICS
+from monitored_openai._metrics.rate_limits import RATE_LIMIT_METRICS
+from monitored_openai._metrics.store import CALL_METRICS, Metric, Sample
 
 
 class MonitoringCollector(Collector):
@@ -26,18 +26,18 @@ class MonitoringCollector(Collector):
             for name in metric.series_names
         }
 
-    def describe(self) -> list[Family]:
+    def describe(self) -> list[Endpoint]:
         """Nothing, so that a registry takes more than one of these."""
         return []
 
-    def collect(self) -> Iterator[Family]:
+    def collect(self) -> Iterator[Endpoint]:
         """One family for each metric that has a value."""
-        families: dict[str, Family] = {}
+        families: dict[str, Endpoint] = {}
         for sample in self._samples():
             metric = self._metrics[sample.name]
             family = families.get(metric.name)
             if family is None:
                 name = metric.name.removesuffix("_total") if metric.type == "counter" else metric.name
-                family = families[metric.name] = Family(name, metric.help, metric.type)
+                family = families[metric.name] = Endpoint(name, metric.help, metric.type)
             family.add_sample(sample.name, {**self._labels, **dict(sample.labels)}, sample.value)
         yield from families.values()

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
-from monitored_openai._metrics import Labels, Metric, Sample, label_value
+from monitored_openai._metrics.store import Labels, Metric, Sample, label_value
 from monitored_openai._record import CallRecord
-from monitored_openai._redaction import without_secrets
+from monitored_openai._redaction.redactor import without_secrets
 
 LIMIT = Metric("openai_ratelimit_limit", "gauge", "What may be used until the reset, as the newest reply said.")
 REMAINING = Metric("openai_ratelimit_remaining", "gauge", "What is left of the limit, as the newest reply said.")

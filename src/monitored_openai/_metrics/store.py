@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from monitored_openai._record import CallRecord
-from monitored_openai._redaction import without_secrets
+from monitored_openai._redaction.redactor import without_secrets
 
 Labels = tuple[tuple[str, str], ...]
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from monitored_openai._log import logger
-from monitored_openai._rates import Bands, Rates, Unpriced, charge
+from monitored_openai._logging import logger
+from monitored_openai._pricing.rates import Bands, Rates, Unpriced, charge
 from monitored_openai._record import Cost, Usage
 
 if TYPE_CHECKING:
-    from monitored_openai._price_table import PriceTable
+    from monitored_openai._pricing.published import PriceTable
 
 __all__ = ["PriceBook", "Unpriced"]
 
@@ -92,7 +92,7 @@ class PriceBook:
 
     def _table(self) -> PriceTable:
         if self._opened is None:
-            from monitored_openai._price_table import PriceTable
+            from monitored_openai._pricing.published import PriceTable
 
             self._opened = PriceTable()
         return self._opened

@@ -18,8 +18,8 @@ from itertools import chain
 from genai_prices import types
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 
+from monitored_openai._pricing.rates import Bands, Rates, Unpriced
 from monitored_openai._providers import price_id_of
-from monitored_openai._rates import Bands, Rates, Unpriced
 
 _MOST_REMEMBERED = 1024
 _MINUTE_NS = 60 * 10**9

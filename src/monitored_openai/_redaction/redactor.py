@@ -9,7 +9,7 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
-from monitored_openai._secrets import secret_spans
+from monitored_openai._redaction.secrets import secret_spans
 
 REDACTED = "[redacted]"
 _TOO_DEEP = "[nested too deep]"

@@ -11,8 +11,8 @@ from functools import cache
 
 from pydantic_core import SchemaValidator, core_schema
 
-from monitored_openai._secret_rules import NAMED, PREFIXED, Named, Prefixed, is_random
-from monitored_openai._unescaped import ESCAPED_INVISIBLE, INVISIBLE, SIGNS, Unescaped
+from monitored_openai._redaction.secret_rules import NAMED, PREFIXED, Named, Prefixed, is_random
+from monitored_openai._redaction.unescape import ESCAPED_INVISIBLE, INVISIBLE, SIGNS, Unescaped
 
 Span = tuple[int, int]
 

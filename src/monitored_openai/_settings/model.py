@@ -22,10 +22,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from . import _endpoints as endpoints
-from . import _setting_forms as forms
-from ._endpoints import Lane, MetricsProtocol, Refusal
-from ._log import DECIDED, logger
+from monitored_openai._logging import DECIDED, logger
+from monitored_openai._settings import urls, validators
+from monitored_openai._settings.urls import InvalidValue, MetricsProtocol, Signal
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 ENV_PREFIX = "MONITORED_OPENAI_"
 """What the environment variable of every setting begins with; the field's name in capitals follows."""
 
-_LANES: tuple[Lane, ...] = ("metrics", "logs")
+_LANES: tuple[Signal, ...] = ("metrics", "logs")
 _UNKNOWN_VARIABLES = "unknown variables"
 """The key of what the sources found wrong with names of variables, among the values of the fields."""
 
@@ -70,122 +69,128 @@ class MonitoringSettings(BaseSettings):
     metrics_protocol: MetricsProtocol = Field(
         "remote_write", description="How metrics are pushed: Prometheus remote write, or Influx line protocol."
     )
-    metrics_url: Annotated[str | None, PlainValidator(forms.metrics_url)] = Field(
+    metrics_url: Annotated[str | None, PlainValidator(validators.metrics_url)] = Field(
         None, description="Where metrics are pushed; a host alone gets the standard path."
     )
     logs_url: Annotated[
-        str | None, forms.optional(lambda value: endpoints.push_url(forms.plain_text(value), "loki"))
+        str | None, validators.optional(lambda value: urls.push_url(validators.plain_text(value), "loki"))
     ] = Field(None, description="Where log entries are pushed to Loki; a host alone gets the standard path.")
-    metrics_username: forms.Username = Field(
+    metrics_username: validators.Username = Field(
         None, description="User name for `metrics_url`, on Grafana Cloud the instance ID of Prometheus."
     )
-    logs_username: forms.Username = Field(
+    logs_username: validators.Username = Field(
         None, description="User name for `logs_url`, on Grafana Cloud the instance ID of Loki."
     )
-    access_token: forms.Token = Field(
+    access_token: validators.Token = Field(
         None, description="Token or password for both; sent as Basic with a user name, as Bearer without."
     )
-    metrics_token: forms.Token = Field(None, description="Token for `metrics_url`, where it is not `access_token`.")
-    logs_token: forms.Token = Field(None, description="Token for `logs_url`, where it is not `access_token`.")
-    tenant_id: Annotated[str | None, forms.optional(lambda value: endpoints.tenant(forms.identifier(value)))] = Field(
-        None, description="Tenant of a self-hosted Mimir or Loki, sent as `X-Scope-OrgID`."
+    metrics_token: validators.Token = Field(
+        None, description="Token for `metrics_url`, where it is not `access_token`."
     )
-    headers: Annotated[Mapping[str, SecretStr], PlainValidator(forms.headers)] = Field(
-        forms.NO_ITEMS, description="More headers for every push; those that the protocol fixes are refused."
+    logs_token: validators.Token = Field(None, description="Token for `logs_url`, where it is not `access_token`.")
+    tenant_id: Annotated[str | None, validators.optional(lambda value: urls.tenant(validators.identifier(value)))] = (
+        Field(None, description="Tenant of a self-hosted Mimir or Loki, sent as `X-Scope-OrgID`.")
     )
-    verify: Annotated[bool | str, PlainValidator(forms.verify)] = Field(
+    headers: Annotated[Mapping[str, SecretStr], PlainValidator(validators.headers)] = Field(
+        validators.NO_ITEMS, description="More headers for every push; those that the protocol fixes are refused."
+    )
+    verify: Annotated[bool | str, PlainValidator(validators.verify)] = Field(
         True, description="Path of the CA certificates to trust (PEM file or directory); `False` only in code."
     )
-    client_cert: Annotated[tuple[str, ...] | None, forms.optional(forms.client_cert)] = Field(
+    client_cert: Annotated[tuple[str, ...] | None, validators.optional(validators.client_cert)] = Field(
         None, description="Client certificate for TLS: a PEM file, or certificate and key."
     )
-    proxy: Annotated[SecretStr | None, forms.optional(forms.proxy)] = Field(
+    proxy: Annotated[SecretStr | None, validators.optional(validators.proxy)] = Field(
         None, description="HTTP proxy for the pushes; `HTTP_PROXY` and its like are not read."
     )
     allow_insecure: bool = Field(
         False, description="Allow credentials over http:// to another machine, and link-local addresses."
     )
 
-    environment: forms.LabelValue = Field("default", description="Label `environment` of all metrics and log entries.")
-    job: forms.LabelValue = Field("integrations/openai", description="Label `job` of all metrics and log entries.")
-    service_name: forms.OptionalLabelValue = Field(
-        default_factory=forms.otel_service_name,
+    environment: validators.LabelValue = Field(
+        "default", description="Label `environment` of all metrics and log entries."
+    )
+    job: validators.LabelValue = Field("integrations/openai", description="Label `job` of all metrics and log entries.")
+    service_name: validators.OptionalLabelValue = Field(
+        default_factory=validators.otel_service_name,
         validate_default=True,
         description="Label `service_name` of all metrics and log entries.",
     )
-    instance: forms.LabelValue = Field(
-        default_factory=forms.host_name,
+    instance: validators.LabelValue = Field(
+        default_factory=validators.host_name,
         validate_default=True,
         description="First part of the metric label `instance`, which is unique to each process.",
     )
-    extra_labels: Annotated[Mapping[str, str], PlainValidator(forms.extra_labels)] = Field(
-        forms.NO_ITEMS, description="At most 10 more labels for all metrics and log entries."
+    extra_labels: Annotated[Mapping[str, str], PlainValidator(validators.extra_labels)] = Field(
+        validators.NO_ITEMS, description="At most 10 more labels for all metrics and log entries."
     )
-    label_names: Annotated[tuple[str, ...], PlainValidator(forms.label_names)] = Field(
+    label_names: Annotated[tuple[str, ...], PlainValidator(validators.label_names)] = Field(
         (), description="Names of at most 10 per-request attributes that may become metric labels."
     )
-    metric_names: Annotated[tuple[str, ...], PlainValidator(forms.metric_names)] = Field(
+    metric_names: Annotated[tuple[str, ...], PlainValidator(validators.metric_names)] = Field(
         ("gen_ai",), description="Names of the pushed metrics: `gen_ai`, the predecessor's `grafana_openai`, or both."
     )
-    provider: forms.OptionalLabelValue = Field(
+    provider: validators.OptionalLabelValue = Field(
         None, description="Label `gen_ai_provider_name`; unset, it is known by the API's host."
     )
-    max_label_sets: forms.Whole = Field(
+    max_label_sets: validators.Whole = Field(
         500, ge=1, le=100_000, description="Label sets per metric; those beyond it are folded into `other`."
     )
-    log_shards: forms.Whole = Field(
+    log_shards: validators.Whole = Field(
         1, ge=1, le=128, description="Loki streams over which a fleet's log entries are spread."
     )
 
     capture_content: bool = Field(True, description="Whether log entries contain requests and answers.")
-    redact: Annotated[tuple[str, ...] | Callable[[str, str], str], PlainValidator(forms.redact)] = Field(
+    redact: Annotated[tuple[str, ...] | Callable[[str, str], str], PlainValidator(validators.redact)] = Field(
         (), description="What is taken out of content: regular expressions, or a function `(text, field) -> text`."
     )
-    max_content_bytes: forms.Whole = Field(
+    max_content_bytes: validators.Whole = Field(
         240 * 1024, ge=1024, le=240 * 1024, description="Bytes per log entry; longer content is cut and marked."
     )
-    log_sample_ratio: forms.Number = Field(
+    log_sample_ratio: validators.Number = Field(
         1.0, ge=0, le=1, description="Share of calls that get a log entry; errors always do."
     )
     inject_stream_usage: bool = Field(
         True,
         description="Whether the client requests the usage of a stream if the caller does not, and hides the chunk that "
-        "has nothing but this usage: [the rules](endpoints.md#usage-of-streams).",
+        "has nothing but this usage: [the rules](urls.md#usage-of-streams).",
     )
-    prices: Annotated[Mapping[str, Mapping[str, float]], PlainValidator(forms.prices)] = Field(
-        forms.NO_ITEMS,
+    prices: Annotated[Mapping[str, Mapping[str, float]], PlainValidator(validators.prices)] = Field(
+        validators.NO_ITEMS,
         description="Own prices by model, USD per million tokens: `input`, `output` and, if need be, `cached_input`; or "
         "`minute` (USD per minute of audio), `characters` (USD per million of them).",
     )
-    on_record: Annotated[Callable[..., None] | None, forms.optional(forms.on_record)] = Field(
+    on_record: Annotated[Callable[..., None] | None, validators.optional(validators.on_record)] = Field(
         None, description="Function called with each priced `CallRecord` in the exporter's thread."
     )
 
-    push_interval: Annotated[float | None, BeforeValidator(forms.not_bool)] = Field(
+    push_interval: Annotated[float | None, BeforeValidator(validators.not_bool)] = Field(
         None, ge=0.01, le=60, description="Seconds between pushes of metrics; unset means 15, and 60 for grafana.net."
     )
-    log_linger: forms.Number = Field(1.0, ge=0, le=60, description="Seconds that a log entry may wait for others.")
-    queue_size: forms.Whole = Field(
+    log_linger: validators.Number = Field(1.0, ge=0, le=60, description="Seconds that a log entry may wait for others.")
+    queue_size: validators.Whole = Field(
         50_000, ge=1, le=200_000, description="Calls held in memory with their content until they are delivered."
     )
-    queue_bytes: forms.Whole = Field(
+    queue_bytes: validators.Whole = Field(
         32 * 1024 * 1024, ge=1024, le=1024**3, description="Bytes of content held in memory; at least one log entry's."
     )
-    spool_dir: Annotated[str | None, forms.optional(forms.spool_dir)] = Field(
+    spool_dir: Annotated[str | None, validators.optional(validators.spool_dir)] = Field(
         None,
         description="Directory in which log entries and totals wait for delivery, to survive a crash. Prompts and answers "
         "stand there in plain text, redacted, in files of mode 0600.",
     )
-    spool_bytes: forms.Whole = Field(
+    spool_bytes: validators.Whole = Field(
         256 * 1024 * 1024,
         ge=8 * 1024 * 1024,
         le=1024**4,
         description="Bytes that the spool's directory may take; the oldest entries make room for new ones.",
     )
-    spool_age: forms.Number = Field(
+    spool_age: validators.Number = Field(
         86_400.0, ge=60, le=6 * 86_400, description="Seconds for which an entry may wait in the spool."
     )
-    exit_timeout: forms.Number = Field(5.0, ge=0, le=300, description="Seconds that the last push may take at exit.")
+    exit_timeout: validators.Number = Field(
+        5.0, ge=0, le=300, description="Seconds that the last push may take at exit."
+    )
     flush_on_call: bool = Field(
         False,
         description="Whether each call delivers before it returns, for up to 2 seconds; async calls only begin to.",
@@ -220,7 +225,7 @@ class MonitoringSettings(BaseSettings):
             raise SettingsError("\n".join(wrong))
 
     @classmethod
-    def local(cls, url: str = endpoints.LOCAL_URL, **values: Any) -> Self:
+    def local(cls, url: str = urls.LOCAL_URL, **values: Any) -> Self:
         """Settings for the page that `monitored-openai local` serves, with a push every 2 seconds; others as usual."""
         page = {"metrics_url": url, "logs_url": url, "metrics_protocol": "remote_write", "metric_names": ("gen_ai",)}
         return cls(**{**page, "push_interval": 2.0, "log_linger": 0.5, **values})
@@ -230,7 +235,7 @@ class MonitoringSettings(BaseSettings):
         """Seconds between pushes of metrics: `push_interval`, or what it defaults to for the host of `metrics_url`."""
         if self.push_interval is not None:
             return self.push_interval
-        return 60.0 if self.metrics_url and endpoints.is_grafana_cloud(self.metrics_url) else 15.0
+        return 60.0 if self.metrics_url and urls.is_grafana_cloud(self.metrics_url) else 15.0
 
     @property
     def shared_labels(self) -> dict[str, str]:
@@ -238,14 +243,14 @@ class MonitoringSettings(BaseSettings):
         service = {"service_name": self.service_name} if self.service_name else {}
         return {"environment": self.environment, **service, **self.extra_labels}
 
-    def request_headers(self, lane: Lane) -> dict[str, str]:
+    def request_headers(self, lane: Signal) -> dict[str, str]:
         """What these settings add to the headers of a push on ``lane``: credentials in clear, for the wire alone."""
         headers = {name: value.get_secret_value() for name, value in self.headers.items()}
         if self.tenant_id is not None:
             headers["X-Scope-OrgID"] = self.tenant_id
         _, username, token = self._way(lane)
         if token is not None:
-            headers["Authorization"] = endpoints.authorization(username, token.get_secret_value())
+            headers["Authorization"] = urls.authorization(username, token.get_secret_value())
         return headers
 
     @property
@@ -294,9 +299,9 @@ class MonitoringSettings(BaseSettings):
 
     @field_serializer("*")
     def _dumped(self, value: object, info: SerializationInfo) -> object:
-        return forms.plain(value, info.mode)
+        return validators.plain(value, info.mode)
 
-    def _way(self, lane: Lane) -> tuple[str | None, str | None, SecretStr | None]:
+    def _way(self, lane: Signal) -> tuple[str | None, str | None, SecretStr | None]:
         """The URL, user name and token of a lane."""
         if lane == "metrics":
             return self.metrics_url, self.metrics_username, self.metrics_token or self.access_token
@@ -308,7 +313,7 @@ class MonitoringSettings(BaseSettings):
             yield from self._lane_faults(lane)
         if self.proxy is not None:
             proxy = self.proxy.get_secret_value()
-            yield from self._host_faults("proxy", proxy, credentials="@" in proxy, trusted=endpoints.is_loopback(proxy))
+            yield from self._host_faults("proxy", proxy, credentials="@" in proxy, trusted=urls.is_loopback(proxy))
         names = {name.lower() for name in self.headers}
         if "authorization" in names and (self.access_token or self.metrics_token or self.logs_token):
             yield "headers", "sets authorization, which the token sets; remove one of them"
@@ -319,7 +324,7 @@ class MonitoringSettings(BaseSettings):
         if self.queue_bytes < self.max_content_bytes:
             yield "queue_bytes", "is less than max_content_bytes, so no full log entry fits; raise it"
 
-    def _lane_faults(self, lane: Lane) -> Iterator[tuple[str, str]]:
+    def _lane_faults(self, lane: Signal) -> Iterator[tuple[str, str]]:
         url, username, token = self._way(lane)
         if username is not None and token is None:
             yield f"{lane}_username", f"has no token to go with it; set access_token or {lane}_token"
@@ -328,15 +333,15 @@ class MonitoringSettings(BaseSettings):
             field = "access_token" if own_token is None else f"{lane}_token"
             yield field, f"has a space, which a Bearer token cannot have; set {lane}_username, or copy the token again"
         if url is not None:
-            secret = token is not None or any(map(endpoints.is_secret_header, self.headers))
-            private = self.proxy is None or endpoints.is_loopback(self.proxy.get_secret_value())
-            trusted = endpoints.is_loopback(url) and private
+            secret = token is not None or any(map(urls.is_secret_header, self.headers))
+            private = self.proxy is None or urls.is_loopback(self.proxy.get_secret_value())
+            trusted = urls.is_loopback(url) and private
             yield from self._host_faults(f"{lane}_url", url, credentials=secret, trusted=trusted)
 
     def _host_faults(self, field: str, url: str, *, credentials: bool, trusted: bool) -> Iterator[tuple[str, str]]:
         if self.allow_insecure:
             return
-        if endpoints.is_link_local(url):
+        if urls.is_link_local(url):
             yield field, "is a link-local address, where clouds serve secrets; use another, or set allow_insecure=True"
         if credentials and not trusted and url.lower().startswith("http:"):
             yield field, "would carry credentials unencrypted; use https://, or set allow_insecure=True"
@@ -404,8 +409,8 @@ def _without_userinfo(data: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(url := data.get(field), str):
             continue
         try:
-            bare, *credentials = endpoints.split_userinfo(url)
-        except Refusal:  # as the field itself will say
+            bare, *credentials = urls.split_userinfo(url)
+        except InvalidValue:  # as the field itself will say
             continue
         moved[field] = bare
         for name, value in zip((f"{lane}_username", f"{lane}_token"), credentials, strict=True):
@@ -446,7 +451,7 @@ def _details_faults(details: ErrorDetails) -> list[tuple[str, str]]:
     field = str(details["loc"][0]) if details["loc"] else "settings"
     if details["type"] == "extra_forbidden":
         return [(_printable(field), _unknown(field))]
-    if isinstance(cause, Refusal):
+    if isinstance(cause, InvalidValue):
         return [(field, str(cause))]
     if isinstance(cause, ValueError):  # not one of ours: its text may repeat the value
         return [(field, "is not valid; correct it")]

@@ -1,6 +1,6 @@
 """What back ends take: pure rules over push URLs, credentials, headers and labels, no I/O.
 
-Every rule raises `Refusal`, whose text says what is wrong and how to mend it and never repeats the value.
+Every rule raises `InvalidValue`, whose text says what is wrong and how to mend it and never repeats the value.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
-Lane = Literal["metrics", "logs"]
+Signal = Literal["metrics", "logs"]
 """One of the two ways out."""
 MetricsProtocol = Literal["remote_write", "influx"]
 Push = Literal["remote_write", "influx", "loki"]
@@ -94,14 +94,14 @@ _RESERVED_PREFIXES = ("__", "gen_ai_", "openai_")
 _LABEL_VALUE_BYTES = 1024  # half of what Mimir and Loki take by default, as the instance is made longer
 
 
-class Refusal(ValueError):
+class InvalidValue(ValueError):
     """A value that cannot be used; the text says what is wrong and how to mend it, never the value."""
 
 
 def split_userinfo(url: str) -> tuple[str, str | None, str | None]:
     """Take ``user:password@`` out of a URL: the URL without it, the user name, the password (percent-decoded).
 
-    Raises `Refusal` for what cannot be a credential.
+    Raises `InvalidValue` for what cannot be a credential.
     """
     scheme, separator, rest = url.partition("://")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
@@ -110,7 +110,7 @@ def split_userinfo(url: str) -> tuple[str, str | None, str | None]:
         return url, None, None
     username, _, password = userinfo.partition(":")
     if password and not username:
-        raise Refusal("has a password but no user name before the host; set the token by its own field")
+        raise InvalidValue("has a password but no user name before the host; set the token by its own field")
     for part in (username, password):
         if part:
             credential(unquote(part))
@@ -122,7 +122,7 @@ def push_url(url: str, push: Push) -> str:
     """The full push URL meant by ``url``, in one spelling: host in lower case, path complete, no default port or user.
 
     A host alone gets the back end's standard path; a path that is already complete, or unknown, stays.
-    Raises `Refusal` for what can never work as a push URL.
+    Raises `InvalidValue` for what can never work as a push URL.
     """
     bare, query = _without_query(split_userinfo(url)[0]) if push == "influx" else (split_userinfo(url)[0], "")
     parts = _split(bare)
@@ -133,11 +133,11 @@ def push_url(url: str, push: Push) -> str:
 
 
 def proxy_url(url: str) -> str:
-    """``url`` if it can be a proxy for HTTP requests, user name and password allowed; else raises `Refusal`."""
+    """``url`` if it can be a proxy for HTTP requests, user name and password allowed; else raises `InvalidValue`."""
     if url.lower().startswith("socks"):
-        raise Refusal("is a SOCKS proxy, which is not supported; give an http:// or https:// proxy")
+        raise InvalidValue("is a SOCKS proxy, which is not supported; give an http:// or https:// proxy")
     if _split(split_userinfo(url)[0]).path not in ("", "/"):
-        raise Refusal("has a path, which a proxy does not have; end it after the port")
+        raise InvalidValue("has a path, which a proxy does not have; end it after the port")
     return url
 
 
@@ -160,55 +160,59 @@ def is_grafana_cloud(url: str) -> bool:
 
 
 def credential(text: str) -> str:
-    """``text`` if it can be a user name or a token on the wire; else raises `Refusal`."""
+    """``text`` if it can be a user name or a token on the wire; else raises `InvalidValue`."""
     if text != text.strip():
-        raise Refusal("begins or ends with white space or a line break; remove it")
+        raise InvalidValue("begins or ends with white space or a line break; remove it")
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-        raise Refusal("is in quotation marks; remove them")
+        raise InvalidValue("is in quotation marks; remove them")
     if not _CREDENTIAL.fullmatch(text):
-        raise Refusal("must be printable ASCII text, not empty and on one line; copy it again from where it was issued")
+        raise InvalidValue(
+            "must be printable ASCII text, not empty and on one line; copy it again from where it was issued"
+        )
     return text
 
 
 def tenant(text: str) -> str:
-    """``text`` if Mimir and Loki accept it as a tenant (their documented rule); else raises `Refusal`."""
+    """``text`` if Mimir and Loki accept it as a tenant (their documented rule); else raises `InvalidValue`."""
     if not re.fullmatch(r"[A-Za-z0-9!_.*'()-]{1,150}", text) or text in (".", ".."):
-        raise Refusal("must be one tenant of 1 to 150 of the characters A-Z a-z 0-9 ! - _ . * ' ( )")
+        raise InvalidValue("must be one tenant of 1 to 150 of the characters A-Z a-z 0-9 ! - _ . * ' ( )")
     return text
 
 
 def header(name: str, value: str) -> None:
-    """Raise `Refusal` unless the header may be sent along and its value fits into a header."""
+    """Raise `InvalidValue` unless the header may be sent along and its value fits into a header."""
     if not _HEADER_NAME.fullmatch(name):
-        raise Refusal("has an illegal header name; use letters, digits and hyphens")
+        raise InvalidValue("has an illegal header name; use letters, digits and hyphens")
     if name.lower() in _RESERVED_HEADERS:
-        raise Refusal(f"may not set {name.lower()}, which the protocol fixes; remove it")
+        raise InvalidValue(f"may not set {name.lower()}, which the protocol fixes; remove it")
     if not _HEADER_VALUE.fullmatch(value):
-        raise Refusal(f"has a value for {name.lower()} that no header can carry; use one line of Latin-1 text")
+        raise InvalidValue(f"has a value for {name.lower()} that no header can carry; use one line of Latin-1 text")
 
 
 def label_name(text: str) -> str:
-    """``text`` if Prometheus, Mimir and Loki take it as a label and the library does not set it; else `Refusal`.
+    """``text`` if Prometheus, Mimir and Loki take it as a label and the library does not set it; else `InvalidValue`.
 
     The one rule for the names of extra labels and of per-call attributes, which may become labels.
     """
     if not _LABEL_NAME.fullmatch(text):
-        raise Refusal("has an illegal label name; use 1 to 128 of A-Z a-z 0-9 _ and no digit first")
+        raise InvalidValue("has an illegal label name; use 1 to 128 of A-Z a-z 0-9 _ and no digit first")
     if text.startswith(_RESERVED_PREFIXES):
-        raise Refusal("has a label name that begins with __, gen_ai_ or openai_, which are reserved; choose another")
+        raise InvalidValue(
+            "has a label name that begins with __, gen_ai_ or openai_, which are reserved; choose another"
+        )
     if text in _RESERVED_LABELS:
-        raise Refusal("has a label name that the library sets itself; choose another")
+        raise InvalidValue("has a label name that the library sets itself; choose another")
     return text
 
 
 def label_value(text: str) -> str:
-    """``text`` if it can be a label's value: one line of Unicode text, at most 1024 bytes; else `Refusal`."""
+    """``text`` if it can be a label's value: one line of Unicode text, at most 1024 bytes; else `InvalidValue`."""
     if not text.strip():
-        raise Refusal("is empty; give it a value or leave it out")
+        raise InvalidValue("is empty; give it a value or leave it out")
     if not text.isprintable():  # lone surrogates are not printable either
-        raise Refusal("has a line break, a control character or broken Unicode in it; remove it")
+        raise InvalidValue("has a line break, a control character or broken Unicode in it; remove it")
     if len(text.encode()) > _LABEL_VALUE_BYTES:
-        raise Refusal(f"is longer than {_LABEL_VALUE_BYTES} bytes; shorten it")
+        raise InvalidValue(f"is longer than {_LABEL_VALUE_BYTES} bytes; shorten it")
     return text
 
 
@@ -227,18 +231,18 @@ def authorization(username: str | None, token: str) -> str:
 def _split(url: str) -> SplitResult:
     """The parts of an http(s) URL without user name, query and fragment, each of them checked."""
     if not url.lower().startswith(("http://", "https://")):
-        raise Refusal("must begin with https:// (or http://), without quotation marks or spaces before it")
+        raise InvalidValue("must begin with https:// (or http://), without quotation marks or spaces before it")
     if "?" in url or "#" in url:
-        raise Refusal("has a query or a fragment; end it before the ? or #")
+        raise InvalidValue("has a query or a fragment; end it before the ? or #")
     if _UNSAFE.search(url):
-        raise Refusal("has a space, a line break or a backslash in it; remove it")
+        raise InvalidValue("has a space, a line break or a backslash in it; remove it")
     try:
         parts: SplitResult | None = urlsplit(url)
         usable = parts is not None and parts.port != 0 and _AUTHORITY.fullmatch(parts.netloc) is not None
     except ValueError:  # not passed on: its text repeats the value
         parts, usable = None, False
     if parts is None or not usable:
-        raise Refusal("has a malformed host or port; write https://HOST or https://HOST:PORT, PORT 1 to 65535")
+        raise InvalidValue("has a malformed host or port; write https://HOST or https://HOST:PORT, PORT 1 to 65535")
     _check_host(parts.hostname or "", bracketed="[" in parts.netloc)
     _check_path(parts.path)
     return parts
@@ -246,27 +250,27 @@ def _split(url: str) -> SplitResult:
 
 def _check_path(path: str) -> None:
     if not _PATH.fullmatch(path):
-        raise Refusal("has a character in its path that a URL cannot have; percent-encode it")
+        raise InvalidValue("has a character in its path that a URL cannot have; percent-encode it")
     segments = path.split("/")[1:]
     if "" in segments[:-1] or "." in segments or ".." in segments:
-        raise Refusal("has an empty or dotted path segment (//, /./ or /../); write the path plainly")
+        raise InvalidValue("has an empty or dotted path segment (//, /./ or /../); write the path plainly")
 
 
 def _check_host(host: str, *, bracketed: bool) -> None:
     if not host:
-        raise Refusal("has no host; write https://HOST/...")
+        raise InvalidValue("has no host; write https://HOST/...")
     if bracketed:
         if _address(host) is None:
-            raise Refusal("has a malformed IPv6 address; write it as https://[ADDRESS]:PORT")
+            raise InvalidValue("has a malformed IPv6 address; write it as https://[ADDRESS]:PORT")
         return
     if not host.isascii():
-        raise Refusal("has a host name with letters outside ASCII; write it in its ASCII form (xn--...)")
+        raise InvalidValue("has a host name with letters outside ASCII; write it in its ASCII form (xn--...)")
     labels = host.removesuffix(".").split(".")
     if _NUMERIC_LABEL.fullmatch(labels[-1]):
         if _address(host) is None:
-            raise Refusal("has a malformed IPv4 address; write it as four decimal numbers with dots")
+            raise InvalidValue("has a malformed IPv4 address; write it as four decimal numbers with dots")
     elif len(host) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
-        raise Refusal("has a malformed host name; check it for spaces, odd characters and doubled dots")
+        raise InvalidValue("has a malformed host name; check it for spaces, odd characters and doubled dots")
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
@@ -297,7 +301,7 @@ def _without_query(url: str) -> tuple[str, str]:
     if not mark:
         return url, ""
     if not query or not all(_QUERY.fullmatch(part) for part in query.split("&")):
-        raise Refusal("has a query with more than db, rp, org, bucket and consistency in it; remove the rest")
+        raise InvalidValue("has a query with more than db, rp, org, bucket and consistency in it; remove the rest")
     return bare, f"?{query}"
 
 
@@ -309,11 +313,11 @@ def _influx_authority(authority: str) -> str:
 def _push_path(path: str, host: str, push: Push) -> str:
     for wrong, text in _WRONG_PATHS[push].items():
         if re.search(wrong, path):
-            raise Refusal(text)
+            raise InvalidValue(text)
     cloud = _is_cloud_host(host)
     wrong_host, text = _WRONG_CLOUD_HOST[push]
     if cloud and host.startswith(wrong_host):
-        raise Refusal(text)
+        raise InvalidValue(text)
     bare = path.rstrip("/")
     if not bare:
         return (_CLOUD_HOST_ALONE if cloud else _HOST_ALONE)[push]
@@ -321,7 +325,7 @@ def _push_path(path: str, host: str, push: Push) -> str:
         return _COMPLETED[push][bare]
     for full in _PUSH_PATHS[push]:
         if f"{full}/" in bare:
-            raise Refusal(f"goes on after its push path; end it with {full}, given once")
+            raise InvalidValue(f"goes on after its push path; end it with {full}, given once")
         if bare.endswith(full):  # a slash after it is a 404 on Loki
             return bare
     return path

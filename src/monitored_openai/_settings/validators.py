@@ -1,4 +1,4 @@
-"""What each setting may be given as: a rule per form, which gives the value or raises `Refusal` with what is wrong."""
+"""What each setting may be given as: a rule per form, which gives the value or raises `InvalidValue` with what is wrong."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from pydantic import (
     ValidationInfo,
 )
 
-from . import _endpoints as endpoints
-from ._endpoints import MetricsProtocol, Refusal
+from monitored_openai._settings import urls
+from monitored_openai._settings.urls import InvalidValue, MetricsProtocol
 
 _MAX_LABELS = 10  # with the library's own, the 30 labels of a series that Mimir takes and the 15 of a Loki stream
 _MAX_PRICE = 1_000_000
@@ -58,7 +58,7 @@ class FrozenMapping(Mapping[str, _Item_co]):
 
 def plain_text(value: object) -> str:
     if not isinstance(value, str):
-        raise Refusal("must be text")
+        raise InvalidValue("must be text")
     return str.__str__(value)  # the text of an enum member, whose own `str` is its name
 
 
@@ -72,32 +72,32 @@ def identifier(value: object) -> str:
 
 
 def _username(value: object) -> str:
-    name = endpoints.credential(identifier(value))
+    name = urls.credential(identifier(value))
     if ":" in name:
-        raise Refusal("has a colon, which Basic authentication cannot carry in a user name; remove it")
+        raise InvalidValue("has a colon, which Basic authentication cannot carry in a user name; remove it")
     return name
 
 
 def _token(value: object) -> SecretStr:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    return SecretStr(endpoints.credential(plain_text(text)))
+    return SecretStr(urls.credential(plain_text(text)))
 
 
 def proxy(value: object) -> SecretStr:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    return SecretStr(endpoints.proxy_url(plain_text(text)))
+    return SecretStr(urls.proxy_url(plain_text(text)))
 
 
 def not_bool(value: object) -> object:
     if isinstance(value, bool):
-        raise Refusal("must be a number, not true or false")
+        raise InvalidValue("must be a number, not true or false")
     return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     items = dict(pairs)
     if len(items) != len(pairs):
-        raise Refusal("names a key twice; name each once")
+        raise InvalidValue("names a key twice; name each once")
     return items
 
 
@@ -107,7 +107,7 @@ def _json(text: str, opening: str) -> object:
         return None
     try:
         return json.loads(text, object_pairs_hook=_unique)
-    except Refusal:
+    except InvalidValue:
         raise
     except (ValueError, RecursionError):
         return None
@@ -118,7 +118,7 @@ def _listed(value: object) -> list[str]:
         parsed = _json(value, "[")
         value = [item.strip() for item in value.split(",")] if parsed is None else parsed
     if not isinstance(value, (list, tuple, AbstractSet)) or not all(isinstance(item, str) for item in value):
-        raise Refusal("must be a list of texts, in the environment a,b or a JSON list")
+        raise InvalidValue("must be a list of texts, in the environment a,b or a JSON list")
     return list(value)
 
 
@@ -130,7 +130,7 @@ def _mapped(value: object) -> dict[str, Any]:
             parsed = _unique([(key.strip(), item.strip()) for key, _, item in pairs])
         value = parsed
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise Refusal("must be a mapping with texts as keys, in the environment k=v,k=v or a JSON object")
+        raise InvalidValue("must be a mapping with texts as keys, in the environment k=v,k=v or a JSON object")
     return dict(value)
 
 
@@ -138,25 +138,23 @@ def headers(value: object) -> FrozenMapping[SecretStr]:
     headers: dict[str, SecretStr] = {}
     for name, item in _mapped(value).items():
         text = plain_text(item.get_secret_value() if isinstance(item, SecretStr) else item)
-        endpoints.header(name, text)
+        urls.header(name, text)
         headers[name] = SecretStr(text)
     _unique([(name.lower(), None) for name in headers])
     return FrozenMapping(headers)
 
 
 def extra_labels(value: object) -> FrozenMapping[str]:
-    labels = {
-        endpoints.label_name(name): endpoints.label_value(plain_text(item)) for name, item in _mapped(value).items()
-    }
+    labels = {urls.label_name(name): urls.label_value(plain_text(item)) for name, item in _mapped(value).items()}
     if len(labels) > _MAX_LABELS:
-        raise Refusal(f"has more than {_MAX_LABELS} labels; remove some")
+        raise InvalidValue(f"has more than {_MAX_LABELS} labels; remove some")
     return FrozenMapping(labels)
 
 
 def label_names(value: object) -> tuple[str, ...]:
-    names = sorted(endpoints.label_name(name) for name in _listed(value))
+    names = sorted(urls.label_name(name) for name in _listed(value))
     if len(names) > _MAX_LABELS:
-        raise Refusal(f"has more than {_MAX_LABELS} names; remove some")
+        raise InvalidValue(f"has more than {_MAX_LABELS} names; remove some")
     return tuple(_unique([(name, None) for name in names]))
 
 
@@ -166,16 +164,16 @@ def prices(value: object) -> FrozenMapping[FrozenMapping[float]]:
         kinds = set(rates) if isinstance(rates, Mapping) else set()
         by_token = {"input", "output"} <= kinds <= {"input", "cached_input", "output"}
         if not isinstance(rates, Mapping) or not (by_token or (kinds and kinds <= {"minute", "characters"})):
-            raise Refusal(
+            raise InvalidValue(
                 "must give each model input and output, and may give it cached_input, and nothing else; "
                 "or, where it is not billed by the token, minute or characters"
             )
         for rate in rates.values():
             if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= _MAX_PRICE:
-                raise Refusal(
+                raise InvalidValue(
                     f"must be in USD per million tokens (or characters, or minute), each a number from 0 to {_MAX_PRICE}"
                 )
-        prices[endpoints.label_value(model)] = FrozenMapping({kind: float(rate) for kind, rate in rates.items()})
+        prices[urls.label_value(model)] = FrozenMapping({kind: float(rate) for kind, rate in rates.items()})
     return FrozenMapping(prices)
 
 
@@ -183,21 +181,23 @@ def _named(function: object, arguments: int) -> Callable[..., Any]:
     """``function`` if its module finds it again by its name: only then are two settings with it equal."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not callable(function) or not isinstance(module, str) or not isinstance(name, str):
-        raise Refusal("must be a function with a name, given in code; objects and partials cannot be compared")
+        raise InvalidValue("must be a function with a name, given in code; objects and partials cannot be compared")
     found: object = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
     if found is not function:
-        raise Refusal(
+        raise InvalidValue(
             "must be a function defined at the top of a module: a lambda, a local function or a method "
             "is a new object each time, and settings could not be compared; define it with def"
         )
     if inspect.iscoroutinefunction(function):
-        raise Refusal("must be a plain function, as nothing awaits it; define it with def, not async def")
+        raise InvalidValue("must be a plain function, as nothing awaits it; define it with def, not async def")
     try:
         inspect.signature(function).bind(*[None] * arguments)
     except (TypeError, ValueError):
-        raise Refusal(f"must be a function of {arguments} positional argument(s); correct its parameters") from None
+        raise InvalidValue(
+            f"must be a function of {arguments} positional argument(s); correct its parameters"
+        ) from None
     return function
 
 
@@ -209,9 +209,9 @@ def redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
     if callable(value):
         return _named(value, arguments=2)
     if isinstance(value, str) and "," in value and re.search(r"[\[({]", value) and _json(value, "[") is None:
-        raise Refusal("has a comma that may belong to a pattern; write the patterns as a JSON list")
+        raise InvalidValue("has a comma that may belong to a pattern; write the patterns as a JSON list")
     if isinstance(value, AbstractSet):
-        raise Refusal("must be a list, not a set: patterns are used in order")
+        raise InvalidValue("must be a list, not a set: patterns are used in order")
     patterns = tuple(_listed(value))
     if not patterns:
         return patterns
@@ -221,36 +221,36 @@ def redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
         try:
             matches_nothing = regex.compile(pattern).search("", timeout=_MOST_SECONDS_OF_A_CHECK) is not None
         except (regex.error, RecursionError, OverflowError, TimeoutError, Warning):
-            raise Refusal("has a pattern that is not a regular expression; correct it") from None
+            raise InvalidValue("has a pattern that is not a regular expression; correct it") from None
         if matches_nothing:
-            raise Refusal("has a pattern that matches the empty text, so everywhere; make it ask for a character")
+            raise InvalidValue("has a pattern that matches the empty text, so everywhere; make it ask for a character")
     return patterns
 
 
 def _path(value: object) -> str:
     path = value if isinstance(value, Path) else Path(plain_text(value))
     if value == "":
-        raise Refusal("is empty; give a path or leave it out")
+        raise InvalidValue("is empty; give a path or leave it out")
     try:
         return str(path.expanduser())
     except (RuntimeError, ValueError):  # no such user
-        raise Refusal("begins with ~ and a name that is no user here; write the path in full") from None
+        raise InvalidValue("begins with ~ and a name that is no user here; write the path in full") from None
 
 
 def spool_dir(value: object) -> str:
     path = Path(_path(value))
     if not path.is_absolute():
-        raise Refusal("is relative, so it would depend on where the program is started; write the path in full")
+        raise InvalidValue("is relative, so it would depend on where the program is started; write the path in full")
     try:
         found = path.lstat()
     except OSError:  # it is made when it is needed
         return str(path)
     if not stat.S_ISDIR(found.st_mode):
-        raise Refusal("is a symbolic link or no directory; give a directory that is this user's alone")
+        raise InvalidValue("is a symbolic link or no directory; give a directory that is this user's alone")
     if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
-        raise Refusal("belongs to another user; give a directory that is this user's alone")
+        raise InvalidValue("belongs to another user; give a directory that is this user's alone")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and os.name == "posix":
-        raise Refusal("can be written by other users; give a directory that is this user's alone")
+        raise InvalidValue("can be written by other users; give a directory that is this user's alone")
     return str(path)
 
 
@@ -272,27 +272,31 @@ def verify(value: object) -> bool | str:
     if path.lower() in ("true", "1", "yes", "on"):
         return True
     if path.lower() in ("false", "0", "no", "off"):
-        raise Refusal("cannot be switched off by a text or the environment; give the path of your CA's certificate")
+        raise InvalidValue(
+            "cannot be switched off by a text or the environment; give the path of your CA's certificate"
+        )
     try:
         if not Path(path).is_dir():
             _require_files(path)
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except (OSError, ValueError):
-        raise Refusal("is no file of CA certificates in PEM form and no directory of them; correct the path") from None
+        raise InvalidValue(
+            "is no file of CA certificates in PEM form and no directory of them; correct the path"
+        ) from None
     return path
 
 
 def client_cert(value: object) -> tuple[str, ...]:
     items = [value] if isinstance(value, Path) else _listed(value) if isinstance(value, str) else value
     if not isinstance(items, (list, tuple)) or len(items) not in (1, 2):
-        raise Refusal("must be one path, or two: certificate and key")
+        raise InvalidValue("must be one path, or two: certificate and key")
     paths = tuple(_path(item) for item in items)
     certificate, key = paths[0], paths[-1] if len(paths) > 1 else None
     try:
         _require_files(*paths)
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=lambda: "")
     except (OSError, ValueError):
-        raise Refusal(
+        raise InvalidValue(
             "is no PEM file with certificate and unencrypted key, nor two of them; correct the path"
         ) from None
     return paths
@@ -322,20 +326,20 @@ def otel_service_name() -> str | None:
 
 def metrics_url(value: object, info: ValidationInfo) -> str | None:
     protocol: MetricsProtocol | None = info.data.get("metrics_protocol")
-    return None if value is None or protocol is None else endpoints.push_url(plain_text(value), protocol)
+    return None if value is None or protocol is None else urls.push_url(plain_text(value), protocol)
 
 
 def metric_names(value: object) -> tuple[str, ...]:
     names = sorted(set(_listed(value)))
     if not names or not set(names) <= {"gen_ai", "grafana_openai"}:
-        raise Refusal("must be gen_ai, grafana_openai or both")
+        raise InvalidValue("must be gen_ai, grafana_openai or both")
     return tuple(names)
 
 
 Username = Annotated[str | None, optional(_username)]
 Token = Annotated[SecretStr | None, optional(_token)]
-LabelValue = Annotated[str, PlainValidator(lambda value: endpoints.label_value(plain_text(value)))]
-OptionalLabelValue = Annotated[str | None, optional(lambda value: endpoints.label_value(plain_text(value)))]
+LabelValue = Annotated[str, PlainValidator(lambda value: urls.label_value(plain_text(value)))]
+OptionalLabelValue = Annotated[str | None, optional(lambda value: urls.label_value(plain_text(value)))]
 Whole = Annotated[int, BeforeValidator(not_bool)]
 Number = Annotated[float, BeforeValidator(not_bool)]
 NO_ITEMS: FrozenMapping[Any] = FrozenMapping()

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from monitored_openai._exporter import monitoring_for
-from monitored_openai._settings import MonitoringSettings
-from monitored_openai._twins import method_on_twin
+from monitored_openai._monitor import method_on_twin
+from monitored_openai._settings.model import MonitoringSettings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from monitored_openai import Monitoring
-from monitored_openai._exporter.forms import Form, Forms, refused_form
-from monitored_openai._exporter.loki import Entry, encode_entry
-from tests.handles import ask, handle, imbalance, in_process
-from tests.servers.loki import FakeLoki
+from monitored_openai._exporter.delivery.entry_forms import Form, Forms, refused_form
+from monitored_openai._exporter.encoders.loki import Entry, encode_entry
+from tests.support.handles import ask, handle, imbalance, in_process
+from tests.support.servers.loki import FakeLoki
 
 MANUAL = {"push_interval": 60, "log_linger": 30}
 LENGTHS = [10, 9000, 20, 9100, 9200, 30, 12000, 40]

@@ -18,18 +18,18 @@ from pathlib import Path
 import pytest
 
 from monitored_openai import MonitoredOpenAI, MonitoringSettings
-from monitored_openai._exporter import sender as sending
-from monitored_openai._exporter.delivery import Failure, Reply
-from monitored_openai._exporter.sender import Sender
-from tests.handles import ask, handle, http, in_process_transport
-from tests.servers import _steps
-from tests.servers._http import HttpServer
-from tests.servers._steps import End, Gate, Pause, Request, Step
-from tests.servers.loki import FakeLoki, Status
-from tests.test_lanes import settled
+from monitored_openai._exporter.delivery import http as sending
+from monitored_openai._exporter.delivery.http import Sender
+from monitored_openai._exporter.delivery.retry import Failure, Reply
+from tests.exporter.delivery.test_pushers import settled
+from tests.support.handles import ask, handle, http, in_process_transport
+from tests.support.servers import _steps
+from tests.support.servers._http import HttpServer
+from tests.support.servers._steps import End, Gate, Pause, Request, Step
+from tests.support.servers.loki import FakeLoki, Status
 
 MIB = 2**20
-CERTIFICATE = Path(__file__).parent / "servers" / "localhost.pem"
+CERTIFICATE = Path(__file__).parents[2] / "support" / "servers" / "localhost.pem"
 """Signed by itself, for `localhost` alone, with its key."""
 TOTAL_SECONDS = 0.5
 """For a request in these tests; they allow many times as much, for a machine under load."""

@@ -7,10 +7,10 @@ import types
 from collections.abc import Coroutine, Generator
 from typing import Any
 
-from monitored_openai._exporter.delivery import Reply
-from monitored_openai._exporter.sender import Sender
-from monitored_openai._settings import MonitoringSettings
-from tests.servers.loki import FakeLoki
+from monitored_openai._exporter.delivery.http import Sender
+from monitored_openai._exporter.delivery.retry import Reply
+from monitored_openai._settings.model import MonitoringSettings
+from tests.support.servers.loki import FakeLoki
 
 
 @types.coroutine

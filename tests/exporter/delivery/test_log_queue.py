@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from monitored_openai import Stats
-from monitored_openai._exporter.backlog import REPLAY_SECONDS, Backlog
-from monitored_openai._exporter.batch import Batch
-from monitored_openai._exporter.delivery import Failure, Reply
-from monitored_openai._exporter.spool import Spool
-from monitored_openai._exporter.spool_directory import SpoolDirectory
-from tests.handles import imbalance
-from tests.test_intake import end, intake, opened
+from monitored_openai._exporter.delivery.batch import Batch
+from monitored_openai._exporter.delivery.log_queue import REPLAY_SECONDS, LogQueue
+from monitored_openai._exporter.delivery.retry import Failure, Reply
+from monitored_openai._exporter.spool.directory import SpoolDirectory
+from monitored_openai._exporter.spool.spool import Spool
+from tests.exporter.test_call_queue import end, intake, opened
+from tests.support.handles import imbalance
 
 STREAM = {"job": "test"}
 AGE = 86_400.0
@@ -62,7 +62,7 @@ class Life:
                 stream=STREAM,
                 forgets=self.books.forgets,
             )
-        self.backlog = Backlog(self.books, stream=STREAM, shards=1, spool=self.spool, now_ns=now_ns)
+        self.backlog = LogQueue(self.books, stream=STREAM, shards=1, spool=self.spool, now_ns=now_ns)
         self.batch: Batch | None = None
 
     def adopt(self) -> None:

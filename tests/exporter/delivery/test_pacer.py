@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from monitored_openai import Monitoring
-from monitored_openai._exporter.backlog import MOST_BYTES, Backlog
-from monitored_openai._exporter.delivery import MOST_RETRY_SECONDS, Reply
-from monitored_openai._exporter.pacer import LONGEST_PAUSE, Pacer
-from tests.handles import ask, handle, imbalance, in_process
-from tests.servers.loki import FakeLoki, Rate
-from tests.servers.remote_write import RemoteWriteProxy
-from tests.test_intake import intake
+from monitored_openai._exporter.delivery.log_queue import MOST_BYTES, LogQueue
+from monitored_openai._exporter.delivery.pacer import LONGEST_PAUSE, Pacer
+from monitored_openai._exporter.delivery.retry import MOST_RETRY_SECONDS, Reply
+from tests.exporter.test_call_queue import intake
+from tests.support.handles import ask, handle, imbalance, in_process
+from tests.support.servers.loki import FakeLoki, Rate
+from tests.support.servers.remote_write import RemoteWriteProxy
 
 KB, MB = 1000, 1000 * 1000
 BACKLOG = 50 * MB
@@ -71,9 +71,9 @@ def entries(total: int, largest: int) -> list[bytes]:
     return made
 
 
-def filled(contents: list[bytes]) -> Backlog:
+def filled(contents: list[bytes]) -> LogQueue:
     books = intake(most_entries=10**6, most_bytes=10**9)
-    backlog = Backlog(books, stream={"job": "test"}, shards=1, spool=None, now_ns=lambda: 1)
+    backlog = LogQueue(books, stream={"job": "test"}, shards=1, spool=None, now_ns=lambda: 1)
     books._ended = books._folded = books._queued = len(contents)  # real calls would take most of the test's time
     for encoded in contents:
         backlog.add(encoded, 1)
@@ -81,7 +81,7 @@ def filled(contents: list[bytes]) -> Backlog:
 
 
 def drain(
-    backlog: Backlog, *buckets: Bucket, round_trip: float = ROUND_TRIP, retry_after: float | None = None
+    backlog: LogQueue, *buckets: Bucket, round_trip: float = ROUND_TRIP, retry_after: float | None = None
 ) -> Drained:
     """Deliver it all on a clock of its own."""
     clock, requests, refused = 0.0, 0, 0

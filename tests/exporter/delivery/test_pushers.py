@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from monitored_openai import CallRecord, MonitoredOpenAI, Monitoring, _log, attributes
-from monitored_openai._exporter.loki import following
-from monitored_openai._exporter.metrics_lane import MetricsLane, TotalsPart
-from monitored_openai._exporter.process import PROCESS
-from monitored_openai._exporter.thread import ExporterThread
-from tests.handles import ask, flush_until, handle, http, imbalance, in_process
-from tests.servers._steps import Gate
-from tests.servers.loki import FakeLoki, Hold, NeverAnswer, Status
-from tests.servers.remote_write import Rate, RemoteWriteProxy, Reset, Series
+from monitored_openai import CallRecord, MonitoredOpenAI, Monitoring, _logging, attributes
+from monitored_openai._exporter.delivery.metrics_pusher import CounterSnapshot, MetricsPusher
+from monitored_openai._exporter.encoders.loki import following
+from monitored_openai._exporter.runtime.process import PROCESS
+from monitored_openai._exporter.runtime.thread import ExporterThread
+from tests.support.handles import ask, flush_until, handle, http, imbalance, in_process
+from tests.support.servers._steps import Gate
+from tests.support.servers.loki import FakeLoki, Hold, NeverAnswer, Status
+from tests.support.servers.remote_write import Rate, RemoteWriteProxy, Reset, Series
 
 CALLS = "gen_ai_client_operation_duration_seconds_count"
 A_MOMENT = 4.0
@@ -62,7 +62,7 @@ def call(monitoring: Monitoring, times: int = 1, text: str = "hello", **fields: 
             ask(client, f"{text} {number}")
 
 
-def lane(monitoring: Monitoring) -> MetricsLane:
+def lane(monitoring: Monitoring) -> MetricsPusher:
     assert monitoring._exporter is not None
     found = monitoring._exporter._metrics_lane
     assert found is not None
@@ -294,7 +294,9 @@ def test_totals_of_a_dead_process_are_not_tried_again_and_again_while_nobody_tak
     proxy.fail_next(fault, 3)
     for _ in range(3):
         assert metrics._thread is not None
-        assert not metrics._thread.submit(lane(metrics).push_for_another([TotalsPart(b"of the dead", None)])).result(30)
+        assert not metrics._thread.submit(
+            lane(metrics).push_for_another([CounterSnapshot(b"of the dead", None)])
+        ).result(30)
     assert len(proxy.requests) == 1
 
 
@@ -869,7 +871,7 @@ SENT = ("password", "metrics token", "header", "api key")
 def test_no_secret_shows_up_in_logs_reprs_or_books(
     loki: FakeLoki, proxy: RemoteWriteProxy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_log, "_said", {})  # what other tests have led to hushes nothing here
+    monkeypatch.setattr(_logging, "_said", {})  # what other tests have led to hushes nothing here
     caplog.set_level(logging.DEBUG)
     basic = base64.b64encode(f"someone:{SECRETS['password']}".encode()).decode()
     echo = f"you sent Authorization: Basic {basic}, or {' '.join(SECRETS[name] for name in SENT)}".encode()

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitored_openai._exporter.delivery import (
+from monitored_openai._exporter.delivery.http import _retry_after
+from monitored_openai._exporter.delivery.retry import (
     MOST_RETRY_SECONDS,
     Action,
     Failure,
     Reply,
+    RetryState,
     Step,
-    Trouble,
     next_step,
 )
-from monitored_openai._exporter.sender import _retry_after
 
-FIRST = Trouble().after(100.0)
+FIRST = RetryState().after(100.0)
 LONGEST_WAIT = 300.0
 
 DELIVERED = {*range(200, 300)}
@@ -37,11 +37,11 @@ outcomes = st.one_of(
     st.sampled_from(Failure),
     st.builds(Reply, statuses, st.none() | st.floats(0, LONGEST_WAIT)),
 )
-troubles = st.builds(Trouble, st.integers(1, 10_000), st.just(0.0))
+troubles = st.builds(RetryState, st.integers(1, 10_000), st.just(0.0))
 times = st.floats(0, 10_000)
 
 
-def step(outcome: Reply | Failure, trouble: Trouble = FIRST, *, now: float = 100.0, divisible: bool = True) -> Step:
+def step(outcome: Reply | Failure, trouble: RetryState = FIRST, *, now: float = 100.0, divisible: bool = True) -> Step:
     return next_step(outcome, trouble, now=now, divisible=divisible, random=random.random)
 
 
@@ -65,7 +65,7 @@ def test_the_first_answer_of_any_status_has_the_consequence_of_the_table(divisib
 
 
 def test_after_three_hundred_seconds_of_failures_nothing_is_tried_again() -> None:
-    trouble, now = Trouble(9, 100.0), 100.0 + MOST_RETRY_SECONDS
+    trouble, now = RetryState(9, 100.0), 100.0 + MOST_RETRY_SECONDS
     late = {status: step(Reply(status), trouble, now=now, divisible=False) for status in range(100, 600)}
 
     reasons = {
@@ -81,15 +81,15 @@ def test_after_three_hundred_seconds_of_failures_nothing_is_tried_again() -> Non
 
 @pytest.mark.parametrize("failure", Failure)
 def test_a_try_without_an_answer_is_repeated_for_three_hundred_seconds(failure: Failure) -> None:
-    before = step(failure, Trouble(50, 0.0), now=MOST_RETRY_SECONDS - 0.001, divisible=False)
-    late = step(failure, Trouble(50, 0.0), now=MOST_RETRY_SECONDS, divisible=False)
+    before = step(failure, RetryState(50, 0.0), now=MOST_RETRY_SECONDS - 0.001, divisible=False)
+    late = step(failure, RetryState(50, 0.0), now=MOST_RETRY_SECONDS, divisible=False)
 
     assert before.action is Action.RETRY
     assert late == Step(Action.DROP, reason="retry_exhausted")
 
 
 @given(troubles, st.sampled_from([Failure.CONNECT, Failure.LOST, Reply(503), Reply(429), Reply(401), Reply(302)]))
-def test_what_is_in_the_spool_is_tried_for_as_long_as_it_is_kept(trouble: Trouble, outcome: Reply | Failure) -> None:
+def test_what_is_in_the_spool_is_tried_for_as_long_as_it_is_kept(trouble: RetryState, outcome: Reply | Failure) -> None:
     found = next_step(outcome, trouble, now=1e6, divisible=False, patient=True, random=random.random)
 
     assert found.action is Action.RETRY
@@ -97,7 +97,7 @@ def test_what_is_in_the_spool_is_tried_for_as_long_as_it_is_kept(trouble: Troubl
 
 
 def test_a_batch_without_an_answer_is_split_after_the_eighth_try_and_one_without_a_connection_never() -> None:
-    tries = [Trouble(failures, 0.0) for failures in range(1, 10)]
+    tries = [RetryState(failures, 0.0) for failures in range(1, 10)]
 
     lost = [step(Failure.LOST, trouble, now=0.0).action for trouble in tries]
     assert lost == [Action.RETRY] * 7 + [Action.SPLIT] * 2
@@ -106,7 +106,7 @@ def test_a_batch_without_an_answer_is_split_after_the_eighth_try_and_one_without
 
 @pytest.mark.parametrize("outcome", [Failure.LOST, Reply(500), Reply(503)], ids=str)
 def test_an_entry_that_fails_while_others_are_delivered_is_given_up_and_not_before(outcome: Reply | Failure) -> None:
-    trouble, delivered = Trouble(), 0
+    trouble, delivered = RetryState(), 0
     actions = []
     for failure in range(1, 17):
         trouble = trouble.after(0.0, delivered)
@@ -130,7 +130,7 @@ def test_the_third_answer_of_5xx_splits_a_batch_that_can_be_split(status: int) -
 
 @given(outcomes, troubles, times, st.booleans(), st.floats(0, 1))
 def test_waits_are_within_bounds_and_only_for_a_retry(
-    outcome: Reply | Failure, trouble: Trouble, now: float, divisible: bool, chance: float
+    outcome: Reply | Failure, trouble: RetryState, now: float, divisible: bool, chance: float
 ) -> None:
     found = next_step(outcome, trouble, now=now, divisible=divisible, random=lambda: chance)
 
@@ -145,7 +145,7 @@ def test_waits_are_within_bounds_and_only_for_a_retry(
 
 @given(st.sampled_from(sorted(TRANSIENT)), st.floats(0, LONGEST_WAIT), st.integers(1, 100), st.floats(0, 1))
 def test_retry_after_is_a_minimum(status: int, seconds: float, failures: int, chance: float) -> None:
-    trouble = Trouble(failures, 0.0)
+    trouble = RetryState(failures, 0.0)
 
     found = next_step(Reply(status, seconds), trouble, now=1.0, divisible=False, random=lambda: chance)
 
@@ -155,17 +155,17 @@ def test_retry_after_is_a_minimum(status: int, seconds: float, failures: int, ch
 
 @given(st.sampled_from(sorted(REJECTED)), troubles, times, st.booleans())
 def test_what_is_refused_for_good_is_never_tried_again(
-    status: int, trouble: Trouble, now: float, divisible: bool
+    status: int, trouble: RetryState, now: float, divisible: bool
 ) -> None:
     assert step(Reply(status), trouble, now=now, divisible=divisible) == Step(Action.DROP, reason="rejected")
 
 
 def test_backoff_is_jittered_fully_below_a_bound_that_doubles_up_to_a_minute() -> None:
     def bound(failures: int) -> float:
-        return next_step(Reply(429), Trouble(failures, 0.0), now=0.0, divisible=True, random=lambda: 1.0).wait
+        return next_step(Reply(429), RetryState(failures, 0.0), now=0.0, divisible=True, random=lambda: 1.0).wait
 
     assert [bound(failures) for failures in range(1, 11)] == [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60]
-    drawn = [step(Reply(503), Trouble(8, 0.0), now=0.0, divisible=False).wait for _ in range(2000)]
+    drawn = [step(Reply(503), RetryState(8, 0.0), now=0.0, divisible=False).wait for _ in range(2000)]
     assert max(Counter(int(wait) for wait in drawn).values()) < 2000 * 0.05
 
 
@@ -175,7 +175,7 @@ def test_a_thousand_processes_do_not_come_back_all_at_once_after_an_outage() -> 
 
     def comes_back() -> float:
         """How long after the end the first try of a process comes that was in the middle of sending at the beginning."""
-        clock, trouble = chance.random(), Trouble()
+        clock, trouble = chance.random(), RetryState()
         while clock < over:
             trouble = trouble.after(clock)
             found = next_step(Failure.CONNECT, trouble, now=clock, divisible=True, random=chance.random, patient=True)
@@ -188,7 +188,7 @@ def test_a_thousand_processes_do_not_come_back_all_at_once_after_an_outage() -> 
 
 
 def test_a_misconfigured_back_end_is_asked_again_after_half_a_minute_and_then_ever_more_rarely() -> None:
-    waits = [step(Reply(401), Trouble(failures, 0.0), now=0.0).wait for failures in range(1, 7)]
+    waits = [step(Reply(401), RetryState(failures, 0.0), now=0.0).wait for failures in range(1, 7)]
 
     assert waits == [30, 60, 120, 240, 300, 300]
 
@@ -198,7 +198,7 @@ def played(entries: int, answer: Callable[[int, float], Reply | Failure]) -> tup
     books: Counter[str] = Counter()
     clock = 0.0
 
-    def deliver(size: int, trouble: Trouble) -> None:
+    def deliver(size: int, trouble: RetryState) -> None:
         nonlocal clock
         while True:
             outcome = answer(size, clock)
@@ -214,7 +214,7 @@ def played(entries: int, answer: Callable[[int, float], Reply | Failure]) -> tup
                 return None
             clock += found.wait
 
-    deliver(entries, Trouble())
+    deliver(entries, RetryState())
     return books, clock
 
 

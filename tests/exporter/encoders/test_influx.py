@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitored_openai import Monitoring
-from monitored_openai._exporter import influx
-from tests.handles import ask, handle, in_process
-from tests.servers.influx import FakeInflux, LoseAnswer, Series, Status, read_lines
+from monitored_openai._exporter.encoders import influx
+from tests.support.handles import ask, handle, in_process
+from tests.support.servers.influx import FakeInflux, LoseAnswer, Series, Status, read_lines
 
 pytestmark = pytest.mark.once
 

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitored_openai import CallRecord, Usage
-from monitored_openai._exporter import loki as encoder
+from monitored_openai._exporter.encoders import loki as encoder
 from monitored_openai._log_entry import log_entry
-from tests.servers.loki import FakeLoki
+from tests.support.servers.loki import FakeLoki
 
 pytestmark = pytest.mark.once
 

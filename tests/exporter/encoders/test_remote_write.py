@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitored_openai import Monitoring, MonitoringSettings, SettingsError, _log
-from monitored_openai._exporter import remote_write
-from tests.handles import ask, flush_until, handle, in_process
-from tests.servers._wire import decode
-from tests.servers.remote_write import LoseAnswer, RemoteWriteProxy, Status
+from monitored_openai import Monitoring, MonitoringSettings, SettingsError, _logging
+from monitored_openai._exporter.encoders import remote_write
+from tests.support.handles import ask, flush_until, handle, in_process
+from tests.support.servers._wire import decode
+from tests.support.servers.remote_write import LoseAnswer, RemoteWriteProxy, Status
 
 pytestmark = pytest.mark.once
 
@@ -185,7 +185,7 @@ def test_an_error_is_logged_as_the_server_worded_it_without_control_characters(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_log, "_said", {})  # another test may have been warned within the last minute
+    monkeypatch.setattr(_logging, "_said", {})  # another test may have been warned within the last minute
     proxy.fail_next(Status(400, body=b"out of order sample\x1b[31m\r\nfaked line " + b"y" * 5000), times=2)
 
     requests_after(monitoring, proxy)

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.servers.loki import FakeLoki
-from tests.servers.openai_api import OpenAIServer
-from tests.servers.remote_write import RemoteWriteProxy
+from tests.support.servers.loki import FakeLoki
+from tests.support.servers.openai_api import OpenAIServer
+from tests.support.servers.remote_write import RemoteWriteProxy
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import sys, threading
 from monitored_openai import MonitoredOpenAI, MonitoringSettings

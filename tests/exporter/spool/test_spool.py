@@ -16,22 +16,22 @@ from typing import Any
 
 import pytest
 
-from monitored_openai import MonitoredOpenAI, Monitoring, MonitoringSettings, SettingsError, _log
-from monitored_openai._exporter.keeping import Keeping
-from monitored_openai._exporter.loki import Entry, encode_entry
-from monitored_openai._exporter.metrics_lane import TotalsPart
-from monitored_openai._exporter.private_files import Lock
-from monitored_openai._exporter.spool import LEAST_FREE_BYTES, Spool, _destination
-from monitored_openai._exporter.spool_directory import SpoolDirectory
-from monitored_openai._exporter.spool_file import SpoolFile
-from monitored_openai._private_files import NotOurs
-from tests.handles import ask, handle, http, imbalance, in_process_transport
-from tests.programs import Program, running, settings
-from tests.servers._http import wait_until
-from tests.servers._steps import Gate
-from tests.servers.loki import FakeLoki, Hold, LoseAnswer, NeverAnswer, Status
-from tests.servers.remote_write import RemoteWriteProxy
-from tests.test_lanes import MANUAL, call, settled
+from monitored_openai import MonitoredOpenAI, Monitoring, MonitoringSettings, SettingsError, _logging
+from monitored_openai._exporter.delivery.metrics_pusher import CounterSnapshot
+from monitored_openai._exporter.encoders.loki import Entry, encode_entry
+from monitored_openai._exporter.recovery import SpoolRecovery
+from monitored_openai._exporter.spool.directory import SpoolDirectory
+from monitored_openai._exporter.spool.file import SpoolFile
+from monitored_openai._exporter.spool.lock import Lock
+from monitored_openai._exporter.spool.spool import LEAST_FREE_BYTES, Spool, _destination
+from monitored_openai._files.private import NotOurs
+from tests.exporter.delivery.test_pushers import MANUAL, call, settled
+from tests.support.handles import ask, handle, http, imbalance, in_process_transport
+from tests.support.programs import Program, running, settings
+from tests.support.servers._http import wait_until
+from tests.support.servers._steps import Gate
+from tests.support.servers.loki import FakeLoki, Hold, LoseAnswer, NeverAnswer, Status
+from tests.support.servers.remote_write import RemoteWriteProxy
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the spool needs locks that end with their process")
 
@@ -462,7 +462,7 @@ def no_byte_written_beyond(size: int) -> Iterator[None]:
 def test_a_disk_that_fails_loses_nothing_and_is_used_again_when_it_works(
     directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_log, "_said", {})
+    monkeypatch.setattr(_logging, "_said", {})
     losses = Losses()
     one = spool(directory, losses)
     assert one.write([entry(1)])
@@ -686,7 +686,7 @@ def test_totals_of_a_dead_process_that_are_refused_or_damaged_are_counted(
     path = left_behind(directory, [entry(1)], _destination(own))
     dead = SpoolFile(path, Lock(path.with_suffix(".lock")))
     dead.remove(1, 1)
-    dead.keep_totals([TotalsPart(b"part", b"part"), TotalsPart(b"damaged", None)])
+    dead.keep_totals([CounterSnapshot(b"part", b"part"), CounterSnapshot(b"damaged", None)])
     dead._db.execute("UPDATE totals SET body = ? WHERE part = 1", (b"damagef",))
     dead._db.close()
     dead._lock.let_go()
@@ -727,7 +727,7 @@ def test_totals_of_calls_that_end_while_a_push_is_under_way_are_kept_until_they_
         assert (proxy.total(CALLS), totals_kept(directory)) == (3, 0)
 
 
-def keeping(monitoring: Monitoring) -> Keeping:
+def keeping(monitoring: Monitoring) -> SpoolRecovery:
     assert monitoring._exporter is not None
     found = monitoring._exporter._keeping
     assert found is not None

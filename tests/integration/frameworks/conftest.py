@@ -16,11 +16,11 @@ import pytest
 from pydantic import BaseModel
 
 from monitored_openai import Monitoring, attributes
-from tests.servers.loki import FakeLoki
-from tests.servers.openai_api import OpenAIServer
-from tests.test_docs import LOOPBACK_ONLY
+from tests.integration.test_docs import LOOPBACK_ONLY
+from tests.support.servers.loki import FakeLoki
+from tests.support.servers.openai_api import OpenAIServer
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 QUESTION = "Which city is the capital of Peru?"
 _QUIET = {
     "HAYSTACK_TELEMETRY_ENABLED": "False",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from monitored_openai import AsyncMonitoredOpenAI, monitor
-from tests.frameworks.conftest import QUESTION, City, Stage
+from tests.integration.frameworks.conftest import QUESTION, City, Stage
 
 pytestmark = pytest.mark.timeout(240)  # each framework is imported twice, and some take long
 

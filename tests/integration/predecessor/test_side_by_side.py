@@ -12,11 +12,11 @@ import openai
 import pytest
 
 from monitored_openai.compat import chat_v1, chat_v2
-from tests.servers._faults import BackEnd
-from tests.servers._steps import Request, whole
-from tests.servers.influx import read_lines
-from tests.servers.loki import FakeLoki
-from tests.servers.openai_api import Behaviour, OpenAIServer
+from tests.support.servers._faults import BackEnd
+from tests.support.servers._steps import Request, whole
+from tests.support.servers.influx import read_lines
+from tests.support.servers.loki import FakeLoki
+from tests.support.servers.openai_api import Behaviour, OpenAIServer
 
 ELSEWHERE = "the predecessor is installed in its own session only"
 their_v1 = pytest.importorskip("grafana_openai_monitoring.chat_v1", reason=ELSEWHERE)

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.handles import handle
-from tests.programs import Program, run, running, settings
-from tests.servers._http import wait_until
-from tests.servers.loki import FakeLoki
-from tests.servers.remote_write import RemoteWriteProxy
-from tests.test_lanes import call
+from tests.exporter.delivery.test_pushers import call
+from tests.support.handles import handle
+from tests.support.programs import Program, run, running, settings
+from tests.support.servers._http import wait_until
+from tests.support.servers.loki import FakeLoki
+from tests.support.servers.remote_write import RemoteWriteProxy
 
 pytestmark = pytest.mark.skipif("RUNTIMES" not in os.environ, reason="these have a session of their own in noxfile.py")
 
@@ -124,7 +124,7 @@ def test_a_program_with_uvloop_loses_nothing(proxy: RemoteWriteProxy, loki: Fake
 def test_uvicorn_ended_by_sigterm_delivers_in_its_lifespan(
     workers: int, proxy: RemoteWriteProxy, loki: FakeLoki
 ) -> None:
-    application = ("uvicorn", "tests.programs.serving:asgi", "--workers", workers)
+    application = ("uvicorn", "tests.support.programs.serving:asgi", "--workers", workers)
     with serving(*application, env={**env(loki, proxy, log_linger=30), "HOOKED": "1"}) as (program, url):
         ask_all(url)
         terminate(program)
@@ -136,7 +136,7 @@ def test_uvicorn_ended_by_sigterm_delivers_in_its_lifespan(
 def test_uvicorn_ended_by_sigterm_leaves_the_rest_in_the_spool(workers: int, loki: FakeLoki, tmp_path: Path) -> None:
     own = env(loki, spool_dir=tmp_path / "spool")
     loki.refuse()
-    with serving("uvicorn", "tests.programs.serving:asgi", "--workers", workers, env=own) as (program, url):
+    with serving("uvicorn", "tests.support.programs.serving:asgi", "--workers", workers, env=own) as (program, url):
         ask_all(url)
         wait_until(lambda: spooled(tmp_path / "spool") == REQUESTS * CALLS, 20)
         terminate(program)
@@ -152,7 +152,16 @@ def test_uvicorn_ended_by_sigterm_leaves_the_rest_in_the_spool(workers: int, lok
 def test_gunicorn_with_an_application_loaded_beforehand_loses_nothing(
     kind: str, proxy: RemoteWriteProxy, loki: FakeLoki
 ) -> None:
-    arguments = ("tests.programs.serving:wsgi", "--preload", "--workers", 3, "--worker-class", kind, "--threads", 2)
+    arguments = (
+        "tests.support.programs.serving:wsgi",
+        "--preload",
+        "--workers",
+        3,
+        "--worker-class",
+        kind,
+        "--threads",
+        2,
+    )
     with serving("gunicorn", *arguments, env={**env(loki, proxy), "CALLED_BEFOREHAND": "1"}) as (program, url):
         ask_all(url)
         terminate(program)
@@ -163,7 +172,7 @@ def test_gunicorn_with_an_application_loaded_beforehand_loses_nothing(
 
 def test_gunicorn_with_uvicorns_workers_delivers_in_their_lifespan(proxy: RemoteWriteProxy, loki: FakeLoki) -> None:
     kind = "uvicorn_worker.UvicornWorker"
-    arguments = ("tests.programs.serving:asgi", "--preload", "--workers", 2, "--worker-class", kind)
+    arguments = ("tests.support.programs.serving:asgi", "--preload", "--workers", 2, "--worker-class", kind)
     own = {**env(loki, proxy, log_linger=30), "HOOKED": "1", "CALLED_BEFOREHAND": "1"}
     with serving("gunicorn", *arguments, env=own) as (program, url):
         ask_all(url)
@@ -178,7 +187,15 @@ def test_gunicorn_with_uvicorns_workers_delivers_in_their_lifespan(proxy: Remote
 def test_uwsgis_workers_of_whose_forks_python_does_not_hear_deliver_their_own_calls_and_leave_the_rest_in_the_spool(
     options: tuple[str, ...], proxy: RemoteWriteProxy, loki: FakeLoki, tmp_path: Path
 ) -> None:
-    arguments = ("--module", "tests.programs.serving:wsgi", "--master", "--processes", 3, "--enable-threads", *options)
+    arguments = (
+        "--module",
+        "tests.support.programs.serving:wsgi",
+        "--master",
+        "--processes",
+        3,
+        "--enable-threads",
+        *options,
+    )
     with serving("uwsgi", *arguments, env=env(loki, proxy, spool_dir=tmp_path / "spool")) as (_, url):
         ask_all(url)
         wait_until(lambda: len(loki.entries) == proxy.total(COUNT) == REQUESTS * CALLS, 30)
@@ -200,7 +217,18 @@ def test_celerys_workers_that_do_one_task_each_lose_nothing(
     tasks = 6
     own = {**env(loki, proxy), "BROKER_FOLDER": str(tmp_path), "TASKS": str(tasks)}
     assert run("tasks", env=own).code == 0
-    worker = ("celery", "-A", "tests.programs.tasks", "worker", "-c", 2, "--max-tasks-per-child", 1, "-l", "WARNING")
+    worker = (
+        "celery",
+        "-A",
+        "tests.support.programs.tasks",
+        "worker",
+        "-c",
+        2,
+        "--max-tasks-per-child",
+        1,
+        "-l",
+        "WARNING",
+    )
     with running("module", *worker, "--without-gossip", "--without-mingle", env=own) as program:
         loki.wait_until(lambda: len(loki.entries) == tasks * CALLS, timeout=60)
         terminate(program)

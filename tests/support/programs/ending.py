@@ -1,4 +1,4 @@
-"""Makes a few calls and ends, in one of many ways: ``python tests/programs/ending.py WAY``.
+"""Makes a few calls and ends, in one of many ways: ``python tests/support/programs/ending.py WAY``.
 
 Every process that takes part makes ``CALLS`` calls, and then at once ends.
 """
@@ -16,7 +16,7 @@ from functools import cache, partial
 from typing import Any
 
 from monitored_openai import MonitoredOpenAI, Monitoring
-from tests.servers._http import wait_until
+from tests.support.servers._http import wait_until
 
 CALLS = 7
 EXIT_CODE = 3

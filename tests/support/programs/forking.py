@@ -1,4 +1,4 @@
-"""Forks in one of many situations, and says how many calls were made in all: ``python tests/programs/forking.py WHAT``."""
+"""Forks in one of many situations, and says how many calls were made in all: ``python tests/support/programs/forking.py WHAT``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from monitored_openai import MonitoredOpenAI
-from monitored_openai._exporter.process import PROCESS
-from tests.handles import ask, http, in_process_transport
+from monitored_openai._exporter.runtime.process import PROCESS
+from tests.support.handles import ask, http, in_process_transport
 
 CHILDREN = 4
 CALLS = 25

@@ -25,7 +25,7 @@ if WHEN == "early":
     patch()
 
 from monitored_openai import MonitoredOpenAI  # noqa: E402 - to be imported before or after, is the question here
-from tests.handles import ask, http, in_process_transport  # noqa: E402
+from tests.support.handles import ask, http, in_process_transport  # noqa: E402
 
 if WHEN == "late":
     patch()

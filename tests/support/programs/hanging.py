@@ -11,7 +11,7 @@ import threading
 import time
 
 from monitored_openai import MonitoredOpenAI, MonitoringSettings
-from tests.handles import ask, http, in_process_transport
+from tests.support.handles import ask, http, in_process_transport
 
 STARTED = threading.Event()
 

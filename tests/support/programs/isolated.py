@@ -11,7 +11,7 @@ INSIDE = """
 import json, sys
 sys.path.insert(0, {root!r})
 from monitored_openai import MonitoredOpenAI
-from tests.handles import ask, http, in_process_transport
+from tests.support.handles import ask, http, in_process_transport
 client = MonitoredOpenAI(http_client=http.Client(transport=in_process_transport()))
 answer = ask(client).choices[0].message.content
 client.monitoring.close(1)
@@ -23,6 +23,6 @@ if __name__ == "__main__":
     name = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
     interpreters: Any = import_module(name)
     interpreter = interpreters.create()
-    failed = interpreters.run_string(interpreter, INSIDE.format(root=str(Path(__file__).parents[2])))
+    failed = interpreters.run_string(interpreter, INSIDE.format(root=str(Path(__file__).parents[3])))
     if failed is not None:  # Python 3.13 returns what older ones raise
         sys.exit(str(failed))

@@ -1,4 +1,4 @@
-"""A mixed workload over threads and tasks: ``python tests/programs/mixed.py CALLS NAME``; says how many calls it made.
+"""A mixed workload over threads and tasks: ``python tests/support/programs/mixed.py CALLS NAME``; says how many calls it made.
 
 A fifth each of plain chat, streamed chat, legacy completions (every second one streamed), calls that fail and are
 retried with success, and calls that fail for good; half of all from four threads, half from tasks.
@@ -17,7 +17,7 @@ from typing import Any
 import openai
 
 from monitored_openai import AsyncMonitoredOpenAI, MonitoredOpenAI, attributes
-from tests.servers._behaviour import Behaviour
+from tests.support.servers._behaviour import Behaviour
 
 MODELS = ("gpt-4o", "gpt-4o-mini")
 LEGACY_MODEL = "gpt-3.5-turbo-instruct"

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from monitored_openai import AsyncMonitoredOpenAI
-from tests.handles import MODEL, http, in_process_transport
+from tests.support.handles import MODEL, http, in_process_transport
 
 CALLS = 100
 _MESSAGES: Any = [{"role": "user", "content": "hello"}]

@@ -6,10 +6,10 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # an isolated interpreter looks nowhere else
+sys.path.insert(0, str(Path(__file__).parents[3]))  # an isolated interpreter looks nowhere else
 
 from monitored_openai import MonitoredOpenAI
-from tests.handles import ask, http, in_process_transport
+from tests.support.handles import ask, http, in_process_transport
 
 if __name__ == "__main__":
     with MonitoredOpenAI(http_client=http.Client(transport=in_process_transport())) as client:

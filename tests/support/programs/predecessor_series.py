@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from monitored_openai import MonitoredOpenAI, MonitoringSettings
-from tests.handles import http
+from tests.support.handles import http
 
 PROCESSES, THREADS, CALLS = 4, 8, 1000
 MODEL = "gpt-4"

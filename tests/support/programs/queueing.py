@@ -1,4 +1,4 @@
-"""Makes calls as fast as it can, answered in its own process, and ends: ``python tests/programs/queueing.py CALLS``.
+"""Makes calls as fast as it can, answered in its own process, and ends: ``python tests/support/programs/queueing.py CALLS``.
 
 Says when its own work was done (monotonic seconds, which all processes share) and, after the library's own work at the
 exit, what the books say.
@@ -32,7 +32,7 @@ def tell() -> None:
 atexit.register(tell)  # before the library's own, and so called after it
 
 from monitored_openai import MonitoredOpenAI  # noqa: E402
-from tests.handles import ask, http, in_process_transport  # noqa: E402
+from tests.support.handles import ask, http, in_process_transport  # noqa: E402
 
 client = MonitoredOpenAI(http_client=http.Client(transport=in_process_transport()))
 for number in range(int(sys.argv[1])):

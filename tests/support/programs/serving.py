@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from monitored_openai import AsyncMonitoredOpenAI, MonitoredOpenAI
-from tests.handles import MODEL, ask, http, in_process_transport
+from tests.support.handles import MODEL, ask, http, in_process_transport
 
 _CALLS = 5
 _MESSAGES: Any = [{"role": "user", "content": "hello"}]

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from monitored_openai import MonitoredOpenAI, attributes
-from tests.handles import ask, http, imbalance, in_process_transport
+from tests.support.handles import ask, http, imbalance, in_process_transport
 
 
 def main(per_second: float, file: Path, end: Path) -> None:

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from monitored_openai import MonitoredOpenAI
-from tests.handles import ask, http, in_process_transport
+from tests.support.handles import ask, http, in_process_transport
 
 _CALLS = 5
 _folder = os.environ["BROKER_FOLDER"]

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from monitored_openai import MonitoredOpenAI
-from tests.handles import ask, http, in_process_transport
+from tests.support.handles import ask, http, in_process_transport
 
 
 def main(url: str) -> None:

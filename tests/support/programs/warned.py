@@ -1,4 +1,4 @@
-"""Makes calls under one set-up of logging and ends: ``python tests/programs/warned.py SETUP CALLS [on_record]``."""
+"""Makes calls under one set-up of logging and ends: ``python tests/support/programs/warned.py SETUP CALLS [on_record]``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from monitored_openai import CallRecord, MonitoringSettings, attributes
-from tests.handles import ask, in_process
-from tests.programs.prompts import PROMPT
+from tests.support.handles import ask, in_process
+from tests.support.programs.prompts import PROMPT
 
 
 def to_stdout() -> None:

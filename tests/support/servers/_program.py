@@ -41,7 +41,7 @@ class Program:
     @property
     def installed(self) -> Path:
         """Where the script puts it."""
-        return Path(__file__).parents[2] / ".cache" / self.name / "usr" / "bin" / self.name
+        return Path(__file__).parents[3] / ".cache" / self.name / "usr" / "bin" / self.name
 
     def find(self) -> Path | None:
         """The program, or None."""

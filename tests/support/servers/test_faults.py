@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.servers.loki import Drip, FakeLoki, Gate, Hold, LoseAnswer, NeverAnswer, Reset, Status
+from tests.support.servers.loki import Drip, FakeLoki, Gate, Hold, LoseAnswer, NeverAnswer, Reset, Status
 
 pytestmark = pytest.mark.once
 

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.servers._http import wait_until
-from tests.servers.openai_api import Behaviour, OpenAIServer
+from tests.support.servers._http import wait_until
+from tests.support.servers.openai_api import Behaviour, OpenAIServer
 
 pytestmark = pytest.mark.once
 

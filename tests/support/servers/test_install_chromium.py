@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.test_install_prometheus import Checkout
+from tests.support.servers.test_install_prometheus import Checkout
 
 pytestmark = pytest.mark.once
 

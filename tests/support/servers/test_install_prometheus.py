@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPTS = Path(__file__).parents[3] / "scripts"
 NEEDED = "sh dirname mktemp mkdir cat rm mv cp chmod touch sed find sort tr".split()
 
 pytestmark = pytest.mark.once

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.servers.loki import FakeLoki, Rate
+from tests.support.servers.loki import FakeLoki, Rate
 
 pytestmark = pytest.mark.once
 

@@ -9,8 +9,8 @@ import cramjam
 import httpx
 import pytest
 
-from tests.servers.prometheus import Prometheus, PrometheusError, require_prometheus
-from tests.servers.remote_write import LoseAnswer, NeverAnswer, RemoteWriteProxy, Status
+from tests.support.servers.prometheus import Prometheus, PrometheusError, require_prometheus
+from tests.support.servers.remote_write import LoseAnswer, NeverAnswer, RemoteWriteProxy, Status
 
 pytestmark = pytest.mark.once
 

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 from monitored_openai import AsyncMonitoredOpenAI, MonitoredOpenAI, MonitoringSettings, attributes
-from monitored_openai._cli.figures import Figures
-from monitored_openai._cli.jobs import Job, Phase
+from monitored_openai._cli.demo.counts import Figures
+from monitored_openai._cli.demo.workload import Job, Phase
 
 _API_KEY = "no-key-needed"  # on 127.0.0.1
 _THREADS = 8

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from monitored_openai._cli.jobs import FEATURES
+from monitored_openai._cli.demo.workload import FEATURES
 from monitored_openai._cli.terminal import Terminal
-from monitored_openai._local.pushes import LogEntry
+from monitored_openai._local.ingest import LogEntry
 
 _KINDS: tuple[Callable[[Mapping[str, Any]], bool], ...] = (
     lambda call: "error_type" not in call and "chunks" not in call and call["attributes"]["feature"] == FEATURES[0],

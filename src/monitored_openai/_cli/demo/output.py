@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from monitored_openai import __version__
-from monitored_openai._cli import tables
-from monitored_openai._cli.api import Api
-from monitored_openai._cli.entries import show_entries
-from monitored_openai._cli.figures import TOKENS, Figures, differences, total
-from monitored_openai._cli.received import COST, Metrics, log_cost, log_figures
-from monitored_openai._cli.receivers import LogsReceiver, MetricsReceiver
+from monitored_openai._cli.demo import tables
+from monitored_openai._cli.demo.counts import TOKENS, Figures, differences, total
+from monitored_openai._cli.demo.entries import show_entries
+from monitored_openai._cli.demo.openai_server import Api
+from monitored_openai._cli.demo.queries import COST, Metrics, log_cost, log_figures
+from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
 from monitored_openai._cli.terminal import Terminal
 
 SNIPPET = """\

@@ -6,10 +6,10 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from monitored_openai._cli.figures import Figures, Kind
-from monitored_openai._local.pushes import LogEntry
+from monitored_openai._cli.demo.counts import Figures, Kind
+from monitored_openai._local.ingest import LogEntry
 from monitored_openai._local.quantile import histogram_quantile
-from monitored_openai._local.write_request import Series
+from monitored_openai._local.remote_write_decoder import Series
 
 DURATION = "gen_ai_client_operation_duration_seconds"
 TIME_TO_FIRST_CHUNK = "gen_ai_client_operation_time_to_first_chunk_seconds"

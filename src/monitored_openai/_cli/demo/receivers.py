@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from monitored_openai._local.connections import Server
-from monitored_openai._local.exchange import Exchange
-from monitored_openai._local.pushes import LogEntry, entries_in, series_in
-from monitored_openai._local.write_request import Series
+from monitored_openai._local.http.connections import Server
+from monitored_openai._local.http.exchange import Exchange
+from monitored_openai._local.ingest import LogEntry, entries_in, series_in
+from monitored_openai._local.remote_write_decoder import Series
 
 _NO_CONTENT, _BAD_REQUEST = 204, 400
 

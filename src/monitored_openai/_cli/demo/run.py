@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from monitored_openai import MonitoredOpenAI, MonitoringSettings
-from monitored_openai._cli import report, workload
-from monitored_openai._cli.api import Api
-from monitored_openai._cli.figures import Figures
-from monitored_openai._cli.jobs import Phase, phases
-from monitored_openai._cli.receivers import LogsReceiver, MetricsReceiver
+from monitored_openai._cli.demo import client_app, output
+from monitored_openai._cli.demo.counts import Figures
+from monitored_openai._cli.demo.openai_server import Api
+from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
+from monitored_openai._cli.demo.workload import Phase, phases
 from monitored_openai._cli.terminal import Terminal
 
 _FOREIGN_PREFIXES = ("MONITORED_OPENAI_", "OPENAI_", "OTEL_")
@@ -41,7 +41,7 @@ def run(
     """
     api, metrics, logs = api or Api(), metrics or MetricsReceiver(), logs or LogsReceiver()
     with _environment_of_its_own(), metrics, logs:
-        report.introduce(terminal, api, metrics, logs)
+        output.introduce(terminal, api, metrics, logs)
         settings = MonitoringSettings(
             metrics_url=metrics.push_url,
             logs_url=logs.push_url,
@@ -59,7 +59,7 @@ def run(
         finally:
             client.monitoring.close(_FLUSH_SECONDS)
             client.close()
-    return report.show(terminal, api.served + errors, metrics, logs)
+    return output.show(terminal, api.served + errors, metrics, logs)
 
 
 def _work(terminal: Terminal, api: Api, settings: MonitoringSettings) -> Figures:
@@ -67,7 +67,7 @@ def _work(terminal: Terminal, api: Api, settings: MonitoringSettings) -> Figures
     for phase in phases():
         started = time.monotonic()
         with terminal.progress(f"  {phase.name:<9}", phase.size) as on_done:
-            errors += workload.run(phase, api.base_url, settings, on_done)
+            errors += client_app.run(phase, api.base_url, settings, on_done)
         terminal.line(_phase_line(terminal, phase, time.monotonic() - started))
     return errors
 

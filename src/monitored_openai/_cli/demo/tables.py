@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-from monitored_openai._cli.figures import Figures, total
-from monitored_openai._cli.jobs import UNPRICED_MODEL
-from monitored_openai._cli.received import (
+from monitored_openai._cli.demo.counts import Figures, total
+from monitored_openai._cli.demo.queries import (
     COST,
     DURATION,
     FEATURE,
@@ -16,6 +15,7 @@ from monitored_openai._cli.received import (
     UNPRICED,
     Metrics,
 )
+from monitored_openai._cli.demo.workload import UNPRICED_MODEL
 from monitored_openai._cli.terminal import NO_BREAK_SPACE, Terminal
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from openai import Timeout
 
-from monitored_openai._cli.api import FAULT_HEADER, Fault
+from monitored_openai._cli.demo.openai_server import FAULT_HEADER, Fault
 
 FEATURES = ("support", "summaries")
 UNPRICED_MODEL = "house-llm"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitored_openai import MonitoringSettings, SettingsError
-from monitored_openai._cli.mistake import Mistake
+from monitored_openai._cli.errors import UserError
 
 
 def settings() -> MonitoringSettings:
@@ -15,4 +15,4 @@ def settings() -> MonitoringSettings:
     try:
         return MonitoringSettings()
     except SettingsError as error:
-        raise Mistake("; ".join(str(error).splitlines())) from error
+        raise UserError("; ".join(str(error).splitlines())) from error

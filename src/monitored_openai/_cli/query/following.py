@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from monitored_openai._cli.loki_log import Entry
-from monitored_openai._cli.replies import Oversized
+from monitored_openai._cli.query.loki_log import Entry
+from monitored_openai._cli.query.replies import Oversized
 
 _SECOND = 10**9
 TRAIL_NS = 5 * _SECOND

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from monitored_openai import MonitoringSettings, __version__
-from monitored_openai import _endpoints as endpoints
-from monitored_openai._cli import environment, replies
-from monitored_openai._cli.mistake import Mistake
+from monitored_openai._cli.errors import UserError
+from monitored_openai._cli.query import environment, replies
 from monitored_openai._cli.terminal import escaped
-from monitored_openai._endpoints import Lane, Push, is_grafana_cloud, is_link_local, is_loopback, is_secret_header
-from monitored_openai._exporter.sender import ssl_context, without
+from monitored_openai._exporter.delivery.http import ssl_context, without
+from monitored_openai._settings import urls as endpoints
+from monitored_openai._settings.urls import Push, Signal, is_grafana_cloud, is_link_local, is_loopback, is_secret_header
 
 _TIMEOUT_SECONDS = 60.0
 _MOST_CHARACTERS = 300
@@ -65,17 +65,17 @@ class Backend:
                 trust_env=False,  # no other proxy, and no password from a .netrc
             )
         except (httpx.InvalidURL, OSError, ValueError) as error:
-            raise Mistake(f"{self.url!r} cannot be asked: {error}") from error
+            raise UserError(f"{self.url!r} cannot be asked: {error}") from error
 
     @classmethod
-    def of(cls, lane: Lane, url: str | None, username: str | None, token: str | None) -> Self:
+    def of(cls, lane: Signal, url: str | None, username: str | None, token: str | None) -> Self:
         """The server at `url`, else the one that the environment's settings push to, with their credentials.
 
         Credentials of the settings go to no other server; their tenant, proxy and certificates hold for both.
         """
         settings = environment.settings()
         if username is not None and token is None:
-            raise Mistake("--username needs a token: give --token-file")
+            raise UserError("--username needs a token: give --token-file")
         own = settings.request_headers(lane)
         if url is not None:
             public = {name: value for name, value in own.items() if not is_secret_header(name)}
@@ -83,7 +83,7 @@ class Backend:
         pushed_to = settings.metrics_url if lane == "metrics" else settings.logs_url
         push: Push = settings.metrics_protocol if lane == "metrics" else "loki"
         if pushed_to is None:
-            raise Mistake(f"no address: give --url, or set MONITORED_OPENAI_{lane.upper()}_URL")
+            raise UserError(f"no address: give --url, or set MONITORED_OPENAI_{lane.upper()}_URL")
         if token is not None:
             usual = settings.metrics_username if lane == "metrics" else settings.logs_username
             own = {name: value for name, value in own.items() if name.lower() != "authorization"}
@@ -108,25 +108,25 @@ class Backend:
                 if answer.status_code == httpx.codes.NOT_FOUND and method == "GET":
                     return None
                 if not answer.is_success:
-                    raise Mistake(f"{self.url} refuses with {answer.status_code}: {self._words(answer)}")
+                    raise UserError(f"{self.url} refuses with {answer.status_code}: {self._words(answer)}")
                 body = replies.body(answer)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = without(self._secrets, str(error)) or type(error).__name__
-            raise Mistake(f"{self.url} cannot be reached: {reason}") from error
+            raise UserError(f"{self.url} cannot be reached: {reason}") from error
         except UnicodeEncodeError as error:
-            raise Mistake(
+            raise UserError(
                 "what was written is not in the terminal's encoding: is it UTF-8, as in LC_ALL=C.UTF-8?"
             ) from error
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise Mistake(f"{self.url}{path} answers, but not in JSON: is the address right?") from error
+            raise UserError(f"{self.url}{path} answers, but not in JSON: is the address right?") from error
 
     def _words(self, answer: httpx.Response) -> str:
         """A refusal in the server's own words, on one line and without secrets."""
         try:
             text = replies.body(answer, most_bytes=_MOST_REFUSAL_BYTES).decode("utf-8", "replace")
-        except Mistake:
+        except UserError:
             text = ""
         try:
             told = json.loads(text)
@@ -150,7 +150,7 @@ def checked(url: str) -> str:
         Mistake: it is none, or has a password in it, which is not repeated.
     """
     if "@" in url:
-        raise Mistake(
+        raise UserError(
             "an address has no user name and password in it, as `ps` shows them: use --username and --token-file"
         )
     try:
@@ -160,7 +160,7 @@ def checked(url: str) -> str:
     except httpx.InvalidURL:
         fits = False
     if not fits:
-        raise Mistake(f"{url!r} is no address: write one such as http://localhost:9090")
+        raise UserError(f"{url!r} is no address: write one such as http://localhost:9090")
     return url
 
 
@@ -176,7 +176,7 @@ def query_base(push_url: str, push: Push) -> str:
     for path, base in _QUERY_BASES[push].items():
         if parts.path.endswith(path):
             return f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix(path)}{base}"
-    raise Mistake(f"{push_url} does not determine the address for queries: give it with --url")
+    raise UserError(f"{push_url} does not determine the address for queries: give it with --url")
 
 
 def authorization(username: str | None, token: str | None) -> dict[str, str]:
@@ -189,10 +189,10 @@ def _check_exposure(url: str, headers: Mapping[str, str], settings: MonitoringSe
     if settings.allow_insecure:
         return
     if is_link_local(url):
-        raise Mistake(f"{url} is a link-local address, where clouds serve secrets: use another")
+        raise UserError(f"{url} is a link-local address, where clouds serve secrets: use another")
     private = settings.proxy is None or is_loopback(settings.proxy.get_secret_value())
     trusted = url.lower().startswith("https:") or (is_loopback(url) and private)
     if not trusted and any(map(is_secret_header, headers)):
-        raise Mistake(
+        raise UserError(
             f"the token would go to {url} unencrypted: use https://, or set MONITORED_OPENAI_ALLOW_INSECURE=true"
         )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from monitored_openai._cli.backend import Backend
-from monitored_openai._cli.mistake import Mistake
+from monitored_openai._cli.errors import UserError
+from monitored_openai._cli.query.http_api import Backend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,5 +79,5 @@ class LokiLog:
         except (KeyError, TypeError) as error:
             raise self._is_no_loki() from error
 
-    def _is_no_loki(self) -> Mistake:
-        return Mistake(f"{self._loki.url} answers, but not as Loki does: is the address right?")
+    def _is_no_loki(self) -> UserError:
+        return UserError(f"{self._loki.url} answers, but not as Loki does: is the address right?")

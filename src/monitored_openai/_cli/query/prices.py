@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from monitored_openai._cli import environment
-from monitored_openai._cli.mistake import Mistake
-from monitored_openai._cli.reporting import moment
-from monitored_openai._price_table import PriceTable
-from monitored_openai._pricing import PriceBook
-from monitored_openai._rates import Bands, Rates, Unpriced
+from monitored_openai._cli.errors import UserError
+from monitored_openai._cli.query import environment
+from monitored_openai._cli.query.report import moment
+from monitored_openai._pricing.price_book import PriceBook
+from monitored_openai._pricing.published import PriceTable
+from monitored_openai._pricing.rates import Bands, Rates, Unpriced
 
 _TIERS = ("standard", "flex", "priority", "batch")
 _MILLION, _MINUTE = 1e6, 60.0
@@ -50,7 +50,7 @@ def show(model: str, *, provider: str, on: str | None) -> None:
     tiers = {tier: _bands(published, provider, model, tier, at_ns) for tier in _TIERS}
     tiers["standard"] = standard = tiers["standard"] if own is None else own
     if isinstance(standard, Unpriced):
-        raise Mistake(_why_not(standard, provider, model))
+        raise UserError(_why_not(standard, provider, model))
     rows = [row for tier, bands in tiers.items() if not isinstance(bands, Unpriced) for row in _rows(tier, bands)]
     day = datetime.fromtimestamp(at_ns / 1e9, UTC)
     console = Console(width=_WIDEST)

@@ -7,7 +7,7 @@ import zlib
 
 import httpx
 
-from monitored_openai._cli.mistake import Mistake
+from monitored_openai._cli.errors import UserError
 
 MOST_BYTES = 32 * 1024 * 1024
 """Of a body, unpacked."""
@@ -16,7 +16,7 @@ ENCODINGS = "gzip"
 _MOST_SECONDS = 120.0
 
 
-class Oversized(Mistake):
+class Oversized(UserError):
     """A body of more bytes than a command reads."""
 
 
@@ -29,18 +29,18 @@ def body(reply: httpx.Response, *, most_bytes: int = MOST_BYTES, most_seconds: f
     """
     encoding = reply.headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip"):
-        raise Mistake("the answer is compressed in a way that was not asked for: is the address right?")
+        raise UserError("the answer is compressed in a way that was not asked for: is the address right?")
     unzip = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
     found, ends = bytearray(), time.monotonic() + most_seconds
     for piece in reply.iter_raw():
         try:
             found += piece if unzip is None else unzip.decompress(piece, most_bytes + 1 - len(found))
         except zlib.error as error:
-            raise Mistake("the answer is not the gzip that it claims to be: is the address right?") from error
+            raise UserError("the answer is not the gzip that it claims to be: is the address right?") from error
         if len(found) > most_bytes:
             raise Oversized(f"the answer has more than {most_bytes / 2**20:g} MiB: ask for less")
         if time.monotonic() > ends:
-            raise Mistake(f"the answer takes longer than {most_seconds:g} s: ask for less")
+            raise UserError(f"the answer takes longer than {most_seconds:g} s: ask for less")
     if unzip is not None and found and not unzip.eof:
-        raise Mistake("the answer ends in the middle: try again")
+        raise UserError("the answer ends in the middle: try again")
     return bytes(found)

@@ -19,9 +19,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from monitored_openai._cli import promql
-from monitored_openai._cli.backend import Backend
-from monitored_openai._cli.mistake import Mistake
+from monitored_openai._cli.errors import UserError
+from monitored_openai._cli.query import promql
+from monitored_openai._cli.query.http_api import Backend
 from monitored_openai._cli.terminal import escaped
 
 _UNITS = {"y": 365 * 86400.0, "w": 7 * 86400.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -78,7 +78,7 @@ class Report:
             Mistake: it says what is wrong, and what would be right.
         """
         if not 0 < _seconds_in(over) <= _MOST_SECONDS:
-            raise Mistake(f"--range {over}: write a number and a unit, as in 90m, 24h or 30d, up to 100y")
+            raise UserError(f"--range {over}: write a number and a unit, as in 90m, 24h or 30d, up to 100y")
         return cls(
             label=label(by),
             over=over,
@@ -118,10 +118,10 @@ def _seconds_in(duration: str) -> float:
 def label(name: str) -> str:
     """The label that a word means."""
     if not promql.LABEL.fullmatch(name):
-        raise Mistake(f"{name!r} is no name of a label: write model, or an attribute such as feature")
+        raise UserError(f"{name!r} is no name of a label: write model, or an attribute such as feature")
     found = _SHORT.get(name, name)
     if found in _OF_SOME:
-        raise Mistake(f"{name}: not all figures of a report have it; write model, or an attribute such as feature")
+        raise UserError(f"{name}: not all figures of a report have it; write model, or an attribute such as feature")
     return found
 
 
@@ -131,7 +131,7 @@ def matchers(where: Iterable[str]) -> list[str]:
     for text in where:
         name, equals, value = text.partition("=")
         if not equals:
-            raise Mistake(f"--where {text}: write label=value, as in environment=production")
+            raise UserError(f"--where {text}: write label=value, as in environment=production")
         found[label(name)] = value
     return promql.equal(found)
 
@@ -143,7 +143,7 @@ def moment(text: str) -> float:
         datetime.fromtimestamp(at).astimezone()  # as it will be shown
         return at
     except (ValueError, OverflowError, OSError) as error:
-        raise Mistake(f"{text!r} is no date: write 2026-11-25 or 2026-11-25T12:00") from error
+        raise UserError(f"{text!r} is no date: write 2026-11-25 or 2026-11-25T12:00") from error
 
 
 def rows(prometheus: Backend, report: Report) -> list[Row]:
@@ -168,7 +168,7 @@ def check_label(found: Sequence[Row], report: Report) -> None:
     names = {row.name for row in found[:-1]}
     if names == {_NONE} and found[0].calls:
         word = _WORDS.get(report.label, report.label)
-        raise Mistake(
+        raise UserError(
             f"no call of this range has the label {word!r}: attributes become labels by the setting label_names"
         )
 
@@ -266,14 +266,16 @@ def _ask(prometheus: Backend, expr: str, report: Report, *, split: bool) -> dict
         names = (series["metric"].get(report.label, _NONE) if split else "" for series in found)
         return {name: float(series["value"][1]) for name, series in zip(names, found, strict=True)}
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise Mistake(f"{prometheus.url} answers, but not as Prometheus does: is the address right?") from error
+        raise UserError(f"{prometheus.url} answers, but not as Prometheus does: is the address right?") from error
 
 
 def _row(name: str, values_of: Mapping[str, float | None]) -> Row:
     def number(what: str) -> int:
         value = values_of[what] or 0
         if not math.isfinite(value):
-            raise Mistake(f"Prometheus tells no number of {what.replace('_', ' ')}, but {value}: is the address right?")
+            raise UserError(
+                f"Prometheus tells no number of {what.replace('_', ' ')}, but {value}: is the address right?"
+            )
         return round(value)
 
     def known(what: str) -> float | None:

@@ -12,11 +12,11 @@ from typing import Any
 
 from rich.console import Console
 
-from monitored_openai._cli import progress, promql
-from monitored_openai._cli.backend import Backend
-from monitored_openai._cli.following import Follower, Skipped
-from monitored_openai._cli.loki_log import Entry, LokiLog
-from monitored_openai._cli.mistake import Mistake
+from monitored_openai._cli.errors import UserError
+from monitored_openai._cli.query import progress, promql
+from monitored_openai._cli.query.following import Follower, Skipped
+from monitored_openai._cli.query.http_api import Backend
+from monitored_openai._cli.query.loki_log import Entry, LokiLog
 from monitored_openai._cli.terminal import escaped
 from monitored_openai._local.conversation import turns
 
@@ -35,7 +35,7 @@ def query(*, job: str, errors: bool, grep: str | None, where: Iterable[str]) -> 
         name, equals, value = text.partition("=")
         name = _WORDS.get(name, name)
         if not equals or not name.isidentifier():
-            raise Mistake(f"--where {text}: write name=value, as in model=gpt-4o-mini")
+            raise UserError(f"--where {text}: write name=value, as in model=gpt-4o-mini")
         if name in _STREAM_LABELS:
             streams[name] = value
         else:

@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from monitored_openai._cli.mistake import Mistake
+from monitored_openai._cli.errors import UserError
 
 _MOST_BYTES = 64 * 1024
 _BEARER = re.compile(r"[!-~]+")
@@ -23,7 +23,7 @@ def token(argument: str | None, file: Path | None, variable: str, *, password: b
         Mistake: the token is empty or cannot be sent, or the file cannot be read; the message never repeats it.
     """
     if argument is not None and file is not None:
-        raise Mistake("--token and --token-file exclude each other: leave --token out")
+        raise UserError("--token and --token-file exclude each other: leave --token out")
     if argument is not None:
         found = _checked(argument, "--token", password=password)
         print(
@@ -42,16 +42,16 @@ def _content(file: Path) -> str:
         with file.open("rb") as opened:
             content = opened.read(_MOST_BYTES + 1)
         if len(content) > _MOST_BYTES:
-            raise Mistake(f"--token-file {file}: more than {_MOST_BYTES} bytes are no token: name another file")
+            raise UserError(f"--token-file {file}: more than {_MOST_BYTES} bytes are no token: name another file")
         return content.decode().strip()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise Mistake(f"--token-file {file} cannot be read ({reason}): name another file") from error
+        raise UserError(f"--token-file {file} cannot be read ({reason}): name another file") from error
 
 
 def _checked(text: str, source: str, *, password: bool) -> str:
     if not text:
-        raise Mistake(f"{source}: the token is empty: copy it again")
+        raise UserError(f"{source}: the token is empty: copy it again")
     if not (_PASSWORD if password else _BEARER).fullmatch(text):
-        raise Mistake(f"{source}: the token has spaces, line breaks or letters that no token has: copy it again")
+        raise UserError(f"{source}: the token has spaces, line breaks or letters that no token has: copy it again")
     return text

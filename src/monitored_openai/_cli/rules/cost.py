@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from monitored_openai._cli import promql
-from monitored_openai._cli.promql import CALLS, COST, LONGEST_OUTAGE, TOKENS
+from monitored_openai._cli.query import promql
+from monitored_openai._cli.query.promql import CALLS, COST, LONGEST_OUTAGE, TOKENS
 from monitored_openai._cli.rules.rule import Alert, Budget, Group, Limits, Recording
 
 COST_1H, CALLS_1H, TOKENS_1H = (f"gen_ai_client:{what}:sum1h" for what in ("cost_usd", "calls", "tokens"))

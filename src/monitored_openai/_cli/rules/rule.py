@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from monitored_openai._cli import promql
-from monitored_openai._metrics import SECONDS
+from monitored_openai._cli.query import promql
+from monitored_openai._metrics.store import SECONDS
 
 Severity = Literal["critical", "warning", "info"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from monitored_openai._cli import promql
-from monitored_openai._cli.promql import CALLS, FAILURES, FIRST_CHUNK, TOKENS_PER_CALL, rate
+from monitored_openai._cli.query import promql
+from monitored_openai._cli.query.promql import CALLS, FAILURES, FIRST_CHUNK, TOKENS_PER_CALL, rate
 from monitored_openai._cli.rules.rule import Alert, Group, Limits
-from monitored_openai._metrics import bound_text
+from monitored_openai._metrics.store import bound_text
 
 WHO = ("environment", "service_name")
 _WHO = "{{ $labels.environment }} {{ $labels.service_name }}"

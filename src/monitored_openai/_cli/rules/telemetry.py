@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from monitored_openai._cli import promql
-from monitored_openai._cli.promql import CALLS, LONGEST_OUTAGE, UNPRICED, USAGE_UNKNOWN
+from monitored_openai._cli.query import promql
+from monitored_openai._cli.query.promql import CALLS, LONGEST_OUTAGE, UNPRICED, USAGE_UNKNOWN
 from monitored_openai._cli.rules.rule import Alert, Group, Limits
 
 _WHO = ("environment", "service_name")

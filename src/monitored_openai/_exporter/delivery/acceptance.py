@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter.delivery import Action, Failure, Reply, Step, is_limited, next_step
-from monitored_openai._exporter.forms import Form, Forms, refused_form
-from monitored_openai._exporter.pacer import Pacer
-from monitored_openai._log import warn_sparsely
+from monitored_openai._exporter.delivery.entry_forms import Form, Forms, refused_form
+from monitored_openai._exporter.delivery.pacer import Pacer
+from monitored_openai._exporter.delivery.retry import Action, Failure, Reply, Step, is_limited, next_step
+from monitored_openai._logging import warn_sparsely
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.batch import Batch
+    from monitored_openai._exporter.delivery.batch import Batch
 
 _REFUSED = 400
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter.delivery import Trouble
-from monitored_openai._exporter.forms import Form
-from monitored_openai._exporter.loki import Entry
+from monitored_openai._exporter.delivery.entry_forms import Form
+from monitored_openai._exporter.delivery.retry import RetryState
+from monitored_openai._exporter.encoders.loki import Entry
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.spool_file import SpoolFile
+    from monitored_openai._exporter.spool.file import SpoolFile
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class Batch:
     """The part of its one entry that was made smaller last."""
     few_labels: bool = False
     """Whether they go with few labels."""
-    trouble: Trouble = field(default_factory=Trouble)
+    trouble: RetryState = field(default_factory=RetryState)
 
     @property
     def size(self) -> int:
@@ -53,10 +53,10 @@ class Batch:
             size += len(entry.encoded)
             if number and size > most_bytes:
                 first, rest = self.entries[:number], self.entries[number:]
-                return self._part(first, Trouble()), self._part(rest, Trouble())
+                return self._part(first, RetryState()), self._part(rest, RetryState())
         return self, None
 
-    def _part(self, entries: Sequence[Entry], trouble: Trouble) -> Batch:
+    def _part(self, entries: Sequence[Entry], trouble: RetryState) -> Batch:
         return Batch(entries, self.file, self.sent_as_replay, self.as_replay, self.reformed, self.few_labels, trouble)
 
     @property

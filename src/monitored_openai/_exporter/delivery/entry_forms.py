@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
-from monitored_openai._exporter.loki import Entry, encode_entry
+from monitored_openai._exporter.encoders.loki import Entry, encode_entry
 from monitored_openai._json import decode
 from monitored_openai._log_entry import shorter_line
 

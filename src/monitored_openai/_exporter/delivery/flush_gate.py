@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Urgency:
+class FlushGate:
     """How pressing it is to deliver. While it is, nobody lingers, and backoffs are short."""
 
     SHORT_BACKOFF = 0.25

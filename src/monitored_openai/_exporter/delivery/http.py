@@ -23,13 +23,13 @@ import anyio._backends._asyncio
 import certifi
 import httpx
 
-from monitored_openai._exporter.delivery import Failure, Reply
-from monitored_openai._redaction import REDACTED, without_secrets
+from monitored_openai._exporter.delivery.retry import Failure, Reply
+from monitored_openai._redaction.redactor import REDACTED, without_secrets
 from monitored_openai._version import __version__
 
 if TYPE_CHECKING:
-    from monitored_openai._endpoints import Lane
-    from monitored_openai._settings import MonitoringSettings
+    from monitored_openai._settings.model import MonitoringSettings
+    from monitored_openai._settings.urls import Signal
 
 # What anyio and the resolver would import at the first request; a fork waits for imports only while this one is made.
 anyio.connect_tcp  # noqa: B018
@@ -48,7 +48,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 class Sender:
     """Posts bytes to one back end, over at most two kept connections."""
 
-    def __init__(self, url: str, lane: Lane, settings: MonitoringSettings) -> None:
+    def __init__(self, url: str, lane: Signal, settings: MonitoringSettings) -> None:
         """The settings' headers for this lane go with every request; they and the URL never reach a log."""
         self._url = httpx.URL(url)
         self._secrets = settings.secrets

@@ -16,17 +16,17 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from monitored_openai._exporter.delivery import Action, Failure, Reply, Step, Trouble, is_limited, next_step
-from monitored_openai._exporter.pacer import Pacer
-from monitored_openai._log import warn_sparsely
-from monitored_openai._metrics import OTHER
+from monitored_openai._exporter.delivery.pacer import Pacer
+from monitored_openai._exporter.delivery.retry import Action, Failure, Reply, RetryState, Step, is_limited, next_step
+from monitored_openai._logging import warn_sparsely
+from monitored_openai._metrics.store import OTHER
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.protocol import Protocol
-    from monitored_openai._exporter.sample_books import SampleBooks
-    from monitored_openai._exporter.sender import Sender
-    from monitored_openai._exporter.urgency import Urgency
-    from monitored_openai._grafana_openai import CallSamples
+    from monitored_openai._exporter.delivery.flush_gate import FlushGate
+    from monitored_openai._exporter.delivery.http import Sender
+    from monitored_openai._exporter.encoders.protocols import Protocol
+    from monitored_openai._exporter.ledger import SampleBooks
+    from monitored_openai._legacy_series import CallSamples
 
 MOST_SAMPLES = 2000
 """Samples in one request."""
@@ -44,14 +44,14 @@ class Point(NamedTuple):
     milliseconds: int
 
 
-class SampleLane:
+class LegacySamplePusher:
     """The samples that wait, and the one request under way."""
 
     def __init__(
         self,
         books: SampleBooks,
         sender: Sender,
-        urgency: Urgency,
+        urgency: FlushGate,
         *,
         protocol: Protocol,
         labels: Mapping[str, str],
@@ -99,7 +99,7 @@ class SampleLane:
             self._enough.set()
         return None
 
-    def goes_on_from(self, before: SampleLane) -> None:
+    def goes_on_from(self, before: LegacySamplePusher) -> None:
         """Take over what waits in a lane whose loop is gone, and what was on its way."""
         self._encoded, self._last_ms, self._pacer = before._encoded, before._last_ms, before._pacer
         self._waiting.extend((*before._under_way, *before._waiting))
@@ -165,7 +165,7 @@ class SampleLane:
     async def _deliver_part(self, part: Sequence[Point]) -> bool:
         """Bring one request's samples to their end, as a whole or in halves; false if a limit wants fewer of them."""
         body = self._encode(part)
-        trouble, lost = Trouble(), False
+        trouble, lost = RetryState(), False
         while True:
             started = time.monotonic()
             outcome = await self._sender.post(body, self._protocol.headers)
@@ -190,7 +190,7 @@ class SampleLane:
             if is_limited(outcome) and not lost and len(part) > self._pacer.size:
                 return False
 
-    def _next_step(self, samples: int, outcome: Reply | Failure, trouble: Trouble, now: float) -> Step:
+    def _next_step(self, samples: int, outcome: Reply | Failure, trouble: RetryState, now: float) -> Step:
         if isinstance(outcome, Reply) and outcome.is_success:
             self._pacer.accepts(samples, now)
         elif isinstance(outcome, Reply) and is_limited(outcome):

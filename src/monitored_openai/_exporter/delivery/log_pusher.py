@@ -7,25 +7,25 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter import loki
-from monitored_openai._exporter.delivery import Action
+from monitored_openai._exporter.delivery.retry import Action
+from monitored_openai._exporter.encoders import loki
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.backlog import Backlog
-    from monitored_openai._exporter.batch import Batch
-    from monitored_openai._exporter.sender import Sender
-    from monitored_openai._exporter.urgency import Urgency
+    from monitored_openai._exporter.delivery.batch import Batch
+    from monitored_openai._exporter.delivery.flush_gate import FlushGate
+    from monitored_openai._exporter.delivery.http import Sender
+    from monitored_openai._exporter.delivery.log_queue import LogQueue
 
 _REPLAYED_BYTES_PER_SECOND = 2 * 1024 * 1024
 """Loki's default limits are 3 MB/s for a stream and 4 MB/s for a tenant, of whom others want to be heard as well."""
 _UNREADABLE_SECONDS = 1.0
 
 
-class LogLane:
+class LogPusher:
     """The sending of what waits."""
 
     def __init__(
-        self, backlog: Backlog, sender: Sender, urgency: Urgency, *, linger: float, timed: Callable[[float], None]
+        self, backlog: LogQueue, sender: Sender, urgency: FlushGate, *, linger: float, timed: Callable[[float], None]
     ) -> None:
         """`linger` in seconds; `timed` hears how long each request took."""
         self._backlog = backlog

@@ -11,23 +11,16 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter.acceptance import Acceptance
-from monitored_openai._exporter.batch import Batch
-from monitored_openai._exporter.delivery import (
-    Action,
-    Failure,
-    Reply,
-    Step,
-    is_limited,
-    is_untouched,
-)
-from monitored_openai._exporter.forms import few_labels
-from monitored_openai._exporter.loki import Entry
-from monitored_openai._log import warn_sparsely
+from monitored_openai._exporter.delivery.acceptance import Acceptance
+from monitored_openai._exporter.delivery.batch import Batch
+from monitored_openai._exporter.delivery.entry_forms import few_labels
+from monitored_openai._exporter.delivery.retry import Action, Failure, Reply, Step, is_limited, is_untouched
+from monitored_openai._exporter.encoders.loki import Entry
+from monitored_openai._logging import warn_sparsely
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.intake import Intake
-    from monitored_openai._exporter.spool import Spool
+    from monitored_openai._exporter.call_queue import Intake
+    from monitored_openai._exporter.spool.spool import Spool
 
 MOST_ENTRIES = 500
 MOST_BYTES = 1024 * 1024
@@ -36,7 +29,7 @@ REPLAY_SECONDS = 30 * 60
 """Loki refuses what is more than an hour behind the newest entry of its stream; what is this old gets one of its own."""
 
 
-class Backlog:
+class LogQueue:
     """What waits, in the order in which it is to go."""
 
     def __init__(

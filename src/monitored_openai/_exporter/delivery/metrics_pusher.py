@@ -20,16 +20,16 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from monitored_openai._exporter.delivery import Action, Failure, Reply, Step, Trouble, is_limited, next_step
-from monitored_openai._exporter.pacer import Pacer
-from monitored_openai._log import warn_sparsely
+from monitored_openai._exporter.delivery.pacer import Pacer
+from monitored_openai._exporter.delivery.retry import Action, Failure, Reply, RetryState, Step, is_limited, next_step
+from monitored_openai._logging import warn_sparsely
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.intake import Intake
-    from monitored_openai._exporter.protocol import Protocol
-    from monitored_openai._exporter.sender import Sender
-    from monitored_openai._exporter.urgency import Urgency
-    from monitored_openai._metrics import Labels, Sample
+    from monitored_openai._exporter.call_queue import Intake
+    from monitored_openai._exporter.delivery.flush_gate import FlushGate
+    from monitored_openai._exporter.delivery.http import Sender
+    from monitored_openai._exporter.encoders.protocols import Protocol
+    from monitored_openai._metrics.store import Labels, Sample
 
 MOST_SERIES = 2000
 """Series in one request; Prometheus itself sends as many samples."""
@@ -49,21 +49,21 @@ class _Point(NamedTuple):
     cumulative: bool
 
 
-class TotalsPart(NamedTuple):
+class CounterSnapshot(NamedTuple):
     """The body of a push of metrics, and the same without the zeros with which series are born."""
 
     body: bytes
     without_births: bytes | None
 
 
-class MetricsLane:
+class MetricsPusher:
     """What has been pushed so far, and the pushing of the rest."""
 
     def __init__(
         self,
         intake: Intake,
         sender: Sender,
-        urgency: Urgency,
+        urgency: FlushGate,
         *,
         protocol: Protocol,
         samples: Callable[[], list[Sample]],
@@ -94,12 +94,12 @@ class MetricsLane:
         self._pacer = Pacer(_MOST_SAMPLES)
         self._last_ms = 0
         self._not_before = 0.0
-        self._trouble = Trouble()
+        self._trouble = RetryState()
         self._not_for_others_before = 0.0
-        self._trouble_of_others = Trouble()
+        self._trouble_of_others = RetryState()
         self._pushing = asyncio.Lock()
 
-    def goes_on_from(self, before: MetricsLane) -> None:
+    def goes_on_from(self, before: MetricsPusher) -> None:
         """What another lane has pushed counts as pushed by this one."""
         self._born, self._shown, self._last_ms = before._born, before._shown, before._last_ms
         self._pacer = before._pacer
@@ -136,7 +136,7 @@ class MetricsLane:
             now = self._heed(outcome)
         is_taken = isinstance(outcome, Reply) and outcome.is_success
         if is_taken:
-            self._trouble = self._trouble_of_others = Trouble()
+            self._trouble = self._trouble_of_others = RetryState()
             self._not_for_others_before = 0.0
             self._intake.pushed()
         else:
@@ -147,19 +147,19 @@ class MetricsLane:
             hears(is_taken)
         return next_step(outcome, self._trouble, now=now, divisible=False, random=random.random)
 
-    def snapshot(self) -> list[TotalsPart]:
+    def snapshot(self) -> list[CounterSnapshot]:
         """What somebody else is to push if this process does not live to do so: the counters, without the gauges."""
         points = (point for point in self._points() if point.cumulative)
         now_ms = max(time.time_ns() // 1_000_000, self._last_ms + 1)
         born_ms = self._born_at(now_ms)
-        parts: list[TotalsPart] = []
+        parts: list[CounterSnapshot] = []
         while part := list(islice(points, max(1, self._pacer.size // 2))):
             births = self._births(part) - self._being_born
             alone = self._encode(part, set(), born_ms, now_ms) if births else None
-            parts.append(TotalsPart(self._encode(part, births, born_ms, now_ms), alone))
+            parts.append(CounterSnapshot(self._encode(part, births, born_ms, now_ms), alone))
         return parts
 
-    async def push_for_another(self, parts: Sequence[TotalsPart]) -> bool:
+    async def push_for_another(self, parts: Sequence[CounterSnapshot]) -> bool:
         """Push what another process could not any more; whether there is nothing left to try.
 
         What is refused is older than what that process itself has pushed, or too old for the back end. Does nothing

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from monitored_openai._exporter.pacer import LONGEST_PAUSE
+from monitored_openai._exporter.delivery.pacer import LONGEST_PAUSE
 from monitored_openai._stats import DropReason
 
 MOST_RETRY_SECONDS = 300.0
@@ -98,7 +98,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class RetryState:
     """The failures of a batch so far."""
 
     failures: int = 0
@@ -111,11 +111,11 @@ class Trouble:
     rested: int = 0
     """Failures after a pause so long, with no other request in it, that the bucket of a limit was full."""
 
-    def after(self, now: float, delivered: int = 0) -> Trouble:
+    def after(self, now: float, delivered: int = 0) -> RetryState:
         """With one more; so many other batches have been delivered by now."""
         others = self.failures > 0 and delivered > self.delivered
         rested = self.rested + (not others and now - self.last_at >= LONGEST_PAUSE)
-        return Trouble(self.failures + 1, min(self.first_at, now), self.strikes + others, delivered, now, rested)
+        return RetryState(self.failures + 1, min(self.first_at, now), self.strikes + others, delivered, now, rested)
 
 
 def is_limited(outcome: Reply | Failure) -> bool:
@@ -132,7 +132,7 @@ def is_untouched(outcome: Reply | Failure) -> bool:
 
 def next_step(  # noqa: PLR0911 - one for each rule
     outcome: Reply | Failure,
-    trouble: Trouble,
+    trouble: RetryState,
     *,
     now: float,
     divisible: bool,
@@ -178,7 +178,7 @@ def next_step(  # noqa: PLR0911 - one for each rule
     return Step(Action.RETRY, wait=wait, at_least=at_least, lets_next_go_first=behind)
 
 
-def _limited_step(trouble: Trouble, *, divisible: bool, exhausted: bool, pause: float, hopeless: bool) -> Step:
+def _limited_step(trouble: RetryState, *, divisible: bool, exhausted: bool, pause: float, hopeless: bool) -> Step:
     """What follows a refusal for a limit of volume, when a pacer sets size and time of the next request."""
     rested = not divisible and trouble.rested >= _RESTED
     if not divisible and hopeless and trouble.failures >= _TRIES_OF_HOPELESS:
@@ -203,7 +203,7 @@ def _is_misconfigured(status: int) -> bool:
     return status in _MISCONFIGURED or 300 <= status < 400
 
 
-def _backoff(trouble: Trouble, random: Callable[[], float]) -> float:
+def _backoff(trouble: RetryState, random: Callable[[], float]) -> float:
     """Full jitter below a bound that doubles with each failure."""
     bound = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(trouble.failures - 1, 10))
     return max(_SHORTEST_WAIT, random() * bound)

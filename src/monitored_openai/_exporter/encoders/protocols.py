@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from monitored_openai._exporter import influx, remote_write
+from monitored_openai._exporter.encoders import influx, remote_write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,13 +19,13 @@ import weakref
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
-from monitored_openai._exporter import native
-from monitored_openai._exporter.thread import ExporterThread
-from monitored_openai._log import DECIDED, logger
-from monitored_openai._owed import Owed
+from monitored_openai._calls.pending_usage import PendingUsage
+from monitored_openai._exporter.runtime import gevent
+from monitored_openai._exporter.runtime.thread import ExporterThread
+from monitored_openai._logging import DECIDED, logger
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.monitoring import Monitoring
+    from monitored_openai._exporter.handle import Monitoring
 
 _MOST_SECONDS_WITHOUT_PROGRESS = 1.7
 _LOOK_SECONDS = 0.05
@@ -39,16 +39,16 @@ class _Process:
     def __init__(self) -> None:
         self.handles: weakref.WeakSet[Monitoring] = weakref.WeakSet()
         self.inherited: list[object] = []
-        self.owed = Owed()
+        self.owed = PendingUsage()
         self._thread: ExporterThread | None = None
         self._reset()
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._lock = native.reentrant_lock()
+        self._lock = gevent.reentrant_lock()
         self._starting = False
-        self.sharing = native.reentrant_lock()
-        self.importing = native.lock()
+        self.sharing = gevent.reentrant_lock()
+        self.importing = gevent.lock()
         self._held_by_fork = False
 
     def thread(self) -> ExporterThread:

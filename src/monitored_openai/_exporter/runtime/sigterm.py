@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from monitored_openai._log import logger
+from monitored_openai._logging import logger
 
 _installed: list[object] = []
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from monitored_openai._exporter import native
+from monitored_openai._exporter.runtime import gevent
 
 _T = TypeVar("_T")
 
@@ -24,14 +24,14 @@ class ExporterLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self) -> None:
-        super().__init__(native.original("selectors", "DefaultSelector")())
+        super().__init__(gevent.original("selectors", "DefaultSelector")())
 
     async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
         """Those of the base class that anybody here makes: to a host and port, without TLS, which is done above."""
-        if not native.is_patched():
+        if not gevent.is_patched():
             return await super().create_connection(protocol_factory, host, port, **options)
         (family, kind, protocol, _, address), *_ = await self.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        connection = native.original("socket", "socket")(family, kind, protocol)
+        connection = gevent.original("socket", "socket")(family, kind, protocol)
         try:
             connection.setblocking(False)
             await self.sock_connect(connection, address)
@@ -43,7 +43,7 @@ class ExporterLoop(asyncio.SelectorEventLoop):
     async def getaddrinfo(self, host: Any, port: Any, **hints: int) -> Any:
         """`socket.getaddrinfo`, awaited."""
         answer: asyncio.Future[Any] = self.create_future()
-        resolve = native.original("socket", "getaddrinfo")
+        resolve = gevent.original("socket", "getaddrinfo")
 
         def look_up() -> None:
             try:
@@ -54,7 +54,7 @@ class ExporterLoop(asyncio.SelectorEventLoop):
                 self.call_soon_threadsafe(_settle, answer, found, error)
 
         try:
-            native.thread(look_up, "monitored-openai-resolver").start()
+            gevent.thread(look_up, "monitored-openai-resolver").start()
         except RuntimeError:
             look_up()
         return await answer
@@ -78,8 +78,8 @@ class ExporterThread:
         self._loop = ExporterLoop()
         self._identity: int | None = None
         self._is_ending = False
-        self._submitting = native.reentrant_lock()
-        self._thread = native.thread(self._run, THREAD_NAME)
+        self._submitting = gevent.reentrant_lock()
+        self._thread = gevent.thread(self._run, THREAD_NAME)
         self._thread.start()
 
     @property
@@ -90,7 +90,7 @@ class ExporterThread:
     @property
     def is_current(self) -> bool:
         """Whether it is this thread that asks."""
-        return native.current() == self._identity
+        return gevent.current() == self._identity
 
     def call(self, callback: Callable[[], object]) -> None:
         """Have the loop call something; from any thread, also from a finalizer or a signal handler."""
@@ -124,7 +124,7 @@ class ExporterThread:
             self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
     def _run(self) -> None:
-        self._identity = native.current()
+        self._identity = gevent.current()
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()

@@ -12,11 +12,11 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from monitored_openai._databases import Unreadable
-from monitored_openai._exporter.private_files import Lock
-from monitored_openai._exporter.spool_file import SUFFIX, SpoolFile, remove_files, set_aside
-from monitored_openai._log import warn_sparsely
-from monitored_openai._private_files import NotOurs, check, make_directory
+from monitored_openai._exporter.spool.file import SUFFIX, SpoolFile, remove_files, set_aside
+from monitored_openai._exporter.spool.lock import Lock
+from monitored_openai._files.databases import Unreadable
+from monitored_openai._files.private import NotOurs, check, make_directory
+from monitored_openai._logging import warn_sparsely
 
 _MOST_SET_ASIDE = 3
 _OURS = re.compile(r".+-[0-9a-f]{32}\.db", re.DOTALL)

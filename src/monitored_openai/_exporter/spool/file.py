@@ -20,10 +20,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from monitored_openai._databases import Kind
-from monitored_openai._exporter.loki import Entry
-from monitored_openai._exporter.metrics_lane import TotalsPart
-from monitored_openai._exporter.private_files import Lock
+from monitored_openai._exporter.delivery.metrics_pusher import CounterSnapshot
+from monitored_openai._exporter.encoders.loki import Entry
+from monitored_openai._exporter.spool.lock import Lock
+from monitored_openai._files.databases import Kind
 
 SUFFIX = ".db"
 _ALL_SUFFIXES = (SUFFIX, f"{SUFFIX}-wal", f"{SUFFIX}-shm")
@@ -243,17 +243,17 @@ class SpoolFile:
         self._no_longer_waiting(expired, 0)
         return expired
 
-    def keep_totals(self, parts: Sequence[TotalsPart]) -> None:
+    def keep_totals(self, parts: Sequence[CounterSnapshot]) -> None:
         """Replace the totals that whoever finds this file shall push; by none, when the back end has the latest."""
         with self._transaction():
             self._db.execute("DELETE FROM totals")
             rows = [(number, _checksum_of_totals(*part), *part) for number, part in enumerate(parts)]
             self._db.executemany("INSERT INTO totals VALUES (?, ?, ?, ?)", rows)
 
-    def totals(self) -> tuple[list[TotalsPart], int]:
+    def totals(self) -> tuple[list[CounterSnapshot], int]:
         """The totals that were kept, and how many parts of them are damaged."""
         rows = self._db.execute("SELECT checksum, body, without_births FROM totals ORDER BY part").fetchall()
-        whole = [TotalsPart(*part) for checksum, *part in rows if checksum == _checksum_of_totals(*part)]
+        whole = [CounterSnapshot(*part) for checksum, *part in rows if checksum == _checksum_of_totals(*part)]
         return whole, len(rows) - len(whole)
 
     def size(self) -> int:

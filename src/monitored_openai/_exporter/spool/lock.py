@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Self
 
-from monitored_openai._private_files import SAFELY, check, make_file
+from monitored_openai._files.private import SAFELY, check, make_file
 
 _MARK = b"monitored-openai spool\n"
 

@@ -14,15 +14,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter.loki import Entry
-from monitored_openai._exporter.metrics_lane import TotalsPart
-from monitored_openai._exporter.spool_directory import SpoolDirectory, is_damage, what_failed
-from monitored_openai._exporter.spool_file import SpoolFile
-from monitored_openai._log import warn_sparsely
+from monitored_openai._exporter.delivery.metrics_pusher import CounterSnapshot
+from monitored_openai._exporter.encoders.loki import Entry
+from monitored_openai._exporter.spool.directory import SpoolDirectory, is_damage, what_failed
+from monitored_openai._exporter.spool.file import SpoolFile
+from monitored_openai._logging import warn_sparsely
 from monitored_openai._stats import DropReason
 
 if TYPE_CHECKING:
-    from monitored_openai._settings import MonitoringSettings
+    from monitored_openai._settings.model import MonitoringSettings
 
 _LOOK_SECONDS = 1.0
 _PAUSE_SECONDS = 10.0
@@ -108,7 +108,7 @@ class Spool:
         except sqlite3.Error as error:  # whoever finds them sends them again, and the back end knows them
             self._fails(file, error)
 
-    def keep_totals(self, parts: Sequence[TotalsPart]) -> bool:
+    def keep_totals(self, parts: Sequence[CounterSnapshot]) -> bool:
         """Keep what whoever finds the file is to push, and nothing if the back end has it already; false when they
         cannot be kept now.
         """
@@ -123,7 +123,7 @@ class Spool:
             return False
         return True
 
-    def totals(self, file: SpoolFile) -> tuple[list[TotalsPart], int]:
+    def totals(self, file: SpoolFile) -> tuple[list[CounterSnapshot], int]:
         """What another process had to push, and how many parts of it are damaged."""
         try:
             return file.totals()

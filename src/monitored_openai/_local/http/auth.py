@@ -7,7 +7,7 @@ import hmac
 import re
 from urllib.parse import urlsplit
 
-from monitored_openai._endpoints import is_loopback
+from monitored_openai._settings.urls import is_loopback
 
 _TOKEN = re.compile(r"[!-~]+")
 _LEAST_TOKEN_CHARACTERS = 8

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitored_openai._local.history import History
-from monitored_openai._local.matchers import MATCHERS, STRING, Matcher, matchers_in, unquoted
+from monitored_openai._local.query.matchers import MATCHERS, STRING, Matcher, matchers_in, unquoted
 
 _FILTER = rf"\|= {STRING}|\| [A-Za-z_]\w*!?={STRING}"
 _QUERY = re.compile(rf"\{{(?P<stream>{MATCHERS})\}}(?P<filters>(?: (?:{_FILTER}))*)", re.DOTALL)

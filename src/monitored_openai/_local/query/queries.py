@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any
 
 from monitored_openai._json import encode
-from monitored_openai._local import logql, promql
 from monitored_openai._local.history import History
+from monitored_openai._local.query import logql, promql
 
 VECTOR_PATH = "/api/v1/query"
 _MOST_ENTRIES = 5000
