@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from functools import wraps
+from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Self
 
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, Timeout
@@ -86,6 +86,30 @@ def provider_at(client: Any) -> str:
 class _Sync(_Monitored):
     if not TYPE_CHECKING:
 
+        @cached_property
+        def chat(self):
+            from monitored_openai._resources.chat import Chat
+
+            return Chat(self)
+
+        @cached_property
+        def completions(self):
+            from monitored_openai._resources.completions import Completions
+
+            return Completions(self)
+
+        @cached_property
+        def responses(self):
+            from monitored_openai._resources.responses import Responses
+
+            return Responses(self)
+
+        @cached_property
+        def beta(self):
+            from monitored_openai._resources.beta import Beta
+
+            return Beta(self)
+
         def post(self, path, **request):
             call = self._opens_call("post", path, request)
             post = super().post
@@ -99,6 +123,30 @@ class _Sync(_Monitored):
 
 class _Async(_Monitored):
     if not TYPE_CHECKING:
+
+        @cached_property
+        def chat(self):
+            from monitored_openai._resources.chat import AsyncChat
+
+            return AsyncChat(self)
+
+        @cached_property
+        def completions(self):
+            from monitored_openai._resources.completions import AsyncCompletions
+
+            return AsyncCompletions(self)
+
+        @cached_property
+        def responses(self):
+            from monitored_openai._resources.responses import AsyncResponses
+
+            return AsyncResponses(self)
+
+        @cached_property
+        def beta(self):
+            from monitored_openai._resources.beta import AsyncBeta
+
+            return AsyncBeta(self)
 
         async def post(self, path, **request):
             call = self._opens_call("post", path, request)
@@ -274,6 +322,8 @@ class AsyncMonitoredAzureOpenAI(_Async, AsyncAzureOpenAI):
         with_options = copy
 
 
+OVERRIDDEN = ("chat", "completions", "responses", "beta")
+"""The resources that a monitored client overrides."""
 _AZURE = (AzureOpenAI, AsyncAzureOpenAI)
 OFFICIAL_NAMES = {
     MonitoredOpenAI: "OpenAI",

@@ -11,6 +11,7 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 
 from monitored_openai._clients import (
     OFFICIAL_NAMES,
+    OVERRIDDEN,
     AsyncMonitoredAzureOpenAI,
     AsyncMonitoredOpenAI,
     MonitoredAzureOpenAI,
@@ -86,6 +87,12 @@ def _twin(kind: type[Any], state: dict[str, Any], monitoring: Monitoring) -> Any
     return twin
 
 
+def _own_resources(kind: type[Any], official: type[Any]) -> dict[str, Any]:
+    """The resources that a user's class overrides itself: its twin keeps them, and finds their endpoints by path."""
+    found = {name: getattr_static(kind, name) for name in OVERRIDDEN}
+    return {name: resource for name, resource in found.items() if resource is not getattr_static(official, name)}
+
+
 def _with_state(kind: type[Any], state: dict[str, Any]) -> Any:
     """An object of this class that has, and not only begins with, this state; its class's `__init__` does not run."""
     made = object.__new__(kind)
@@ -108,7 +115,7 @@ def _twin_class(kind: type[Any]) -> type[Any]:
         twin._attributes = self._attributes
         return twin
 
-    monitored = next(ours for official, ours in _MONITORED.items() if issubclass(kind, official))
+    official, monitored = next(pair for pair in _MONITORED.items() if issubclass(kind, pair[0]))
     bases = (kind,) if issubclass(kind, monitored) else (monitored, kind)
     return type(
         OFFICIAL_NAMES.get(kind, kind.__name__),
@@ -121,5 +128,6 @@ def _twin_class(kind: type[Any]) -> type[Any]:
             "copy": copy,
             "with_options": copy,
             "user_agent": kind.user_agent,
+            **_own_resources(kind, official),
         },
     )

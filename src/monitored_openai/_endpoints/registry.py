@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Self
 
 from monitored_openai._endpoints.audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from monitored_openai._endpoints.base import Endpoint
@@ -32,8 +35,32 @@ for _family in ENDPOINTS:
         _WITH_IDS[_family.method, _family.path.count("/")].append((_family.path.split("/"), _family))
 
 
+class EndpointPath(str):
+    """A request's path that knows its endpoint; equal to the plain path for everyone else."""
+
+    __slots__ = ("endpoint",)
+    endpoint: Endpoint
+
+    def __new__(cls, endpoint: Endpoint) -> Self:
+        """The endpoint's own path."""
+        path = super().__new__(cls, endpoint.path)
+        path.endpoint = endpoint
+        return path
+
+
+def with_endpoints(post: Callable[..., Any], *endpoints: Endpoint) -> Any:
+    """A resource's `post` that passes these endpoints along with their paths."""
+    return partial(_post, post, {endpoint.path: EndpointPath(endpoint) for endpoint in endpoints})
+
+
+def _post(post: Callable[..., Any], paths: Mapping[str, EndpointPath], path: str, **request: Any) -> Any:
+    return post(paths.get(path, path), **request)
+
+
 def endpoint_of(method: str, path: object) -> Endpoint | None:
     """The family of the endpoint that a request goes to, or `None` for one that is not observed."""
+    if type(path) is EndpointPath:
+        return path.endpoint
     if not isinstance(path, str):
         return None
     family = _PLAIN.get((method, path))

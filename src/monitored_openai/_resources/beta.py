@@ -1,0 +1,32 @@
+"""`client.beta`, which leads to chat completions as well."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from openai.resources import beta
+
+from monitored_openai._resources.chat import AsyncChat, Chat
+
+
+class Beta(beta.Beta):
+    """The SDK's beta resources, with our `Chat`."""
+
+    if not TYPE_CHECKING:
+
+        @cached_property
+        def chat(self) -> Chat:
+            """Our `Chat`; the SDK's property builds its own."""
+            return Chat(self._client)
+
+
+class AsyncBeta(beta.AsyncBeta):
+    """The SDK's async beta resources, with our `AsyncChat`."""
+
+    if not TYPE_CHECKING:
+
+        @cached_property
+        def chat(self) -> AsyncChat:
+            """Our `AsyncChat`; the SDK's property builds its own."""
+            return AsyncChat(self._client)
