@@ -16,6 +16,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.support.stocked import done
+
+__all__ = ["done"]
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a shell's background job; the programs that tests start and interrupt would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
