@@ -19,10 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitored_openai._cli.demo import counts, output, queries, tables, workload
+from monitored_openai._cli.demo import counts, output, replies, workload
 from monitored_openai._cli.demo import run as demo
-from monitored_openai._cli.demo.counts import Figures
-from monitored_openai._cli.demo.entries import show_entries
+from monitored_openai._cli.demo.counts import Counts
 from monitored_openai._cli.demo.openai_server import Api
 from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
 from monitored_openai._cli.terminal import Terminal
@@ -31,6 +30,7 @@ from monitored_openai._local import remote_write_decoder
 from monitored_openai._local.ingest import LogEntry
 from monitored_openai._local.quantile import histogram_quantile
 from monitored_openai._local.remote_write_decoder import Series
+from monitored_openai._metrics import store
 from tests.support.servers._http import wait_until
 
 QUICK = 0.02
@@ -136,9 +136,9 @@ def test_a_model_without_a_price_is_of_unknown_cost_and_each_feature_has_its_own
         line.split()[0]: line.split() for line in finished.text.splitlines() if line.startswith("  ") and line.split()
     }
 
-    assert rows[workload.UNPRICED_MODEL][5] == "unknown"
+    assert rows[replies.UNPRICED_MODEL][5] == "unknown"
     assert float(rows["gpt-4o"][5]) > 0
-    features = [float(rows[feature][3]) for feature in workload.FEATURES]
+    features = [float(rows[feature][5]) for feature in replies.FEATURES]
     assert min(features) > 0
     assert sum(features) == pytest.approx(float(rows["all"][5]), abs=1e-4)
 
@@ -176,11 +176,11 @@ class Forgetful(LogsReceiver):
 
     lost: LogEntry | None = None
 
-    def take(self, entry: LogEntry) -> None:
-        if self.lost is None and "usage" in entry.call:
-            self.lost = entry
-        else:
-            super().take(entry)
+    def decode(self, body: bytes) -> list[LogEntry]:
+        entries = super().decode(body)
+        if self.lost is None:
+            self.lost = next((entry for entry in entries if "usage" in entry.call), None)
+        return [entry for entry in entries if entry is not self.lost]
 
 
 def test_a_lost_log_entry_is_named_and_fails_the_demo() -> None:
@@ -195,17 +195,17 @@ def test_a_lost_log_entry_is_named_and_fails_the_demo() -> None:
     tokens = done.api.served[model, "input tokens"]
     assert f"  No: the Loki side has {calls - 1:,} calls of {model} instead of {calls:,}\n" in done.text
     assert f"has {tokens - usage['input_tokens']:,} input tokens of {model} instead of {tokens:,}\n" in done.text
-    assert "No: the Prometheus side has a cost of" in done.text or model == workload.UNPRICED_MODEL
+    assert "No: the Prometheus side has a cost of" in done.text or model == replies.UNPRICED_MODEL
     assert "  Yes:" not in done.text
     assert output.SNIPPET.splitlines()[0] not in done.text
 
 
 class Deaf(MetricsReceiver):
-    """Never hears of one model's retries."""
+    """Loses one model's retries."""
 
-    def take(self, series: Series) -> None:
-        if series.labels["__name__"] != "gen_ai_client_retries_total" or series.labels[queries.MODEL] != "gpt-5-mini":
-            super().take(series)
+    def decode(self, body: bytes) -> list[Series]:
+        lost = ("gen_ai_client_retries_total", "gpt-5-mini")
+        return [one for one in super().decode(body) if (one.labels["__name__"], one.labels.get(counts.MODEL)) != lost]
 
 
 def test_a_lost_series_is_named_and_fails_the_demo() -> None:
@@ -221,7 +221,7 @@ def test_a_lost_series_is_named_and_fails_the_demo() -> None:
 def test_costs_that_differ_between_the_sides_are_named() -> None:
     metrics, logs = MetricsReceiver(), LogsReceiver()
     with metrics, logs:
-        metrics.take(series(queries.COST, 0.5, **{queries.MODEL: "m"}))
+        metrics.pushes.append([series(counts.COST, 0.5, **{counts.MODEL: "m"})])
     out = io.StringIO()
 
     assert output.show(Terminal(out=out), Counter(), metrics, logs) == 1
@@ -273,7 +273,7 @@ def test_broken_protobuf_is_a_value_error(message: bytes) -> None:
 def test_an_older_sample_does_not_replace_a_newer_one() -> None:
     with MetricsReceiver() as metrics:
         for value, timestamp_ms in ((2.0, 20), (1.0, 10)):
-            metrics.take(Series(labels={"__name__": "a"}, value=value, timestamp_ms=timestamp_ms))
+            metrics.pushes.append([Series(labels={"__name__": "a"}, value=value, timestamp_ms=timestamp_ms)])
 
         assert [one.value for one in metrics.series] == [2.0]
 
@@ -295,7 +295,7 @@ def test_the_receivers_refuse_what_is_no_push_and_stay_up() -> None:
 
         assert statuses == [400, 400, 400, 400, 400, 204]
         assert httpx.post(metrics.push_url, content=b"plain").status_code == 400
-        assert (metrics.pushes, logs.pushes) == (0, 1)
+        assert (len(metrics.pushes), len(logs.pushes)) == (0, 1)
         assert logs.entries == [LogEntry(timestamp_ns=1, call={"request_model": "m"}, metadata={"a": "b"})]
 
 
@@ -323,7 +323,7 @@ def test_a_quantile_of_nothing_is_not_a_number(buckets: dict[float, float]) -> N
 
 
 def test_sums_are_by_label_over_the_series_that_match() -> None:
-    metrics = queries.Metrics(
+    metrics = counts.Metrics(
         [series("a", 1, x="1", y="1"), series("a", 2, x="1", y="2"), series("a", 4, y="2"), series("b", 8, x="1")]
     )
 
@@ -332,25 +332,31 @@ def test_sums_are_by_label_over_the_series_that_match() -> None:
     assert metrics.by("x", "c") == {}
 
 
+def test_calls_of_a_model_that_never_succeeded_are_errors() -> None:
+    metrics = counts.Metrics([series(counts.CALLS, 2, error_type="timeout", **{counts.MODEL: "m"})])
+
+    assert metrics.counts() == {("m", "calls"): 2, ("m", "errors"): 2}
+
+
 def test_differences_name_side_kind_and_model() -> None:
-    true: Figures = Counter({("m", "calls"): 1000, ("m", "errors"): 0})
-    other: Figures = Counter({("m", "calls"): 1000, ("n", "errors"): 2})
+    true: Counts = Counter({("m", "calls"): 1000, ("m", "errors"): 0})
+    other: Counts = Counter({("m", "calls"): 1000, ("n", "errors"): 2})
 
     assert counts.differences(true, {"A": true, "B": other}) == ["B has 2 errors of n instead of 0"]
 
 
 def test_a_model_that_never_streamed_has_no_time_to_first_chunk() -> None:
     out = io.StringIO()
-    labels = {queries.MODEL: "m"}
-    metrics = queries.Metrics(
+    labels = {counts.MODEL: "m"}
+    metrics = counts.Metrics(
         [
-            series(f"{queries.DURATION}_count", 1, **labels),
-            series(f"{queries.DURATION}_bucket", 1, le="0.5", **labels),
-            series(f"{queries.DURATION}_bucket", 1, le="+Inf", **labels),
+            series(f"{store.DURATION.name}_count", 1, **labels),
+            series(f"{store.DURATION.name}_bucket", 1, le="0.5", **labels),
+            series(f"{store.DURATION.name}_bucket", 1, le="+Inf", **labels),
         ]
     )
 
-    tables.show_models(Terminal(out=out), metrics)
+    output.show_groups(Terminal(out=out), metrics, "model", counts.MODEL)
 
     row = next(line for line in out.getvalue().splitlines() if line.startswith("  m "))
     assert row.split()[-4:] == ["0.25", "0.47", "-", "-"]
@@ -458,7 +464,7 @@ def test_texts_of_the_log_cannot_steer_the_terminal() -> None:
         "response": {"choices": [{"text": "\x07\x9b1m"}]},
     }
 
-    show_entries(Terminal(out=out), [LogEntry(timestamp_ns=0, call=call, metadata={})])
+    output.show_examples(Terminal(out=out), [LogEntry(timestamp_ns=0, call=call, metadata={})])
 
     assert out.getvalue().replace("\n", "").isprintable()
     assert r"\x1b[31mred\r\nline\u2028\u202e" in out.getvalue()

@@ -15,7 +15,7 @@ import pytest
 
 from monitored_openai import MonitoredOpenAI, MonitoringSettings
 from monitored_openai._cli.demo import client_app, workload
-from monitored_openai._cli.demo.counts import Figures
+from monitored_openai._cli.demo.counts import Counts
 from monitored_openai._cli.demo.openai_server import Api
 from tests.integration.test_end_to_end import env
 from tests.support.programs import run, running
@@ -39,7 +39,7 @@ class Workload:
 
     prometheus: Prometheus
     loki: FakeLoki
-    served: Figures
+    served: Counts
     """What the demo's API served, and which of its calls came to nothing."""
     began: float
     window_begins: float
@@ -78,7 +78,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workload]:
         )
 
 
-def _demo(prometheus: Prometheus, loki: FakeLoki) -> Figures:
+def _demo(prometheus: Prometheus, loki: FakeLoki) -> Counts:
     settings = MonitoringSettings(
         metrics_url=prometheus.write_url,
         logs_url=loki.push_url,
@@ -88,7 +88,7 @@ def _demo(prometheus: Prometheus, loki: FakeLoki) -> Figures:
         environment="demo",
         service_name="shop",
     )
-    failed: Figures = Counter()
+    failed: Counts = Counter()
     with Api(pace=QUICK) as api, MonitoredOpenAI(base_url=api.base_url, api_key="none", monitoring=settings) as client:
         for phase in workload.phases():
             failed += client_app.run(phase, api.base_url, client.monitoring.settings, lambda _: None)

@@ -1,111 +1,103 @@
-"""The demo's application: ordinary code on the package's clients, which counts what it sees itself."""
+"""The demo's application: ordinary code on the package's clients that counts the errors it sees."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from monitored_openai import AsyncMonitoredOpenAI, MonitoredOpenAI, MonitoringSettings, attributes
-from monitored_openai._cli.demo.counts import Figures
+from monitored_openai._cli.demo.counts import Counts
 from monitored_openai._cli.demo.workload import Job, Phase
 
-_API_KEY = "no-key-needed"  # on 127.0.0.1
-_THREADS = 8
-_TASKS = 32
+_THREADS, _TASKS = 8, 32
 
 
-def run(phase: Phase, base_url: str, monitoring: MonitoringSettings, on_done: Callable[[int], None]) -> Figures:
-    """Make a phase's calls; how many came to nothing, by model.
+def run(phase: Phase, base_url: str, monitoring: MonitoringSettings, on_done: Callable[[int], None]) -> Counts:
+    """Make a phase's calls; return the number of errors by model.
 
-    `on_done` is told how many calls have ended. Raises what a call raises that was not to fail.
+    Args:
+        phase: the calls.
+        base_url: of the API.
+        monitoring: the clients' settings.
+        on_done: called with the number of finished calls after each call.
+
+    Raises:
+        Exception: a call failed that should not; those of tasks come as an exception group.
     """
-    failed = _run_in_threads(phase, base_url, monitoring, on_done)
+    failed: list[str] = []
+    options: Any = {"base_url": base_url, "api_key": "none", "monitoring": monitoring}
+
+    def do(job: Job) -> None:
+        with _expecting_failure(job, failed):
+            call(client.with_options(**job.client_options), job.arguments, job.chunks_read)
+
+    with MonitoredOpenAI(**options) as client, ThreadPoolExecutor(_THREADS) as pool:
+        finished = pool.map(do, phase.in_threads)
+        try:
+            for done, _ in enumerate(finished, start=1):
+                on_done(done)
+        finally:
+            pool.shutdown(cancel_futures=True)
     if phase.in_tasks:
-        failed += asyncio.run(_run_in_tasks(phase, base_url, monitoring, on_done))
-    return failed
+        asyncio.run(_run_in_tasks(phase, options, failed, on_done))
+    errors: Counts = Counter((model, "errors") for model in failed)
+    return errors
 
 
-def _run_in_threads(
-    phase: Phase, base_url: str, monitoring: MonitoringSettings, on_done: Callable[[int], None]
-) -> Figures:
-    failed: Figures = Counter()
-    with (
-        MonitoredOpenAI(base_url=base_url, api_key=_API_KEY, monitoring=monitoring) as client,
-        ThreadPoolExecutor(_THREADS) as pool,
-    ):
-        futures = [pool.submit(_ask, client, job) for job in phase.in_threads]
-        try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                failed += future.result()
-                on_done(done)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-    return failed
+async def _run_in_tasks(phase: Phase, options: Any, failed: list[str], on_done: Callable[[int], None]) -> None:
+    jobs, done = iter(phase.in_tasks), itertools.count(len(phase.in_threads) + 1)
+
+    async def work() -> None:
+        for job in jobs:  # all tasks draw from one iterator
+            with _expecting_failure(job, failed):
+                await call_async(client.with_options(**job.client_options), job.arguments, job.chunks_read)
+            on_done(next(done))
+
+    async with AsyncMonitoredOpenAI(**options) as client, asyncio.TaskGroup() as tasks:
+        for _ in range(_TASKS):
+            tasks.create_task(work())
 
 
-async def _run_in_tasks(
-    phase: Phase, base_url: str, monitoring: MonitoringSettings, on_done: Callable[[int], None]
-) -> Figures:
-    failed: Figures = Counter()
-    at_once = asyncio.Semaphore(_TASKS)
-
-    async def limited(job: Job) -> Figures:
-        async with at_once:
-            return await _ask_async(client, job)
-
-    async with AsyncMonitoredOpenAI(base_url=base_url, api_key=_API_KEY, monitoring=monitoring) as client:
-        tasks = [asyncio.ensure_future(limited(job)) for job in phase.in_tasks]
-        try:
-            for done, task in enumerate(asyncio.as_completed(tasks), start=len(phase.in_threads) + 1):
-                failed += await task
-                on_done(done)
-        finally:
-            for left in tasks:
-                left.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-    return failed
+def call(client: MonitoredOpenAI, arguments: Mapping[str, Any], most_chunks: int | None = None) -> None:
+    """Make a call and read its stream, to the end or up to `most_chunks`."""
+    endpoint: Any = client.completions if "prompt" in arguments else client.chat.completions
+    reply = endpoint.create(**arguments)
+    if arguments.get("stream"):
+        with reply:
+            for number, _ in enumerate(reply, start=1):
+                if number == most_chunks:
+                    break
 
 
-def _ask(client: MonitoredOpenAI, job: Job) -> Figures:
-    client = client.with_options(**job.client_options) if job.client_options else client
-    endpoint: Any = client.completions if job.is_legacy else client.chat.completions
+async def call_async(
+    client: AsyncMonitoredOpenAI, arguments: Mapping[str, Any], most_chunks: int | None = None
+) -> None:
+    """Make a call and read its stream, to the end or up to `most_chunks`."""
+    endpoint: Any = client.completions if "prompt" in arguments else client.chat.completions
+    reply = await endpoint.create(**arguments)
+    if arguments.get("stream"):
+        async with reply:
+            number = 0
+            async for _ in reply:
+                number += 1
+                if number == most_chunks:
+                    break
+
+
+@contextmanager
+def _expecting_failure(job: Job, failed: list[str]) -> Iterator[None]:
     try:
         with attributes(feature=job.feature):
-            answer = endpoint.create(**job.arguments())
-        if job.streamed:
-            with answer:
-                for number, _ in enumerate(answer, start=1):
-                    if number == job.most_chunks:
-                        break
+            yield
     except Exception:
-        if not job.raises:
+        if not job.fails:
             raise
-        return _failure(job)
-    return _failure(job) if job.leaves else Counter()
-
-
-async def _ask_async(client: AsyncMonitoredOpenAI, job: Job) -> Figures:
-    client = client.with_options(**job.client_options) if job.client_options else client
-    endpoint: Any = client.completions if job.is_legacy else client.chat.completions
-    try:
-        with attributes(feature=job.feature):
-            answer = await endpoint.create(**job.arguments())
-        if job.streamed:
-            async with answer:
-                number = 0
-                async for _ in answer:
-                    number += 1
-                    if number == job.most_chunks:
-                        break
-    except Exception:
-        if not job.raises:
-            raise
-        return _failure(job)
-    return _failure(job) if job.leaves else Counter()
-
-
-def _failure(job: Job) -> Figures:
-    return Counter({(job.model, "errors"): 1})
+        failed.append(job.model)
+    else:
+        if job.chunks_read is not None:
+            failed.append(job.model)

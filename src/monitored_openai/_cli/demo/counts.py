@@ -1,10 +1,16 @@
-"""What is counted on each side, by model, so that the sides can be compared."""
+"""Numbers by model that the API, the metrics and the log each give, and the differences between them."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Literal, TypeAlias
+
+from monitored_openai._local.ingest import LogEntry
+from monitored_openai._local.quantile import histogram_quantile
+from monitored_openai._local.remote_write_decoder import Series
+from monitored_openai._metrics import store
 
 Kind = Literal[
     "calls",
@@ -16,23 +22,93 @@ Kind = Literal[
     "cached input tokens",
     "reasoning tokens",
 ]
-Figures: TypeAlias = Counter[tuple[str, Kind]]
-"""How many of a model and a kind."""
+Counts: TypeAlias = Counter[tuple[str, Kind]]
+"""By model and kind."""
 
 TOKENS: tuple[Kind, ...] = ("input tokens", "output tokens")
-"""The kinds that add up to all tokens; the others are parts of these."""
+"""The kinds that add up to all tokens; cached and reasoning tokens are parts of these."""
+MODEL, FEATURE = "gen_ai_request_model", "feature"
+CALLS, COST, UNPRICED = f"{store.DURATION.name}_count", store.COST.name, store.UNPRICED.name
+
+_COUNTERS: Mapping[Kind, str] = {
+    "calls": CALLS,
+    "repeated requests": store.RETRIES.name,
+    "calls without usage": store.USAGE_UNKNOWN.name,
+}
+_TOKEN_COUNTERS: Mapping[Kind, tuple[str, str]] = {
+    "input tokens": (store.TOKENS_TOTAL.name, "input"),
+    "output tokens": (store.TOKENS_TOTAL.name, "output"),
+    "cached input tokens": (store.TOKEN_DETAILS.name, "input_cached"),
+    "reasoning tokens": (store.TOKEN_DETAILS.name, "output_reasoning"),
+}
+"""Metric and token type; the log's field has the name of the type with `_tokens`."""
 
 
-def total(figures: Figures, *kinds: Kind) -> int:
-    """Over all models."""
-    return sum(number for (_, kind), number in figures.items() if kind in kinds)
+def total(counts: Counts, *kinds: Kind) -> int:
+    """The sum of these kinds over all models."""
+    return sum(number for (_, kind), number in counts.items() if kind in kinds)
 
 
-def differences(true: Figures, sides: Mapping[str, Figures]) -> list[str]:
-    """Where a side does not have the true figure, in words."""
+def differences(true: Counts, sides: Mapping[str, Counts]) -> list[str]:
+    """A sentence for each number in which a side differs from the true one."""
     return [
-        f"{side} has {figures[key]:,} {key[1]} of {key[0]} instead of {true[key]:,}"
-        for side, figures in sides.items()
-        for key in sorted(true.keys() | figures.keys())
-        if figures[key] != true[key]
+        f"{side} has {counts[key]:,} {key[1]} of {key[0]} instead of {true[key]:,}"
+        for side, counts in sides.items()
+        for key in sorted(true.keys() | counts.keys())
+        if counts[key] != true[key]
     ]
+
+
+class Metrics:
+    """Queries over the newest sample of each series; every series began at zero, so these are the totals."""
+
+    def __init__(self, series: Iterable[Series]) -> None:
+        self._by_name: defaultdict[str, list[Series]] = defaultdict(list)
+        for one in series:
+            self._by_name[one.labels["__name__"]].append(one)
+
+    def by(self, label: str, name: str, **where: str) -> dict[str, float]:
+        """`sum by (label) (name{where})`; a missing label counts as the empty text."""
+        sums: defaultdict[str, float] = defaultdict(float)
+        for series in self._by_name[name]:
+            if all(series.labels.get(key, "") == value for key, value in where.items()):
+                sums[series.labels.get(label, "")] += series.value
+        return dict(sums)
+
+    def quantile(self, share: float, metric: store.Metric, **where: str) -> float:
+        """`histogram_quantile(share, sum by (le) (metric_bucket{where}))`."""
+        buckets = self.by("le", f"{metric.name}_bucket", **where)
+        return histogram_quantile(share, {float(bound): count for bound, count in buckets.items()})
+
+    def counts(self, **where: str) -> Counts:
+        """All kinds of counts, of the series with these labels."""
+        counts: Counts = Counter()
+        for kind, name in _COUNTERS.items():
+            for model, value in self.by(MODEL, name, **where).items():
+                counts[model, kind] = round(value)
+        for kind, (name, token_type) in _TOKEN_COUNTERS.items():
+            for model, value in self.by(MODEL, name, gen_ai_token_type=token_type, **where).items():
+                counts[model, kind] = round(value)
+        succeeded = self.by(MODEL, CALLS, error_type="", **where)
+        for model, calls in self.by(MODEL, CALLS, **where).items():
+            counts[model, "errors"] = round(calls - succeeded.get(model, 0))
+        return counts
+
+
+def log_counts(entries: Iterable[LogEntry]) -> Counts:
+    """All kinds of counts, from the log alone."""
+    counts: Counts = Counter()
+    for entry in entries:
+        call, model = entry.call, entry.call["request_model"]
+        counts[model, "calls"] += 1
+        counts[model, "errors"] += "error_type" in call
+        counts[model, "repeated requests"] += call.get("retries", 0)
+        counts[model, "calls without usage"] += "usage_unknown" in call
+        for kind, (_, token_type) in _TOKEN_COUNTERS.items():
+            counts[model, kind] += call.get("usage", {}).get(f"{token_type}_tokens", 0)
+    return counts
+
+
+def log_cost(entries: Iterable[LogEntry]) -> float:
+    """US dollars, the sum over all entries that have a cost."""
+    return math.fsum(entry.call["cost"]["total_usd"] for entry in entries if "cost" in entry.call)

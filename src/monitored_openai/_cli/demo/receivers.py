@@ -1,96 +1,86 @@
-"""What stands in for Prometheus and Loki: they take what is pushed and keep it."""
+"""Stand-ins for Prometheus and Loki that keep what clients push."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from itertools import chain
+from typing import Generic, TypeVar
 
 from monitored_openai._local.http.connections import Server
 from monitored_openai._local.http.exchange import Exchange
 from monitored_openai._local.ingest import LogEntry, entries_in, series_in
 from monitored_openai._local.remote_write_decoder import Series
+from monitored_openai._local.server import LOGS_PATH, METRICS_PATH
 
-_NO_CONTENT, _BAD_REQUEST = 204, 400
-
-Labels = tuple[tuple[str, str], ...]
+_Item = TypeVar("_Item")
 
 
-class MetricsReceiver(Server):
-    """Takes Prometheus remote write 1.0 and keeps the newest sample of each series, as a query at the end would."""
+class _Receiver(Server, Generic[_Item]):
+    """Keeps the decoded items of each push."""
 
-    def __init__(self, also: Callable[[list[Series]], None] | None = None) -> None:
-        """With nothing received; `also` is given what is."""
+    _path: str
+
+    def __init__(self, also: Callable[[list[_Item]], None] | None = None) -> None:
+        """Bind a free port; the receiver calls `also` with the items of each push."""
         super().__init__()
-        self.pushes = 0
+        self.pushes: list[list[_Item]] = []
         self._also = also
-        self._newest: dict[Labels, Series] = {}
-        self._receiving = threading.Lock()
 
     @property
     def push_url(self) -> str:
-        """Where pushes go."""
-        return f"{self.url}/api/v1/write"
+        """The URL for pushes."""
+        return f"{self.url}{self._path}"
+
+    def decode(self, body: bytes) -> list[_Item]:
+        """The items in a push.
+
+        Raises:
+            ValueError: the body is no push.
+        """
+        raise NotImplementedError
+
+    def serve(self, exchange: Exchange) -> None:
+        """Take a push."""
+        try:
+            items = self.decode(exchange.body())
+        except ValueError as error:
+            exchange.reply(400, str(error).encode())
+            return
+        self.pushes.append(items)
+        if self._also:
+            self._also(items)
+        exchange.reply(204)
+
+
+class MetricsReceiver(_Receiver[Series]):
+    """Takes Prometheus remote write 1.0."""
+
+    _path = METRICS_PATH
 
     @property
     def series(self) -> list[Series]:
         """Every series with its newest sample."""
-        with self._receiving:
-            return list(self._newest.values())
+        samples = sorted(chain.from_iterable(self.pushes), key=lambda one: one.timestamp_ms)
+        return list({frozenset(one.labels.items()): one for one in samples}.values())
 
-    def serve(self, exchange: Exchange) -> None:
-        """Take a push."""
-        try:
-            received = series_in(exchange.body())
-        except ValueError as error:
-            exchange.reply(_BAD_REQUEST, str(error).encode())
-            return
-        with self._receiving:
-            self.pushes += 1
-            for series in received:
-                self.take(series)
-        if self._also:
-            self._also(received)
-        exchange.reply(_NO_CONTENT)
-
-    def take(self, series: Series) -> None:
-        """Keep a series unless what is there is newer."""
-        key = tuple(sorted(series.labels.items()))
-        before = self._newest.get(key)
-        if before is None or before.timestamp_ms <= series.timestamp_ms:
-            self._newest[key] = series
+    def decode(self, body: bytes) -> list[Series]:
+        """The series in a push."""
+        return series_in(body)
 
 
-class LogsReceiver(Server):
-    """Takes Loki's push, gzipped JSON, and keeps every entry."""
+class LogsReceiver(_Receiver[LogEntry]):
+    """Takes Loki's push, gzipped JSON."""
 
-    def __init__(self, also: Callable[[list[LogEntry]], None] | None = None) -> None:
-        """With nothing received; `also` is given what is."""
-        super().__init__()
-        self.pushes = 0
-        self._also = also
-        self.entries: list[LogEntry] = []
-        self._receiving = threading.Lock()
+    _path = LOGS_PATH
 
     @property
-    def push_url(self) -> str:
-        """Where pushes go."""
-        return f"{self.url}/loki/api/v1/push"
+    def entries(self) -> list[LogEntry]:
+        """Every entry, in the order of the pushes."""
+        return list(chain.from_iterable(self.pushes))
 
-    def serve(self, exchange: Exchange) -> None:
-        """Take a push."""
-        try:
-            received, too_long = entries_in(exchange.body())
-        except ValueError as error:
-            exchange.reply(_BAD_REQUEST, str(error).encode())
-            return
-        with self._receiving:
-            self.pushes += 1
-            for entry in received:
-                self.take(entry)
-        if self._also:
-            self._also(received)
-        exchange.reply(_BAD_REQUEST if too_long else _NO_CONTENT)
-
-    def take(self, entry: LogEntry) -> None:
-        """Keep an entry."""
-        self.entries.append(entry)
+    def decode(self, body: bytes) -> list[LogEntry]:
+        """The entries in a push."""
+        entries, too_long = entries_in(body)
+        if too_long:
+            raise ValueError(f"{too_long} lines are too long")
+        return entries

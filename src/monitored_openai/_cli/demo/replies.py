@@ -1,129 +1,148 @@
-"""What the demo's API says, how many tokens that is, and how long it takes: all of it follows from the request."""
+"""The demo's models and conversations, and the API's reply to each request: the same in every run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, Literal
 from zlib import crc32
 
+from monitored_openai._cli.demo.counts import Kind
+
+UNPRICED_MODEL = "house-llm"
+"""A self-hosted model, which no price list contains."""
 _CREATED = 1_760_000_000
 _CHARACTERS_PER_TOKEN = 4
-_CACHE_BLOCK = 128
-"""Tokens by which a prompt's beginning is found in the cache; the real API's step as well."""
+_CACHE_BLOCK_TOKENS = 128
+_CACHED_SHARE = 0.6
 _WORDS_PER_CHUNK = 3
-_SPREAD = 0.35
-"""Sigma of the latencies' log-normal distribution."""
+_LATENCY_SIGMA = 0.35
+"""Sigma of the log-normal distribution of latencies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """How a model answers; times in seconds."""
+    """A model's weight in the workload, and its reply's form and speed in seconds."""
 
+    weight: int
     snapshot: str
-    """The name that the answer gives it."""
-    until_first: float
+    first_chunk: float
     per_token: float
     reasons: bool = False
+    legacy: bool = False
+    """True for legacy completions, false for chat completions."""
 
 
-MODELS = {
-    "gpt-5": Model(snapshot="gpt-5-2025-08-07", until_first=0.1, per_token=0.0012, reasons=True),
-    "gpt-5-mini": Model(snapshot="gpt-5-mini-2025-08-07", until_first=0.06, per_token=0.0006, reasons=True),
-    "gpt-4o": Model(snapshot="gpt-4o-2024-08-06", until_first=0.07, per_token=0.004),
-    "gpt-4.1-mini": Model(snapshot="gpt-4.1-mini-2025-04-14", until_first=0.04, per_token=0.0025),
-    "davinci-002": Model(snapshot="davinci-002", until_first=0.03, per_token=0.003),
-    "house-llm": Model(snapshot="house-llm", until_first=0.15, per_token=0.006),
+MODELS: Mapping[str, Model] = {
+    "gpt-5": Model(weight=3, snapshot="gpt-5-2025-08-07", first_chunk=0.1, per_token=0.0012, reasons=True),
+    "gpt-5-mini": Model(weight=7, snapshot="gpt-5-mini-2025-08-07", first_chunk=0.06, per_token=0.0006, reasons=True),
+    "gpt-4o": Model(weight=5, snapshot="gpt-4o-2024-08-06", first_chunk=0.07, per_token=0.004),
+    "gpt-4.1-mini": Model(weight=6, snapshot="gpt-4.1-mini-2025-04-14", first_chunk=0.04, per_token=0.0025),
+    "davinci-002": Model(weight=3, snapshot="davinci-002", first_chunk=0.03, per_token=0.003, legacy=True),
+    UNPRICED_MODEL: Model(weight=2, snapshot=UNPRICED_MODEL, first_chunk=0.15, per_token=0.006),
 }
 
-_REPLIES = {
-    "Where is": "It left our warehouse this morning and should reach you in two to four working days. You will get a "
-    "link to follow it as soon as the carrier has scanned the parcel.",
-    "handle": "I am sorry about that. A new one is on its way to you, free of charge, and you need not send the "
-    "broken one back.",
-    "return": "Yes, you can: within 30 days, opened or not. Print the label on your account's Orders page, stick it on "
-    "the parcel and drop it at any post office. Your money is back within five working days.",
-    "charged": "I can see both payments, and the second one should not be there. It goes back to your card today and "
-    "shows up within five working days. Please accept our apologies.",
-    "Bestellung": "Ja, das Paket ist seit heute früh unterwegs und braucht zwei bis vier Werktage. Den Link zur "
-    "Sendungsverfolgung bekommen Sie per E-Mail.",
-    "Ticket": "The customer is happy with the pans but not with the carrier, who came a day late and left no note.",
-    "Report": "Sales rose by 11 % and costs by 3 %, mostly for freight. The new plant is to open in April.",
-    "Minutes": "Decisions:\n1. Anna takes over the migration.\n2. The release moves to next week.\n"
-    "3. Next week's meeting is cancelled.",
+CONVERSATIONS: Mapping[str, Mapping[str, str]] = {
+    "support": {
+        "Where is my order {number}? It should have been here on Monday.": "It left our warehouse this morning and "
+        "should reach you in two to four working days. You will get a link to follow it as soon as the carrier has "
+        "scanned the parcel.",
+        "The pan of order {number} arrived with a broken handle.\nWhat can I do?": "I am sorry about that. A new one "
+        "is on its way to you, free of charge, and you need not send the broken one back.",
+        "Can I still return order {number}?\tI have opened the box.": "Yes, you can: within 30 days, opened or not. "
+        "Print the label on your account's Orders page, stick it on the parcel and drop it at any post office. Your "
+        "money is back within five working days.",
+        "Hello,\nI was charged twice for order {number}. Please help!": "I can see both payments, and the second one "
+        "should not be there. It goes back to your card today and shows up within five working days. Please accept "
+        "our apologies.",
+        "Ist die Lieferung zu Bestellung {number} schon unterwegs?": "Ja, das Paket ist seit heute früh unterwegs und "
+        "braucht zwei bis vier Werktage. Den Link zur Sendungsverfolgung bekommen Sie per E-Mail.",
+    },
+    "summaries": {
+        "Ticket {number}: The customer ordered a set of three pans on the 2nd. It came on the 9th, a day late, and was "
+        "left with a neighbour two doors away without a note. The pans themselves are fine, she writes, and she would "
+        "order again if another carrier brought them.": "The customer is happy with the pans but not with the "
+        "carrier, who came a day late and left no note.",
+        "Report {number}: Sales in the third quarter came to 4.1 million, against 3.7 million a year before. Costs "
+        "went from 2.9 to 3.0 million, mostly for freight. The new plant is due to open in April.": "Sales rose by "
+        "11 % and costs by 3 %, mostly for freight. The new plant is to open in April.",
+        "Minutes {number}: The migration is behind by three days because of the address data. Anna has done the last "
+        "one and offers to take over. The release cannot be on Friday then. Nobody needs the meeting next week.": ""
+        "Decisions:\n1. Anna takes over the migration.\n2. The release moves to next week.\n3. Next week's meeting is "
+        "cancelled.",
+    },
 }
-"""What is said to a prompt in which this word stands."""
+"""By feature: each prompt and the reply to it."""
+FEATURES = tuple(CONVERSATIONS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """An answer before it takes the form of an endpoint; times in seconds."""
+class Reply:
+    """A reply before it is sent; times in seconds."""
 
-    model: str
+    identity: str
+    model: Model
     text: str
-    usage: Mapping[str, Any]
-    until_first: float
-    generating: float
+    tokens: Mapping[Kind, int]
+    first_chunk: float
+    generation: float
+
+    def body(self) -> dict[str, Any]:
+        """The body of a reply that is not streamed."""
+        return {**self._part("message", self.text, "stop"), "usage": self._usage()}
+
+    def chunks(self, *, include_usage: bool) -> list[dict[str, Any]]:
+        """The chunks of a streamed reply, a few words each."""
+        texts = re.findall(f"(?: ?[^ ]+){{1,{_WORDS_PER_CHUNK}}}", self.text)
+        end = self._part("delta", "", "stop")
+        usage = [{**end, "choices": [], "usage": self._usage()}] if include_usage else []
+        return [*(self._part("delta", text, None) for text in texts), end, *usage]
+
+    def _part(self, field: Literal["message", "delta"], text: str, finish_reason: str | None) -> dict[str, Any]:
+        chat = "chat.completion" if field == "message" else "chat.completion.chunk"
+        content = {"text": text} if self.model.legacy else {field: {"role": "assistant", "content": text}}
+        return {
+            "id": self.identity,
+            "object": "text_completion" if self.model.legacy else chat,
+            "created": _CREATED,
+            "model": self.model.snapshot,
+            "service_tier": "default",
+            "choices": [{"index": 0, **content, "logprobs": None, "finish_reason": finish_reason}],
+        }
+
+    def _usage(self) -> dict[str, Any]:
+        prompt, completion = self.tokens["input tokens"], self.tokens["output tokens"]
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": self.tokens["cached input tokens"]},
+            "completion_tokens_details": {"reasoning_tokens": self.tokens["reasoning tokens"]},
+        }
 
 
-def answer_to(request: Mapping[str, Any]) -> Answer:
-    """The answer to a request's body."""
-    messages = [str(message["content"]) for message in request.get("messages", ())] or [str(request.get("prompt"))]
-    asked = messages[-1]
-    random = Random(crc32(f"{request['model']} {asked}".encode()))  # noqa: S311  # no secret
+def reply_to(request: Mapping[str, Any], number: int) -> Reply:
+    """The reply to a request's body, which is the `number`th that the API answers."""
     model = MODELS[request["model"]]
-    text = next((reply for word, reply in _REPLIES.items() if word in asked), "I cannot help with that.")
+    texts = [str(request["prompt"])] if model.legacy else [str(message["content"]) for message in request["messages"]]
+    random = Random(crc32(f"{request['model']} {texts[-1]}".encode()))  # noqa: S311  # no secret
+    replies = {prompt.partition("{")[0]: reply for said in CONVERSATIONS.values() for prompt, reply in said.items()}
+    text = next((reply for start, reply in replies.items() if texts[-1].startswith(start)), "I cannot help with that.")
     reasoning = 64 * random.randint(1, 6) if model.reasons else 0
-    prompt = sum(map(len, messages)) // _CHARACTERS_PER_TOKEN
-    completion = reasoning + len(text) // _CHARACTERS_PER_TOKEN
-    usage: dict[str, Any] = {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-    }
-    if "messages" in request:
-        cached = prompt // _CACHE_BLOCK * _CACHE_BLOCK if random.random() < 0.6 else 0
-        usage["prompt_tokens_details"] = {"cached_tokens": cached, "audio_tokens": 0}
-        usage["completion_tokens_details"] = {"reasoning_tokens": reasoning, "audio_tokens": 0}
-    return Answer(
-        model=model.snapshot,
+    prompt_tokens, answer_tokens = sum(map(len, texts)) // _CHARACTERS_PER_TOKEN, len(text) // _CHARACTERS_PER_TOKEN
+    is_cached = not model.legacy and random.random() < _CACHED_SHARE
+    return Reply(
+        identity=f"{'cmpl' if model.legacy else 'chatcmpl'}-{number}",
+        model=model,
         text=text,
-        usage=usage,
-        until_first=model.until_first * random.lognormvariate(0, _SPREAD) + reasoning * model.per_token,
-        generating=(completion - reasoning) * model.per_token * random.lognormvariate(0, _SPREAD),
+        tokens={
+            "input tokens": prompt_tokens,
+            "output tokens": reasoning + answer_tokens,
+            "cached input tokens": prompt_tokens // _CACHE_BLOCK_TOKENS * _CACHE_BLOCK_TOKENS if is_cached else 0,
+            "reasoning tokens": reasoning,
+        },
+        first_chunk=model.first_chunk * random.lognormvariate(0, _LATENCY_SIGMA) + reasoning * model.per_token,
+        generation=answer_tokens * model.per_token * random.lognormvariate(0, _LATENCY_SIGMA),
     )
-
-
-def whole(answer: Answer, identity: str, *, chat: bool) -> dict[str, Any]:
-    """The body of an unstreamed answer."""
-    said = {"message": {"role": "assistant", "content": answer.text}} if chat else {"text": answer.text}
-    choice = {"index": 0, **said, "logprobs": None, "finish_reason": "stop"}
-    return {**_head(answer, identity, "chat.completion" if chat else "text_completion"), "choices": [choice]} | {
-        "usage": answer.usage
-    }
-
-
-def chunks(answer: Answer, identity: str, *, chat: bool) -> Iterator[dict[str, Any]]:
-    """The chunks of a streamed answer but for the usage, a few words each."""
-    head = _head(answer, identity, "chat.completion.chunk" if chat else "text_completion")
-    words = answer.text.split(" ")
-    for at in range(0, len(words), _WORDS_PER_CHUNK):
-        text = (" " if at else "") + " ".join(words[at : at + _WORDS_PER_CHUNK])
-        yield {**head, "choices": [_delta({"content": text} if chat else text, None)]}
-    yield {**head, "choices": [_delta({} if chat else "", "stop")]}
-
-
-def usage_chunk(answer: Answer, identity: str, *, chat: bool) -> dict[str, Any]:
-    """The last chunk of a stream that was asked to include its usage."""
-    head = _head(answer, identity, "chat.completion.chunk" if chat else "text_completion")
-    return {**head, "choices": [], "usage": answer.usage}
-
-
-def _delta(said: Any, finish_reason: str | None) -> dict[str, Any]:
-    field = "text" if isinstance(said, str) else "delta"
-    return {"index": 0, field: said, "logprobs": None, "finish_reason": finish_reason}
-
-
-def _head(answer: Answer, identity: str, kind: str) -> dict[str, Any]:
-    return {"id": identity, "object": kind, "created": _CREATED, "model": answer.model, "service_tier": "default"}
