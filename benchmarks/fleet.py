@@ -72,7 +72,7 @@ def _one_process() -> tuple[list[Series], float]:
             metrics_url=metrics.push_url, logs_url=logs.push_url, label_names=("feature",), provider="openai"
         )
         client = MonitoredOpenAI(base_url=api.base_url, api_key="none", monitoring=settings)
-        client_app.run(chosen, api.base_url, settings, lambda _: None)
+        client_app.run([chosen], api.base_url, settings)
         client.monitoring.close(10)
         client.close()
         entries = [loki.encode_entry(one.timestamp_ns, json.dumps(one.call), one.metadata) for one in logs.entries]

@@ -376,6 +376,13 @@ def test_the_api_does_not_count_usage_that_it_has_not_told() -> None:
     assert api.served == {("gpt-4o", "calls"): 1, ("gpt-4o", "calls without usage"): 1}
 
 
+def test_api_refuses_an_incomplete_request_and_counts_nothing() -> None:
+    with Api(pace=QUICK) as api:
+        status = httpx.post(f"{api.base_url}/chat/completions", content=b'{"model": "gpt').status_code
+
+    assert (status, api.served) == (400, {})
+
+
 def test_the_api_sees_a_client_leave_while_it_thinks() -> None:
     with Api(pace=1000) as api:
         with pytest.raises(httpx.ReadTimeout):

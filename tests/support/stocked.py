@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -88,9 +87,7 @@ def _demo(prometheus: Prometheus, loki: FakeLoki) -> Counts:
         environment="demo",
         service_name="shop",
     )
-    failed: Counts = Counter()
     with Api(pace=QUICK) as api, MonitoredOpenAI(base_url=api.base_url, api_key="none", monitoring=settings) as client:
-        for phase in workload.phases():
-            failed += client_app.run(phase, api.base_url, client.monitoring.settings, lambda _: None)
+        errors = client_app.run(workload.phases(), api.base_url, client.monitoring.settings)
         assert client.monitoring.close(FLUSH_SECONDS).complete
-    return api.served + failed
+    return api.served + errors

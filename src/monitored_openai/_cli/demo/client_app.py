@@ -3,101 +3,94 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any, TypeAlias
 
 from monitored_openai import AsyncMonitoredOpenAI, MonitoredOpenAI, MonitoringSettings, attributes
 from monitored_openai._cli.demo.counts import Counts
 from monitored_openai._cli.demo.workload import Job, Phase
 
+Watch: TypeAlias = Callable[[Phase], AbstractContextManager[Callable[[], None]]]
+"""A context for each phase; the application calls its function after each call."""
 _THREADS, _TASKS = 8, 32
 
 
-def run(phase: Phase, base_url: str, monitoring: MonitoringSettings, on_done: Callable[[int], None]) -> Counts:
-    """Make a phase's calls; return the number of errors by model.
-
-    Args:
-        phase: the calls.
-        base_url: of the API.
-        monitoring: the clients' settings.
-        on_done: called with the number of finished calls after each call.
+def run(
+    phases: Iterable[Phase],
+    base_url: str,
+    monitoring: MonitoringSettings,
+    watch: Watch = lambda _: nullcontext(lambda: None),
+) -> Counts:
+    """Make all calls, phase by phase; return the number of errors by model.
 
     Raises:
-        Exception: a call failed that should not; those of tasks come as an exception group.
+        ExceptionGroup: a call failed that should not.
     """
-    failed: list[str] = []
-    options: Any = {"base_url": base_url, "api_key": "none", "monitoring": monitoring}
+    return asyncio.run(_run(phases, {"base_url": base_url, "api_key": "none", "monitoring": monitoring}, watch))
 
-    def do(job: Job) -> None:
-        with _expecting_failure(job, failed):
-            call(client.with_options(**job.client_options), job.arguments, job.chunks_read)
+
+async def _run(phases: Iterable[Phase], options: Any, watch: Watch) -> Counts:
+    errors: Counts = Counter()
+
+    async def work(jobs: Iterator[Job], make: Callable[[Job], Awaitable[None]], on_done: Callable[[], None]) -> None:
+        for job in jobs:  # several workers share the iterator
+            if await _fails(job, make):
+                errors[job.model, "errors"] += 1
+            on_done()
 
     with MonitoredOpenAI(**options) as client, ThreadPoolExecutor(_THREADS) as pool:
-        finished = pool.map(do, phase.in_threads)
-        try:
-            for done, _ in enumerate(finished, start=1):
-                on_done(done)
-        finally:
-            pool.shutdown(cancel_futures=True)
-    if phase.in_tasks:
-        asyncio.run(_run_in_tasks(phase, options, failed, on_done))
-    errors: Counts = Counter((model, "errors") for model in failed)
+        asyncio.get_running_loop().set_default_executor(pool)
+        async with AsyncMonitoredOpenAI(**options) as async_client:
+            for phase in phases:
+                in_threads, in_tasks = iter(phase.in_threads), iter(phase.in_tasks)
+                with watch(phase) as on_done:
+                    async with asyncio.TaskGroup() as workers:
+                        for _ in range(_THREADS):
+                            make = partial(asyncio.to_thread, partial(call, client))
+                            workers.create_task(work(in_threads, make, on_done))
+                        for _ in range(_TASKS):
+                            workers.create_task(work(in_tasks, partial(call_async, async_client), on_done))
     return errors
 
 
-async def _run_in_tasks(phase: Phase, options: Any, failed: list[str], on_done: Callable[[int], None]) -> None:
-    jobs, done = iter(phase.in_tasks), itertools.count(len(phase.in_threads) + 1)
-
-    async def work() -> None:
-        for job in jobs:  # all tasks draw from one iterator
-            with _expecting_failure(job, failed):
-                await call_async(client.with_options(**job.client_options), job.arguments, job.chunks_read)
-            on_done(next(done))
-
-    async with AsyncMonitoredOpenAI(**options) as client, asyncio.TaskGroup() as tasks:
-        for _ in range(_TASKS):
-            tasks.create_task(work())
+async def _fails(job: Job, make: Callable[[Job], Awaitable[None]]) -> bool:
+    try:
+        with attributes(feature=job.feature):
+            await make(job)
+    except Exception:
+        if not job.fails:
+            raise
+        return True
+    return job.chunks_read is not None
 
 
-def call(client: MonitoredOpenAI, arguments: Mapping[str, Any], most_chunks: int | None = None) -> None:
-    """Make a call and read its stream, to the end or up to `most_chunks`."""
-    endpoint: Any = client.completions if "prompt" in arguments else client.chat.completions
-    reply = endpoint.create(**arguments)
-    if arguments.get("stream"):
+def call(client: MonitoredOpenAI, job: Job) -> None:
+    """Make a call and read its stream."""
+    reply = _create(client, job)
+    if job.arguments.get("stream"):
         with reply:
             for number, _ in enumerate(reply, start=1):
-                if number == most_chunks:
+                if number == job.chunks_read:
                     break
 
 
-async def call_async(
-    client: AsyncMonitoredOpenAI, arguments: Mapping[str, Any], most_chunks: int | None = None
-) -> None:
-    """Make a call and read its stream, to the end or up to `most_chunks`."""
-    endpoint: Any = client.completions if "prompt" in arguments else client.chat.completions
-    reply = await endpoint.create(**arguments)
-    if arguments.get("stream"):
+async def call_async(client: AsyncMonitoredOpenAI, job: Job) -> None:
+    """Make a call and read its stream."""
+    reply = await _create(client, job)
+    if job.arguments.get("stream"):
         async with reply:
             number = 0
             async for _ in reply:
                 number += 1
-                if number == most_chunks:
+                if number == job.chunks_read:
                     break
 
 
-@contextmanager
-def _expecting_failure(job: Job, failed: list[str]) -> Iterator[None]:
-    try:
-        with attributes(feature=job.feature):
-            yield
-    except Exception:
-        if not job.fails:
-            raise
-        failed.append(job.model)
-    else:
-        if job.chunks_read is not None:
-            failed.append(job.model)
+def _create(client: MonitoredOpenAI | AsyncMonitoredOpenAI, job: Job) -> Any:
+    client = client.with_options(**job.client_options)
+    endpoint: Any = client.completions if "prompt" in job.arguments else client.chat.completions
+    return endpoint.create(**job.arguments)

@@ -30,18 +30,16 @@ TOKENS: tuple[Kind, ...] = ("input tokens", "output tokens")
 MODEL, FEATURE = "gen_ai_request_model", "feature"
 CALLS, COST, UNPRICED = f"{store.DURATION.name}_count", store.COST.name, store.UNPRICED.name
 
-_COUNTERS: Mapping[Kind, str] = {
-    "calls": CALLS,
-    "repeated requests": store.RETRIES.name,
-    "calls without usage": store.USAGE_UNKNOWN.name,
-}
-_TOKEN_COUNTERS: Mapping[Kind, tuple[str, str]] = {
+_COUNTERS: Mapping[Kind, tuple[str, str]] = {
+    "calls": (CALLS, ""),
+    "repeated requests": (store.RETRIES.name, ""),
+    "calls without usage": (store.USAGE_UNKNOWN.name, ""),
     "input tokens": (store.TOKENS_TOTAL.name, "input"),
     "output tokens": (store.TOKENS_TOTAL.name, "output"),
     "cached input tokens": (store.TOKEN_DETAILS.name, "input_cached"),
     "reasoning tokens": (store.TOKEN_DETAILS.name, "output_reasoning"),
 }
-"""Metric and token type; the log's field has the name of the type with `_tokens`."""
+"""Metric and token type; `_tokens` after the type is the name of the log's field."""
 
 
 def total(counts: Counts, *kinds: Kind) -> int:
@@ -83,10 +81,7 @@ class Metrics:
     def counts(self, **where: str) -> Counts:
         """All kinds of counts, of the series with these labels."""
         counts: Counts = Counter()
-        for kind, name in _COUNTERS.items():
-            for model, value in self.by(MODEL, name, **where).items():
-                counts[model, kind] = round(value)
-        for kind, (name, token_type) in _TOKEN_COUNTERS.items():
+        for kind, (name, token_type) in _COUNTERS.items():
             for model, value in self.by(MODEL, name, gen_ai_token_type=token_type, **where).items():
                 counts[model, kind] = round(value)
         succeeded = self.by(MODEL, CALLS, error_type="", **where)
@@ -104,8 +99,9 @@ def log_counts(entries: Iterable[LogEntry]) -> Counts:
         counts[model, "errors"] += "error_type" in call
         counts[model, "repeated requests"] += call.get("retries", 0)
         counts[model, "calls without usage"] += "usage_unknown" in call
-        for kind, (_, token_type) in _TOKEN_COUNTERS.items():
-            counts[model, kind] += call.get("usage", {}).get(f"{token_type}_tokens", 0)
+        for kind, (_, token_type) in _COUNTERS.items():
+            if token_type:
+                counts[model, kind] += call.get("usage", {}).get(f"{token_type}_tokens", 0)
     return counts
 
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -22,6 +22,7 @@ from monitored_openai import (
     attributes,
 )
 from monitored_openai._cli.demo.client_app import call, call_async
+from monitored_openai._cli.demo.workload import Job
 from monitored_openai._cli.terminal import Terminal
 from monitored_openai._metrics import store
 
@@ -82,22 +83,23 @@ def _introduce(terminal: Terminal, client: MonitoredOpenAI) -> None:
 
 def _calls(client: MonitoredOpenAI) -> Iterator[tuple[str, str, Callable[[], object]]]:
     """Name, model and function of each call."""
-    plain: dict[str, Any] = {
-        "model": _MODEL,
-        "messages": [{"role": "user", "content": "Say hello in five words."}],
-        "max_completion_tokens": _OUTPUT_TOKENS,
-    }
-    streamed = {**plain, "stream": True}
+    plain, streamed, failing = _job(_MODEL), _job(_MODEL, stream=True), _job(_NO_MODEL)
     yield "sync", _MODEL, lambda: call(client, plain)
     yield "sync, streamed", _MODEL, lambda: call(client, streamed)
     yield "async", _MODEL, lambda: asyncio.run(_call_async(client.monitoring, plain))
     yield "async, streamed", _MODEL, lambda: asyncio.run(_call_async(client.monitoring, streamed))
-    yield "no such model", _NO_MODEL, lambda: call(client, {**plain, "model": _NO_MODEL})
+    yield "no such model", _NO_MODEL, lambda: call(client, failing)
 
 
-async def _call_async(monitoring: Monitoring, arguments: Mapping[str, Any]) -> None:
+def _job(model: str, **options: Any) -> Job:
+    messages = [{"role": "user", "content": "Say hello in five words."}]
+    arguments = {"model": model, "messages": messages, "max_completion_tokens": _OUTPUT_TOKENS, **options}
+    return Job(model=model, arguments=arguments)
+
+
+async def _call_async(monitoring: Monitoring, job: Job) -> None:
     async with AsyncMonitoredOpenAI(monitoring=monitoring, timeout=_CALL_SECONDS) as client:
-        await call_async(client, arguments)
+        await call_async(client, job)
 
 
 def _try(terminal: Terminal, name: str, model: str, make_call: Callable[[], object]) -> bool:

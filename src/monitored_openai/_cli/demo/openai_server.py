@@ -63,7 +63,11 @@ class Api(Server):
 
     def serve(self, exchange: Exchange) -> None:
         """Answer a request, or fail as its fault header asks."""
-        request, number = json.loads(exchange.body()), next(self._numbers)
+        try:
+            request, number = json.loads(exchange.body()), next(self._numbers)
+        except ValueError:  # most likely an interrupt cut it off
+            exchange.reply(400)
+            return
         model, fault = request["model"], exchange.headers.get(FAULT_HEADER, "")
         is_retry = int(exchange.headers.get("x-stainless-retry-count", "0")) > 0
         self._count(model, {"repeated requests" if is_retry else "calls": 1})

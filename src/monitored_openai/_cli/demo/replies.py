@@ -118,8 +118,8 @@ class Reply:
             "prompt_tokens": prompt,
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
-            "prompt_tokens_details": {"cached_tokens": self.tokens["cached input tokens"]},
-            "completion_tokens_details": {"reasoning_tokens": self.tokens["reasoning tokens"]},
+            "prompt_tokens_details": {"cached_tokens": self.tokens["cached input tokens"], "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": self.tokens["reasoning tokens"], "audio_tokens": 0},
         }
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from monitored_openai import MonitoredOpenAI, MonitoringSettings
 from monitored_openai._cli.demo import client_app, output
-from monitored_openai._cli.demo.counts import Counts
 from monitored_openai._cli.demo.openai_server import Api
 from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
-from monitored_openai._cli.demo.workload import phases
+from monitored_openai._cli.demo.workload import Phase, phases
 from monitored_openai._cli.terminal import Terminal
 
 _USER_PREFIXES, _USER_SUFFIX = ("MONITORED_OPENAI_", "OPENAI_", "OTEL_"), "_PROXY"
@@ -53,22 +53,21 @@ def run(
         with MonitoredOpenAI(base_url=api.base_url, api_key="none", monitoring=settings) as client:
             try:
                 with api:
-                    errors = _make_calls(terminal, api, settings)
+                    errors = client_app.run(phases(), api.base_url, settings, partial(_watch, terminal))
                 client.monitoring.flush(_FLUSH_SECONDS)
             finally:
                 client.monitoring.close(_FLUSH_SECONDS)
     return output.show(terminal, api.served + errors, metrics, logs)
 
 
-def _make_calls(terminal: Terminal, api: Api, settings: MonitoringSettings) -> Counts:
-    errors: Counts = Counter()
-    for phase in phases():
-        started = time.monotonic()
-        with terminal.progress(f"  {phase.name:<9}", phase.size) as on_done:
-            errors += client_app.run(phase, api.base_url, settings, on_done)
-        seconds = time.monotonic() - started
-        terminal.line(f"  {phase.name:<9} {phase.size:>4} calls   {terminal.dim(f'{phase.how:<40}')} {seconds:>5.1f} s")
-    return errors
+@contextmanager
+def _watch(terminal: Terminal, phase: Phase) -> Iterator[Callable[[], None]]:
+    """Show a phase's progress, and its duration in the end."""
+    started, done = time.monotonic(), itertools.count(1)
+    with terminal.progress(f"  {phase.name:<9}", phase.size) as show:
+        yield lambda: show(next(done))
+    seconds = time.monotonic() - started
+    terminal.line(f"  {phase.name:<9} {phase.size:>4} calls   {terminal.dim(f'{phase.how:<40}')} {seconds:>5.1f} s")
 
 
 @contextmanager

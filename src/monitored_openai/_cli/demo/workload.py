@@ -32,10 +32,10 @@ class Job:
     """One call of the application."""
 
     model: str
-    feature: str
-    fault: Fault | None
     arguments: Mapping[str, Any]
     """For `create`."""
+    feature: str = ""
+    fault: Fault | None = None
 
     @property
     def fails(self) -> bool:
@@ -109,4 +109,4 @@ def _job(random: Random, *, streamed: bool, fault: Fault | None) -> Job:
         **({"stream": True} if streamed else {}),
         **({"extra_headers": {FAULT_HEADER: fault}} if fault else {}),
     }
-    return Job(model=model, feature=feature, fault=fault, arguments=arguments)
+    return Job(model=model, arguments=arguments, feature=feature, fault=fault)
