@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from monitored_openai import MonitoredOpenAI, Monitoring, MonitoringSettings, monitor
+from monitored_openai import MonitoredOpenAI, Monitoring, MonitoringSettings, _logging, monitor
 from monitored_openai._exporter import handle as handle_module
 from monitored_openai._exporter import rest
 from monitored_openai._exporter.clients import Clients
