@@ -136,10 +136,10 @@ def test_a_client_keeps_its_handle_awake_until_it_is_gone(made: Callable[[Any], 
             kept = made(client)
         del client
         gc.collect()
-        assert monitoring._clients.any
+        assert monitoring._runner.clients.any
         del kept
         gc.collect()
-        assert not monitoring._clients.any
+        assert not monitoring._runner.clients.any
 
 
 def test_first_clients_on_many_threads_share_one_token() -> None:

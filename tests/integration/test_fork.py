@@ -120,7 +120,7 @@ def test_a_child_of_whose_fork_python_does_not_hear_ends_without_waiting_for_the
         child = raw_fork()
         if not child:
             PROCESS.at_exit()
-            os._exit(monitoring.stats().calls + (monitoring._thread is not None))
+            os._exit(monitoring.stats().calls + (monitoring._runner._thread is not None))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         settled(monitoring)
     assert len(loki.entries) == 3

@@ -27,8 +27,8 @@ def handle(**settings: Any) -> Iterator[Monitoring]:
     """A handle of its own; nothing of it goes on after the block."""
     monitoring = monitoring_for(MonitoringSettings(**(QUICK | settings)))
     # The time of the first push depends on the instance: let it be in the second half of the interval.
-    while crc32(monitoring._instance.encode()) < 2**31:
-        monitoring._born_ms += 1
+    while crc32(monitoring._runner.instance.encode()) < 2**31:
+        monitoring._runner._born_ms += 1
     try:
         yield monitoring
     finally:

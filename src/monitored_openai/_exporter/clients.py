@@ -17,9 +17,9 @@ class Token:
 class Clients:
     """The living clients of one handle: a weak reference to their token, so that no client's end needs any code."""
 
-    def __init__(self, returned: Callable[[], object]) -> None:
-        """`returned` is called on the thread of the first client, and of each first one after all others are gone."""
-        self._returned = returned
+    def __init__(self, on_client: Callable[[], object]) -> None:
+        """`on_client` is called on the thread of the first client, and of each first one after all others are gone."""
+        self._on_client = on_client
         self._token: Callable[[], Token | None] = lambda: None
 
     @property
@@ -39,5 +39,5 @@ class Clients:
                 return token
             token = Token()
             self._token = weakref.ref(token)
-        self._returned()
+        self._on_client()
         return token

@@ -1,4 +1,4 @@
-"""What an exporter loses at its end, in words: how much, and why. Pure, for one line of the log."""
+"""Describes for one log line how much an exporter loses at its end, and why. Pure."""
 
 from __future__ import annotations
 

@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from monitored_openai import CallRecord, MonitoredOpenAI, Monitoring, _logging, attributes
-from monitored_openai._exporter.delivery.metrics_pusher import CounterSnapshot, MetricsPusher
+from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
+from monitored_openai._exporter.delivery.series import PushedSeries
 from monitored_openai._exporter.encoders.loki import following
 from monitored_openai._exporter.runtime.process import PROCESS
 from monitored_openai._exporter.runtime.thread import ExporterThread
+from monitored_openai._exporter.values import CounterSnapshot
 from tests.support.handles import ask, flush_until, handle, http, imbalance, in_process
 from tests.support.servers._steps import Gate
 from tests.support.servers.loki import FakeLoki, Hold, NeverAnswer, Status
@@ -62,11 +64,15 @@ def call(monitoring: Monitoring, times: int = 1, text: str = "hello", **fields: 
             ask(client, f"{text} {number}")
 
 
-def lane(monitoring: Monitoring) -> MetricsPusher:
-    assert monitoring._exporter is not None
-    found = monitoring._exporter._metrics_lane
+def pusher(monitoring: Monitoring) -> MetricsPusher:
+    assert monitoring._runner._exporter is not None
+    found = monitoring._runner._exporter._metrics_pusher
     assert found is not None
     return found
+
+
+def series_of(monitoring: Monitoring) -> PushedSeries:
+    return pusher(monitoring)._series
 
 
 def newest(batch: list[Series]) -> int:
@@ -112,7 +118,7 @@ def test_the_first_push_has_its_zeros_one_interval_back(metrics: Monitoring, pro
 def test_a_zero_is_never_more_than_a_minute_back(metrics: Monitoring, proxy: RemoteWriteProxy) -> None:
     call(metrics)
     settled(metrics)
-    lane(metrics)._last_ms -= 600_000  # as if the last push had been ten minutes ago
+    series_of(metrics)._last_ms -= 600_000  # as if the last push had been ten minutes ago
     call(metrics, model="gpt-4o-mini")
     settled(metrics)
 
@@ -210,9 +216,9 @@ def test_what_is_kept_for_others_while_a_push_is_under_way_has_no_zeros_that_it_
     gate = Gate()
     proxy.fail_next(Hold(gate))
     call(metrics)
-    flush = metrics.begin_flush()
+    flush = metrics._runner.begin_flush()
     gate.wait_reached()
-    (kept,) = lane(metrics).snapshot()
+    (kept,) = series_of(metrics).snapshot()
     gate.set()
     assert flush is not None
     assert flush.result(30)
@@ -293,9 +299,9 @@ def test_totals_of_a_dead_process_are_not_tried_again_and_again_while_nobody_tak
     proxy.requests.clear()
     proxy.fail_next(fault, 3)
     for _ in range(3):
-        assert metrics._thread is not None
-        assert not metrics._thread.submit(
-            lane(metrics).push_for_another([CounterSnapshot(b"of the dead", None)])
+        assert metrics._runner._thread is not None
+        assert not metrics._runner._thread.submit(
+            pusher(metrics).push_snapshots([CounterSnapshot(b"of the dead", None)])
         ).result(30)
     assert len(proxy.requests) == 1
 
@@ -551,7 +557,7 @@ def test_with_a_dead_loki_no_more_memory_is_taken_than_the_settings_allow(loki: 
             tracemalloc.stop()
 
         stats = monitoring.stats()
-        assert monitoring._intake._bytes <= 2 * 2**20
+        assert monitoring._runner.ledger.memory_bytes <= 2 * 2**20
         assert stats.dropped["queue_full"] > 400
         assert (stats.calls, imbalance(stats)) == (505, (0, 0))
     assert added < 8 * 2**20
@@ -689,8 +695,8 @@ async def test_an_aflush_during_which_the_exporters_thread_dies_cancels_nobody(l
         call(monitoring, 3)
         flushing = asyncio.create_task(monitoring.aflush(30))
         await asyncio.to_thread(gate.wait_reached)
-        assert monitoring._thread is not None
-        monitoring._thread.call(monitoring._thread._loop.stop)
+        assert monitoring._runner._thread is not None
+        monitoring._runner._thread.call(monitoring._runner._thread._loop.stop)
         result = await flushing
         gate.set()
 
@@ -702,7 +708,7 @@ async def test_a_fault_in_a_flush_is_nobody_elses(
 ) -> None:
     call(metrics)
     settled(metrics)
-    monkeypatch.setattr(metrics._totals, "samples", None)  # a defect of ours
+    monkeypatch.setattr(metrics._runner.metrics, "samples", None)  # a defect of ours
     assert not metrics.flush(20).pushed
     assert not (await metrics.aflush(20)).pushed
     assert sum("a flush" in message for message in caplog.messages) == 1
@@ -754,7 +760,7 @@ def test_a_flush_that_nobody_waits_for_ends_when_its_handle_is_closed(loki: Fake
     loki.always = NeverAnswer()
     with handle(logs_url=loki.push_url, **MANUAL) as monitoring:
         call(monitoring, 3)
-        flush = monitoring.begin_flush()
+        flush = monitoring._runner.begin_flush()
         assert flush is not None
         loki.wait_until(lambda: loki.faulted == 1)
         monitoring.close(0)
@@ -824,8 +830,8 @@ async def test_with_flush_on_call_and_a_dead_back_end_an_event_loops_calls_pile_
         for _ in range(50):
             ask(client)
         await monitoring.aflush(0.5)
-        assert monitoring._exporter is not None
-        assert len(monitoring._exporter._flushes) <= 3
+        assert monitoring._runner._exporter is not None
+        assert len(monitoring._runner._exporter._flushes) <= 3
         loki.listen()
         await monitoring.aflush(30)
         assert (len(loki.entries), imbalance(monitoring.stats())) == (51, (0, 0))
@@ -835,9 +841,9 @@ def test_an_exporter_whose_thread_has_died_is_started_again_by_the_next_call(lok
     with handle(logs_url=loki.push_url) as monitoring:
         call(monitoring)
         settled(monitoring)
-        assert monitoring._thread is not None
-        monitoring._thread.call(monitoring._thread._loop.stop)
-        monitoring._thread._thread.join(10)
+        assert monitoring._runner._thread is not None
+        monitoring._runner._thread.call(monitoring._runner._thread._loop.stop)
+        monitoring._runner._thread._thread.join(10)
         call(monitoring, 3)
         settled(monitoring)
     assert len(loki.entries) == 4
@@ -847,10 +853,10 @@ def test_an_exporter_whose_thread_has_died_with_work_in_hand_is_started_again_by
     with handle(logs_url=loki.push_url) as monitoring:
         call(monitoring)
         settled(monitoring)
-        assert monitoring._thread is not None
-        monitoring._intake.stirs()
-        monitoring._thread.call(monitoring._thread._loop.stop)
-        monitoring._thread._thread.join(10)
+        assert monitoring._runner._thread is not None
+        monitoring._runner.calls.wake_if_idle()
+        monitoring._runner._thread.call(monitoring._runner._thread._loop.stop)
+        monitoring._runner._thread._thread.join(10)
         call(monitoring, 3)
         loki.wait_until(lambda: len(loki.entries) == 4)
 

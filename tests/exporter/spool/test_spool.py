@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from monitored_openai import MonitoredOpenAI, Monitoring, MonitoringSettings, SettingsError, _logging
-from monitored_openai._exporter.delivery.metrics_pusher import CounterSnapshot
-from monitored_openai._exporter.encoders.loki import Entry, encode_entry
-from monitored_openai._exporter.recovery import SpoolRecovery
+from monitored_openai._exporter.encoders.loki import encode_entry
 from monitored_openai._exporter.spool.directory import SpoolDirectory
 from monitored_openai._exporter.spool.file import SpoolFile
 from monitored_openai._exporter.spool.lock import Lock
+from monitored_openai._exporter.spool.snapshots import SnapshotKeeper
 from monitored_openai._exporter.spool.spool import LEAST_FREE_BYTES, Spool, _destination
+from monitored_openai._exporter.values import CounterSnapshot, Entry
 from monitored_openai._files.private import NotOurs
 from tests.exporter.delivery.test_pushers import MANUAL, call, settled
 from tests.support.handles import ask, handle, http, imbalance, in_process_transport
@@ -75,7 +75,7 @@ def spool(
         most_bytes=most_bytes,
         most_seconds=86_400,
         stream=STREAM,
-        forgets=Losses() if losses is None else losses,
+        on_evicted=Losses() if losses is None else losses,
         least_free_bytes=least_free_bytes,
     )
 
@@ -92,7 +92,7 @@ def left_behind(directory: Path, entries: list[Entry], destination: str = "d") -
         most_bytes=2**30,
         most_seconds=86_400,
         stream=STREAM,
-        forgets=Losses(),
+        on_evicted=Losses(),
     )
     assert one.write(entries)
     assert one.own is not None
@@ -163,7 +163,7 @@ def test_in_an_outage_entries_wait_on_disk_and_not_in_memory_and_arrive_in_order
     with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
         call(monitoring, 40)
         loki.wait_until(lambda: monitoring.stats().spooled == 40)
-        assert (monitoring._intake._bytes, imbalance(monitoring.stats())) == (0, (0, 0))
+        assert (monitoring._runner.ledger.memory_bytes, imbalance(monitoring.stats())) == (0, (0, 0))
         loki.listen()
         settled(monitoring)
         assert monitoring.stats().delivered == 40
@@ -276,9 +276,9 @@ def test_a_directory_that_is_deleted_costs_nothing_and_a_flush_waits_for_what_wa
         call(monitoring, 5)
         loki.wait_until(lambda: monitoring.stats().in_flight + monitoring.stats().spooled == 10)
         shutil.rmtree(directory)
-        assert monitoring._exporter is not None
-        assert monitoring._exporter._spool is not None
-        monitoring._exporter._spool._look_again_at = 0.0  # as a second later
+        assert monitoring._runner._exporter is not None
+        assert monitoring._runner._exporter._state.spool is not None
+        monitoring._runner._exporter._state.spool._look_again_at = 0.0  # as a second later
         call(monitoring, 5)
         loki.wait_until(lambda: monitoring.stats().in_flight + monitoring.stats().spooled == 15)
         assert len(list(directory.glob("*.db"))) == 1
@@ -294,9 +294,9 @@ def test_what_has_been_tried_from_memory_goes_to_the_disk_when_it_works(director
         call(monitoring, 3)
         loki.wait_until(lambda: tried(monitoring) > 0)
         directory.unlink()
-        assert monitoring._exporter is not None
-        assert monitoring._exporter._spool is not None
-        monitoring._exporter._spool._paused_until = 0.0  # as 10 seconds later
+        assert monitoring._runner._exporter is not None
+        assert monitoring._runner._exporter._state.spool is not None
+        monitoring._runner._exporter._state.spool._paused_until = 0.0  # as 10 seconds later
         call(monitoring)
         loki.wait_until(lambda: monitoring.stats().spooled == 4)
         monitoring.close(0)
@@ -305,8 +305,12 @@ def test_what_has_been_tried_from_memory_goes_to_the_disk_when_it_works(director
 
 def tried(monitoring: Monitoring) -> int:
     """How often the batch that is the first has been tried."""
-    exporter = monitoring._exporter
-    return exporter._backlog._taken[0].trouble.failures if exporter is not None and exporter._backlog._taken else 0
+    exporter = monitoring._runner._exporter
+    return (
+        exporter._state.log_queue._taken[0].retry.failures
+        if exporter is not None and exporter._state.log_queue._taken
+        else 0
+    )
 
 
 @pytest.mark.parametrize("how", ["deleted", "purged"])
@@ -336,9 +340,9 @@ def test_with_a_full_disk_entries_stay_in_memory_and_one_warning_says_so(
     with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
         call(monitoring, 5)
         loki.wait_until(lambda: monitoring.stats().spooled == 5)
-        assert monitoring._exporter is not None
-        assert monitoring._exporter._spool is not None
-        own = monitoring._exporter._spool.own
+        assert monitoring._runner._exporter is not None
+        assert monitoring._runner._exporter._state.spool is not None
+        own = monitoring._runner._exporter._state.spool.own
         assert own is not None
         own._db.execute(f"PRAGMA max_page_count = {own._one('PRAGMA page_count')[0]}")  # SQLite's "disk is full"
         for _ in range(3):
@@ -372,8 +376,8 @@ def test_a_directory_that_becomes_a_file_costs_nothing_and_is_used_again_when_it
     with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
         call(monitoring, 5)
         loki.wait_until(lambda: monitoring.stats().spooled == 5)
-        assert monitoring._exporter is not None
-        one = monitoring._exporter._spool
+        assert monitoring._runner._exporter is not None
+        one = monitoring._runner._exporter._state.spool
         assert one is not None
         shutil.rmtree(directory)
         directory.touch()
@@ -565,7 +569,7 @@ def test_a_backlog_of_five_hours_is_taken_beside_a_living_process_each_entry_onc
     loki.always = LoseAnswer()
     with handle(**own, **MANUAL) as dead:  # what it has left may be stored, and is
         call(dead, 5)
-        flush = dead.begin_flush()
+        flush = dead._runner.begin_flush()
         loki.wait_until(lambda: len(loki.entries) == 5)
         assert flush is not None
         flush.cancel()
@@ -601,7 +605,7 @@ def test_entries_that_may_be_stored_keep_their_labels_in_another_process(directo
     loki.always = LoseAnswer()
     with handle(logs_url=loki.push_url, spool_dir=str(directory), **MANUAL) as monitoring:
         call(monitoring, 5)
-        flush = monitoring.begin_flush()
+        flush = monitoring._runner.begin_flush()
         loki.wait_until(lambda: len(loki.entries) == 5)
         assert flush is not None
         flush.cancel()
@@ -671,7 +675,7 @@ def test_the_exporter_is_ready_to_keep_the_first_call_when_its_answer_comes(dire
     with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
 
         def answer(request: Any) -> Any:
-            wait_until(lambda: monitoring._exporter is not None, 30)
+            wait_until(lambda: monitoring._runner._exporter is not None, 30)
             return made.handle_request(request)
 
         with http.Client(transport=http.MockTransport(answer)) as connection:
@@ -695,7 +699,9 @@ def test_totals_of_a_dead_process_that_are_refused_or_damaged_are_counted(
         call(monitoring)
         wait_until(lambda: monitoring.stats().totals_refused == 2)
         wait_until(lambda: not path.exists())
-        told = {sample.labels: sample.value for sample in monitoring._totals.samples() if "dropped" in sample.name}
+        told = {
+            sample.labels: sample.value for sample in monitoring._runner.metrics.samples() if "dropped" in sample.name
+        }
         assert b"damagef" not in [request.body for request in proxy.requests]
     assert told[("signal", "totals"), ("reason", "rejected")] == 2
 
@@ -715,10 +721,10 @@ def test_totals_of_calls_that_end_while_a_push_is_under_way_are_kept_until_they_
     with handle(metrics_url=proxy.write_url, spool_dir=str(directory), **MANUAL) as monitoring:
         proxy.fail_next(Hold(gate))
         call(monitoring)
-        flush = monitoring.begin_flush()
+        flush = monitoring._runner.begin_flush()
         gate.wait_reached()
         call(monitoring, 2)
-        wait_until(lambda: keeping(monitoring)._kept == 3)
+        wait_until(lambda: keeper(monitoring)._kept == 3)
         gate.set()
         assert flush is not None
         assert flush.result(30)
@@ -727,9 +733,9 @@ def test_totals_of_calls_that_end_while_a_push_is_under_way_are_kept_until_they_
         assert (proxy.total(CALLS), totals_kept(directory)) == (3, 0)
 
 
-def keeping(monitoring: Monitoring) -> SpoolRecovery:
-    assert monitoring._exporter is not None
-    found = monitoring._exporter._keeping
+def keeper(monitoring: Monitoring) -> SnapshotKeeper:
+    assert monitoring._runner._exporter is not None
+    found = monitoring._runner._exporter._state.keeper
     assert found is not None
     return found
 
@@ -745,18 +751,18 @@ def test_totals_that_the_disk_would_not_take_are_kept_when_it_works(
         if how == "would not take":
             directory.touch()
         call(monitoring)
-        wait_until(lambda: monitoring._exporter is not None)
-        assert monitoring._exporter is not None
-        spool = monitoring._exporter._spool
+        wait_until(lambda: monitoring._runner._exporter is not None)
+        assert monitoring._runner._exporter is not None
+        spool = monitoring._runner._exporter._state.spool
         assert spool is not None
         if how == "would not take":
             wait_until(lambda: spool._paused_until > 0)
             directory.unlink()
             spool._paused_until = 0.0  # as 10 seconds later
         else:
-            wait_until(lambda: keeping(monitoring)._kept == 1)
+            wait_until(lambda: keeper(monitoring)._kept == 1)
             shutil.rmtree(directory)
-        wait_until(lambda: (kept := keeping(monitoring)._kept_in) is not None and kept.is_in_place())
+        wait_until(lambda: (kept := keeper(monitoring)._kept_in) is not None and kept.is_in_place())
         assert totals_kept(directory) == 1
 
 
@@ -796,9 +802,9 @@ def test_a_forked_child_keeps_nothing_of_the_parents_spool(directory: Path, loki
         loki.refuse()
         call(monitoring, 3)
         loki.wait_until(lambda: monitoring.stats().spooled == 3)
-        assert monitoring._exporter is not None
-        assert monitoring._exporter._spool is not None
-        own = monitoring._exporter._spool.own
+        assert monitoring._runner._exporter is not None
+        assert monitoring._runner._exporter._state.spool is not None
+        own = monitoring._runner._exporter._state.spool.own
         assert own is not None
         child = os.fork()
         if not child:

@@ -20,9 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from monitored_openai._exporter.delivery.metrics_pusher import CounterSnapshot
-from monitored_openai._exporter.encoders.loki import Entry
 from monitored_openai._exporter.spool.lock import Lock
+from monitored_openai._exporter.values import CounterSnapshot, Entry
 from monitored_openai._files.databases import Kind
 
 SUFFIX = ".db"

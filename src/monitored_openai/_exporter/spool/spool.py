@@ -14,10 +14,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter.delivery.metrics_pusher import CounterSnapshot
-from monitored_openai._exporter.encoders.loki import Entry
 from monitored_openai._exporter.spool.directory import SpoolDirectory, is_damage, what_failed
 from monitored_openai._exporter.spool.file import SpoolFile
+from monitored_openai._exporter.values import CounterSnapshot, Entry
 from monitored_openai._logging import warn_sparsely
 from monitored_openai._stats import DropReason
 
@@ -44,15 +43,15 @@ class Spool:
         most_bytes: int,
         most_seconds: float,
         stream: Mapping[str, str],
-        forgets: Callable[[int, DropReason], None],
+        on_evicted: Callable[[int, DropReason], None],
         least_free_bytes: int = LEAST_FREE_BYTES,
     ) -> None:
-        """Nothing is opened before there is something to keep; `forgets` hears how many entries are lost, and why."""
+        """Nothing is opened before there is something to keep; `on_evicted` hears how many entries are lost, and why."""
         self._directory = directory
         self._most_bytes = most_bytes
         self._most_seconds = most_seconds
         self._stream = stream
-        self._forgets = forgets
+        self._on_evicted = on_evicted
         self._least_free_bytes = least_free_bytes
         self.own: SpoolFile | None = None
         self.adopted: list[SpoolFile] = []
@@ -203,7 +202,7 @@ class Spool:
 
     def _lose(self, entries: int, reason: DropReason) -> None:
         warn_sparsely(f"spool {reason}", "%d log entries in the spool given up (%s)", entries, reason)
-        self._forgets(entries, reason)
+        self._on_evicted(entries, reason)
 
     def _fails(self, file: SpoolFile | None, error: Exception) -> None:
         """A damaged file is set aside; else the disk may be better later, and until then all stays in memory."""
@@ -253,7 +252,7 @@ class Spool:
 
 
 def open_spool(
-    settings: MonitoringSettings, stream: Mapping[str, str], forgets: Callable[[int, DropReason], None]
+    settings: MonitoringSettings, stream: Mapping[str, str], on_evicted: Callable[[int, DropReason], None]
 ) -> Spool:
     """The spool that the settings ask for; `spool_dir` must be set."""
     return Spool(
@@ -261,7 +260,7 @@ def open_spool(
         most_bytes=settings.spool_bytes,
         most_seconds=settings.spool_age,
         stream=stream,
-        forgets=forgets,
+        on_evicted=on_evicted,
     )
 
 
