@@ -188,7 +188,7 @@ def test_an_idle_connection_is_closed_and_the_next_request_opens_another(
 
 
 def test_many_senders_keep_no_more_than_a_few_dozen_connections_and_all_of_them_go_on(loki: FakeLoki) -> None:
-    number = sending._MOST_IDLE + 20
+    number = sending._MAX_IDLE + 20
 
     async def post_twice_each() -> list[Reply | Any]:
         settings = MonitoringSettings(logs_url=loki.push_url)
@@ -196,7 +196,7 @@ def test_many_senders_keep_no_more_than_a_few_dozen_connections_and_all_of_them_
         replies: list[Reply | Any] = []
         for _ in range(2):
             replies += [await one.post(b'{"streams":[]}', {"content-type": "application/json"}) for one in senders]
-            await asyncio.to_thread(wait_until, lambda: open_connections(loki) == sending._MOST_IDLE)
+            await asyncio.to_thread(wait_until, lambda: open_connections(loki) == sending._MAX_IDLE)
         for one in senders:
             await one.aclose()
         return replies

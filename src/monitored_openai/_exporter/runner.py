@@ -56,6 +56,8 @@ class Runner:
         self._thread: ExporterThread | None = None
         self._exporter: Exporter | None = None
         self._state: ExporterState | None = None
+        self._start_task: asyncio.Task[None] | None = None
+        """Referenced here, because the loop keeps only a weak reference."""
         self._ended = False
         self._born_ms = time.time_ns() // 1_000_000
         self.tracker = self._new_tracker() if settings.enabled else None
@@ -162,8 +164,10 @@ class Runner:
         self.metrics.reset()
         if self._state is not None:
             self._state.on_fork()
-        PROCESS.inherited.append((self._exporter, self._state))  # asyncio complains of pending tasks when collected
-        self._thread = self._exporter = self._state = None
+        PROCESS.inherited.append(
+            (self._exporter, self._state, self._start_task)
+        )  # asyncio complains of pending tasks when collected
+        self._thread = self._exporter = self._state = self._start_task = None
         self._born_ms = time.time_ns() // 1_000_000
 
     # On the callers' threads
@@ -196,7 +200,7 @@ class Runner:
                 thread.call(self._wake_exporter)
             else:
                 self._thread = thread
-                thread.call(self._start)
+                thread.call(self._schedule_start)
         except Exception:  # no thread at the interpreter's end, or no file descriptor left for its loop
             self.calls.mark_idle()
             warn_sparsely("thread", "the exporter's thread cannot be started now", exc_info=True)
@@ -208,7 +212,10 @@ class Runner:
         """The value of the metrics' label: unique for each handle and process start."""
         return f"{self.settings.instance}:{os.getpid()}:{self._born_ms:x}:{self._number}"
 
-    def _start(self) -> None:
+    def _schedule_start(self) -> None:
+        self._start_task = asyncio.get_running_loop().create_task(self._start())
+
+    async def _start(self) -> None:
         try:
             with PROCESS.importing:
                 self._exporter = self._new_exporter()
@@ -220,8 +227,10 @@ class Runner:
 
     def _new_exporter(self) -> Exporter:
         from monitored_openai._exporter.build import build_state  # slow imports, which no caller waits for here
+        from monitored_openai._exporter.delivery.http import import_backend
         from monitored_openai._exporter.exporter import Exporter
 
+        import_backend()
         if self._exporter is not None:  # its connections belong to a loop that is gone: they cannot even be closed
             PROCESS.inherited.append(self._exporter)
         if self._state is None:
