@@ -10,8 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from monitored_openai._exporter.runtime.process import PROCESS
-from tests.exporter.delivery.test_pushers import MANUAL, call, settled
-from tests.support.handles import handle
+from tests.support.handles import MANUAL, call, handle, settled
 from tests.support.programs import run, settings
 from tests.support.programs.forking import CALLS, CHILDREN, SITUATIONS
 from tests.support.servers.loki import FakeLoki
