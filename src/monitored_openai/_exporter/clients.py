@@ -33,7 +33,7 @@ class Clients:
         return self._new_token() if token is None else token
 
     def _new_token(self) -> Token:
-        with PROCESS.sharing:  # else two first clients at once would hold two tokens, of which only one is seen
+        with PROCESS.sharing:  # otherwise two first clients at once would hold two tokens, and only one would count
             token = self._token()
             if token is not None:
                 return token

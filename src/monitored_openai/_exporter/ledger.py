@@ -39,7 +39,8 @@ class DeliveryLedger:
         self._calls_queued = 0
         self._metrics_dropped: defaultdict[str, int] = defaultdict(int)
         self._call_bytes = 0
-        self._entry_bytes = 0
+        self.entry_bytes = 0
+        """Bytes of log entries in memory."""
         self._queued = 0
         self._in_flight = 0
         self._in_flight_spooled = 0
@@ -63,12 +64,7 @@ class DeliveryLedger:
     @property
     def memory_bytes(self) -> int:
         """Bytes of content in memory: of queued calls and of log entries."""
-        return self._call_bytes + self._entry_bytes
-
-    @property
-    def entry_bytes(self) -> int:
-        """Bytes of log entries in memory."""
-        return self._entry_bytes
+        return self._call_bytes + self.entry_bytes
 
     # Calls
 
@@ -78,7 +74,7 @@ class DeliveryLedger:
         The caller holds `lock`, here and in the other methods for queued calls.
         """
         fits = (
-            self._call_bytes + self._entry_bytes + size <= self._max_bytes
+            self._call_bytes + self.entry_bytes + size <= self._max_bytes
             and self._queued + self._in_flight < self._max_entries
         )
         self._ended += 1
@@ -122,8 +118,8 @@ class DeliveryLedger:
         self._call_bytes -= size
         if not (fits and self._logs):
             return False
-        if entry is not None and self._call_bytes + self._entry_bytes + entry <= self._max_bytes:
-            self._entry_bytes += entry
+        if entry is not None and self._call_bytes + self.entry_bytes + entry <= self._max_bytes:
+            self.entry_bytes += entry
             self._cut += cut
             self._content_failed += failed
             return True
@@ -161,7 +157,7 @@ class DeliveryLedger:
             if self.is_closed:
                 return
             self._move_in_flight(-entries, spooled=spooled)
-            self._entry_bytes -= size
+            self.entry_bytes -= size
             self._delivered += entries
             self._last_delivery_ns = time.time_ns()
 
@@ -177,7 +173,7 @@ class DeliveryLedger:
             if self.is_closed:
                 return
             self._move_in_flight(-entries, spooled=spooled)
-            self._entry_bytes -= size
+            self.entry_bytes -= size
             self._dropped[reason] += entries
 
     def _move_in_flight(self, entries: int, *, spooled: bool) -> None:
@@ -191,7 +187,7 @@ class DeliveryLedger:
             if self.is_closed:
                 return
             self._queued -= entries
-            self._entry_bytes -= size
+            self.entry_bytes -= size
             self._spooled += entries
 
     def record_adopted(self, entries: int) -> None:
@@ -258,7 +254,7 @@ class DeliveryLedger:
             if self._calls_queued:
                 self._metrics_dropped[reason] += self._calls_queued
             self._calls_queued = self._queued = self._in_flight = self._in_flight_spooled = 0
-            self._call_bytes = self._entry_bytes = 0
+            self._call_bytes = self.entry_bytes = 0
             if samples := self._samples_queued():
                 self._samples_dropped[reason] += samples
 

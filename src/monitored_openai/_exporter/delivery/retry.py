@@ -1,4 +1,4 @@
-"""What to do with a batch after a try to deliver it: a pure state machine, reply and clock in, action out.
+"""Decides what follows a try to deliver a batch: a pure state machine, reply and clock in, action out.
 
     queued -> in flight -> delivered
        |      ^         -> waiting (retry, or parked while the back end says that the settings are wrong) -> in flight
@@ -94,7 +94,7 @@ class Step:
     """Seconds that the back end's limit or its own request demand; the rest of `wait` is ours to shorten."""
     reason: DropReason | None = None
     lets_next_go_first: bool = False
-    """Another batch is to show whether the back end takes anything at all."""
+    """True if another batch goes first, to show whether the back end takes anything at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def next_step(  # noqa: PLR0911 - one for each rule
     """Decide on a batch after a try.
 
     `retry` counts this failure already; `now` is monotonic seconds; `divisible`: the batch has more than one entry;
-    `random` gives numbers from 0 to 1; `durable`: there is somewhere to keep the batch for as long as it takes;
+    `random` gives numbers from 0 to 1; `durable`: the spool keeps the batch without a limit on tries;
     `pause`: seconds that a pacer demands before the next request; `hopeless`: the limit let no entry of this size pass.
     """
     if isinstance(outcome, Reply):
