@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.exporter.spool.test_spool import damages, survives
+from tests.support.spools import damages, survives
 
 CUTS = int(os.environ.get("CHAOS_CUTS", "50"))
 FLIPS = int(os.environ.get("CHAOS_FLIPS", "100"))

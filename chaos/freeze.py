@@ -8,10 +8,10 @@ import signal
 import time
 from pathlib import Path
 
-from tests.exporter.spool.test_spool import made_in
 from tests.support.programs import running, settings
 from tests.support.servers._steps import Gate
 from tests.support.servers.loki import FakeLoki, Hold
+from tests.support.spools import made_in
 
 SECONDS = float(os.environ.get("CHAOS_FREEZE_SECONDS", "60"))
 PER_SECOND = 50

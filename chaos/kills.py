@@ -9,11 +9,10 @@ import random
 import time
 from pathlib import Path
 
-from tests.exporter.delivery.test_pushers import call
-from tests.exporter.spool.test_spool import kill_after, made_in
-from tests.support.handles import handle
+from tests.support.handles import call, handle
 from tests.support.programs import running, settings
 from tests.support.servers.loki import FakeLoki, LoseAnswer, Status
+from tests.support.spools import kill_after, made_in
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "100"))
 PER_SECOND = 2000

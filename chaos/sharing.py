@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from chaos.kills import _drain
-from tests.exporter.spool.test_spool import kill_after, made_in
 from tests.support.programs import running, settings
 from tests.support.servers.loki import FakeLoki
+from tests.support.spools import kill_after, made_in
 
 PROCESSES = 8
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "50"))

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.exporter.spool.test_spool import made_in
 from tests.integration.test_end_to_end import CALLS_METRIC
 from tests.support.programs import running, settings
 from tests.support.servers.loki import FakeLoki
 from tests.support.servers.remote_write import RemoteWriteProxy
+from tests.support.spools import made_in
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "1800"))
 PER_SECOND = 200

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 from monitored_openai import CallRecord, Cost, Usage  # noqa: E402 - found by the path above
-from monitored_openai._exporter.call_queue import Intake  # noqa: E402
+from monitored_openai._exporter.ledger import DeliveryLedger  # noqa: E402
 from monitored_openai._exporter.metrics_state import OWN_METRICS, MetricsState  # noqa: E402
 from monitored_openai._metrics.rate_limits import RATE_LIMIT_METRICS, RateLimits  # noqa: E402
 from monitored_openai._metrics.store import ACTIVE, CALL_METRICS, Metric, Metrics, Sample  # noqa: E402
@@ -65,10 +65,10 @@ def samples() -> list[Sample]:
         metrics.fold(each)
         limits.fold(each)
     active = Sample(ACTIVE.name, metrics.labels("chat", "openai", "m", {}), 1)
-    intake = Intake(most_entries=1, most_bytes=1, logs=True, wake=lambda: None, forked=lambda: None)
-    intake.lost("fault")
-    intake.pushed()
-    totals = MetricsState(intake, label_names=(), max_label_sets=1, push_seconds=1)
+    ledger = DeliveryLedger(max_entries=1, max_bytes=1, logs=True)
+    ledger.record_untracked("fault")
+    ledger.record_push(taken=True)
+    totals = MetricsState(ledger, label_names=(), max_label_sets=1, push_seconds=1)
     totals.prices_timestamp = 0.0
     return [*metrics.samples(), *limits.samples(1), active, *totals.samples()]
 

@@ -297,6 +297,13 @@ def test_the_public_names_are_these() -> None:
     assert all(hasattr(monitored_openai, name) for name in monitored_openai.__all__)
 
 
+def test_a_handle_has_these_public_members() -> None:
+    handle = monitored_openai.Monitoring(monitored_openai.MonitoringSettings(enabled=False))
+
+    found = [name for name in dir(handle) if not name.startswith("_")]
+    assert found == ["aflush", "close", "collector", "flush", "purge", "settings", "stats"]
+
+
 IMPORTING = """
 import json, logging, sys, threading
 import openai

@@ -12,12 +12,12 @@ from monitored_openai._clients import AsyncMonitoredOpenAI, MonitoredOpenAI, pro
 from monitored_openai._endpoints.base import Endpoint, ParsedResponse, dictionary, text
 from monitored_openai._endpoints.jobs import BATCH_RESULT
 from monitored_openai._endpoints.registry import endpoint_of
+from monitored_openai._exporter import tracker_of
 from monitored_openai._json import decode
 from monitored_openai._record import Cost, Usage
 
 if TYPE_CHECKING:
     from monitored_openai._calls.call import Call
-    from monitored_openai._calls.tracker import CallTracker
 
 _MOST_COUNTED = 10_000
 _counted: OrderedDict[str, object] = OrderedDict()
@@ -76,8 +76,8 @@ def _recorded(client: Any, batch: Any, *, count: bool) -> Iterator[Call | None]:
     """The call that records the batch, if it is this time that does; when it fails, the next time may."""
     claim = object()
     claimed = count and batch.output_file_id and _counted.setdefault(batch.id, claim) is claim
-    observer: CallTracker | None = client.monitoring.observer
-    call = observer.open(BATCH_RESULT, client, {}) if claimed and observer is not None else None
+    tracker = tracker_of(client.monitoring)
+    call = tracker.open(BATCH_RESULT, client, {}) if claimed and tracker is not None else None
     done = False
     try:
         with call or nullcontext():

@@ -12,7 +12,7 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, Timeout
 from monitored_openai._calls.context import attribute_texts, without_empty
 from monitored_openai._calls.interception import observed, observed_async, see_response
 from monitored_openai._endpoints.registry import endpoint_of
-from monitored_openai._exporter import Monitoring, monitoring_for
+from monitored_openai._exporter import Monitoring, client_token, monitoring_for, tracker_of
 from monitored_openai._providers import provider_of
 from monitored_openai._record import NOTHING
 
@@ -69,13 +69,13 @@ class _Monitored:
             return super()._process_response(**parts)
 
     def _opens_call(self, method: str, path: str, request: Mapping[str, Any]) -> Call | None:
-        observer = self._monitoring.observer
-        if observer is None:
+        tracker = tracker_of(self._monitoring)
+        if tracker is None:
             return None
         family = endpoint_of(method, path)
         if family is None and str(path).startswith("http"):
             family = endpoint_of(method, str(path).removeprefix(str(self._base_url)))  # type: ignore[attr-defined]  # the official client's
-        return None if family is None else observer.open(family, self, request)
+        return None if family is None else tracker.open(family, self, request)
 
 
 def provider_at(client: Any) -> str:
@@ -166,7 +166,7 @@ def _init(official: type[Any]) -> Any:
     @wraps(official.__init__)
     def init(self: Any, *args: Any, monitoring: MonitoringSettings | Monitoring | None = None, **kwargs: Any) -> None:
         self._monitoring = monitoring_for(monitoring)
-        self._token = self._monitoring._clients.token()
+        self._token = client_token(self._monitoring)
         official.__init__(self, *args, **kwargs)
 
     return _with_signature(init)

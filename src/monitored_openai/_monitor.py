@@ -17,7 +17,7 @@ from monitored_openai._clients import (
     MonitoredAzureOpenAI,
     MonitoredOpenAI,
 )
-from monitored_openai._exporter import Monitoring, monitoring_for
+from monitored_openai._exporter import Monitoring, client_token, monitoring_for
 from monitored_openai._settings.model import MonitoringSettings
 
 _MONITORED: dict[type[Any], type[Any]] = {
@@ -84,7 +84,7 @@ def _twin(kind: type[Any], state: dict[str, Any], monitoring: Monitoring) -> Any
     plain: type[Any] = getattr(kind, "_twin_of", kind)
     twin = _with_state(_twin_class(plain), state)  # type: ignore[arg-type]  # a class can be hashed
     twin._monitoring = monitoring
-    twin._token = monitoring._clients.token()
+    twin._token = client_token(monitoring)
     return twin
 
 

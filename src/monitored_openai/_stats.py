@@ -102,7 +102,7 @@ class FlushResult:
     """What a flush achieved."""
 
     complete: bool
-    """Whether everything produced before the flush has been delivered or, for good, been given up."""
+    """Whether everything produced before the flush has been delivered or given up for good; false after a timeout."""
     delivered: int
     """Log entries that Loki took, since the start of the process."""
     dropped: int
@@ -110,4 +110,4 @@ class FlushResult:
     left: int
     """Log entries that still wait, or are on their way."""
     pushed: bool
-    """Whether the metrics' latest state has been taken (true where there is no `metrics_url`)."""
+    """Whether the metrics' back end has the latest totals; false without a `metrics_url`."""

@@ -230,7 +230,7 @@ def test_odd_values_reach_the_log_as_texts_and_the_call_is_unchanged(loki: FakeL
         with attributes(plan=Plan.FREE, user="\ud800a\nb\x00", size="x" * 10_000_000, odd=OddObject()):
             assert ask(labelled).choices[0].message.content == "fine"
         assert monitoring.flush(20).complete
-        labelled_samples = [s for s in monitoring._totals.samples() if ("plan", "free") in s.labels]
+        labelled_samples = [s for s in monitoring._runner.metrics.samples() if ("plan", "free") in s.labels]
     (entry,) = loki.entries
     logged = json.loads(entry.line)["attributes"]
     assert logged == {"region": "eu", "plan": "free", "user": "?a\nb\x00", "size": "x" * 1024}

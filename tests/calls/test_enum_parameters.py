@@ -104,7 +104,9 @@ def monitored(loki: FakeLoki, ask: Callable[[Any], object], of: type[Any] = Moni
         with suppress(openai.APIError, TypeError):
             ask(made)
         assert monitoring.flush(20).complete
-        labels = {value for s in monitoring._totals.samples() for name, value in s.labels if "request_model" in name}
+        labels = {
+            value for s in monitoring._runner.metrics.samples() for name, value in s.labels if "request_model" in name
+        }
     (record,), (entry,) = RECORDS, loki.entries
     assert labels == {record.request_model}
     return record, entry

@@ -13,9 +13,9 @@ from monitored_openai import MonitoringSettings
 from monitored_openai._cli.command import main
 from monitored_openai._exporter.delivery.retry import Failure, Reply
 from monitored_openai._exporter.diagnostics import SAMPLE, Finding, check, judged
-from tests.exporter.spool.test_spool import no_byte_written_beyond
 from tests.support.servers.loki import FakeLoki, Status
 from tests.support.servers.remote_write import RemoteWriteProxy
+from tests.support.spools import no_byte_written_beyond
 
 
 @pytest.fixture

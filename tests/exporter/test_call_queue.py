@@ -18,8 +18,8 @@ from monitored_openai._calls.call import Call
 from monitored_openai._calls.tracker import CallTracker
 from monitored_openai._endpoints.base import Endpoint
 from monitored_openai._endpoints.chat import CHAT, ChatAccumulator
-from monitored_openai._exporter.call_queue import Intake
-from monitored_openai._exporter.ledger import SampleBooks
+from monitored_openai._exporter.call_queue import CallQueue
+from monitored_openai._exporter.ledger import DeliveryLedger
 from monitored_openai._stats import DropReason
 from tests.support.handles import imbalance
 
@@ -29,19 +29,27 @@ BODY = {"model": "gpt-4o", "messages": []}
 DEADLINE = 30
 
 
-def intake(*, most_entries: int = 10**6, most_bytes: int = 10**9, logs: bool = True) -> Intake:
-    return Intake(most_entries=most_entries, most_bytes=most_bytes, logs=logs, wake=_nothing, forked=_nothing)
+class Pair:
+    """A queue of calls and the ledger that counts for it."""
+
+    def __init__(
+        self,
+        *,
+        max_entries: int = 10**6,
+        max_bytes: int = 10**9,
+        logs: bool = True,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.ledger = DeliveryLedger(max_entries=max_entries, max_bytes=max_bytes, logs=logs)
+        self.queue = CallQueue(self.ledger, wake=wake, forked=lambda: None)
+        self.stats = self.ledger.stats
 
 
-def _nothing() -> None:
-    pass
-
-
-def opened(books: Intake, family: Endpoint = CHAT) -> Call:
+def opened(books: Pair, family: Endpoint = CHAT) -> Call:
     observer = CallTracker(
-        emit=books.ended,
-        opened=books.opened,
-        lost=books.lost,
+        emit=books.queue.put,
+        opened=books.queue.on_start,
+        lost=books.queue.on_untracked,
         inject_usage=False,
         keeps_content=True,
         provider=None,
@@ -64,7 +72,7 @@ class Books(RuleBasedStateMachine):
     @initialize(entries=st.integers(1, 12), size=st.integers(50, 600), logs=st.booleans())
     def begin(self, entries: int, size: int, logs: bool) -> None:
         self.most_entries, self.most_bytes = entries, size
-        self.books = intake(most_entries=entries, most_bytes=size, logs=logs)
+        self.books = Pair(max_entries=entries, max_bytes=size, logs=logs)
         self.open: list[Call] = []
         self.over: list[Call] = []
         self.waiting: list[int] = []
@@ -87,61 +95,62 @@ class Books(RuleBasedStateMachine):
         before = self.books.stats()
         call = data.draw(st.sampled_from(self.over))
         call.dropped()
-        self.books.ended(call)
+        self.books.queue.put(call)
         assert self.books.stats() == before
 
     @rule(reason=st.sampled_from(["fault", "closed"]))
     def is_lost(self, reason: DropReason) -> None:
-        self.books.lost(reason)
+        self.books.queue.on_untracked(reason)
 
-    @precondition(lambda self: self.books.next_call() is not None)
+    @precondition(lambda self: self.books.queue.peek() is not None)
     @rule(entry=st.none() | st.integers(1, 200), cut=st.booleans(), failed=st.booleans())
     def folds(self, entry: int | None, cut: bool, failed: bool) -> None:
-        if self.books.folded(entry, reason="sampled", cut=cut, failed=failed):
+        if self.books.queue.pop_folded(entry, reason="sampled", cut=cut, failed=failed):
             assert entry is not None
             self.waiting.append(entry)
 
-    @precondition(lambda self: self.books.next_call() is not None)
+    @precondition(lambda self: self.books.queue.peek() is not None)
     @rule()
     def cannot_read(self) -> None:
-        self.books.faulty()
+        self.books.queue.pop_unreadable()
 
     @precondition(lambda self: self.waiting and not self.flying)
     @rule(data=st.data())
     def sends(self, data: Any) -> None:
         number = data.draw(st.integers(1, len(self.waiting)))
         self.flying, self.waiting = self.waiting[:number], self.waiting[number:]
-        self.books.sends(number)
+        self.books.ledger.record_in_flight(number)
 
     @precondition(lambda self: self.flying)
     @rule()
     def returns(self) -> None:
-        self.books.returns(len(self.flying))
+        self.books.ledger.record_requeued(len(self.flying))
         self.flying, self.waiting = [], self.flying + self.waiting
 
     @precondition(lambda self: self.flying)
     @rule()
     def delivers(self) -> None:
-        self.books.delivers(len(self.flying), sum(self.flying))
+        self.books.ledger.record_delivered(len(self.flying), sum(self.flying))
         self.flying = []
 
     @precondition(lambda self: self.flying)
     @rule(reason=st.sampled_from(["rejected", "too_large"]))
     def drops(self, reason: DropReason) -> None:
-        self.books.drops(len(self.flying), sum(self.flying), reason)
+        self.books.ledger.record_dropped(len(self.flying), sum(self.flying), reason)
         self.flying = []
 
     @rule(reason=st.sampled_from(["closed", "shutdown"]))
     def closes(self, reason: DropReason) -> None:
-        self.books.close(reason)
+        self.books.queue.close(reason)
         stats = self.books.stats()
         assert (stats.queued, stats.in_flight, stats.metrics_queued) == (0, 0, 0)
 
     @rule()
     def is_forked(self) -> None:
-        self.books.reset()
+        self.books.ledger.reset()
+        self.books.queue.reset()
         self.open, self.waiting, self.flying = [], [], []
-        assert self.books.stats() == intake(logs=True).stats()
+        assert self.books.stats() == Pair(logs=True).stats()
 
     @invariant()
     def balances(self) -> None:
@@ -151,7 +160,7 @@ class Books(RuleBasedStateMachine):
     def keeps_the_bounds(self) -> None:
         stats = self.books.stats()
         assert 0 <= stats.queued + stats.in_flight <= self.most_entries
-        assert 0 <= self.books._bytes <= self.most_bytes
+        assert 0 <= self.books.ledger.memory_bytes <= self.most_bytes
         assert min(stats.queued, stats.in_flight, stats.metrics_queued) >= 0
         assert stats.active == len(self.open)
 
@@ -161,12 +170,12 @@ TestBooks = Books.TestCase
 
 
 def test_a_call_over_the_bounds_loses_its_content_and_its_entry_but_still_counts() -> None:
-    books = intake(most_bytes=100)
+    books = Pair(max_bytes=100)
 
     for _ in range(3):
         end(opened(books), 60)
 
-    calls = [call for call, _, _ in books._calls]
+    calls = [call for call, _, _ in books.queue._calls]
     assert [call.size() for call in calls] == [60, 0, 0]
     assert books.stats().dropped == {"queue_full": 2}
     assert (books.stats().calls, books.stats().metrics_queued, books.stats().metrics_dropped) == (3, 3, {})
@@ -174,19 +183,19 @@ def test_a_call_over_the_bounds_loses_its_content_and_its_entry_but_still_counts
 
 def test_what_comes_in_first_wakes_and_what_follows_does_not_until_all_is_taken() -> None:
     wakes: list[int] = []
-    books = Intake(most_entries=9, most_bytes=999, logs=True, wake=lambda: wakes.append(len(wakes)), forked=_nothing)
+    books = Pair(max_entries=9, max_bytes=999, wake=lambda: wakes.append(len(wakes)))
 
     for _ in range(3):
         end(opened(books))
     assert len(wakes) == 1
-    while books.next_call() is not None:
-        books.folded(1)
+    while books.queue.peek() is not None:
+        books.queue.pop_folded(1)
     end(opened(books))
     assert len(wakes) == 2
 
 
 def test_every_snapshot_balances_while_eight_threads_end_calls_and_another_folds_and_delivers_them() -> None:
-    books, over = intake(most_entries=500, most_bytes=50_000), threading.Event()
+    books, over = Pair(max_entries=500, max_bytes=50_000), threading.Event()
     crooked: list[tuple[int, int]] = []
     snapshots = 0
 
@@ -196,12 +205,12 @@ def test_every_snapshot_balances_while_eight_threads_end_calls_and_another_folds
 
     def consume() -> None:
         entries: list[int] = []
-        while not over.is_set() or books.next_call() is not None:
-            while books.next_call() is not None and len(entries) < 50:
-                if books.folded(20):
+        while not over.is_set() or books.queue.peek() is not None:
+            while books.queue.peek() is not None and len(entries) < 50:
+                if books.queue.pop_folded(20):
                     entries.append(20)
-            books.sends(len(entries))
-            books.delivers(len(entries), sum(entries))
+            books.ledger.record_in_flight(len(entries))
+            books.ledger.record_delivered(len(entries), sum(entries))
             entries.clear()
 
     def watch() -> None:
@@ -225,7 +234,7 @@ def test_every_snapshot_balances_while_eight_threads_end_calls_and_another_folds
     assert (crooked, snapshots > 50) == ([], True)
     assert (stats.calls, stats.folded, stats.active) == (12_000, 12_000, 0)
     assert stats.delivered + stats.dropped.get("queue_full", 0) == 12_000
-    assert books._bytes == 0
+    assert books.ledger.memory_bytes == 0
 
 
 class Garbage:
@@ -260,11 +269,11 @@ def in_a_thread(work: Callable[[], None]) -> None:
 
 
 def test_a_finalizer_may_end_a_call_inside_of_the_locked_section() -> None:
-    books = intake()
+    books = Pair()
     call = opened(books)
 
     def collect_inside() -> None:
-        with books._lock:
+        with books.ledger.lock:
             Garbage(lambda: end(call))
             gc.collect()
 
@@ -274,10 +283,10 @@ def test_a_finalizer_may_end_a_call_inside_of_the_locked_section() -> None:
 
 
 def test_the_books_of_samples_may_be_read_by_whoever_interrupts_their_reading() -> None:
-    books = SampleBooks()
+    books = DeliveryLedger(max_entries=1, max_bytes=1, logs=True)
 
     def collect_inside() -> None:
-        with books._lock:
+        with books.lock:
             Garbage(books.stats)
             gc.collect()
 
@@ -294,7 +303,7 @@ class Unmeasurable(ChatAccumulator):
 
 
 def test_a_call_whose_content_cannot_be_measured_is_lost_and_counted() -> None:
-    books = intake()
+    books = Pair()
     call = opened(books, replace(CHAT, chunks=Unmeasurable))
     call.streams_chunks()
     call.stops(0.0)
@@ -305,7 +314,7 @@ def test_a_call_whose_content_cannot_be_measured_is_lost_and_counted() -> None:
 
 @pytest.mark.usefixtures("eager_collector")
 def test_books_balance_when_finalizers_end_calls_in_the_middle_of_everything() -> None:
-    books = intake(most_entries=40, most_bytes=2000)
+    books = Pair(max_entries=40, max_bytes=2000)
     crooked: list[tuple[int, int]] = []
     rounds = 150
 
@@ -315,9 +324,9 @@ def test_books_balance_when_finalizers_end_calls_in_the_middle_of_everything() -
             crooked.extend({imbalance(books.stats())} - {(0, 0)})
             end(opened(books), number % 60)
             reason = cast("DropReason", f"reason {number}")  # more of them than there are
-            if number % 3 == 0 and books.next_call() is not None:
-                books.folded(None, reason=reason)
-            books.lost(reason)
+            if number % 3 == 0 and books.queue.peek() is not None:
+                books.queue.pop_folded(None, reason=reason)
+            books.queue.on_untracked(reason)
         gc.collect()
 
     in_a_thread(work)

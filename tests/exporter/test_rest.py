@@ -15,10 +15,10 @@ import httpx
 import pytest
 
 from monitored_openai import MonitoredOpenAI, Monitoring, MonitoringSettings, _logging, monitor
-from monitored_openai._exporter import handle as monitoring_module
+from monitored_openai._exporter import handle as handle_module
 from monitored_openai._exporter import rest
 from monitored_openai._exporter.clients import Clients
-from monitored_openai._exporter.delivery import http
+from monitored_openai._exporter.delivery import http as sending
 from monitored_openai._exporter.delivery.retry import Reply
 from tests.support.handles import ask, flush_until, handle, imbalance, in_process
 from tests.support.servers._http import wait_until
@@ -52,7 +52,7 @@ def make_calls(monitoring: Monitoring, number: int) -> None:
 def test_a_handle_rests_without_connections_when_its_clients_are_gone_and_goes_on_with_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "_KEPT_SECONDS", 0.5)
+    monkeypatch.setattr(sending, "_KEPT_SECONDS", 0.5)
     with (
         RemoteWriteProxy() as proxy,
         FakeLoki() as loki,
@@ -109,7 +109,7 @@ def test_a_handle_does_not_rest_while_an_entry_waits(loki: FakeLoki) -> None:
 
 
 def test_a_flush_of_a_resting_handle_pushes_and_a_close_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "_KEPT_SECONDS", 0.5)
+    monkeypatch.setattr(sending, "_KEPT_SECONDS", 0.5)
     with RemoteWriteProxy() as proxy, handle(metrics_url=proxy.write_url, push_interval=0.05) as monitoring:
         make_calls(monitoring, 1)
         gc.collect()
@@ -136,10 +136,10 @@ def test_a_client_keeps_its_handle_awake_until_it_is_gone(made: Callable[[Any], 
             kept = made(client)
         del client
         gc.collect()
-        assert monitoring._clients.any
+        assert monitoring._runner.clients.any
         del kept
         gc.collect()
-        assert not monitoring._clients.any
+        assert not monitoring._runner.clients.any
 
 
 def test_first_clients_on_many_threads_share_one_token() -> None:
@@ -166,15 +166,15 @@ def test_an_idle_connection_is_closed_and_the_next_request_opens_another(
     loki: FakeLoki, has_client: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if has_client:
-        monkeypatch.setattr(http, "_KEPT_SECONDS", 0.3)
-        monkeypatch.setattr(http, "_KEPT_SECONDS_WITHOUT_CLIENTS", 600.0)
+        monkeypatch.setattr(sending, "_KEPT_SECONDS", 0.3)
+        monkeypatch.setattr(sending, "_KEPT_SECONDS_WITHOUT_CLIENTS", 600.0)
     else:
-        monkeypatch.setattr(http, "_KEPT_SECONDS_WITHOUT_CLIENTS", 0.3)
+        monkeypatch.setattr(sending, "_KEPT_SECONDS_WITHOUT_CLIENTS", 0.3)
 
     async def post_twice() -> list[Reply | Any]:
         clients = Clients(lambda: None)
         token = clients.token() if has_client else None
-        one = http.Sender(loki.push_url, "logs", MonitoringSettings(logs_url=loki.push_url), clients)
+        one = sending.Sender(loki.push_url, "logs", MonitoringSettings(logs_url=loki.push_url), clients)
         replies = []
         for _ in range(2):
             replies.append(await one.post(b'{"streams":[]}', {"content-type": "application/json"}))
@@ -188,15 +188,15 @@ def test_an_idle_connection_is_closed_and_the_next_request_opens_another(
 
 
 def test_many_senders_keep_no_more_than_a_few_dozen_connections_and_all_of_them_go_on(loki: FakeLoki) -> None:
-    number = http._MOST_IDLE + 20
+    number = sending._MAX_IDLE + 20
 
     async def post_twice_each() -> list[Reply | Any]:
         settings = MonitoringSettings(logs_url=loki.push_url)
-        senders = [http.Sender(loki.push_url, "logs", settings) for _ in range(number)]
+        senders = [sending.Sender(loki.push_url, "logs", settings) for _ in range(number)]
         replies: list[Reply | Any] = []
         for _ in range(2):
             replies += [await one.post(b'{"streams":[]}', {"content-type": "application/json"}) for one in senders]
-            await asyncio.to_thread(wait_until, lambda: open_connections(loki) == http._MOST_IDLE)
+            await asyncio.to_thread(wait_until, lambda: open_connections(loki) == sending._MAX_IDLE)
         for one in senders:
             await one.aclose()
         return replies
@@ -211,19 +211,19 @@ def test_settings_that_need_no_certificates_of_their_own_share_them() -> None:
     one, other = (MonitoringSettings(logs_url="https://loki.example", extra_labels={"n": n}) for n in "12")
     with_own = MonitoringSettings(logs_url="https://loki.example", verify=False)
     url = httpx.URL("https://loki.example")
-    assert http.ssl_context(url, one) is http.ssl_context(url, other)
-    assert http.ssl_context(url, with_own) is not http.ssl_context(url, one)
-    assert http.ssl_context(url, one).verify_mode is ssl.CERT_REQUIRED
-    assert http.ssl_context(url, one).check_hostname
+    assert sending.ssl_context(url, one) is sending.ssl_context(url, other)
+    assert sending.ssl_context(url, with_own) is not sending.ssl_context(url, one)
+    assert sending.ssl_context(url, one).verify_mode is ssl.CERT_REQUIRED
+    assert sending.ssl_context(url, one).check_hostname
 
 
 def test_more_settings_than_a_few_dozen_are_warned_of_once_with_their_number(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_logging, "_said", {})
-    monkeypatch.setattr(monitoring_module, "_shared", {})
+    monkeypatch.setattr(handle_module, "_shared", {})
     with ExitStack() as handles, caplog.at_level(logging.WARNING, "monitored_openai"):
-        for number in range(monitoring_module._MANY_HANDLES):
+        for number in range(handle_module._MANY_HANDLES):
             handles.enter_context(handle(extra_labels={"tenant": str(number)}))
         assert caplog.messages == []
         for number in range(3):

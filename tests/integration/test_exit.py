@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.exporter.delivery.test_pushers import call, settled
-from tests.support.handles import handle
+from tests.support.handles import call, handle, settled
 from tests.support.programs import Ended, run, settings
 from tests.support.programs.ending import CALLS, EXIT_CODE
 from tests.support.servers._http import wait_until

@@ -22,8 +22,8 @@ from monitored_openai._cli.command import main
 from monitored_openai._exporter.spool.directory import SpoolDirectory
 from monitored_openai._local import history
 from monitored_openai._local.history import History
-from tests.exporter.spool.test_spool import entry, left_behind, read_all, spool
 from tests.support.local_page import CALL, open_page
+from tests.support.spools import entry, left_behind, read_all, spool
 
 pytestmark = [pytest.mark.once, pytest.mark.skipif(os.name != "posix", reason="links, modes and FIFOs of POSIX")]
 

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from monitored_openai._exporter.runtime.process import PROCESS
-from tests.exporter.delivery.test_pushers import MANUAL, call, settled
-from tests.support.handles import handle
+from tests.support.handles import MANUAL, call, handle, settled
 from tests.support.programs import run, settings
 from tests.support.programs.forking import CALLS, CHILDREN, SITUATIONS
 from tests.support.servers.loki import FakeLoki
@@ -120,7 +119,7 @@ def test_a_child_of_whose_fork_python_does_not_hear_ends_without_waiting_for_the
         child = raw_fork()
         if not child:
             PROCESS.at_exit()
-            os._exit(monitoring.stats().calls + (monitoring._thread is not None))
+            os._exit(monitoring.stats().calls + (monitoring._runner._thread is not None))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         settled(monitoring)
     assert len(loki.entries) == 3

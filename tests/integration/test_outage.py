@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.exporter.spool.test_spool import made_in
 from tests.integration.test_end_to_end import CALLS_METRIC, MetricsState
 from tests.support.programs import Ended, Program, running, settings
 from tests.support.servers._http import wait_until
 from tests.support.servers.loki import FakeLoki
 from tests.support.servers.prometheus import Prometheus, require_prometheus
 from tests.support.servers.remote_write import RemoteWriteProxy
+from tests.support.spools import made_in
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the spool needs locks that end with their process")
 

@@ -16,8 +16,7 @@ import pytest
 
 from monitored_openai import MonitoredOpenAI, MonitoringSettings
 from monitored_openai._exporter import monitoring_for
-from tests.exporter.delivery.test_pushers import call, settled
-from tests.support.handles import QUICK, ask, handle, http, imbalance, in_process_transport
+from tests.support.handles import QUICK, ask, call, handle, http, imbalance, in_process_transport, settled
 from tests.support.programs import run, running, settings
 from tests.support.servers._http import wait_until
 from tests.support.servers.loki import FakeLoki

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from monitored_openai import Monitoring, Usage
-from monitored_openai._exporter.delivery import legacy_sample_pusher
+from monitored_openai._exporter.delivery import sample_queue
 from monitored_openai._legacy_series import call_samples, log_fields, prompt_of
 from monitored_openai._log_entry import log_entry
 from tests.support.handles import ask, flush_until, handle, in_process
@@ -206,7 +206,7 @@ def test_what_is_refused_is_counted_and_the_next_batch_goes_on(
 def test_memory_is_bounded_and_what_has_no_room_is_counted(
     monitoring: Monitoring, receiver: RemoteWriteProxy | FakeInflux, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(legacy_sample_pusher, "MOST_WAITING", 12)
+    monkeypatch.setattr(sample_queue, "MAX_WAITING", 12)
     call(monitoring, 6)
     assert monitoring.flush(20).complete
 
@@ -221,10 +221,10 @@ def test_a_sample_is_never_told_of_more_than_ten_minutes_ahead_of_its_call(
 ) -> None:
     call(monitoring)
     assert monitoring.flush(20).complete
-    assert monitoring._exporter is not None
-    lane = monitoring._exporter._sample_lane
-    assert lane is not None
-    lane._last_ms = {of: last + 601_000 for of, last in lane._last_ms.items()}  # as if the clock had been set back
+    assert monitoring._runner._exporter is not None
+    queue = monitoring._runner._exporter._state.samples
+    assert queue is not None
+    queue._last_ms = {of: last + 601_000 for of, last in queue._last_ms.items()}  # as if the clock had been set back
     call(monitoring)
     assert monitoring.flush(20).complete
 
@@ -235,11 +235,11 @@ def test_a_sample_is_never_told_of_more_than_ten_minutes_ahead_of_its_call(
 def test_a_batch_that_cannot_be_encoded_is_counted_and_the_next_goes_on(
     monitoring: Monitoring, receiver: RemoteWriteProxy | FakeInflux, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(lane: legacy_sample_pusher.LegacySamplePusher, batch: object) -> bytes:
+    def fails(queue: sample_queue.SampleQueue, batch: object) -> bytes:
         monkeypatch.undo()
         raise ValueError("odd")
 
-    monkeypatch.setattr(legacy_sample_pusher.LegacySamplePusher, "_encode", fails)
+    monkeypatch.setattr(sample_queue.SampleQueue, "encode", fails)
     call(monitoring)
     receiver.wait_until(lambda: monitoring.flush(1).complete)
     call(monitoring)
@@ -254,9 +254,9 @@ def test_what_waited_in_a_thread_that_died_is_sent_by_the_next(
 ) -> None:
     call(monitoring)
     receiver.wait_until(lambda: monitoring.stats().samples.queued == 5)
-    assert monitoring._thread is not None
-    monitoring._thread.call(monitoring._thread._loop.stop)
-    monitoring._thread._thread.join(10)
+    assert monitoring._runner._thread is not None
+    monitoring._runner._thread.call(monitoring._runner._thread._loop.stop)
+    monitoring._runner._thread._thread.join(10)
     call(monitoring)
     assert monitoring.flush(10).complete
 

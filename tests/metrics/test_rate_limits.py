@@ -242,7 +242,7 @@ def test_a_withdrawal_is_sent_until_it_has_arrived_and_then_no_more(api: OpenAIS
 
     with client(api.base_url, metrics_url=proxy.write_url, push_interval=60) as asking:
         monitoring = asking.monitoring
-        monitoring._totals._rate_limits._shown_seconds = 0
+        monitoring._runner.metrics._rate_limits._shown_seconds = 0
         ask_told(asking, "1h", 3)
         assert monitoring.flush(20).pushed
         ask_told(asking, "0s", 2)

@@ -17,6 +17,8 @@ from tests.support.servers._http import wait_until
 MODEL = "gpt-4o"
 QUICK: dict[str, Any] = {"push_interval": 0.1, "log_linger": 0.05, "instance": "test"}
 """Settings with which what is due is on its way within a tenth of a second."""
+MANUAL = {"push_interval": 60, "log_linger": 30}
+"""Settings with which nothing is sent but by a flush, for half a minute."""
 
 http: Any = import_module("httpx2" if int(openai.__version__.partition(".")[0]) >= 3 else "httpx")
 """The HTTP library of the SDK at hand."""
@@ -27,8 +29,8 @@ def handle(**settings: Any) -> Iterator[Monitoring]:
     """A handle of its own; nothing of it goes on after the block."""
     monitoring = monitoring_for(MonitoringSettings(**(QUICK | settings)))
     # The time of the first push depends on the instance: let it be in the second half of the interval.
-    while crc32(monitoring._instance.encode()) < 2**31:
-        monitoring._born_ms += 1
+    while crc32(monitoring._runner.instance.encode()) < 2**31:
+        monitoring._runner._born_ms += 1
     try:
         yield monitoring
     finally:
@@ -95,3 +97,14 @@ def in_process_transport(text: str = "fine", **fields: Any) -> Any:
     ).content
     headers = {"content-type": "application/json", "x-request-id": "req_1"}
     return http.MockTransport(lambda request: http.Response(200, content=body, headers=headers))
+
+
+def call(monitoring: Monitoring, times: int = 1, text: str = "hello", **fields: Any) -> None:
+    with in_process(monitoring, **fields) as client:
+        for number in range(times):
+            ask(client, f"{text} {number}")
+
+
+def settled(monitoring: Monitoring, timeout: float = 30) -> None:
+    result = monitoring.flush(timeout)
+    assert (result.complete, result.left, imbalance(monitoring.stats())) == (True, 0, (0, 0))

@@ -1,10 +1,10 @@
-"""What an exporter is made of, as the settings ask for it."""
+"""Builds the parts of an exporter from the settings; a part that the settings do not ask for is `None`."""
 
 from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,122 +13,149 @@ from monitored_openai._exporter.delivery.legacy_sample_pusher import LegacySampl
 from monitored_openai._exporter.delivery.log_pusher import LogPusher
 from monitored_openai._exporter.delivery.log_queue import LogQueue
 from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
+from monitored_openai._exporter.delivery.sample_queue import SampleQueue
+from monitored_openai._exporter.delivery.series import PushedSeries
 from monitored_openai._exporter.encoders.protocols import PROTOCOLS
 from monitored_openai._exporter.recovery import SpoolRecovery
+from monitored_openai._exporter.spool.snapshots import SnapshotKeeper
+from monitored_openai._exporter.state import ExporterState
 from monitored_openai._logging import warn_sparsely
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.call_queue import Intake
     from monitored_openai._exporter.clients import Clients
     from monitored_openai._exporter.delivery.flush_gate import FlushGate
+    from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._exporter.metrics_state import MetricsState
     from monitored_openai._exporter.rest import Rest
     from monitored_openai._exporter.spool.spool import Spool
-    from monitored_openai._metrics.store import Sample
     from monitored_openai._settings.model import MonitoringSettings
-    from monitored_openai._settings.urls import Signal
 
 
-class Parts:
-    """Makes each part once; `None` for one that the settings do not ask for."""
+def build_state(
+    settings: MonitoringSettings, ledger: DeliveryLedger, metrics: MetricsState, instance: str
+) -> ExporterState:
+    """Build what outlives an exporter; `instance` is the value of the metrics' label."""
+    stream = {"job": settings.job, **settings.shared_labels}
+    labels = {**stream, "instance": instance}
+    spool = _build_spool(settings, ledger, stream)
+    series = _build_series(settings, metrics, labels)
+    return ExporterState(
+        instance=instance,
+        spool=spool,
+        log_queue=LogQueue(ledger, stream=stream, shards=settings.log_shards, spool=spool, now_ns=_steady_ns()),
+        series=series,
+        keeper=_build_keeper(spool, ledger, series),
+        samples=_build_samples(settings, ledger, labels),
+    )
 
-    def __init__(
-        self,
-        settings: MonitoringSettings,
-        intake: Intake,
-        totals: MetricsState,
-        urgency: FlushGate,
-        instance: str,
-        *,
-        clients: Clients,
-    ) -> None:
-        """`instance` is the metrics' label; senders keep no connection for long without `clients`."""
-        self._settings = settings
-        self._intake = intake
-        self._totals = totals
-        self._urgency = urgency
-        self._clients = clients
-        self._stream = {"job": settings.job, **settings.shared_labels}
-        self._labels = {**self._stream, "instance": instance}
 
-    def spool(self) -> Spool | None:
-        """Where entries and totals wait on disk."""
-        if self._settings.spool_dir is None or not (self._settings.logs_url or self._settings.metrics_url):
-            return None
-        try:
-            from monitored_openai._exporter.spool.spool import open_spool
-        except ImportError as missing:
-            warn_sparsely("spool", "there can be no spool on this system, everything stays in memory: %s", missing)
-            return None
-        return open_spool(self._settings, self._stream, self._intake.forgets)
+def build_log_pusher(
+    settings: MonitoringSettings, state: ExporterState, flush_gate: FlushGate, metrics: MetricsState, clients: Clients
+) -> LogPusher | None:
+    """Build the pusher of log entries."""
+    if settings.logs_url is None:
+        return None
+    return LogPusher(
+        state.log_queue,
+        Sender(settings.logs_url, "logs", settings, clients),
+        flush_gate,
+        linger=settings.log_linger,
+        time_request=partial(metrics.time_request, "logs"),
+    )
 
-    def backlog(self, spool: Spool | None) -> LogQueue:
-        """The entries that wait, there or in memory."""
-        return LogQueue(
-            self._intake, stream=self._stream, shards=self._settings.log_shards, spool=spool, now_ns=_steady_ns()
-        )
 
-    def keeping(
-        self, spool: Spool | None, backlog: LogQueue, log_lane: LogPusher | None, metrics_lane: MetricsPusher | None
-    ) -> SpoolRecovery | None:
-        """What the spool is for besides new entries."""
-        return None if spool is None else SpoolRecovery(spool, backlog, self._intake, log_lane, metrics_lane)
+def build_metrics_pusher(
+    settings: MonitoringSettings,
+    state: ExporterState,
+    flush_gate: FlushGate,
+    metrics: MetricsState,
+    clients: Clients,
+    *,
+    ledger: DeliveryLedger,
+    rest: Rest,
+) -> MetricsPusher | None:
+    """Build the pusher of every series' present value."""
+    if settings.metrics_url is None or state.series is None:
+        return None
+    return MetricsPusher(
+        state.series,
+        ledger,
+        Sender(settings.metrics_url, "metrics", settings, clients),
+        flush_gate,
+        keeper=state.keeper,
+        phase=settings.push_seconds * (zlib.crc32(state.instance.encode()) / 2**32),
+        rest=rest,
+        time_request=partial(metrics.time_request, "metrics"),
+    )
 
-    def log_lane(self, backlog: LogQueue) -> LogPusher | None:
-        """The sending of entries."""
-        sender = self._sender("logs", self._settings.logs_url)
-        if sender is None:
-            return None
-        return LogPusher(
-            backlog,
-            sender,
-            self._urgency,
-            linger=self._settings.log_linger,
-            timed=partial(self._totals.timed, "logs"),
-        )
 
-    def metrics_lane(self, samples: Callable[[], list[Sample]], rest: Rest) -> MetricsPusher | None:
-        """The pushing of every series' present value."""
-        sender = self._sender("metrics", self._settings.metrics_url)
-        if sender is None:
-            return None
-        interval = self._settings.push_seconds
-        return MetricsPusher(
-            self._intake,
-            sender,
-            self._urgency,
-            protocol=PROTOCOLS[self._settings.metrics_protocol],
-            samples=samples,
-            labels=self._labels,
-            interval=interval,
-            phase=interval * (zlib.crc32(self._labels["instance"].encode()) / 2**32),
-            rest=rest,
-            timed=partial(self._totals.timed, "metrics"),
-        )
+def build_sample_pusher(
+    settings: MonitoringSettings, state: ExporterState, flush_gate: FlushGate, metrics: MetricsState, clients: Clients
+) -> LegacySamplePusher | None:
+    """Build the pusher of per-call samples."""
+    if settings.metrics_url is None or state.samples is None:
+        return None
+    return LegacySamplePusher(
+        state.samples,
+        Sender(settings.metrics_url, "metrics", settings, clients),
+        flush_gate,
+        interval=settings.push_seconds,
+        time_request=partial(metrics.time_request, "metrics"),
+    )
 
-    def sample_lane(self) -> LegacySamplePusher | None:
-        """The sending of samples of single calls."""
-        if "grafana_openai" not in self._settings.metric_names:
-            return None
-        sender = self._sender("metrics", self._settings.metrics_url)
-        if sender is None:
-            return None
-        return LegacySamplePusher(
-            self._intake.samples,
-            sender,
-            self._urgency,
-            protocol=PROTOCOLS[self._settings.metrics_protocol],
-            labels=self._labels,
-            max_models=self._settings.max_label_sets,
-            interval=self._settings.push_seconds,
-            timed=partial(self._totals.timed, "metrics"),
-        )
 
-    def _sender(self, lane: Signal, url: str | None) -> Sender | None:
-        return None if url is None else Sender(url, lane, self._settings, self._clients)
+def build_recovery(
+    state: ExporterState, ledger: DeliveryLedger, log_pusher: LogPusher | None, metrics_pusher: MetricsPusher | None
+) -> SpoolRecovery | None:
+    """Build the recovery of what ended processes left in the spool."""
+    if state.spool is None:
+        return None
+    return SpoolRecovery(
+        state.spool,
+        state.log_queue,
+        ledger,
+        keeper=state.keeper,
+        log_pusher=log_pusher,
+        metrics_pusher=metrics_pusher,
+    )
+
+
+def _build_spool(settings: MonitoringSettings, ledger: DeliveryLedger, stream: Mapping[str, str]) -> Spool | None:
+    if settings.spool_dir is None or not (settings.logs_url or settings.metrics_url):
+        return None
+    try:
+        from monitored_openai._exporter.spool.spool import open_spool
+    except ImportError as missing:
+        warn_sparsely("spool", "there can be no spool on this system, everything stays in memory: %s", missing)
+        return None
+    return open_spool(settings, stream, ledger.record_evicted)
+
+
+def _build_series(
+    settings: MonitoringSettings, metrics: MetricsState, labels: Mapping[str, str]
+) -> PushedSeries | None:
+    if settings.metrics_url is None:
+        return None
+    protocol = PROTOCOLS[settings.metrics_protocol]
+    return PushedSeries(metrics, protocol=protocol, labels=labels, interval=settings.push_seconds)
+
+
+def _build_keeper(spool: Spool | None, ledger: DeliveryLedger, series: PushedSeries | None) -> SnapshotKeeper | None:
+    if spool is None or series is None:
+        return None
+    return SnapshotKeeper(spool, ledger, series.snapshot)
+
+
+def _build_samples(
+    settings: MonitoringSettings, ledger: DeliveryLedger, labels: Mapping[str, str]
+) -> SampleQueue | None:
+    if settings.metrics_url is None or "grafana_openai" not in settings.metric_names:
+        return None
+    protocol = PROTOCOLS[settings.metrics_protocol]
+    return SampleQueue(ledger, protocol=protocol, labels=labels, max_models=settings.max_label_sets)
 
 
 def _steady_ns() -> Callable[[], int]:
-    """Nanoseconds of the epoch, which no later change of the clock moves."""
+    """A clock in nanoseconds since the epoch that ignores later changes of the system's clock."""
     offset = time.time_ns() - time.monotonic_ns()
     return lambda: time.monotonic_ns() + offset

@@ -17,9 +17,9 @@ class Token:
 class Clients:
     """The living clients of one handle: a weak reference to their token, so that no client's end needs any code."""
 
-    def __init__(self, returned: Callable[[], object]) -> None:
-        """`returned` is called on the thread of the first client, and of each first one after all others are gone."""
-        self._returned = returned
+    def __init__(self, on_client: Callable[[], object]) -> None:
+        """`on_client` is called on the thread of the first client, and of each first one after all others are gone."""
+        self._on_client = on_client
         self._token: Callable[[], Token | None] = lambda: None
 
     @property
@@ -33,11 +33,11 @@ class Clients:
         return self._new_token() if token is None else token
 
     def _new_token(self) -> Token:
-        with PROCESS.sharing:  # else two first clients at once would hold two tokens, of which only one is seen
+        with PROCESS.sharing:  # otherwise two first clients at once would hold two tokens, and only one would count
             token = self._token()
             if token is not None:
                 return token
             token = Token()
             self._token = weakref.ref(token)
-        self._returned()
+        self._on_client()
         return token

@@ -1,24 +1,21 @@
-"""The work of one handle on the exporter's loop: calls in, records and totals and log entries out."""
+"""The work of one handle on the exporter's loop: a call becomes a record, and the record counters and a log entry."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import os
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from monitored_openai._exporter.build import Parts
+from monitored_openai._exporter.build import build_log_pusher, build_metrics_pusher, build_recovery, build_sample_pusher
 from monitored_openai._exporter.delivery.flush_gate import FlushGate
 from monitored_openai._exporter.delivery.legacy_sample_pusher import LegacySamplePusher
 from monitored_openai._exporter.delivery.log_pusher import LogPusher
-from monitored_openai._exporter.delivery.log_queue import LogQueue
 from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
 from monitored_openai._exporter.encoders import loki
 from monitored_openai._exporter.losses import Failures
 from monitored_openai._exporter.rest import Rest
-from monitored_openai._exporter.runtime.process import PROCESS
 from monitored_openai._legacy_series import call_samples
 from monitored_openai._log_entry import is_sampled, log_entry
 from monitored_openai._logging import warn_sparsely
@@ -28,17 +25,18 @@ from monitored_openai._stats import DropReason
 
 if TYPE_CHECKING:
     from monitored_openai._calls.call import Call
+    from monitored_openai._calls.pending_usage import PendingUsage
     from monitored_openai._endpoints.base import ParsedResponse
-    from monitored_openai._exporter.call_queue import Intake
+    from monitored_openai._exporter.call_queue import CallQueue
     from monitored_openai._exporter.clients import Clients
+    from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._exporter.metrics_state import MetricsState
-    from monitored_openai._exporter.spool.spool import Spool
-    from monitored_openai._metrics.store import Sample
+    from monitored_openai._exporter.state import ExporterState
     from monitored_openai._record import CallRecord, Cost
     from monitored_openai._settings.model import MonitoringSettings
 
 _GATHER_SECONDS = 0.1
-"""Calls are taken in together: a wake-up for each would make the callers' threads share the interpreter each time."""
+"""Calls are recorded in groups: a wake-up for each would make the callers' threads wait for the interpreter."""
 _GATHER_SECONDS_TO_SPOOL = 0.05
 """After a crash without notice, entries up to 150 ms old may be lost."""
 _CALLS_IN_A_ROW = 64
@@ -47,76 +45,66 @@ _ENOUGH_FLUSHES = 2
 
 
 class Exporter:
-    """Takes in what has ended, and runs the two lanes."""
+    """Records ended calls, and runs the pushers."""
 
     def __init__(
         self,
         settings: MonitoringSettings,
-        intake: Intake,
-        totals: MetricsState,
-        instance: str,
+        calls: CallQueue,
+        ledger: DeliveryLedger,
+        metrics: MetricsState,
+        state: ExporterState,
         *,
         clients: Clients,
-        before: Exporter | None = None,
+        pending_usage: PendingUsage,
     ) -> None:
-        """On the exporter's loop, of which nothing here is used from elsewhere; `instance` is the metrics' label.
-
-        `before`: one whose thread has died, and whose work goes on here.
-        """
+        """Create and use it on the exporter's loop only. `state` may come from an exporter whose thread has died."""
         self._settings = settings
-        self._intake = intake
-        self._totals = totals
+        self._calls = calls
+        self._metrics = metrics
+        self._state = state
+        self._pending_usage = pending_usage
         self._prices = PriceBook(settings.prices)
-        self._totals.prices_timestamp = self._prices_timestamp()  # loads the table while a fork waits for imports
+        metrics.follow_prices(lambda: self._prices.table_timestamp)  # loads the table while a fork waits for imports
         self._redact = redactor(settings.redact)
         prefix = os.urandom(8).hex()
         self._ids = (f"{prefix}{number:08x}" for number in itertools.count())
         self._last_entry_ns = 0
-        self._urgency = FlushGate()
+        self._flush_gate = FlushGate()
         self._woken = asyncio.Event()
-        self._rest = Rest(intake, clients)
-        parts = Parts(settings, intake, totals, self._urgency, instance, clients=clients)
-        self._spool: Spool | None = before._spool if before else parts.spool()  # noqa: SLF001 - one of its kind
-        self._backlog: LogQueue = before._backlog if before else parts.backlog(self._spool)  # noqa: SLF001 - as above
-        self._log_lane = parts.log_lane(self._backlog)
-        self._metrics_lane = parts.metrics_lane(self._samples, self._rest)
-        self._sample_lane = parts.sample_lane()
-        lane_before = before._metrics_lane if before else None  # noqa: SLF001 - as above
-        if self._metrics_lane is not None and lane_before is not None:
-            self._metrics_lane.goes_on_from(lane_before)
-        samples_before = before._sample_lane if before else None  # noqa: SLF001 - as above
-        if self._sample_lane is not None and samples_before is not None:
-            self._sample_lane.goes_on_from(samples_before)
-        self._keeping = parts.keeping(self._spool, self._backlog, self._log_lane, self._metrics_lane)
-        if self._keeping is not None and self._metrics_lane is not None:
-            self._metrics_lane.on_push = self._keeping.on_push
+        self._rest = Rest(ledger, clients)
+        parts = (settings, state, self._flush_gate, metrics, clients)
+        self._log_pusher = build_log_pusher(*parts)
+        self._metrics_pusher = build_metrics_pusher(*parts, ledger=ledger, rest=self._rest)
+        self._sample_pusher = build_sample_pusher(*parts)
+        self._recovery = build_recovery(state, ledger, self._log_pusher, self._metrics_pusher)
         self._owes_totals = False
         self._tasks: list[asyncio.Task[None]] = []
         self._flushes: set[asyncio.Task[bool]] = set()
 
     def start(self) -> None:
         """Begin to work."""
-        others = [self._keeping] if self._keeping is not None else []
-        for run in (self._run, *(one.run for one in (*self._lanes(), *others))):
-            self._tasks.append(asyncio.get_running_loop().create_task(_for_ever(run)))
+        others = [self._recovery] if self._recovery is not None else []
+        for run in (self._run, *(one.run for one in (*self._pushers(), *others))):
+            self._tasks.append(asyncio.get_running_loop().create_task(_run_for_ever(run)))
         self._woken.set()
-        if self._log_lane is not None and self._backlog.has_any:
-            self._log_lane.more()
+        if self._log_pusher is not None and self._state.log_queue.has_any:
+            self._log_pusher.more()
 
     def wake(self) -> None:
-        """A call or a client has come."""
+        """Note that a call or a client has come."""
         self._woken.set()
         self._rest.end()
 
     @property
-    def flushes(self) -> bool:
-        """Whether so many flushes are under way that the last of them takes along whatever comes in now."""
+    def has_enough_flushes(self) -> bool:
+        """True if so many flushes are in progress that the last one delivers every call that has ended by now."""
         return len(self._flushes) >= _ENOUGH_FLUSHES
 
     async def flush(self) -> bool:
-        """Take in and deliver everything; whether the metrics' back end has taken the totals' latest state.
+        """Record and deliver everything; true if the metrics' back end has the latest totals, or if none is set.
 
-        It ends with all other work, even if nobody waits for it.
+        `stop` ends it, also if no thread waits for it.
         """
         flushing = asyncio.get_running_loop().create_task(self._flush())
         self._flushes.add(flushing)
@@ -128,46 +116,41 @@ class Exporter:
         return not flushing.cancelled() and flushing.result()
 
     async def _flush(self) -> bool:
-        with self._urgency.held():
-            self._owes_totals = self._metrics_lane is not None
-            await self._take_in()
+        with self._flush_gate.expedite():
+            self._owes_totals = self._metrics_pusher is not None
+            await self._record_calls()
             pushed, *_ = await asyncio.gather(
-                self._push_totals(self._metrics_lane) if self._metrics_lane else _true(),
-                self._log_lane.idle() if self._log_lane else _true(),
-                self._sample_lane.idle() if self._sample_lane else _true(),
+                self._push_totals(self._metrics_pusher) if self._metrics_pusher else _true(),
+                self._log_pusher.idle() if self._log_pusher else _true(),
+                self._sample_pusher.idle() if self._sample_pusher else _true(),
             )
             return pushed
 
-    async def _push_totals(self, lane: MetricsPusher) -> bool:
-        self._owes_totals = not await lane.flush()
+    async def _push_totals(self, pusher: MetricsPusher) -> bool:
+        self._owes_totals = not await pusher.flush()
         return not self._owes_totals
 
     @property
     def failures(self) -> Failures:
-        """How the last request of each lane failed, and whether the last flush left totals that nobody will push."""
+        """How the last request of each pusher failed, and whether the last flush left totals that no process will push."""
         return Failures(
-            logs=self._log_lane.failure if self._log_lane else "",
-            metrics=self._metrics_lane.failure if self._metrics_lane else "",
-            samples=self._sample_lane.failure if self._sample_lane else "",
-            owes_totals=self._owes_totals and self._keeping is None,
+            logs=self._log_pusher.failure if self._log_pusher else "",
+            metrics=self._metrics_pusher.failure if self._metrics_pusher else "",
+            samples=self._sample_pusher.failure if self._sample_pusher else "",
+            owes_totals=self._owes_totals and self._recovery is None,
         )
 
-    async def seal(self) -> int:
-        """Bring everything to the spool, if there is one; how many entries of it nobody will find there."""
-        await self._take_in()
-        if self._keeping is not None:
-            self._keeping.keep_totals(at_once=True)
-        return self._backlog.homeless
+    async def spool_all(self) -> int:
+        """Move everything to the spool, if there is one; the number of spooled entries whose file is gone."""
+        await self._record_calls()
+        if self._recovery is not None:
+            self._recovery.keep(at_once=True)
+        return self._state.log_queue.missing_on_disk
 
     async def purge(self) -> None:
-        """Remove all that waits in the spool."""
-        if self._spool is not None:
-            self._backlog.purge()
-
-    def forked(self) -> None:
-        """In a forked child: let go of what is the parent's."""
-        if self._spool is not None:
-            self._spool.forked()
+        """Drop everything that waits in the spool."""
+        if self._state.spool is not None:
+            self._state.log_queue.purge()
 
     async def stop(self) -> None:
         """End all work and close the connections."""
@@ -176,78 +159,82 @@ class Exporter:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
         try:
-            for lane in self._lanes():
-                await lane.aclose()
+            for pusher in self._pushers():
+                await pusher.aclose()
         finally:
-            if self._spool is not None:  # nobody else may have what waits there before
-                self._spool.close()
+            if self._state.spool is not None:  # before this, no other process may adopt the files
+                self._state.spool.close()
 
-    def _lanes(self) -> list[LogPusher | MetricsPusher | LegacySamplePusher]:
-        return [lane for lane in (self._log_lane, self._metrics_lane, self._sample_lane) if lane is not None]
+    def _pushers(self) -> list[LogPusher | MetricsPusher | LegacySamplePusher]:
+        pushers = (self._log_pusher, self._metrics_pusher, self._sample_pusher)
+        return [pusher for pusher in pushers if pusher is not None]
 
     async def _run(self) -> None:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            await self._urgency.linger(_GATHER_SECONDS if self._spool is None else _GATHER_SECONDS_TO_SPOOL)
-            await self._take_in()
-            if self._keeping is not None:
-                self._keeping.keep_totals()
+            await self._flush_gate.wait(_GATHER_SECONDS if self._state.spool is None else _GATHER_SECONDS_TO_SPOOL)
+            await self._record_calls()
+            if self._recovery is not None:
+                self._recovery.keep()
 
-    async def _take_in(self) -> None:
-        taken = 0
-        while (call := self._intake.next_call()) is not None:
-            self._take(call)
-            taken += 1
-            if taken % _CALLS_IN_A_ROW == 0:
-                self._backlog.store()
+    async def _record_calls(self) -> None:
+        recorded = 0
+        while (call := self._calls.peek()) is not None:
+            self._record(call)
+            recorded += 1
+            if recorded % _CALLS_IN_A_ROW == 0:
+                self._state.log_queue.store()
                 await asyncio.sleep(0)
-        self._backlog.store()
+        self._state.log_queue.store()
 
-    def _take(self, call: Call) -> None:
-        """One call to a record, the totals, and an entry of the log."""
+    def _record(self, call: Call) -> None:
+        """Turn the oldest call into a record, its counters and its log entry."""
         try:
-            record = call.record(next(self._ids), self._price, PROCESS.owed)
-            self._totals.fold(record)
+            record = call.record(next(self._ids), self._price, self._pending_usage)
+            self._metrics.fold(record)
         except Exception:
             warn_sparsely("record", "a call could not be recorded", exc_info=True)
-            self._intake.faulty()
+            self._calls.pop_unreadable()
             return
-        self._sample(record)
-        self._tell(record)
+        self._add_samples(record)
+        self._call_on_record(record)
         entry = self._entry(record)
         if isinstance(entry, str):
-            self._intake.folded(None, reason=entry)
-        elif self._intake.folded(len(entry.encoded), cut=entry.cut, failed=entry.failed) and self._log_lane is not None:
-            self._backlog.add(entry.encoded, self._last_entry_ns)
-            self._log_lane.more()
+            self._calls.pop_folded(None, reason=entry)
+        elif (
+            self._calls.pop_folded(len(entry.encoded), cut=entry.cut, failed=entry.failed)
+            and self._log_pusher is not None
+        ):
+            self._state.log_queue.add(entry.encoded, self._last_entry_ns)
+            self._log_pusher.more()
 
     def _price(self, provider: str, answer: ParsedResponse, at_ns: int) -> Cost | str:
         return self._prices.cost(
             provider=provider, model=answer.model, service_tier=answer.service_tier, usage=answer.usage, at_ns=at_ns
         )
 
-    def _sample(self, record: CallRecord) -> None:
-        if self._sample_lane is None:
+    def _add_samples(self, record: CallRecord) -> None:
+        if self._sample_pusher is None:
             return
         try:
             samples = call_samples(record)
             if samples is not None:
-                self._sample_lane.add(samples, record.ended_ns)
+                self._sample_pusher.add(samples, record.ended_ns)
         except Exception:
             warn_sparsely("sample", "the samples of a call could not be made", exc_info=True)
 
-    def _tell(self, record: CallRecord) -> None:
+    def _call_on_record(self, record: CallRecord) -> None:
         if self._settings.on_record is None:
             return
         try:
             self._settings.on_record(record)
-        except BaseException:  # the user's own code raises what it likes, and this thread must not end by it
+        except BaseException:  # the user's code may raise anything, and must not end this thread
             warn_sparsely("on_record", "the function given as on_record raised", exc_info=True)
 
     def _entry(self, record: CallRecord) -> _Encoded | DropReason:
-        """The entry of a call as it will be sent, or the reason why there is none."""
-        if self._log_lane is None or not is_sampled(record, self._settings.log_sample_ratio):
+        """The encoded log entry of a call, or the reason why it has none."""
+        if self._log_pusher is None or not is_sampled(record, self._settings.log_sample_ratio):
             return "sampled"
         try:
             entry = log_entry(
@@ -264,14 +251,6 @@ class Exporter:
             warn_sparsely("entry", "a call could not be logged", exc_info=True)
             return "fault"
 
-    def _samples(self) -> list[Sample]:
-        self._totals.prices_timestamp = self._prices_timestamp()
-        return self._totals.samples(of_calls="gen_ai" in self._settings.metric_names)
-
-    def _prices_timestamp(self) -> float | None:
-        date = self._prices.table_timestamp
-        return None if math.isnan(date) else date
-
 
 class _Encoded(NamedTuple):
     encoded: bytes
@@ -279,8 +258,8 @@ class _Encoded(NamedTuple):
     failed: bool
 
 
-async def _for_ever(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a loop; should it break, say so and begin it again."""
+async def _run_for_ever(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a loop, and restart it after an exception."""
     while True:
         try:
             await run()

@@ -1,4 +1,4 @@
-"""What an exporter loses at its end, in words: how much, and why. Pure, for one line of the log."""
+"""Describes for one log line how much an exporter loses at its end, and why. Pure."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _NO_ANSWER = "no answer in time"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failures:
-    """How the last request of each lane failed; empty texts after a success or without an answer."""
+    """The error of the last request of each signal; empty after a success or without a reply."""
 
     logs: str = ""
     metrics: str = ""
     samples: str = ""
     owes_totals: bool = False
-    """Whether totals are left that neither this process nor a spool will push."""
+    """True if totals are left that neither this process nor a spool will push."""
 
 
 def losses(stats: Stats, failures: Failures, reason: DropReason) -> str:
-    """Return what has been lost by now, with the cause of what ends for `reason`; empty if nothing has."""
+    """Return the losses so far, with the cause of those for `reason`; empty without losses."""
     return "; ".join(_losses(stats, failures, reason))
 
 

@@ -1,10 +1,11 @@
-"""Every series that an exporter has to tell of: the calls' and its own."""
+"""Every series of one exporter: those of the calls and those about the exporter itself."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter as Count
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from monitored_openai._exporter.runtime import gevent
@@ -12,7 +13,7 @@ from monitored_openai._metrics.rate_limits import RateLimits
 from monitored_openai._metrics.store import ACTIVE, SECONDS, Histogram, Labels, Metric, Metrics, Sample
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.call_queue import Intake
+    from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._record import CallRecord
 
 PRODUCED = Metric("monitored_openai_produced_total", "counter", "Calls seen (metrics) and log entries to be (logs).")
@@ -41,22 +42,34 @@ OWN_METRICS = (
     *(FOLDED, LAST_SUCCESS, PRICES_DATE, SEND_SECONDS),
 )
 _PUSHES_SHOWN = 2
-"""Push intervals are a little longer than they are meant to be, so one would not always be enough for one push."""
+"""One interval does not always include a push, because intervals last a little longer than set."""
 
 
 class MetricsState:
-    """The calls' metrics and the exporter's own, for one reader or writer at a time."""
+    """The metrics of the calls and of the exporter, behind one lock."""
 
-    def __init__(self, intake: Intake, *, label_names: Iterable[str], max_label_sets: int, push_seconds: float) -> None:
-        """See `Metrics` for the limits; a gauge that does not last is there for one push at least."""
-        self._intake = intake
+    def __init__(
+        self,
+        ledger: DeliveryLedger,
+        *,
+        label_names: Iterable[str],
+        max_label_sets: int,
+        push_seconds: float,
+        pushes_calls: bool = True,
+    ) -> None:
+        """See `Metrics` for the limits. A gauge that expires stays for one push at least, `push_seconds` apart.
+
+        Without `pushes_calls`, only the exporter's own series are pushed.
+        """
+        self._ledger = ledger
         self._label_names = tuple(label_names)
         self._max_label_sets = max_label_sets
         self._push_seconds = push_seconds
+        self._pushes_calls = pushes_calls
         self.reset()
 
     def reset(self) -> None:
-        """Start from nothing, as a forked child must."""
+        """Start from zero with a new lock, as a forked child must."""
         self._lock = gevent.lock()
         self._metrics = Metrics(label_names=self._label_names, max_label_sets=self._max_label_sets)
         self._rate_limits = RateLimits(
@@ -65,20 +78,39 @@ class MetricsState:
         self._send_seconds = {signal: Histogram(SECONDS) for signal in ("metrics", "logs")}
         self._ever_active: set[Labels] = set()
         self.prices_timestamp: float | None = None
+        self._read_prices_timestamp: Callable[[], float] | None = None
 
     def fold(self, record: CallRecord) -> None:
-        """Add a call."""
+        """Add a finished call."""
         with self._lock:
             self._metrics.fold(record)
             self._rate_limits.fold(record)
 
-    def timed(self, signal: str, seconds: float) -> None:
-        """Add a request to a back end."""
+    def time_request(self, signal: str, seconds: float) -> None:
+        """Add the duration of a request to a back end."""
         with self._lock:
             self._send_seconds[signal].observe(seconds)
 
+    def follow_prices(self, read_timestamp: Callable[[], float]) -> None:
+        """Show the date of the price table, read now and before each push; NaN hides it."""
+        self._read_prices_timestamp = read_timestamp
+        self._refresh_prices_timestamp()
+
+    def _refresh_prices_timestamp(self) -> None:
+        if self._read_prices_timestamp is not None:
+            timestamp = self._read_prices_timestamp()
+            self.prices_timestamp = None if math.isnan(timestamp) else timestamp
+
+    def push_samples(self) -> list[Sample]:
+        """The samples of a push, without the labels that all series share."""
+        self._refresh_prices_timestamp()
+        return self.samples(of_calls=self._pushes_calls)
+
     def samples(self, *, of_calls: bool = True) -> list[Sample]:
-        """Every series' present value, without the labels that all of them share; the exporter's own only, if asked."""
+        """The present value of every series, without the labels that all series share.
+
+        Without `of_calls`, only the exporter's own series.
+        """
         with self._lock:
             if not of_calls:
                 return list(self._own())
@@ -86,27 +118,31 @@ class MetricsState:
             return [*self._metrics.samples(), *limits, *self._active(), *self._own()]
 
     def _active(self) -> Iterator[Sample]:
-        """Those that have come down to none as well: Prometheus would show their last number for minutes."""
+        """Include label sets without a call now: otherwise Prometheus would show their last value for minutes."""
         numbers = Count(dict.fromkeys(self._ever_active, 0))
-        for call in self._intake.active.copy():
-            of = self._metrics.labels(call.family.operation, call.provider, call.request_model, call.attributes)
-            numbers[of if of in numbers else self._metrics.admitted(of, numbers) or self._metrics.folded(of)] += 1
+        for call in self._ledger.active.copy():
+            labels = self._metrics.labels(call.family.operation, call.provider, call.request_model, call.attributes)
+            if labels not in numbers:
+                labels = self._metrics.admitted(labels, numbers) or self._metrics.folded(labels)
+            numbers[labels] += 1
         self._ever_active.update(numbers)
-        return (Sample(ACTIVE.name, of, number, cumulative=False) for of, number in numbers.items())
+        return (Sample(ACTIVE.name, labels, number, cumulative=False) for labels, number in numbers.items())
 
     def _own(self) -> Iterator[Sample]:
-        stats = self._intake.stats()
+        stats = self._ledger.stats()
         logs, metrics, samples = (("signal", "logs"),), (("signal", "metrics"),), (("signal", "samples"),)
         yield Sample(PRODUCED.name, metrics, stats.calls)
         yield Sample(DELIVERED.name, metrics, stats.folded)
-        yield Sample(PRODUCED.name, logs, stats.produced - stats.adopted)  # as those who produced them have said
+        yield Sample(
+            PRODUCED.name, logs, stats.produced - stats.adopted
+        )  # the processes that produced the adopted ones have counted them
         yield Sample(DELIVERED.name, logs, stats.delivered)
         if stats.samples.produced:
             yield Sample(PRODUCED.name, samples, stats.samples.produced)
             yield Sample(DELIVERED.name, samples, stats.samples.delivered)
             yield Sample(QUEUED.name, samples, stats.samples.queued, cumulative=False)
-        of_signals = ((metrics, stats.metrics_dropped), (logs, stats.dropped), (samples, stats.samples.dropped))
-        for signal, dropped in of_signals:
+        dropped_by_signal = ((metrics, stats.metrics_dropped), (logs, stats.dropped), (samples, stats.samples.dropped))
+        for signal, dropped in dropped_by_signal:
             for reason, number in dropped.items():
                 yield Sample(DROPPED.name, (*signal, ("reason", reason)), number)
         if stats.totals_refused:

@@ -1,7 +1,7 @@
 """The pauses between pushes of totals, and the rest after the last client is gone.
 
 Unchanged totals must be pushed again and again while a client lives: without new samples a series ends after five
-minutes. Totals that nothing can change any more may end, as those of an ended process do. When a client returns, the
+minutes. MetricsState that nothing can change any more may end, as those of an ended process do. When a client returns, the
 first push after the rest has the old totals, so that `rate` and `increase` see what its calls add.
 """
 
@@ -11,8 +11,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.call_queue import Intake
     from monitored_openai._exporter.clients import Clients
+    from monitored_openai._exporter.ledger import DeliveryLedger
 
 PUSHES_BEFORE_REST = 20
 """Pushes of unchanged totals without a client: 5 minutes at the default interval, for clients that come and go."""
@@ -21,8 +21,8 @@ PUSHES_BEFORE_REST = 20
 class Rest:
     """Counts the pushes that nobody needs, and waits for the next client or call after enough of them."""
 
-    def __init__(self, intake: Intake, clients: Clients) -> None:
-        self._intake = intake
+    def __init__(self, ledger: DeliveryLedger, clients: Clients) -> None:
+        self._ledger = ledger
         self._clients = clients
         self._stirred = asyncio.Event()
         self._folded = -1
@@ -43,13 +43,13 @@ class Rest:
 
     def pushed(self, *, taken: bool) -> None:
         """Note a push, and whether the back end has taken it."""
-        folded = self._intake.stats().folded
+        folded = self._ledger.stats().folded
         self._needless = self._needless + 1 if taken and folded == self._folded and self._is_over() else 0
         self._folded = folded
 
     def _is_over(self) -> bool:
         """Whether no client lives, no call is under way and nothing waits."""
-        if self._clients.any or self._intake.active:
+        if self._clients.any or self._ledger.active:
             return False
-        stats = self._intake.stats()
+        stats = self._ledger.stats()
         return not (stats.queued or stats.in_flight or stats.spooled or stats.metrics_queued or stats.samples.queued)

@@ -1,4 +1,4 @@
-"""The same metrics for those who scrape: a collector for a `prometheus_client` registry."""
+"""A collector of the same metrics for a `prometheus_client` registry, for programs that Prometheus scrapes."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ _Who: TypeAlias = tuple[str, str | None, str | None, str | None, str]
 """Provider, model, organization, project and resource, as they came."""
 
 
-class _Told(NamedTuple):
+class _Reported(NamedTuple):
     """What one reply, whose headers came so many seconds since the epoch, said of one resource."""
 
     at: float
@@ -76,7 +76,7 @@ class RateLimits:
         """
         self._max_label_sets = max_label_sets
         self._shown_seconds = shown_seconds
-        self._told: dict[Labels, _Told] = {}
+        self._reported: dict[Labels, _Reported] = {}
         self._labels: dict[_Who, Labels] = {}
         self.left_out = 0
 
@@ -88,21 +88,21 @@ class RateLimits:
             if limit is None and remaining is None:
                 continue
             labels = self._labels_of(record, resource)
-            told = _Told(_headers_came_at(record), limit, remaining, headers.get(reset))
-            before = self._told.get(labels)
-            if before is None and len(self._told) >= self._max_label_sets:
+            reported = _Reported(_headers_came_at(record), limit, remaining, headers.get(reset))
+            before = self._reported.get(labels)
+            if before is None and len(self._reported) >= self._max_label_sets:
                 self.left_out += 1
-            elif before is None or told.at >= before.at or before.at - record.ended_ns / 1e9 > _SET_BACK_SECONDS:
-                self._told[labels] = told
+            elif before is None or reported.at >= before.at or before.at - record.ended_ns / 1e9 > _SET_BACK_SECONDS:
+                self._reported[labels] = reported
 
     def samples(self, now: float) -> Iterator[Sample]:
         """What holds at this time, in seconds since the epoch."""
-        for labels, told in self._told.items():
-            wait = seconds(told.reset)
+        for labels, reported in self._reported.items():
+            wait = seconds(reported.reset)
             lasts = max(_WITHOUT_RESET_SECONDS if wait is None else wait, self._shown_seconds)
-            if told.at - _SET_BACK_SECONDS < now < told.at + lasts:
-                resets_at = None if wait is None else told.at + wait
-                for metric, value in ((LIMIT, told.limit), (REMAINING, told.remaining), (RESET, resets_at)):
+            if reported.at - _SET_BACK_SECONDS < now < reported.at + lasts:
+                resets_at = None if wait is None else reported.at + wait
+                for metric, value in ((LIMIT, reported.limit), (REMAINING, reported.remaining), (RESET, resets_at)):
                     if value is not None:
                         yield Sample(metric.name, labels, value, cumulative=False)
 
@@ -110,12 +110,12 @@ class RateLimits:
         """The labels of one resource, which take longer to make than all else here."""
         headers = record.headers
         organization, project = headers.get("openai-organization"), headers.get("openai-project")
-        who = (record.provider, record.request_model, organization, project, resource)
-        labels = self._labels.get(who)
+        key = (record.provider, record.request_model, organization, project, resource)
+        labels = self._labels.get(key)
         if labels is None:
-            labels = _labels(*who)
+            labels = _labels(*key)
             if len(self._labels) < self._max_label_sets:
-                self._labels[who] = labels
+                self._labels[key] = labels
         return labels
 
 
@@ -127,6 +127,6 @@ def _headers_came_at(record: CallRecord) -> float:
 
 
 def _labels(provider: str, model: str | None, organization: str | None, project: str | None, resource: str) -> Labels:
-    told = (("gen_ai_request_model", model), ("organization", organization), ("project", project))
-    texts = tuple((name, label_value(without_secrets(text))) for name, text in told if text)
+    reported = (("gen_ai_request_model", model), ("organization", organization), ("project", project))
+    texts = tuple((name, label_value(without_secrets(text))) for name, text in reported if text)
     return (("gen_ai_provider_name", provider), *texts, ("resource", resource))

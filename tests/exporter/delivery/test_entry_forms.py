@@ -11,7 +11,8 @@ import pytest
 
 from monitored_openai import Monitoring
 from monitored_openai._exporter.delivery.entry_forms import Form, Forms, refused_form
-from monitored_openai._exporter.encoders.loki import Entry, encode_entry
+from monitored_openai._exporter.encoders.loki import encode_entry
+from monitored_openai._exporter.values import Entry
 from tests.support.handles import ask, handle, imbalance, in_process
 from tests.support.servers.loki import FakeLoki
 

@@ -21,8 +21,7 @@ from monitored_openai import MonitoredOpenAI, MonitoringSettings
 from monitored_openai._exporter.delivery import http as sending
 from monitored_openai._exporter.delivery.http import Sender
 from monitored_openai._exporter.delivery.retry import Failure, Reply
-from tests.exporter.delivery.test_pushers import settled
-from tests.support.handles import ask, handle, http, in_process_transport
+from tests.support.handles import ask, handle, http, in_process_transport, settled
 from tests.support.servers import _steps
 from tests.support.servers._http import HttpServer
 from tests.support.servers._steps import End, Gate, Pause, Request, Step

@@ -21,7 +21,7 @@ from monitored_openai._exporter.delivery.log_queue import REPLAY_SECONDS, LogQue
 from monitored_openai._exporter.delivery.retry import Failure, Reply
 from monitored_openai._exporter.spool.directory import SpoolDirectory
 from monitored_openai._exporter.spool.spool import Spool
-from tests.exporter.test_call_queue import end, intake, opened
+from tests.exporter.test_call_queue import Pair, end, opened
 from tests.support.handles import imbalance
 
 STREAM = {"job": "test"}
@@ -52,7 +52,7 @@ class Life:
     """One process: its books, its spool, its backlog."""
 
     def __init__(self, directory: Path | None, now_ns: Callable[[], int]) -> None:
-        self.books = intake(most_entries=10**6, most_bytes=10**9)
+        self.books = Pair()
         self.spool = None
         if directory is not None:
             self.spool = Spool(
@@ -60,17 +60,17 @@ class Life:
                 most_bytes=LOG_BYTES + ROOM,
                 most_seconds=AGE,
                 stream=STREAM,
-                forgets=self.books.forgets,
+                on_evicted=self.books.ledger.record_evicted,
             )
-        self.backlog = LogQueue(self.books, stream=STREAM, shards=1, spool=self.spool, now_ns=now_ns)
+        self.backlog = LogQueue(self.books.ledger, stream=STREAM, shards=1, spool=self.spool, now_ns=now_ns)
         self.batch: Batch | None = None
 
     def adopt(self) -> None:
         assert self.spool is not None
         adopted, expired = self.spool.adopt()
         for number in (*(file.waiting for file in adopted), expired):
-            self.books.adopts(number)
-        self.books.forgets(expired, "expired")
+            self.books.ledger.record_adopted(number)
+        self.books.ledger.record_evicted(expired, "expired")
 
     def dies(self) -> None:
         """As by SIGKILL: nothing is written any more, and the kernel lets go of the locks."""
@@ -105,7 +105,7 @@ class Deliveries(RuleBasedStateMachine):
             end(opened(self.life.books))
             self.number += 1
             encoded = b"%06d" % self.number + b"x" * size
-            assert self.life.books.folded(len(encoded))
+            assert self.life.books.queue.pop_folded(len(encoded))
             self.now_ns += 1
             self.life.backlog.add(encoded, self.now_ns)
 
@@ -169,13 +169,14 @@ class Deliveries(RuleBasedStateMachine):
             assert self.life.spool is not None
             self.life.spool.forked()
             mine = {file.path for file in self.life.spool.files()}
-            self.life.books.reset()
+            self.life.books.ledger.reset()
+            self.life.books.queue.reset()
             life = Life(self.directory, lambda: self.now_ns)
             life.adopt()
             assert life.spool is not None
             assert mine.isdisjoint(file.path for file in life.spool.files())
             end(opened(life.books))
-            assert life.books.folded(len(encoded))
+            assert life.books.queue.pop_folded(len(encoded))
             life.backlog.add(encoded, self.now_ns)
             life.backlog.store()
             assert imbalance(life.stats) == imbalance(self.life.stats) == (0, 0)
@@ -190,7 +191,7 @@ class Deliveries(RuleBasedStateMachine):
         if self.life.batch is not None:
             self.life.batch = None
             self.life.backlog.give_up()
-        self.life.books.close("closed")
+        self.life.books.queue.close("closed")
         stats = self.life.stats
         assert (stats.queued, stats.in_flight) == (0, 0)
         self.reasons.update(stats.dropped)
@@ -247,7 +248,7 @@ TestDeliveries = Deliveries.TestCase
 def add(life: Life, *texts: str) -> None:
     for text in texts:
         end(opened(life.books))
-        assert life.books.folded(len(text))
+        assert life.books.queue.pop_folded(len(text))
         life.backlog.add(text.encode(), 1)
 
 

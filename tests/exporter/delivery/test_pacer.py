@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from monitored_openai import Monitoring
-from monitored_openai._exporter.delivery.log_queue import MOST_BYTES, LogQueue
+from monitored_openai._exporter.delivery.log_queue import MAX_BYTES, LogQueue
 from monitored_openai._exporter.delivery.pacer import LONGEST_PAUSE, Pacer
 from monitored_openai._exporter.delivery.retry import MOST_RETRY_SECONDS, Reply
-from tests.exporter.test_call_queue import intake
+from monitored_openai._exporter.ledger import DeliveryLedger
 from tests.support.handles import ask, handle, imbalance, in_process
 from tests.support.servers.loki import FakeLoki, Rate
 from tests.support.servers.remote_write import RemoteWriteProxy
@@ -72,9 +72,9 @@ def entries(total: int, largest: int) -> list[bytes]:
 
 
 def filled(contents: list[bytes]) -> LogQueue:
-    books = intake(most_entries=10**6, most_bytes=10**9)
-    backlog = LogQueue(books, stream={"job": "test"}, shards=1, spool=None, now_ns=lambda: 1)
-    books._ended = books._folded = books._queued = len(contents)  # real calls would take most of the test's time
+    ledger = DeliveryLedger(max_entries=10**6, max_bytes=10**9, logs=True)
+    backlog = LogQueue(ledger, stream={"job": "test"}, shards=1, spool=None, now_ns=lambda: 1)
+    ledger._ended = ledger._folded = ledger._queued = len(contents)  # real calls would take most of the test's time
     for encoded in contents:
         backlog.add(encoded, 1)
     return backlog
@@ -97,7 +97,7 @@ def drain(
             step = backlog.settle(Reply(429, retry_after), clock)
         assert step.at_least == step.wait
         clock += step.wait
-    stats = backlog._intake.stats()
+    stats = backlog._ledger.stats()
     assert imbalance(stats) == (0, 0)
     return Drained(clock, requests, refused, arrived, dict(stats.dropped))
 
@@ -166,7 +166,7 @@ def test_an_entry_that_fills_the_whole_bucket_passes_in_its_turn() -> None:
 
 @pytest.mark.parametrize("size", [1, 5, 500, MB])
 def test_hours_of_refusals_slow_nothing_down_for_long_afterwards(size: int) -> None:
-    pacer, clock = Pacer(MOST_BYTES), 0.0
+    pacer, clock = Pacer(MAX_BYTES), 0.0
     while clock < 4 * 3600:
         pacer.refuses(min(size, pacer.size), clock, random=lambda: 1.0)
         clock += pacer.pause(clock) + ROUND_TRIP
@@ -185,16 +185,16 @@ def test_nothing_is_given_up_as_too_large_for_a_limit_that_lets_nothing_pass() -
     while (batch := backlog.next()) is not None:
         clock += ROUND_TRIP
         clock += backlog.settle(Reply(429), clock).wait
-        assert batch.size <= MOST_BYTES
+        assert batch.size <= MAX_BYTES
 
-    assert set(backlog._intake.stats().dropped) == {"retry_exhausted"}
+    assert set(backlog._ledger.stats().dropped) == {"retry_exhausted"}
 
 
 def test_a_pause_is_never_longer_than_what_is_known_requires() -> None:
-    pacer = Pacer(MOST_BYTES)
-    assert (pacer.size, pacer.pause(0.0)) == (MOST_BYTES, 0.0)
-    pacer.accepts(MOST_BYTES, 1.0)
-    assert (pacer.size, pacer.pause(1.0)) == (MOST_BYTES, 0.0)
+    pacer = Pacer(MAX_BYTES)
+    assert (pacer.size, pacer.pause(0.0)) == (MAX_BYTES, 0.0)
+    pacer.accepts(MAX_BYTES, 1.0)
+    assert (pacer.size, pacer.pause(1.0)) == (MAX_BYTES, 0.0)
     for refusal in range(100):
         pacer.refuses(pacer.size, 2.0, random=lambda: 1.0, alone=refusal)
     assert LONGEST_PAUSE <= pacer.pause(2.0) <= 1.25 * LONGEST_PAUSE

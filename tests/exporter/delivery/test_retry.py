@@ -41,8 +41,8 @@ troubles = st.builds(RetryState, st.integers(1, 10_000), st.just(0.0))
 times = st.floats(0, 10_000)
 
 
-def step(outcome: Reply | Failure, trouble: RetryState = FIRST, *, now: float = 100.0, divisible: bool = True) -> Step:
-    return next_step(outcome, trouble, now=now, divisible=divisible, random=random.random)
+def step(outcome: Reply | Failure, retry: RetryState = FIRST, *, now: float = 100.0, divisible: bool = True) -> Step:
+    return next_step(outcome, retry, now=now, divisible=divisible, random=random.random)
 
 
 def expected(status: int, *, divisible: bool) -> tuple[Action, str | None]:
@@ -65,8 +65,8 @@ def test_the_first_answer_of_any_status_has_the_consequence_of_the_table(divisib
 
 
 def test_after_three_hundred_seconds_of_failures_nothing_is_tried_again() -> None:
-    trouble, now = RetryState(9, 100.0), 100.0 + MOST_RETRY_SECONDS
-    late = {status: step(Reply(status), trouble, now=now, divisible=False) for status in range(100, 600)}
+    retry, now = RetryState(9, 100.0), 100.0 + MOST_RETRY_SECONDS
+    late = {status: step(Reply(status), retry, now=now, divisible=False) for status in range(100, 600)}
 
     reasons = {
         **dict.fromkeys(DELIVERED, None),
@@ -89,8 +89,8 @@ def test_a_try_without_an_answer_is_repeated_for_three_hundred_seconds(failure: 
 
 
 @given(troubles, st.sampled_from([Failure.CONNECT, Failure.LOST, Reply(503), Reply(429), Reply(401), Reply(302)]))
-def test_what_is_in_the_spool_is_tried_for_as_long_as_it_is_kept(trouble: RetryState, outcome: Reply | Failure) -> None:
-    found = next_step(outcome, trouble, now=1e6, divisible=False, patient=True, random=random.random)
+def test_what_is_in_the_spool_is_tried_for_as_long_as_it_is_kept(retry: RetryState, outcome: Reply | Failure) -> None:
+    found = next_step(outcome, retry, now=1e6, divisible=False, durable=True, random=random.random)
 
     assert found.action is Action.RETRY
     assert 0.1 <= found.wait <= LONGEST_WAIT
@@ -99,18 +99,18 @@ def test_what_is_in_the_spool_is_tried_for_as_long_as_it_is_kept(trouble: RetryS
 def test_a_batch_without_an_answer_is_split_after_the_eighth_try_and_one_without_a_connection_never() -> None:
     tries = [RetryState(failures, 0.0) for failures in range(1, 10)]
 
-    lost = [step(Failure.LOST, trouble, now=0.0).action for trouble in tries]
+    lost = [step(Failure.LOST, retry, now=0.0).action for retry in tries]
     assert lost == [Action.RETRY] * 7 + [Action.SPLIT] * 2
-    assert {step(Failure.CONNECT, trouble, now=0.0).action for trouble in tries} == {Action.RETRY}
+    assert {step(Failure.CONNECT, retry, now=0.0).action for retry in tries} == {Action.RETRY}
 
 
 @pytest.mark.parametrize("outcome", [Failure.LOST, Reply(500), Reply(503)], ids=str)
 def test_an_entry_that_fails_while_others_are_delivered_is_given_up_and_not_before(outcome: Reply | Failure) -> None:
-    trouble, delivered = RetryState(), 0
+    retry, delivered = RetryState(), 0
     actions = []
     for failure in range(1, 17):
-        trouble = trouble.after(0.0, delivered)
-        found = next_step(outcome, trouble, now=0.0, divisible=False, patient=True, random=random.random)
+        retry = retry.after(0.0, delivered)
+        found = next_step(outcome, retry, now=0.0, divisible=False, durable=True, random=random.random)
         actions.append(found.action)
         assert found.lets_next_go_first == (failure % 4 == 0 and found.action is Action.RETRY)
         delivered += found.lets_next_go_first
@@ -130,14 +130,14 @@ def test_the_third_answer_of_5xx_splits_a_batch_that_can_be_split(status: int) -
 
 @given(outcomes, troubles, times, st.booleans(), st.floats(0, 1))
 def test_waits_are_within_bounds_and_only_for_a_retry(
-    outcome: Reply | Failure, trouble: RetryState, now: float, divisible: bool, chance: float
+    outcome: Reply | Failure, retry: RetryState, now: float, divisible: bool, chance: float
 ) -> None:
-    found = next_step(outcome, trouble, now=now, divisible=divisible, random=lambda: chance)
+    found = next_step(outcome, retry, now=now, divisible=divisible, random=lambda: chance)
 
     if found.action is Action.RETRY:
         assert 0.1 <= found.wait <= LONGEST_WAIT
         assert 0 <= found.at_least <= found.wait
-        assert now - trouble.first_at < MOST_RETRY_SECONDS
+        assert now - retry.first_at < MOST_RETRY_SECONDS
     else:
         assert (found.wait, found.at_least) == (0, 0)
     assert bool(found.reason) == (found.action is Action.DROP)
@@ -145,19 +145,19 @@ def test_waits_are_within_bounds_and_only_for_a_retry(
 
 @given(st.sampled_from(sorted(TRANSIENT)), st.floats(0, LONGEST_WAIT), st.integers(1, 100), st.floats(0, 1))
 def test_retry_after_is_a_minimum(status: int, seconds: float, failures: int, chance: float) -> None:
-    trouble = RetryState(failures, 0.0)
+    retry = RetryState(failures, 0.0)
 
-    found = next_step(Reply(status, seconds), trouble, now=1.0, divisible=False, random=lambda: chance)
+    found = next_step(Reply(status, seconds), retry, now=1.0, divisible=False, random=lambda: chance)
 
-    own = next_step(Reply(status), trouble, now=1.0, divisible=False, random=lambda: chance)
+    own = next_step(Reply(status), retry, now=1.0, divisible=False, random=lambda: chance)
     assert found == replace(own, wait=max(own.wait, seconds), at_least=seconds)
 
 
 @given(st.sampled_from(sorted(REJECTED)), troubles, times, st.booleans())
 def test_what_is_refused_for_good_is_never_tried_again(
-    status: int, trouble: RetryState, now: float, divisible: bool
+    status: int, retry: RetryState, now: float, divisible: bool
 ) -> None:
-    assert step(Reply(status), trouble, now=now, divisible=divisible) == Step(Action.DROP, reason="rejected")
+    assert step(Reply(status), retry, now=now, divisible=divisible) == Step(Action.DROP, reason="rejected")
 
 
 def test_backoff_is_jittered_fully_below_a_bound_that_doubles_up_to_a_minute() -> None:
@@ -175,10 +175,10 @@ def test_a_thousand_processes_do_not_come_back_all_at_once_after_an_outage() -> 
 
     def comes_back() -> float:
         """How long after the end the first try of a process comes that was in the middle of sending at the beginning."""
-        clock, trouble = chance.random(), RetryState()
+        clock, retry = chance.random(), RetryState()
         while clock < over:
-            trouble = trouble.after(clock)
-            found = next_step(Failure.CONNECT, trouble, now=clock, divisible=True, random=chance.random, patient=True)
+            retry = retry.after(clock)
+            found = next_step(Failure.CONNECT, retry, now=clock, divisible=True, random=chance.random, durable=True)
             clock += found.wait
         return clock - over
 
@@ -198,17 +198,17 @@ def played(entries: int, answer: Callable[[int, float], Reply | Failure]) -> tup
     books: Counter[str] = Counter()
     clock = 0.0
 
-    def deliver(size: int, trouble: RetryState) -> None:
+    def deliver(size: int, retry: RetryState) -> None:
         nonlocal clock
         while True:
             outcome = answer(size, clock)
             clock += 0.01
             if not (isinstance(outcome, Reply) and outcome.is_success):
-                trouble = trouble.after(clock)
-            found = next_step(outcome, trouble, now=clock, divisible=size > 1, random=random.random)
+                retry = retry.after(clock)
+            found = next_step(outcome, retry, now=clock, divisible=size > 1, random=random.random)
             if found.action is Action.SPLIT:
-                deliver(size // 2, trouble)
-                return deliver(size - size // 2, trouble)
+                deliver(size // 2, retry)
+                return deliver(size - size // 2, retry)
             if found.action is not Action.RETRY:
                 books[found.reason or "delivered"] += size
                 return None

@@ -146,3 +146,17 @@ def test_a_push_again_adds_nothing(loki: FakeLoki) -> None:
     assert [push(loki, (STREAM, entries)) for _ in range(3)] == [204] * 3
 
     assert (len(loki.entries), loki.duplicates) == (5, 10)
+
+
+@pytest.mark.parametrize(
+    ("last", "ended", "stamped"),
+    [
+        (0, 5, 5),
+        (5, 5, 6),
+        (9, 5, 10),
+        (300 * 10**9 + 5, 5, 300 * 10**9 + 6),
+        (300 * 10**9 + 6, 5, 5),  # the clock has been set back: Loki would refuse what goes on in the future
+    ],
+)
+def test_entries_follow_each_other_in_time_unless_the_clock_is_set_back(last: int, ended: int, stamped: int) -> None:
+    assert encoder.following(last, ended) == stamped

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.exporter.delivery.test_pushers import call
-from tests.support.handles import handle
+from tests.support.handles import call, handle
 from tests.support.programs import Program, run, running, settings
 from tests.support.servers._http import wait_until
 from tests.support.servers.loki import FakeLoki

@@ -45,8 +45,9 @@ def monitoring() -> Monitoring:
 
 def is_kept() -> bool:
     """Whether the spool has all entries, and the totals of all."""
-    exporter = monitoring()._exporter
-    return exporter is not None and exporter._keeping is not None and exporter._keeping._kept == CALLS
+    exporter = monitoring()._runner._exporter
+    keeper = exporter._state.keeper if exporter is not None else None
+    return keeper is not None and keeper._kept == CALLS
 
 
 def returns() -> None:

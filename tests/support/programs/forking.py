@@ -96,7 +96,7 @@ def while_locks_are_held() -> int:
     ask(monitored)
     handle = monitored.monitoring
     handle.flush(10)
-    locks: list[Any] = [handle._intake._lock, handle._totals._lock, PROCESS._lock, PROCESS.sharing]
+    locks: list[Any] = [handle._runner.ledger.lock, handle._runner.metrics._lock, PROCESS._lock, PROCESS.sharing]
     held, let_go = threading.Event(), threading.Event()
 
     def hold() -> None:

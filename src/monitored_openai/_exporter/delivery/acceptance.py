@@ -36,23 +36,23 @@ class Acceptance:
         batch.few_labels = self._few_labels
 
     def next_step(self, batch: Batch, outcome: Reply | Failure, now: float) -> Step:
-        """Decide on a batch after a try; its trouble counts a failure already."""
+        """Decide on a batch after a try; `batch.retry` counts a failure already."""
         size, divisible = batch.size, len(batch.entries) > 1
         if isinstance(outcome, Reply) and outcome.is_success:
             self._pacer.accepts(size, now)
         elif isinstance(outcome, Reply) and is_limited(outcome):
-            alone = 0 if divisible else batch.trouble.failures
+            alone = 0 if divisible else batch.retry.failures
             wish = outcome.retry_after or 0.0
             self._pacer.refuses(size, now, random=random.random, alone=alone, retry_after=wish)
         elif isinstance(outcome, Reply) and outcome.status == _REFUSED and (step := self._step_of_form(batch, outcome)):
             return step
         step = next_step(
             outcome,
-            batch.trouble,
+            batch.retry,
             now=now,
             divisible=divisible,
             random=random.random,
-            patient=batch.file is not None,
+            durable=batch.file is not None,
             pause=self._pacer.pause(now),
             hopeless=self._pacer.never_passes(size),
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from monitored_openai._exporter.delivery.entry_forms import Form
 from monitored_openai._exporter.delivery.retry import RetryState
-from monitored_openai._exporter.encoders.loki import Entry
+from monitored_openai._exporter.values import Entry
 
 if TYPE_CHECKING:
     from monitored_openai._exporter.spool.file import SpoolFile
@@ -29,7 +29,7 @@ class Batch:
     """The part of its one entry that was made smaller last."""
     few_labels: bool = False
     """Whether they go with few labels."""
-    trouble: RetryState = field(default_factory=RetryState)
+    retry: RetryState = field(default_factory=RetryState)
 
     @property
     def size(self) -> int:
@@ -39,12 +39,12 @@ class Batch:
     @property
     def is_stuck(self) -> bool:
         """Whether it has come down to one entry that fails."""
-        return len(self.entries) == 1 and self.trouble.failures > 0
+        return len(self.entries) == 1 and self.retry.failures > 0
 
     def halves(self) -> tuple[Batch, Batch]:
         """The two that it is split into."""
         middle = len(self.entries) // 2
-        return self._part(self.entries[:middle], self.trouble), self._part(self.entries[middle:], self.trouble)
+        return self._part(self.entries[:middle], self.retry), self._part(self.entries[middle:], self.retry)
 
     def cut(self, most_bytes: int) -> tuple[Batch, Batch | None]:
         """As many of its first entries as fit, at least one, and the rest. Failures so far were those of the whole."""
@@ -56,8 +56,8 @@ class Batch:
                 return self._part(first, RetryState()), self._part(rest, RetryState())
         return self, None
 
-    def _part(self, entries: Sequence[Entry], trouble: RetryState) -> Batch:
-        return Batch(entries, self.file, self.sent_as_replay, self.as_replay, self.reformed, self.few_labels, trouble)
+    def _part(self, entries: Sequence[Entry], retry: RetryState) -> Batch:
+        return Batch(entries, self.file, self.sent_as_replay, self.as_replay, self.reformed, self.few_labels, retry)
 
     @property
     def cuts(self) -> int:

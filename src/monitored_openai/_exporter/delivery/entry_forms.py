@@ -15,7 +15,8 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
-from monitored_openai._exporter.encoders.loki import Entry, encode_entry
+from monitored_openai._exporter.encoders.loki import encode_entry
+from monitored_openai._exporter.values import Entry
 from monitored_openai._json import decode
 from monitored_openai._log_entry import shorter_line
 

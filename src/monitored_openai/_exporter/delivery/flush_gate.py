@@ -1,4 +1,4 @@
-"""Waiting that can be cut short: by work that is due early, by a flush, by the end of the process."""
+"""Waits that a flush, or work that is due early, can end."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from contextlib import contextmanager
 
 
 class FlushGate:
-    """How pressing it is to deliver. While it is, nobody lingers, and backoffs are short."""
+    """Knows whether a flush is in progress. While one is, waits end at once, and backoffs are short."""
 
     SHORT_BACKOFF = 0.25
 
     def __init__(self) -> None:
         self._holders = 0
-        self._pressing = asyncio.Event()
+        self._flushing = asyncio.Event()
 
     @property
-    def pressing(self) -> bool:
+    def flush_in_progress(self) -> bool:
         """Whether a flush is under way."""
         return self._holders > 0
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Press, for as long as the block lasts."""
+    def expedite(self) -> Iterator[None]:
+        """Mark a flush as in progress for as long as the block lasts."""
         self._holders += 1
-        self._pressing.set()
+        self._flushing.set()
         try:
             yield
         finally:
             self._holders -= 1
             if not self._holders:
-                self._pressing.clear()
+                self._flushing.clear()
 
-    async def linger(self, seconds: float, until: asyncio.Event | None = None) -> None:
-        """Wait for so long, or until it presses or the other event happens."""
-        events = [self._pressing] if until is None else [self._pressing, until]
-        waits = [asyncio.ensure_future(event.wait()) for event in events]
+    async def wait(self, seconds: float, until: asyncio.Event | None = None) -> None:
+        """Wait for `seconds`, or until a flush begins or `until` is set."""
+        events = [self._flushing] if until is None else [self._flushing, until]
+        waiting = [asyncio.ensure_future(event.wait()) for event in events]
         try:
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for wait in waits:
-                wait.cancel()
+            for task in waiting:
+                task.cancel()
 
     async def back_off(self, seconds: float, at_least: float) -> None:
-        """Wait before the next request; a flush shortens this, but not below what the back end demands."""
+        """Wait before the next request. A flush shortens this, but not below the `at_least` that the back end demands."""
         started = time.monotonic()
-        if not self.pressing:
-            await self.linger(seconds)
-        if self.pressing:
+        if not self.flush_in_progress:
+            await self.wait(seconds)
+        if self.flush_in_progress:
             waited = time.monotonic() - started
             await asyncio.sleep(max(at_least, min(seconds, self.SHORT_BACKOFF)) - waited)

@@ -1,4 +1,4 @@
-"""The one place that talks to the back ends: httpx, below the level on which it logs URLs.
+"""Sends requests to the back ends, with httpx below the level on which it logs URLs.
 
 The transport is used without a client: `httpx.AsyncClient` logs every URL at INFO, follows environment variables for
 proxies, and has no limit on a request's whole time or on what it reads.
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-import anyio._backends._asyncio
+import anyio
 import certifi
 import httpx
 
@@ -34,19 +34,16 @@ if TYPE_CHECKING:
     from monitored_openai._settings.model import MonitoringSettings
     from monitored_openai._settings.urls import Signal
 
-# What anyio and the resolver would import at the first request; a fork waits for imports only while this one is made.
-anyio.connect_tcp  # noqa: B018
-"localhost".encode("idna")
 
 _TOTAL_SECONDS = 10.0
 _TIMEOUTS = {"connect": 3.0, "read": 5.0, "write": 5.0, "pool": 2.0}
 _KEPT_SECONDS = 30.0
 _KEPT_SECONDS_WITHOUT_CLIENTS = 1.0
 """Long enough for the batches of a backlog, which follow each other at once."""
-_MOST_IDLE = 32
+_MAX_IDLE = 32
 """Senders of one loop that keep connections without a request; further ones close those of the longest idle."""
-_MOST_READ_BYTES = 4096
-_MOST_EXCERPT_CHARACTERS = 300
+_MAX_READ_BYTES = 4096
+_MAX_EXCERPT_CHARACTERS = 300
 _LONGEST_RETRY_AFTER = 300.0
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -55,11 +52,21 @@ _idle: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Sender, None]] = WeakKe
 """The senders of each loop that keep connections without a request, the longest idle first."""
 
 
+def import_backend() -> None:
+    """Import what the first request would import, because a fork waits only for imports before the exporter's start.
+
+    Call this in a task: anyio finds the backend for the running event loop only there.
+    """
+    anyio.connect_tcp  # noqa: B018 - an attribute that anyio imports at its first use
+    anyio.current_time()
+    "localhost".encode("idna")
+
+
 class Sender:
     """Posts bytes to one back end, over at most two kept connections."""
 
-    def __init__(self, url: str, lane: Signal, settings: MonitoringSettings, clients: Clients | None = None) -> None:
-        """The settings' headers for this lane go with every request; they and the URL never reach a log.
+    def __init__(self, url: str, signal: Signal, settings: MonitoringSettings, clients: Clients | None = None) -> None:
+        """Send the settings' headers for this signal with every request. They and the URL never reach a log.
 
         Connections are closed after 30 s without a request, after 1 s if `clients` has none, and at once if 32 other
         senders have become idle later.
@@ -67,13 +74,13 @@ class Sender:
         self._url = httpx.URL(url)
         self._secrets = settings.secrets
         self._headers = {
-            **settings.request_headers(lane),
+            **settings.request_headers(signal),
             "Host": self._url.netloc.decode("ascii"),
             "Accept": "*/*",
             "User-Agent": f"monitored-openai/{__version__}",
         }
         self.trouble = ""
-        """Why the last request that got no answer got none."""
+        """The error of the last request without an answer, in words."""
         self.failure = ""
         """How the last request failed, in words for a log line; empty after a success."""
         self._new_transport = partial(
@@ -90,7 +97,7 @@ class Sender:
         self._closing: asyncio.Task[None] | None = None
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Reply | Failure:
-        """Send one request; never raises but for a cancellation."""
+        """Send one request. Raise nothing except a cancellation."""
         self._stop_timer()
         try:
             return await self._post(body, headers)
@@ -112,7 +119,7 @@ class Sender:
                     text = without(self._secrets, await _excerpt(response))
                     retry_after = _retry_after(response.headers.get("retry-after"))
                     date = _date(response.headers.get("date"))
-                    excerpt = text[:_MOST_EXCERPT_CHARACTERS]
+                    excerpt = text[:_MAX_EXCERPT_CHARACTERS]
                     reply = Reply(response.status_code, retry_after, excerpt, date, text)
                 finally:
                     await response.aclose()
@@ -144,7 +151,7 @@ class Sender:
         self._closing_timer = loop.call_later(seconds, self._close_idle)
         idle = _idle.setdefault(loop, {})
         idle[self] = None
-        if len(idle) > _MOST_IDLE:
+        if len(idle) > _MAX_IDLE:
             next(iter(idle))._close_idle()  # noqa: SLF001 - one of its kind
 
     def _stop_timer(self) -> None:
@@ -160,11 +167,11 @@ class Sender:
         self._closing = asyncio.get_running_loop().create_task(_close(old))
 
     async def _renew(self) -> None:
-        """Begin with new connections: what was cancelled while it closed may keep its place in the pool for ever."""
+        """Begin with new connections: one cancelled while it closed may occupy its place in the pool for ever."""
         await self._replace_transport().aclose()
 
     def _replace_transport(self) -> httpx.AsyncHTTPTransport:
-        """The transport so far."""
+        """Install a new transport; the old one, which is still open."""
         old, self._transport, self._broken_off = self._transport, self._new_transport(), False
         return old
 
@@ -178,7 +185,7 @@ async def _close(transport: httpx.AsyncHTTPTransport) -> None:
 
 @contextmanager
 def _untraced() -> Iterator[None]:
-    """Where OpenTelemetry traces HTTP requests it leaves out this one: telemetry of telemetry would have no end."""
+    """Keep OpenTelemetry from tracing this request: telemetry of telemetry would never end."""
     context = sys.modules.get("opentelemetry.context")
     if context is None:
         yield
@@ -197,22 +204,22 @@ async def _excerpt(response: httpx.Response) -> str:
     read = b""
     async for piece in response.aiter_raw():
         read += piece
-        if len(read) >= _MOST_READ_BYTES:
+        if len(read) >= _MAX_READ_BYTES:
             break
     if response.headers.get("content-encoding", "identity") != "identity":
         return ""
-    return read[:_MOST_READ_BYTES].decode("utf-8", "replace")
+    return read[:_MAX_READ_BYTES].decode("utf-8", "replace")
 
 
 def without(secrets: tuple[str, ...], text: str) -> str:
-    """What may be logged of a reply, which may repeat what it was sent."""
+    """Remove secrets from the text of a reply, which may repeat the request."""
     for secret in secrets:
         text = text.replace(secret, REDACTED)
     return without_secrets(_UNPRINTABLE.sub(" ", text))
 
 
 def _retry_after(header: str | None) -> float | None:
-    """Seconds to wait at least, from a number or a date; `None` for what is neither."""
+    """The minimum wait in seconds, from a number or a date; `None` for anything else."""
     if header is None:
         return None
     try:
@@ -233,7 +240,7 @@ def _date(header: str | None) -> float | None:
 
 
 def _in_words(error: Exception) -> str:
-    text = without_secrets(_UNPRINTABLE.sub(" ", str(error)))[:_MOST_EXCERPT_CHARACTERS]
+    text = without_secrets(_UNPRINTABLE.sub(" ", str(error)))[:_MAX_EXCERPT_CHARACTERS]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -17,32 +17,38 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.delivery.log_queue import LogQueue
 
 _REPLAYED_BYTES_PER_SECOND = 2 * 1024 * 1024
-"""Loki's default limits are 3 MB/s for a stream and 4 MB/s for a tenant, of whom others want to be heard as well."""
+"""Loki's default limits are 3 MB/s for a stream and 4 MB/s for a tenant, which other processes share."""
 _UNREADABLE_SECONDS = 1.0
 
 
 class LogPusher:
-    """The sending of what waits."""
+    """Sends the entries that wait, one request at a time."""
 
     def __init__(
-        self, backlog: LogQueue, sender: Sender, urgency: FlushGate, *, linger: float, timed: Callable[[float], None]
+        self,
+        queue: LogQueue,
+        sender: Sender,
+        flush_gate: FlushGate,
+        *,
+        linger: float,
+        time_request: Callable[[float], None],
     ) -> None:
-        """`linger` in seconds; `timed` hears how long each request took."""
-        self._backlog = backlog
+        """`linger`: seconds that the first entry waits for others; `time_request` takes the seconds of each request."""
+        self._queue = queue
         self._sender = sender
-        self._urgency = urgency
+        self._flush_gate = flush_gate
         self._linger = linger
-        self._timed = timed
+        self._time_request = time_request
         self._some = asyncio.Event()
         self._enough = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def more(self) -> None:
-        """Something has been added to what waits."""
+        """Note that entries wait."""
         self._idle.clear()
         self._some.set()
-        if self._backlog.is_enough:
+        if self._queue.is_enough:
             self._enough.set()
 
     @property
@@ -55,25 +61,25 @@ class LogPusher:
         await self._sender.aclose()
 
     async def idle(self) -> None:
-        """Wait until nothing of one's own waits."""
+        """Wait until no entry of this process waits."""
         await self._idle.wait()
 
     async def run(self) -> None:
         """Deliver, for ever."""
-        self._backlog.give_up()  # what was under way when this broke and is begun again
+        self._queue.give_up()  # the request that was under way if this loop has just restarted
         while True:
             await self._some.wait()
-            if not self._backlog.is_enough:
+            if not self._queue.is_enough:
                 self._enough.clear()
-                await self._urgency.linger(self._linger, until=self._enough)
-            batch = self._backlog.next()
+                await self._flush_gate.wait(self._linger, until=self._enough)
+            batch = self._queue.next()
             if batch is not None:
                 await self._send(batch)
-            elif self._backlog.has_any:
+            elif self._queue.has_any:
                 await asyncio.sleep(_UNREADABLE_SECONDS)
-            if self._backlog.is_empty:
+            if self._queue.is_empty:
                 self._idle.set()
-            if not self._backlog.has_any:
+            if not self._queue.has_any:
                 self._some.clear()
 
     async def _send(self, batch: Batch) -> None:
@@ -82,16 +88,16 @@ class LogPusher:
         started = time.monotonic()
         outcome = await self._sender.post(body, loki.HEADERS)
         now = time.monotonic()
-        self._timed(now - started)
-        step = self._backlog.settle(outcome, now)
+        self._time_request(now - started)
+        step = self._queue.settle(outcome, now)
         if step.wait:
-            await self._urgency.back_off(step.wait, step.at_least)
+            await self._flush_gate.back_off(step.wait, step.at_least)
         if batch.as_replay and step.action is not Action.RETRY:
-            await self._urgency.linger(max(0.0, batch.size / _REPLAYED_BYTES_PER_SECOND - step.wait))
+            await self._flush_gate.wait(max(0.0, batch.size / _REPLAYED_BYTES_PER_SECOND - step.wait))
 
     def _streams(self, batch: Batch) -> list[tuple[Mapping[str, str], list[bytes]]]:
         shards = dict.fromkeys(entry.shard for entry in batch.entries)
         return [
-            (self._backlog.labels(batch, shard), [entry.sent for entry in batch.entries if entry.shard == shard])
+            (self._queue.labels(batch, shard), [entry.sent for entry in batch.entries if entry.shard == shard])
             for shard in shards
         ]

@@ -1,14 +1,12 @@
-"""Metrics to Prometheus: the present value of every series, again and again, so that a lost push loses nothing.
+"""Pushes the present value of every series again and again, so that a lost push loses nothing.
 
-Rules that keep a total exact and the back end content:
-- A counter is born with a zero at the time of the push before, so that `rate` and `increase` see its first value.
-- No timestamp is repeated or goes back, and an older payload never follows a newer one.
-- When no answer came and so it is not known whether a payload arrived, the same bytes go once more, which the back end
-  takes as one; after that its zeros count as sent, as they would be out of order if they had been.
-- A payload that is refused (400) goes once more as the newest values alone.
+Rules that keep totals exact and the back end content, beside those in `series`:
+- An older payload never follows a newer one.
+- Without an answer the same bytes go once more, which the back end takes as one. After that their zeros count as sent,
+  because they would be out of order if they had been.
+- A refused payload (400) goes once more as the newest values alone.
 - A payload that exceeds a limit of volume (429) goes in smaller parts, at the pace that the limit allows. If a push
-  takes longer than the interval, the next one begins with the series that this one has left.
-- A gauge that is no longer there is withdrawn by a stale marker, until one has arrived.
+  takes longer than the interval, the next one begins with the series that it left out.
 """
 
 from __future__ import annotations
@@ -16,99 +14,61 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate, islice
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from monitored_openai._exporter.delivery.pacer import Pacer
 from monitored_openai._exporter.delivery.retry import Action, Failure, Reply, RetryState, Step, is_limited, next_step
 from monitored_openai._logging import warn_sparsely
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.call_queue import Intake
     from monitored_openai._exporter.delivery.flush_gate import FlushGate
     from monitored_openai._exporter.delivery.http import Sender
-    from monitored_openai._exporter.encoders.protocols import Protocol
+    from monitored_openai._exporter.delivery.series import Point, PushedSeries
+    from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._exporter.rest import Rest
-    from monitored_openai._metrics.store import Labels, Sample
+    from monitored_openai._exporter.spool.snapshots import SnapshotKeeper
+    from monitored_openai._exporter.values import CounterSnapshot
 
-MOST_SERIES = 2000
-"""Series in one request; Prometheus itself sends as many samples."""
-_MOST_SAMPLES = 2 * MOST_SERIES
-"""In one request: a series that is born has two."""
 _REFUSED = 400
-_LONGEST_LOOK_BACK_MS = 60_000
-_MOST_AHEAD_MS = 600_000
-"""Prometheus 2.42 takes a sample from further in the future, and then refuses everybody's present ones."""
-
-
-class _Point(NamedTuple):
-    """A series as it goes into a push: its labels encoded, its present value, `None` when it is to be withdrawn."""
-
-    labels: bytes
-    value: float | None
-    cumulative: bool
-
-
-class CounterSnapshot(NamedTuple):
-    """The body of a push of metrics, and the same without the zeros with which series are born."""
-
-    body: bytes
-    without_births: bytes | None
+_MAX_AHEAD_MS = 600_000
+"""Prometheus 2.42 takes a sample from further in the future, and then refuses the present samples of all senders."""
 
 
 class MetricsPusher:
-    """What has been pushed so far, and the pushing of the rest."""
+    """Pushes the series of this process, and the counters that ended processes left in the spool."""
 
     def __init__(
         self,
-        intake: Intake,
+        series: PushedSeries,
+        ledger: DeliveryLedger,
         sender: Sender,
-        urgency: FlushGate,
+        flush_gate: FlushGate,
         *,
-        protocol: Protocol,
-        samples: Callable[[], list[Sample]],
-        labels: Mapping[str, str],
-        interval: float,
+        keeper: SnapshotKeeper | None,
         phase: float,
         rest: Rest,
-        timed: Callable[[float], None],
+        time_request: Callable[[float], None],
     ) -> None:
-        """`labels` go on every series; the pushes are `interval` seconds apart, the first comes after `phase`.
+        """`phase`: seconds before the first push; `time_request` takes the seconds of each request.
 
-        `rest` paces the pushes, and ends them while nothing can change the totals.
+        `keeper` learns the result of each push; `rest` paces the pushes, and ends them while nothing can change the
+        totals.
         """
-        self.on_push: Callable[[], Callable[[bool], None]] | None = None
-        """Called when the present state goes out; what it gives hears whether the back end has taken that."""
-        self._intake = intake
+        self._series = series
+        self._ledger = ledger
         self._sender = sender
-        self._urgency = urgency
-        self._protocol = protocol
-        self._samples = samples
-        self._own_labels = tuple(labels.items())
-        self._interval = interval
+        self._flush_gate = flush_gate
+        self._keeper = keeper
         self._phase = phase
         self._rest = rest
-        self._timed = timed
-        self._encoded: dict[tuple[str, Labels], bytes] = {}
-        self._born: set[bytes] = set()
-        self._shown: set[bytes] = set()
-        self._being_born: set[bytes] = set()
-        """In the request under way, which may have arrived already."""
+        self._time_request = time_request
         self._left: frozenset[bytes] = frozenset()
-        """Series that the last push did not come to."""
-        self._pacer = Pacer(_MOST_SAMPLES)
-        self._last_ms = 0
+        """Series that the last push did not reach."""
         self._not_before = 0.0
-        self._trouble = RetryState()
-        self._not_for_others_before = 0.0
-        self._trouble_of_others = RetryState()
+        self._retry = RetryState()
+        self._snapshots_not_before = 0.0
+        self._snapshot_retry = RetryState()
         self._pushing = asyncio.Lock()
-
-    def goes_on_from(self, before: MetricsPusher) -> None:
-        """What another lane has pushed counts as pushed by this one."""
-        self._born, self._shown, self._last_ms = before._born, before._shown, before._last_ms
-        self._pacer = before._pacer
 
     async def run(self) -> None:
         """Push at every interval, for ever; sooner again after a failure, not while the handle rests."""
@@ -117,7 +77,8 @@ class MetricsPusher:
             await self._rest.pause(wait)
             step = await self.push()
             self._rest.pushed(taken=step.action is Action.DELIVERED)
-            wait = min(step.wait, self._interval) if step.action is Action.RETRY else self._interval
+            interval = self._series.interval
+            wait = min(step.wait, interval) if step.action is Action.RETRY else interval
 
     @property
     def failure(self) -> str:
@@ -129,89 +90,77 @@ class MetricsPusher:
         await self._sender.aclose()
 
     async def flush(self) -> bool:
-        """Push now, and again until the back end has taken it or refused it; whether it has taken it."""
+        """Push now, and again until the back end has taken or refused it; true if it has taken it."""
         while (step := await self.push()).action is Action.RETRY:
-            await self._urgency.back_off(step.wait, step.at_least)
+            await self._flush_gate.back_off(step.wait, step.at_least)
         return step.action is Action.DELIVERED
 
     async def push(self) -> Step:
         """Push the present state once, as soon as the back end allows it."""
         async with self._pushing:
             await asyncio.sleep(self._not_before - time.monotonic())
-            hears = self.on_push() if self.on_push is not None else None
+            folded = self._ledger.stats().folded
             outcome = await self._push_all()
-            now = self._heed(outcome)
+            now = self._respect_retry_after(outcome)
         is_taken = isinstance(outcome, Reply) and outcome.is_success
+        self._ledger.record_push(taken=is_taken)
         if is_taken:
-            self._trouble = self._trouble_of_others = RetryState()
-            self._not_for_others_before = 0.0
-            self._intake.pushed()
+            self._retry = self._snapshot_retry = RetryState()
+            self._snapshots_not_before = 0.0
         else:
-            self._trouble = self._trouble.after(now)
-            self._intake.failed_to_push()
+            self._retry = self._retry.after(now)
             warn_sparsely("push", "metrics could not be pushed; the next push makes up for it: %s", outcome)
-        if hears is not None:
-            hears(is_taken)
-        return next_step(outcome, self._trouble, now=now, divisible=False, random=random.random)
+        if self._keeper is not None:
+            self._keeper.on_result(folded, taken=is_taken)
+        return next_step(outcome, self._retry, now=now, divisible=False, random=random.random)
 
-    def snapshot(self) -> list[CounterSnapshot]:
-        """What somebody else is to push if this process does not live to do so: the counters, without the gauges."""
-        points = (point for point in self._points() if point.cumulative)
-        now_ms = max(time.time_ns() // 1_000_000, self._last_ms + 1)
-        born_ms = self._born_at(now_ms)
-        parts: list[CounterSnapshot] = []
-        while part := list(islice(points, max(1, self._pacer.size // 2))):
-            births = self._births(part) - self._being_born
-            alone = self._encode(part, set(), born_ms, now_ms) if births else None
-            parts.append(CounterSnapshot(self._encode(part, births, born_ms, now_ms), alone))
-        return parts
+    async def push_snapshots(self, snapshots: Sequence[CounterSnapshot]) -> bool:
+        """Push the counters of an ended process; true if nothing is left to try.
 
-    async def push_for_another(self, parts: Sequence[CounterSnapshot]) -> bool:
-        """Push what another process could not any more; whether there is nothing left to try.
-
-        What is refused is older than what that process itself has pushed, or too old for the back end. Does nothing
-        while the back end is to be left in peace.
+        The back end refuses counters that are older than the last push of that process, or too old. While the back end
+        asked for a pause, this does nothing.
         """
-        for part in parts:
+        for snapshot in snapshots:
             async with self._pushing:
-                if time.monotonic() < max(self._not_before, self._not_for_others_before):
+                if time.monotonic() < max(self._not_before, self._snapshots_not_before):
                     return False
-                outcome = await self._post(part.body)
-                if isinstance(outcome, Reply) and outcome.status == _REFUSED and part.without_births is not None:
-                    outcome = await self._post(part.without_births)
-                now = self._heed(outcome)
-            trouble = self._trouble_of_others.after(now)
-            step = next_step(outcome, trouble, now=now, divisible=False, patient=True, random=random.random)
+                outcome = await self._post(snapshot.body)
+                if isinstance(outcome, Reply) and outcome.status == _REFUSED and snapshot.without_births is not None:
+                    outcome = await self._post(snapshot.without_births)
+                now = self._respect_retry_after(outcome)
+            retry = self._snapshot_retry.after(now)
+            step = next_step(outcome, retry, now=now, divisible=False, durable=True, random=random.random)
             if step.action is Action.RETRY:
-                self._trouble_of_others, self._not_for_others_before = trouble, now + step.wait
+                self._snapshot_retry, self._snapshots_not_before = retry, now + step.wait
                 return False
             if step.action is Action.DROP:
-                self._intake.refused_totals()
+                self._ledger.record_refused_snapshot()
                 warn_sparsely("totals refused", "totals of a process that has ended were refused: %s", outcome)
         return True
 
-    def _heed(self, outcome: Reply | Failure) -> float:
-        """Leave the back end in peace for as long as it asks for; the time now."""
+    def _respect_retry_after(self, outcome: Reply | Failure) -> float:
+        """Note the pause that the back end asks for; the present monotonic seconds."""
         now = time.monotonic()
         if isinstance(outcome, Reply) and outcome.retry_after is not None:
             self._not_before = now + outcome.retry_after
         return now
 
     async def _push_all(self) -> Reply | Failure:
-        points = sorted(self._points(), key=lambda point: point.labels not in self._left)
-        born_ms, now_ms = self._tick()
-        if now_ms - time.time_ns() // 1_000_000 > _MOST_AHEAD_MS:
+        series = self._series
+        points = sorted(series.points(), key=lambda point: point.labels not in self._left)
+        born_ms, now_ms = series.tick()
+        if now_ms - time.time_ns() // 1_000_000 > _MAX_AHEAD_MS:
             warn_sparsely(
                 "clock", "the clock went back by more than 10 minutes; no metrics are pushed until it is past that"
             )
             return Failure.CONNECT
         outcome: Reply | Failure = Reply(204)
-        until = time.monotonic() + self._interval
+        until = time.monotonic() + series.interval
         while points:
-            await asyncio.sleep(self._pacer.pause(time.monotonic()))
-            part = self._part(points)
+            await asyncio.sleep(series.pacer.pause(time.monotonic()))
+            part = series.part(points)
             replied = await self._push_part(part, born_ms, now_ms)
-            if is_limited(replied) and time.monotonic() + self._pacer.pause(time.monotonic()) < until:
+            if is_limited(replied) and time.monotonic() + series.pacer.pause(time.monotonic()) < until:
                 warn_sparsely("push limit", "metrics exceed a limit; they go on in smaller requests: %s", replied)
                 continue
             self._left = frozenset(point.labels for point in points)
@@ -219,37 +168,16 @@ class MetricsPusher:
                 return replied
             points = points[len(part) :]
             if not replied.is_success:
-                outcome = replied  # refused for good; the other parts still have their chance
+                outcome = replied  # refused for good; the back end may still take the other parts
         self._left = frozenset()
         return outcome
 
-    def _part(self, points: Sequence[_Point]) -> Sequence[_Point]:
-        """The first points, as many as one request may bring, at least one."""
-        births = self._births(points)
-        samples = accumulate(1 + (point.labels in births) for point in points[:MOST_SERIES])
-        return points[: max(1, sum(number <= self._pacer.size for number in samples))]
-
-    def _learn(self, part: Sequence[_Point], births: set[bytes], outcome: Reply | Failure) -> None:
-        """Let the pacer know what came of a request."""
-        size, now = len(part) + len(births), time.monotonic()
-        if isinstance(outcome, Reply) and outcome.is_success:
-            self._pacer.accepts(size, now)
-        elif isinstance(outcome, Reply) and is_limited(outcome):
-            alone = self._trouble.failures + 1 if len(part) == 1 else 0
-            wish = outcome.retry_after or 0.0
-            self._pacer.refuses(size, now, random=random.random, alone=alone, retry_after=wish)
-
-    def _points(self) -> list[_Point]:
-        """Every series there is, and the gauges that have gone since the back end was told of them."""
-        points = [_Point(self._labels_of(sample), sample.value, sample.cumulative) for sample in self._samples()]
-        gone = self._shown.difference(point.labels for point in points)
-        return points + [_Point(labels, value=None, cumulative=False) for labels in gone]
-
-    async def _push_part(self, part: Sequence[_Point], born_ms: int, now_ms: int) -> Reply | Failure:
-        births = self._births(part)
-        body = self._encode(part, births, born_ms, now_ms)
+    async def _push_part(self, part: Sequence[Point], born_ms: int, now_ms: int) -> Reply | Failure:
+        series = self._series
+        births = series.births(part)
+        body = series.encode(part, births, born_ms, now_ms)
         may_be_stored = True  # also when a flush that ran out of time cancels this
-        self._being_born = births
+        series.begin_request(births)
         try:
             outcome = await self._post(body)
             if outcome is Failure.LOST:
@@ -257,52 +185,26 @@ class MetricsPusher:
             else:
                 may_be_stored = isinstance(outcome, Reply) and (outcome.is_success or outcome.status == _REFUSED)
         finally:
-            self._being_born = set()
-            if may_be_stored:
-                self._born.update(births)
-                self._shown.update(point.labels for point in part if not point.cumulative)
+            series.end_request(part, births, may_be_stored=may_be_stored)
         if births and isinstance(outcome, Reply) and outcome.status == _REFUSED:
             births = set()
-            outcome = await self._post(self._encode(part, births, *self._tick()))
-        self._learn(part, births, outcome)
+            outcome = await self._post(series.encode(part, births, *series.tick()))
+        self._adapt_pace(part, births, outcome)
         if isinstance(outcome, Reply) and outcome.is_success:
-            self._shown.difference_update(point.labels for point in part if point.value is None)
+            series.withdrawn(part)
         return outcome
+
+    def _adapt_pace(self, part: Sequence[Point], births: set[bytes], outcome: Reply | Failure) -> None:
+        """Pass the result of a request to the pacer."""
+        size, now, pacer = len(part) + len(births), time.monotonic(), self._series.pacer
+        if isinstance(outcome, Reply) and outcome.is_success:
+            pacer.accepts(size, now)
+        elif isinstance(outcome, Reply) and is_limited(outcome):
+            alone = self._retry.failures + 1 if len(part) == 1 else 0
+            pacer.refuses(size, now, random=random.random, alone=alone, retry_after=outcome.retry_after or 0.0)
 
     async def _post(self, body: bytes) -> Reply | Failure:
         started = time.monotonic()
-        outcome = await self._sender.post(body, self._protocol.headers)
-        self._timed(time.monotonic() - started)
+        outcome = await self._sender.post(body, self._series.protocol.headers)
+        self._time_request(time.monotonic() - started)
         return outcome
-
-    def _encode(self, part: Sequence[_Point], births: set[bytes], born_ms: int, now_ms: int) -> bytes:
-        return self._protocol.encode_push(
-            self._protocol.encode_series(
-                point.labels,
-                [(0.0, born_ms), (point.value, now_ms)] if point.labels in births else [(point.value, now_ms)],
-            )
-            for point in part
-        )
-
-    def _births(self, part: Sequence[_Point]) -> set[bytes]:
-        return {point.labels for point in part if point.cumulative and point.labels not in self._born}
-
-    def _labels_of(self, sample: Sample) -> bytes:
-        key = (sample.name, sample.labels)
-        encoded = self._encoded.get(key)
-        if encoded is None:
-            encoded = self._protocol.encode_labels(sample.name, (*self._own_labels, *sample.labels))
-            self._encoded[key] = encoded
-        return encoded
-
-    def _tick(self) -> tuple[int, int]:
-        """The time of births, which is that of the push before as far as it is near, and the time of this push."""
-        wall_ms = time.time_ns() // 1_000_000
-        now_ms = max(wall_ms, self._last_ms + 1)
-        born_ms = self._born_at(now_ms)
-        self._last_ms = now_ms
-        return born_ms, now_ms
-
-    def _born_at(self, now_ms: int) -> int:
-        before_ms = self._last_ms or now_ms - int(self._interval * 1000)
-        return max(before_ms, now_ms - _LONGEST_LOOK_BACK_MS)

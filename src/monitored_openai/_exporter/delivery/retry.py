@@ -1,4 +1,4 @@
-"""What to do with a batch after a try to deliver it: a pure state machine, reply and clock in, action out.
+"""Decides what follows a try to deliver a batch: a pure state machine, reply and clock in, action out.
 
     queued -> in flight -> delivered
        |      ^         -> waiting (retry, or parked while the back end says that the settings are wrong) -> in flight
@@ -31,7 +31,7 @@ _SPLIT_AFTER_LOST = 8
 """The same where no answer came, which one entry can cause as well, but an outage is more likely to."""
 _PROBE_EVERY = 4
 """Failures of a batch that cannot be split, after which another one goes first for once."""
-_STRIKES = 3
+_MAX_ISOLATED_FAILURES = 3
 """So often something else was delivered between two failures of one entry, until the entry is what is wrong."""
 _RESTED = 3
 """So often the limit refused one entry with a full bucket, until the entry is what is wrong, if others pass."""
@@ -94,7 +94,7 @@ class Step:
     """Seconds that the back end's limit or its own request demand; the rest of `wait` is ours to shorten."""
     reason: DropReason | None = None
     lets_next_go_first: bool = False
-    """Another batch is to show whether the back end takes anything at all."""
+    """True if another batch goes first, to show whether the back end takes anything at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class RetryState:
 
     failures: int = 0
     first_at: float = math.inf
-    strikes: int = 0
+    isolated_failures: int = 0
     """Failures before which something else was delivered since the failure before."""
     delivered: int = 0
     """How many others had been delivered at the last failure."""
@@ -115,7 +115,9 @@ class RetryState:
         """With one more; so many other batches have been delivered by now."""
         others = self.failures > 0 and delivered > self.delivered
         rested = self.rested + (not others and now - self.last_at >= LONGEST_PAUSE)
-        return RetryState(self.failures + 1, min(self.first_at, now), self.strikes + others, delivered, now, rested)
+        return RetryState(
+            self.failures + 1, min(self.first_at, now), self.isolated_failures + others, delivered, now, rested
+        )
 
 
 def is_limited(outcome: Reply | Failure) -> bool:
@@ -132,19 +134,19 @@ def is_untouched(outcome: Reply | Failure) -> bool:
 
 def next_step(  # noqa: PLR0911 - one for each rule
     outcome: Reply | Failure,
-    trouble: RetryState,
+    retry: RetryState,
     *,
     now: float,
     divisible: bool,
     random: Callable[[], float],
-    patient: bool = False,
+    durable: bool = False,
     pause: float | None = None,
     hopeless: bool = False,
 ) -> Step:
     """Decide on a batch after a try.
 
-    `trouble` counts this failure already; `now` is monotonic seconds; `divisible`: the batch has more than one entry;
-    `random` gives numbers from 0 to 1; `patient`: there is somewhere to keep the batch for as long as it takes;
+    `retry` counts this failure already; `now` is monotonic seconds; `divisible`: the batch has more than one entry;
+    `random` gives numbers from 0 to 1; `durable`: the spool keeps the batch without a limit on tries;
     `pause`: seconds that a pacer demands before the next request; `hopeless`: the limit let no entry of this size pass.
     """
     if isinstance(outcome, Reply):
@@ -155,35 +157,35 @@ def next_step(  # noqa: PLR0911 - one for each rule
         if not (_is_transient(outcome.status) or _is_misconfigured(outcome.status)):
             return Step(Action.DROP, reason="rejected")
     if pause is not None and is_limited(outcome):
-        exhausted = not patient and now - trouble.first_at >= MOST_RETRY_SECONDS
-        return _limited_step(trouble, divisible=divisible, exhausted=exhausted, pause=pause, hopeless=hopeless)
-    suspicious = _is_suspicious(outcome)
+        exhausted = not durable and now - retry.first_at >= MOST_RETRY_SECONDS
+        return _limited_step(retry, divisible=divisible, exhausted=exhausted, pause=pause, hopeless=hopeless)
+    batch_may_be_poison = _may_be_poison(outcome)
     if (
-        suspicious
+        batch_may_be_poison
         and divisible
-        and trouble.failures >= (_SPLIT_AFTER_LOST if outcome is Failure.LOST else _SPLIT_AFTER)
+        and retry.failures >= (_SPLIT_AFTER_LOST if outcome is Failure.LOST else _SPLIT_AFTER)
     ):
         return Step(Action.SPLIT)
-    if suspicious and trouble.strikes >= _STRIKES:
+    if batch_may_be_poison and retry.isolated_failures >= _MAX_ISOLATED_FAILURES:
         return Step(Action.DROP, reason="rejected")
     parked = isinstance(outcome, Reply) and _is_misconfigured(outcome.status)
-    if not patient and now - trouble.first_at >= MOST_RETRY_SECONDS:
+    if not durable and now - retry.first_at >= MOST_RETRY_SECONDS:
         return Step(Action.DROP, reason="misconfigured" if parked else "retry_exhausted")
     if parked:
-        wait = min(_PARKED_SECONDS * 2.0 ** min(trouble.failures - 1, 4), MOST_RETRY_SECONDS)
+        wait = min(_PARKED_SECONDS * 2.0 ** min(retry.failures - 1, 4), MOST_RETRY_SECONDS)
         return Step(Action.RETRY, wait=wait)
     at_least = (outcome.retry_after or 0.0) if isinstance(outcome, Reply) else 0.0
-    behind = suspicious and not divisible and trouble.failures % _PROBE_EVERY == 0
-    wait = max(_backoff(trouble, random), at_least)
+    behind = batch_may_be_poison and not divisible and retry.failures % _PROBE_EVERY == 0
+    wait = max(_backoff(retry, random), at_least)
     return Step(Action.RETRY, wait=wait, at_least=at_least, lets_next_go_first=behind)
 
 
-def _limited_step(trouble: RetryState, *, divisible: bool, exhausted: bool, pause: float, hopeless: bool) -> Step:
+def _limited_step(retry: RetryState, *, divisible: bool, exhausted: bool, pause: float, hopeless: bool) -> Step:
     """What follows a refusal for a limit of volume, when a pacer sets size and time of the next request."""
-    rested = not divisible and trouble.rested >= _RESTED
-    if not divisible and hopeless and trouble.failures >= _TRIES_OF_HOPELESS:
+    rested = not divisible and retry.rested >= _RESTED
+    if not divisible and hopeless and retry.failures >= _TRIES_OF_HOPELESS:
         return Step(Action.DROP, reason="over_limit")
-    if rested and trouble.strikes:
+    if rested and retry.isolated_failures:
         return Step(Action.DROP, reason="over_limit")
     if exhausted:
         return Step(Action.DROP, reason="retry_exhausted")
@@ -194,7 +196,7 @@ def _is_transient(status: int) -> bool:
     return status in _TRANSIENT or (status >= 500 and status != _NOT_IMPLEMENTED)
 
 
-def _is_suspicious(outcome: Reply | Failure) -> bool:
+def _may_be_poison(outcome: Reply | Failure) -> bool:
     """Whether one entry may be the cause of this for all others."""
     return outcome.status >= 500 if isinstance(outcome, Reply) else outcome is Failure.LOST
 
@@ -203,7 +205,7 @@ def _is_misconfigured(status: int) -> bool:
     return status in _MISCONFIGURED or 300 <= status < 400
 
 
-def _backoff(trouble: RetryState, random: Callable[[], float]) -> float:
+def _backoff(retry: RetryState, random: Callable[[], float]) -> float:
     """Full jitter below a bound that doubles with each failure."""
-    bound = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(trouble.failures - 1, 10))
+    bound = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(retry.failures - 1, 10))
     return max(_SHORTEST_WAIT, random() * bound)

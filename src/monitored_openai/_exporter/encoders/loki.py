@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from monitored_openai._json import encode
 
@@ -15,30 +14,6 @@ _LEVEL = 1
 
 _SET_BACK_NS = 300 * 10**9
 """Loki refuses what is more than 10 minutes in the future, and takes what is up to an hour behind its stream."""
-
-
-class Entry(NamedTuple):
-    """An encoded entry, the shard of the stream that it belongs to (if it has shards), its time, and its number where
-    it is kept.
-    """
-
-    shard: int | None
-    encoded: bytes
-    at_ns: int
-    id: int = 0
-    smaller: bytes | None = None
-    """The form in which it goes, if the back end does not take the other one."""
-    is_cut: bool = False
-    """Whether that form is the first to leave something out."""
-
-    @property
-    def sent(self) -> bytes:
-        """The form in which it goes."""
-        return self.encoded if self.smaller is None else self.smaller
-
-    def as_sent(self, smaller: bytes, *, cut: bool) -> Entry:
-        """The same entry in a smaller form."""
-        return self._replace(smaller=smaller, is_cut=self.is_cut or cut)
 
 
 def encode_entry(timestamp_ns: int, line: str, metadata: Mapping[str, str]) -> bytes:

@@ -7,7 +7,7 @@ The four messages, with their field numbers, in protobuf's wire format:
     Label        { string name = 1; string value = 2; }
     Sample       { double value = 1; int64 timestamp = 2; }   milliseconds
 
-A series that has ended is told so by a value of its own, Prometheus's stale marker: a not-a-number of certain bits.
+Prometheus's stale marker, a NaN with certain bits, ends a series.
 Generated code would tie every user to one major version of protobuf's runtime.
 """
 

@@ -1,10 +1,10 @@
-"""What belongs to the process as a whole: the exporter's thread, the shared handles, fork and exit.
+"""The state of the whole process: the exporter's thread, the handles' runners, fork and exit.
 
 Exit: `atexit` runs in a plain process and in one that multiprocessing spawned. Before Python 3.13 it does not run in a
 process that multiprocessing forked; there `multiprocessing.util.Finalize` does. Neither runs in a process that a signal
 ends or that calls `os._exit`.
 
-Fork: a module that another thread is importing at that moment stays half imported in the child for ever, and whoever
+Fork: a module that another thread is importing at that moment stays half imported in the child for ever, and code that
 needs it there hangs or fails. So a fork waits until the exporter's thread has imported what it needs.
 """
 
@@ -17,7 +17,7 @@ import sys
 import time
 import weakref
 from concurrent.futures import Future, wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from monitored_openai._calls.pending_usage import PendingUsage
 from monitored_openai._exporter.runtime import gevent
@@ -25,7 +25,8 @@ from monitored_openai._exporter.runtime.thread import ExporterThread
 from monitored_openai._logging import DECIDED, logger
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.handle import Monitoring
+    from monitored_openai._settings.model import MonitoringSettings
+    from monitored_openai._stats import DropReason
 
 _MOST_SECONDS_WITHOUT_PROGRESS = 1.7
 _LOOK_SECONDS = 0.05
@@ -33,13 +34,48 @@ _STOP_SECONDS = 0.2
 _MOST_SECONDS_OF_IMPORTS = 5.0
 
 
+class ProcessMember(Protocol):
+    """A runner of an exporter, as the process sees it."""
+
+    settings: MonitoringSettings
+
+    @property
+    def is_starting(self) -> bool:
+        """True while the exporter's thread imports the modules that it needs."""
+        ...
+
+    def progress(self) -> int:
+        """A number that grows with each success."""
+        ...
+
+    def begin_flush(self) -> Future[bool] | None:
+        """Start a flush; `None` if nothing waits."""
+        ...
+
+    def end_active(self) -> None:
+        """End the calls that are under way."""
+        ...
+
+    def end(self, reason: DropReason) -> None:
+        """Stop for good."""
+        ...
+
+    def on_thread_exit(self) -> None:
+        """Handle the end of the exporter's thread."""
+        ...
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child."""
+        ...
+
+
 class _Process:
-    """This process's one thread and its handles."""
+    """The exporter thread of this process, and the members that it serves."""
 
     def __init__(self) -> None:
-        self.handles: weakref.WeakSet[Monitoring] = weakref.WeakSet()
+        self.members: weakref.WeakSet[ProcessMember] = weakref.WeakSet()
         self.inherited: list[object] = []
-        self.owed = PendingUsage()
+        self.pending_usage = PendingUsage()
         self._thread: ExporterThread | None = None
         self._reset()
 
@@ -65,81 +101,81 @@ class _Process:
                 raise RuntimeError("the exporter's thread is being started")
             self._starting = True
             try:
-                self._thread = ExporterThread(self._thread_ended)
+                self._thread = ExporterThread(self._on_thread_exit)
             finally:
                 self._starting = False
             _end_with_multiprocessing(self.at_exit)
             return self._thread
 
-    def _living(self) -> list[Monitoring]:
+    def _living(self) -> list[ProcessMember]:
         while True:
             try:
-                return list(self.handles)
-            except RuntimeError:  # another thread has made one meanwhile
+                return list(self.members)
+            except RuntimeError:  # another thread has added one meanwhile
                 continue
 
     def lets_pass(self, record: logging.LogRecord) -> bool:
-        """Whether a line may be logged: warnings may unless the settings of all handles turn them off."""
+        """Filter log records: false for a warning if the settings of all handles turn warnings off."""
         if record.levelno != logging.WARNING or getattr(record, DECIDED, False):
             return True
-        used = [handle.settings for handle in self._living() if handle.settings.enabled]
+        used = [member.settings for member in self._living() if member.settings.enabled]
         return not used or any(settings.log_warnings for settings in used)
 
-    def _thread_ended(self) -> None:
-        for handle in self._living():
-            handle.thread_ended()
+    def _on_thread_exit(self) -> None:
+        for member in self._living():
+            member.on_thread_exit()
 
     def before_fork(self) -> None:
-        """Wait for the imports under way."""
+        """Wait until the exporter's thread has finished its imports."""
         self._held_by_fork = self.importing.acquire(timeout=_MOST_SECONDS_OF_IMPORTS)
 
     def after_fork_in_parent(self) -> None:
-        """Go on."""
+        """Let the imports continue."""
         if self._held_by_fork:
             self.importing.release()
 
     def after_fork(self) -> None:
-        """In a forked child: nothing of the parent's thread, locks and books may be used again."""
+        """Replace the thread, the locks and the counts of the parent in a forked child."""
         if self._thread is not None:
             self.inherited.append(self._thread)  # its loop must be neither closed nor collected
         self._thread = None
-        self.owed.clear()
+        self.pending_usage.clear()
         self._reset()
-        for handle in self._living():
-            handle.after_fork()
+        for member in self._living():
+            member.after_fork()
 
     def begin_exit(self) -> None:
-        """The process is about to end: deliver, but nobody waits for it."""
-        for handle in self._living():
-            handle.begin_flush()
+        """Start to deliver, because the process is about to end, and return at once."""
+        for member in self._living():
+            member.begin_flush()
 
     def at_exit(self) -> None:
-        """Deliver what can be delivered in time, and count the rest."""
+        """Deliver as much as possible in the time that is left, and count the rest as dropped."""
         if os.getpid() != self._pid:
             self.after_fork()  # uWSGI forks without running Python's hooks, and no call has found out
-        for handle in self._living():
-            handle.end_active()
-        flushes = {handle: flush for handle in self._living() if (flush := handle.begin_flush()) is not None}
+        for member in self._living():
+            member.end_active()
+        flushes = {member: flush for member in self._living() if (flush := member.begin_flush()) is not None}
         if flushes:
             _wait(flushes)
-        for handle, flush in flushes.items():
+        for member, flush in flushes.items():
             flush.cancel()
-            handle.end("shutdown")
+            member.end("shutdown")
         if self._thread is not None and self._thread.is_alive:
             self._thread.stop(_STOP_SECONDS)
 
 
-def _wait(flushes: dict[Monitoring, Future[Any]]) -> None:
-    """Until all is done, or for too long nothing has been."""
+def _wait(flushes: dict[ProcessMember, Future[Any]]) -> None:
+    """Wait until all flushes are done, their time is over, or they make no progress."""
     start = progressed = time.monotonic()
-    most = max(handle.settings.exit_timeout for handle in flushes)
+    most = max(member.settings.exit_timeout for member in flushes)
     before: list[int] = []
     while True:
         _, waiting = wait(flushes.values(), timeout=_LOOK_SECONDS)
         now = time.monotonic()
-        progress = [handle.progress() for handle in flushes]
+        progress = [member.progress() for member in flushes]
         if progress != before or any(
-            handle.is_starting for handle in flushes
+            member.is_starting for member in flushes
         ):  # on a busy machine imports take seconds
             before, progressed = progress, now
         if not waiting:

@@ -1,4 +1,4 @@
-"""SIGTERM, for those who ask for it: deliver in time, then let the process end as it would have."""
+"""Handles SIGTERM if the settings ask for it: deliver in time, then let the process end as usual."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _installed: list[object] = []
 
 
 def handle_sigterm(at_exit: Callable[[], None], begin: Callable[[], None]) -> None:
-    """Put a handler before the one there is; once for a process, and only from its main thread.
+    """Install a handler before the present one, once in a process, and only on its main thread.
 
-    Where nobody else handles the signal, `at_exit` is called and the signal sent again; else `begin`, and it is the
-    other's to end the process.
+    Without another handler, call `at_exit` and send the signal again. Otherwise call `begin` and then that handler,
+    which ends the process.
     """
     if _installed or threading.current_thread() is not threading.main_thread():
         return
     before = signal.getsignal(signal.SIGTERM)
-    if before is None or before is signal.SIG_IGN:  # somebody's in C, or somebody's wish
+    if before is None or before is signal.SIG_IGN:  # a handler in C, or the program ignores the signal
         return
 
     def handle(number: int, frame: FrameType | None) -> None:

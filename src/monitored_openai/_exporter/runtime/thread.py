@@ -1,4 +1,4 @@
-"""The one background thread of a process, with its asyncio loop, which resolves names in a way that works until the end."""
+"""The background thread of the process, with an asyncio loop that resolves names until the interpreter exits."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ THREAD_NAME = "monitored-openai-exporter"
 class ExporterLoop(asyncio.SelectorEventLoop):
     """A loop that resolves names without asyncio's thread pool, which is gone when the interpreter exits.
 
-    Names are looked up in daemon threads, so that a dead resolver stops neither lane; where no thread can be started
-    any more, they are looked up in line. Where gevent has patched the sockets, connections are made with the system's.
+    Names are looked up in daemon threads, so that a dead resolver stops neither signal. When no thread can start
+    any more, this thread looks them up. If gevent has patched the sockets, connections use the original ones.
     """
 
     def __init__(self) -> None:
         super().__init__(gevent.original("selectors", "DefaultSelector")())
 
     async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
-        """Those of the base class that anybody here makes: to a host and port, without TLS, which is done above."""
+        """Connect to a host and port, without TLS, which a layer above adds."""
         if not gevent.is_patched():
             return await super().create_connection(protocol_factory, host, port, **options)
         (family, kind, protocol, _, address), *_ = await self.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -73,7 +73,7 @@ class ExporterThread:
     """A daemon thread that runs a loop until the process ends."""
 
     def __init__(self, at_end: Callable[[], object]) -> None:
-        """`at_end` is called when nothing that the loop is told is heard any more, for whatever reason it ended."""
+        """`at_end` is called when the loop accepts no work any more, whatever the reason."""
         self._at_end = at_end
         self._loop = ExporterLoop()
         self._identity: int | None = None
@@ -89,15 +89,15 @@ class ExporterThread:
 
     @property
     def is_current(self) -> bool:
-        """Whether it is this thread that asks."""
+        """True on this thread."""
         return gevent.current() == self._identity
 
     def call(self, callback: Callable[[], object]) -> None:
-        """Have the loop call something; from any thread, also from a finalizer or a signal handler."""
+        """Call `callback` on the loop. May be used on any thread, also in a finalizer or a signal handler."""
         self._loop.call_soon_threadsafe(callback)
 
     def submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
-        """Have the loop run a coroutine; cancelling the future cancels it. It is cancelled if the loop has ended."""
+        """Run a coroutine on the loop. Cancelling the future cancels it; after the loop's end the future is cancelled."""
         with self._submitting:
             if not self._is_ending:
                 return asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -108,12 +108,12 @@ class ExporterThread:
         return never
 
     def stop(self, timeout: float) -> None:
-        """End the loop and wait for the thread for so many seconds."""
+        """End the loop, and wait at most `timeout` seconds for the thread."""
         self.call(self._loop.stop)
         self._thread.join(timeout)
 
     def _end_tasks(self) -> None:
-        """Those as well that it was told to begin when it had stopped already."""
+        """Cancel all tasks, also those submitted after the loop stopped."""
         while True:
             self._loop.run_until_complete(asyncio.sleep(0))
             tasks = asyncio.all_tasks(self._loop)
@@ -129,7 +129,9 @@ class ExporterThread:
         try:
             self._loop.run_forever()
         finally:
-            with self._submitting:  # what the loop has been told by now has its end below, and nothing comes after it
+            with (
+                self._submitting
+            ):  # the lines below end all work submitted before this, and `submit` refuses later work
                 self._is_ending = True
             try:
                 self._end_tasks()

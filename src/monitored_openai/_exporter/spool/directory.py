@@ -1,4 +1,4 @@
-"""The directory of the spool, which many processes share: whose files are in it, and which of them nobody owns."""
+"""The directory of the spool, which many processes share: its files and their owners."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from monitored_openai._logging import warn_sparsely
 _MOST_SET_ASIDE = 3
 _OURS = re.compile(r".+-[0-9a-f]{32}\.db", re.DOTALL)
 _SET_ASIDE = re.compile(r".+-[0-9a-f]{32}\.[0-9]+\.corrupt", re.DOTALL)
-"""Names that this program gives; a file of any other name is never opened, renamed or removed."""
+"""Names of this program's files. It never opens, renames or removes a file with another name."""
 _DISK_TROUBLE = frozenset({
     *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED),
     *(sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY),
@@ -32,17 +32,17 @@ class SpoolDirectory:
     """The files of one directory, as one exporter sees them."""
 
     def __init__(self, path: Path, destination: str) -> None:
-        """`destination` tells whose files may be sent by one another."""
+        """Processes with the same `destination` may send the entries of each other's files."""
         self._path = path
         self._prefix = f"{destination}-"
 
     def create(self, stream: Mapping[str, str]) -> SpoolFile:
-        """A new file of one's own."""
+        """Create a file that this process owns."""
         make_directory(self._path)
         return SpoolFile.create(self._path / f"{self._prefix}{uuid.uuid4().hex}{SUFFIX}", stream)
 
     def sizes(self, own: SpoolFile | None) -> tuple[int, int]:
-        """Bytes of all files, and of those that are not one's own."""
+        """Bytes of all files, and of all except `own`."""
         make_directory(self._path)
         every = others = 0
         with os.scandir(self._path) as found:
@@ -56,23 +56,23 @@ class SpoolDirectory:
         return every, others
 
     def free_bytes(self) -> int:
-        """What the disk has left."""
+        """Free bytes of the disk."""
         return shutil.disk_usage(self._path).free
 
     def unowned(self, known: Collection[Path]) -> list[Path]:
-        """Files that may be without an owner, the oldest first; not those known."""
+        """Files that may have no owner, the oldest first, without those in `known`."""
         try:
             named = {path for path in self._path.iterdir() if _OURS.fullmatch(path.name)}
             return sorted(named - set(known), key=_modified)
-        except OSError:  # one has gone meanwhile: there is another time
+        except OSError:  # one has gone meanwhile: the next look finds the others
             return []
 
     def is_of_destination(self, path: Path) -> bool:
-        """Whether what is in the file goes where one's own does."""
+        """True if the file has the destination of this directory's owner."""
         return path.name.startswith(self._prefix)
 
     def is_older(self, path: Path, seconds: float) -> bool:
-        """Whether nothing has been written for so long."""
+        """True if the file has not changed for `seconds`."""
         try:
             wal = path.with_suffix(f"{SUFFIX}-wal")
             return max(_modified(one) for one in (path, wal) if one.exists()) < time.time() - seconds
@@ -80,7 +80,7 @@ class SpoolDirectory:
             return False
 
     def take_over(self, path: Path) -> SpoolFile | None:
-        """The file, if this program made it, its owner is gone and it can be read."""
+        """Open the file if this program made it and its owner is gone; `None` if that fails."""
         try:
             lock = Lock(path.with_suffix(".lock"))
         except OSError as error:
@@ -102,7 +102,7 @@ class SpoolDirectory:
             return None
 
     def keep_few_set_aside(self, most: int = _MOST_SET_ASIDE) -> None:
-        """Remove all files that were set aside but the latest."""
+        """Remove the files that were set aside, except the `most` latest."""
         damaged = [path for path in self._path.glob("*.corrupt") if _SET_ASIDE.fullmatch(path.name)]
         damaged.sort(key=lambda path: int(path.suffixes[-2][1:]))
         for path in damaged[: max(0, len(damaged) - most)]:
@@ -120,7 +120,7 @@ class SpoolDirectory:
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether it is the file that is wrong, and not the disk for the moment."""
+    """True if the file is damaged, false if the disk has failed for now."""
     if isinstance(error, OSError):
         return False
     code = getattr(error, "sqlite_errorcode", None)
@@ -128,7 +128,7 @@ def is_damage(error: Exception) -> bool:
 
 
 def what_failed(error: Exception) -> str:
-    """An error in words, without a path."""
+    """The text of an error, without a path."""
     return (error.strerror or str(error)) if isinstance(error, OSError) else f"SQLite: {error}"
 
 

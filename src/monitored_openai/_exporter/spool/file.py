@@ -1,10 +1,10 @@
-"""One file of the spool: a process's log entries and last totals, in SQLite, in the order in which they came.
+"""One file of the spool: the log entries and the last counters of a process, in SQLite, in order of arrival.
 
 A commit is in the system's page cache: it survives the death of the process, and may not survive a power failure. Each
 entry has a checksum, as a flipped bit would cost all others in its request.
 
-Entries are sent in order, so those that may have been sent before are the oldest ones, up to some id; they must be
-sent with the same labels again, by which Loki finds that it has them.
+Entries go in order, so those that may have gone before are the oldest ones, up to some id. They must go again with the
+same labels, by which Loki recognises them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from monitored_openai._exporter.delivery.metrics_pusher import CounterSnapshot
-from monitored_openai._exporter.encoders.loki import Entry
 from monitored_openai._exporter.spool.lock import Lock
+from monitored_openai._exporter.values import CounterSnapshot, Entry
 from monitored_openai._files.databases import Kind
 
 SUFFIX = ".db"
@@ -47,10 +46,10 @@ PRAGMA secure_delete = FAST;
 """
 _WORTH_SHRINKING_PAGES = 256
 _ROW_BYTES = 64
-"""What an entry takes besides itself."""
+"""Bytes of an entry's row besides the entry."""
 _LAST = 2**63 - 1
 LONGEST_SPAN_NS = 30 * 60 * 10**9
-"""Between the entries of one request: sent once more, the first must not be an hour behind the last."""
+"""Limit between the entries of one request: sent again, the first must not be an hour behind the last."""
 EVICTED_AT_ONCE_BYTES = 1024 * 1024
 
 
@@ -69,7 +68,7 @@ class SpoolFile:
         self.path = path
         self._lock = lock
         self._found = KIND.recognise(path)
-        # The exporter's thread uses it; at the end of a process that has none any more, the one that ends does.
+        # The exporter's thread uses it; at exit without that thread, the main thread does.
         self._db = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
         try:
             self._prepare()
@@ -82,15 +81,15 @@ class SpoolFile:
             raise
         self._next_id = last + 1
         self.taken = 0
-        """The last id that has been read for sending."""
+        """The last id that was read for sending."""
         self.waiting_bytes = 0
-        """Of those that wait, as far as they have been written by this process."""
+        """Bytes of the waiting entries, as far as this process wrote them."""
         self.is_of_this_process = False
-        """Made here, and not taken over."""
+        """True if this process created the file, false if it adopted it."""
 
     @classmethod
     def create(cls, path: Path, stream: Mapping[str, str]) -> Self:
-        """A new file, of whose entries the stream's labels are these."""
+        """Create a file; `stream` are the labels of its entries."""
         lock = Lock.create(path.with_suffix(".lock"))
         try:
             KIND.create(path)
@@ -126,22 +125,22 @@ class SpoolFile:
         return entries, sent, sent_as_replay, stream
 
     def _counted(self, entries: int, last: int) -> int:
-        """How many entries there must be: as many as the file says, or as there are where that makes no sense."""
+        """The number of entries: the file's own count, or the number of rows if that count makes no sense."""
         there: int = 0
-        with suppress(sqlite3.DatabaseError):  # what it says is all there is to go by then
+        with suppress(sqlite3.DatabaseError):  # then only its own count is left
             (there,) = self._one("SELECT count(*) FROM entry")
         return max(there, entries if entries <= last else 0)
 
     @property
     def slot(self) -> str:
-        """What tells this file from others, also in a label."""
+        """A short name that is unique among the files, also used in a label."""
         return self.path.stem[-8:]
 
     def write(self, entries: Collection[Entry], most_bytes: int) -> int:
-        """Add entries, all or none; how many older ones had to go for the file to stay below its bound.
+        """Add all entries or none; the number of older ones that were evicted to stay below `most_bytes`.
 
         Raises:
-            OSError: they find no room although there is nothing left to evict.
+            OSError: there is no room, and nothing left to evict.
         """
         size = sum(len(entry.encoded) for entry in entries)
         with self._transaction():
@@ -244,33 +243,33 @@ class SpoolFile:
         return expired
 
     def keep_totals(self, parts: Sequence[CounterSnapshot]) -> None:
-        """Replace the totals that whoever finds this file shall push; by none, when the back end has the latest."""
+        """Replace the counter snapshots for recovery; an empty sequence clears them."""
         with self._transaction():
             self._db.execute("DELETE FROM totals")
             rows = [(number, _checksum_of_totals(*part), *part) for number, part in enumerate(parts)]
             self._db.executemany("INSERT INTO totals VALUES (?, ?, ?, ?)", rows)
 
     def totals(self) -> tuple[list[CounterSnapshot], int]:
-        """The totals that were kept, and how many parts of them are damaged."""
+        """The counter snapshots, and the number of damaged ones."""
         rows = self._db.execute("SELECT checksum, body, without_births FROM totals ORDER BY part").fetchall()
         whole = [CounterSnapshot(*part) for checksum, *part in rows if checksum == _checksum_of_totals(*part)]
         return whole, len(rows) - len(whole)
 
     def size(self) -> int:
-        """Bytes of the file itself, free ones inside of it included."""
+        """Bytes of the file, with the free pages in it."""
         return self._page_bytes("page_count")
 
     def is_in_place(self) -> bool:
-        """Whether the file is still found under its name."""
+        """True if the file still exists under its name."""
         return os.path.exists(self.path)  # noqa: PTH110 - pathlib's raises where nobody may look
 
     def is_spent(self) -> bool:
-        """Whether nothing is left in it."""
+        """True if it holds neither entries nor counters."""
         (left,) = self._one("SELECT EXISTS (SELECT 1 FROM entry) + EXISTS (SELECT 1 FROM totals)")
         return not left
 
     def close(self) -> None:
-        """Let it go: away with it when it is spent, else to whoever finds it."""
+        """Close the file. Remove it if it is empty; otherwise the next process may adopt it."""
         try:
             spent = self.is_spent()
         except sqlite3.Error:
@@ -282,21 +281,21 @@ class SpoolFile:
         self._lock.let_go()
 
     def discard(self) -> None:
-        """Away with it, whatever is in it."""
+        """Remove the file with its content."""
         with suppress(sqlite3.Error):
             self._db.close()
         remove_files(self.path)
         self._lock.let_go()
 
     def set_aside(self) -> None:
-        """A damaged file gets another name, by which nobody opens it again."""
+        """Close and rename a damaged file, so that no process opens it again."""
         with suppress(sqlite3.Error):
             self._db.close()
         set_aside(self.path)
         self._lock.let_go()
 
     def forked(self) -> None:
-        """In a forked child: the file is the parent's, and its connection is not even to be closed."""
+        """Release the parent's lock in a forked child, which must not even close the parent's connection."""
         self._lock.let_go()
 
     def _no_longer_waiting(self, entries: int, size: int) -> None:
@@ -325,7 +324,7 @@ class SpoolFile:
 
 
 def _checksum(at_ns: int, shard: int | None, encoded: object) -> int:
-    """Of all that makes an entry; that of no entry, for what is none."""
+    """The checksum of an entry; -1, which no entry has, if `encoded` is not bytes."""
     return zlib.crc32(encoded, zlib.crc32(b"%r %r" % (at_ns, shard))) if isinstance(encoded, bytes) else -1
 
 
@@ -334,14 +333,14 @@ def _checksum_of_totals(body: object, without_births: object) -> int:
 
 
 def remove_files(path: Path) -> None:
-    """Remove a file of the spool and what belongs to it, the lock last."""
+    """Remove a file of the spool, SQLite's files beside it, and its lock at last."""
     with suppress(OSError):
         for suffix in (*_ALL_SUFFIXES, ".lock"):
             path.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def set_aside(path: Path) -> None:
-    """Keep the file for whoever wants to look into it, under a name that the spool does not look for."""
+    """Rename a file for later inspection, so that no spool opens it."""
     with suppress(OSError):
         path.rename(path.with_suffix(f".{time.time_ns()}.corrupt"))
         remove_files(path)

@@ -1,7 +1,7 @@
-"""The spool: a directory with one file for each process, where entries wait that a dead back end does not take.
+"""The spool: a directory with one file for each process, for entries that the back end does not take now.
 
-Whoever runs owns its own file. What a dead process left behind is adopted by the next one that finds it and has the
-same destination; what nobody wanted until its time was over is removed by anybody.
+Each process owns one file. The next process with the same destination adopts the file of a process that has died. Any
+process removes a file that is older than the spool keeps entries.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter.delivery.metrics_pusher import CounterSnapshot
-from monitored_openai._exporter.encoders.loki import Entry
 from monitored_openai._exporter.spool.directory import SpoolDirectory, is_damage, what_failed
 from monitored_openai._exporter.spool.file import SpoolFile
+from monitored_openai._exporter.values import CounterSnapshot, Entry
 from monitored_openai._logging import warn_sparsely
 from monitored_openai._stats import DropReason
 
@@ -26,16 +25,16 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 1.0
 _PAUSE_SECONDS = 10.0
-"""After a failure of the disk everything stays in memory for so long."""
+"""Time in memory only, after the disk has failed."""
 _LOG_BYTES = 2 * 1024 * 1024
-"""What SQLite's log may take beside the file itself."""
+"""Room for SQLite's log beside the file itself."""
 _MOST_ADOPTED = 4
 LEAST_FREE_BYTES = 512 * 1024 * 1024
-"""What is left of the disk for others: the spool grows no further than that."""
+"""Free space that the spool leaves on the disk for other programs."""
 
 
 class Spool:
-    """The own file, those of others that have been adopted, and the bounds of the directory."""
+    """The file of this exporter, adopted files, and the bounds of the directory."""
 
     def __init__(
         self,
@@ -44,30 +43,30 @@ class Spool:
         most_bytes: int,
         most_seconds: float,
         stream: Mapping[str, str],
-        forgets: Callable[[int, DropReason], None],
+        on_evicted: Callable[[int, DropReason], None],
         least_free_bytes: int = LEAST_FREE_BYTES,
     ) -> None:
-        """Nothing is opened before there is something to keep; `forgets` hears how many entries are lost, and why."""
+        """Open no file before the first entry. `on_evicted` is called with the number of lost entries and the reason."""
         self._directory = directory
         self._most_bytes = most_bytes
         self._most_seconds = most_seconds
         self._stream = stream
-        self._forgets = forgets
+        self._on_evicted = on_evicted
         self._least_free_bytes = least_free_bytes
         self.own: SpoolFile | None = None
         self.adopted: list[SpoolFile] = []
-        """Others' files, and those of one's own that somebody else has removed from the directory."""
+        """Files of ended processes, and own files that were removed from the directory."""
         self.bytes = 0
-        """Of the whole directory, when last looked at."""
+        """Size of the whole directory at the last look."""
         self._room = 0
         self._paused_until = self._look_again_at = 0.0
 
     def oldest_ns(self, now_ns: int) -> int:
-        """What is older than this has had its time, also where the clock has been set back since `now_ns` began."""
+        """The time before which entries have expired, also if the clock has been set back since `now_ns` began."""
         return min(now_ns, time.time_ns()) - int(self._most_seconds * 1e9)
 
     def write(self, entries: Collection[Entry]) -> bool:
-        """Keep entries, if need be in the place of older ones; false when they cannot be kept now."""
+        """Write entries, and evict older ones if there is no room; false if the disk does not take them now."""
         if time.monotonic() < self._paused_until:
             return False
         try:
@@ -80,7 +79,7 @@ class Spool:
         return True
 
     def read(self, file: SpoolFile, now_ns: int, most_entries: int, most_bytes: int) -> list[Entry]:
-        """Take the oldest entries of a file that may be sent together."""
+        """Take the oldest entries of a file that may go in one request."""
         if not file.waiting:
             return []
         try:
@@ -95,23 +94,21 @@ class Spool:
         return entries
 
     def mark(self, file: SpoolFile, through: int, *, as_replay: bool) -> None:
-        """Note that all up to this id may be stored at the back end."""
+        """Record that the back end may have stored all entries up to the id `through`."""
         try:
             file.mark(through, as_replay=as_replay)
-        except sqlite3.Error as error:  # what is sent twice after a crash may then be stored twice
+        except sqlite3.Error as error:  # then Loki may store an entry twice that goes twice after a crash
             self._fails(file, error)
 
     def remove(self, file: SpoolFile, first: int, last: int) -> None:
-        """Forget entries that have been taken."""
+        """Remove entries that are delivered or dropped."""
         try:
             file.remove(first, last)
-        except sqlite3.Error as error:  # whoever finds them sends them again, and the back end knows them
+        except sqlite3.Error as error:  # the next process sends them again, and the back end recognises them
             self._fails(file, error)
 
     def keep_totals(self, parts: Sequence[CounterSnapshot]) -> bool:
-        """Keep what whoever finds the file is to push, and nothing if the back end has it already; false when they
-        cannot be kept now.
-        """
+        """Persist counter snapshots for recovery; an empty sequence clears them. False if the disk does not take them."""
         if time.monotonic() < self._paused_until:
             return False
         if self.own is None and not parts:
@@ -124,7 +121,7 @@ class Spool:
         return True
 
     def totals(self, file: SpoolFile) -> tuple[list[CounterSnapshot], int]:
-        """What another process had to push, and how many parts of it are damaged."""
+        """The counter snapshots in a file, and the number of damaged ones."""
         try:
             return file.totals()
         except sqlite3.Error as error:
@@ -132,27 +129,27 @@ class Spool:
             return [], 0
 
     def forget_totals(self, file: SpoolFile) -> None:
-        """They have been pushed."""
+        """Clear the counter snapshots of a file."""
         try:
             file.keep_totals(())
         except sqlite3.Error as error:
             self._fails(file, error)
 
     def files(self) -> list[SpoolFile]:
-        """All that may have entries to send."""
+        """All files that may hold entries to send."""
         return [*self.adopted, *([self.own] if self.own is not None else [])]
 
     def used_up(self) -> None:
-        """Let go of adopted files in which nothing is left."""
+        """Close adopted files that are empty."""
         for file in self.adopted.copy():
             if not file.waiting and self._is_spent(file):
                 self.adopted.remove(file)
                 file.close()
 
     def adopt(self) -> tuple[list[SpoolFile], int]:
-        """Take over what dead processes with the same destination have left, and remove what is too old for any.
+        """Adopt files of ended processes with the same destination, and remove expired ones of any destination.
 
-        The files, and how many entries were too old.
+        Returns the adopted files, and the number of expired entries.
         """
         adopted: list[SpoolFile] = []
         expired = 0
@@ -171,11 +168,11 @@ class Spool:
 
     @property
     def is_full_of_adopted(self) -> bool:
-        """Whether there may be more to adopt."""
+        """True if the limit of adopted files is reached, so that more may wait."""
         return len(self.adopted) >= _MOST_ADOPTED
 
     def purge(self) -> None:
-        """Remove everything that waits here, and every file that no process owns."""
+        """Remove everything that waits in the own and adopted files, and every file that no process owns."""
         for file in self.files():
             if file.waiting:
                 self._lose(file.waiting, "purged")
@@ -184,13 +181,13 @@ class Spool:
         self._directory.purge(())
 
     def close(self) -> None:
-        """Let go of all files."""
+        """Close all files."""
         for file in self.files():
             file.close()
         self.own, self.adopted = None, []
 
     def forked(self) -> None:
-        """In a forked child: all of it is the parent's."""
+        """Release the parent's files in a forked child."""
         for file in self.files():
             file.forked()
 
@@ -203,11 +200,11 @@ class Spool:
 
     def _lose(self, entries: int, reason: DropReason) -> None:
         warn_sparsely(f"spool {reason}", "%d log entries in the spool given up (%s)", entries, reason)
-        self._forgets(entries, reason)
+        self._on_evicted(entries, reason)
 
     def _fails(self, file: SpoolFile | None, error: Exception) -> None:
-        """A damaged file is set aside; else the disk may be better later, and until then all stays in memory."""
-        if file is not None and file not in self.files():  # set aside already; what had been read is still sent
+        """Set a damaged file aside. After other errors stop to use the disk for some seconds."""
+        if file is not None and file not in self.files():  # set aside already; its entries in memory still go
             return
         if file is not None and is_damage(error):
             warn_sparsely("damaged", "a damaged file of the spool was set aside: %s", what_failed(error))
@@ -227,7 +224,7 @@ class Spool:
             )
 
     def look(self) -> None:
-        """Find out whether somebody has removed one's own file from the directory."""
+        """Notice that the own file was removed from the directory."""
         if self.own is not None and not self.own.is_in_place():
             self.adopted.append(self.own)  # it can be read for as long as it is open
             self.own = None
@@ -253,19 +250,19 @@ class Spool:
 
 
 def open_spool(
-    settings: MonitoringSettings, stream: Mapping[str, str], forgets: Callable[[int, DropReason], None]
+    settings: MonitoringSettings, stream: Mapping[str, str], on_evicted: Callable[[int, DropReason], None]
 ) -> Spool:
-    """The spool that the settings ask for; `spool_dir` must be set."""
+    """Return the spool for the settings; `spool_dir` must be set."""
     return Spool(
         SpoolDirectory(Path(settings.spool_dir or ""), _destination(settings)),
         most_bytes=settings.spool_bytes,
         most_seconds=settings.spool_age,
         stream=stream,
-        forgets=forgets,
+        on_evicted=on_evicted,
     )
 
 
 def _destination(settings: MonitoringSettings) -> str:
-    """What entries and totals must have in common to be sent by one another; a token may change meanwhile."""
+    """A hash of the back ends and accounts. Processes adopt files with the same hash; a token may change meanwhile."""
     where = (settings.logs_url, settings.logs_username, settings.metrics_url, settings.metrics_username)
     return hashlib.sha256(repr((*where, settings.metrics_protocol, settings.tenant_id)).encode()).hexdigest()[:12]

@@ -1,0 +1,277 @@
+"""Runs the exporter of one handle on the process's exporter thread: start, flush, stop, fork and exit."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future, wait
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from monitored_openai._calls.tracker import CallTracker
+from monitored_openai._exporter.call_queue import CallQueue
+from monitored_openai._exporter.clients import Clients
+from monitored_openai._exporter.ledger import DeliveryLedger
+from monitored_openai._exporter.losses import Failures, losses
+from monitored_openai._exporter.metrics_state import MetricsState
+from monitored_openai._exporter.runtime.process import PROCESS
+from monitored_openai._logging import warn_sparsely
+
+if TYPE_CHECKING:
+    from monitored_openai._calls.call import Call
+    from monitored_openai._exporter.exporter import Exporter
+    from monitored_openai._exporter.runtime.thread import ExporterThread
+    from monitored_openai._exporter.state import ExporterState
+    from monitored_openai._settings.model import MonitoringSettings
+    from monitored_openai._stats import DropReason
+
+_T = TypeVar("_T")
+_numbers = itertools.count()
+_FLUSH_ON_CALL_SECONDS = 2.0
+_STOP_SECONDS, _SPOOL_SECONDS, _START_SECONDS = 0.5, 2.0, 5.0
+
+
+class Runner:
+    """Owns the queue, the counts and the exporter of one handle. A member of the process: see `ProcessMember`."""
+
+    def __init__(self, settings: MonitoringSettings, on_end: Callable[[], None]) -> None:
+        """Start nothing before the first call ends or, with a spool, begins. `on_end` is called when it ends for good."""
+        self.settings = settings
+        self._on_end = on_end
+        self._number = next(_numbers)
+        self.ledger = DeliveryLedger(
+            max_entries=settings.queue_size, max_bytes=settings.queue_bytes, logs=settings.logs_url is not None
+        )
+        self.calls = CallQueue(self.ledger, wake=self._wake, forked=PROCESS.after_fork)
+        self.metrics = MetricsState(
+            self.ledger,
+            label_names=settings.label_names,
+            max_label_sets=settings.max_label_sets,
+            push_seconds=settings.push_seconds,
+            pushes_calls="gen_ai" in settings.metric_names,
+        )
+        self.clients = Clients(self._on_client)
+        self._thread: ExporterThread | None = None
+        self._exporter: Exporter | None = None
+        self._state: ExporterState | None = None
+        self._start_task: asyncio.Task[None] | None = None
+        """Referenced here, because the loop keeps only a weak reference."""
+        self._ended = False
+        self._born_ms = time.time_ns() // 1_000_000
+        self.tracker = self._new_tracker() if settings.enabled else None
+        PROCESS.members.add(self)
+
+    def _new_tracker(self) -> CallTracker:
+        settings = self.settings
+        return CallTracker(
+            emit=self._put_and_flush if settings.flush_on_call else self.calls.put,
+            opened=self.calls.on_start if settings.spool_dir is None else self._on_start_with_spool,
+            lost=self.calls.on_untracked,
+            inject_usage=settings.inject_stream_usage,
+            keeps_content=settings.capture_content
+            and (settings.logs_url is not None or settings.on_record is not None),
+            provider=settings.provider,
+        )
+
+    # On any thread
+
+    def begin_flush(self) -> Future[bool] | None:
+        """Start a flush; `None` if nothing can wait, because no call has ended yet or this has ended.
+
+        The result is false if the metrics' back end has not taken the latest totals.
+        """
+        return self._begin(self._flush)
+
+    def _begin(self, flush: Callable[[], Coroutine[Any, Any, bool]]) -> Future[bool] | None:
+        if self._thread is None or self._ended:
+            return None
+        if not self._thread.is_alive:
+            self._wake()
+            if not self._thread.is_alive:
+                return _unfinished()
+        if self._thread.is_current:  # called from `on_record`, which the flush would have to wait for
+            return _unfinished()
+        return self._thread.submit(flush())
+
+    def begin_purge(self) -> Future[None] | None:
+        """Start to drop everything in the spool; `None` if no exporter runs."""
+        thread = self._thread
+        if self._exporter is None or thread is None or not thread.is_alive or thread.is_current:
+            return None
+        return thread.submit(self._exporter.purge())
+
+    def end_active(self) -> None:
+        """End the calls that are under way, because the process exits."""
+        for call in self.ledger.active.copy():
+            call.interrupted()
+
+    def end(self, reason: DropReason) -> None:
+        """Stop for good, and count what is neither delivered nor in the spool as dropped for `reason`."""
+        missing_on_disk = 0
+        has_spool = self.settings.spool_dir is not None
+        if has_spool:
+            missing_on_disk = (
+                self._result_of(self._spool_all(), _START_SECONDS if self.is_starting else _SPOOL_SECONDS) or 0
+            )
+        is_first_end, self._ended = not self._ended, True
+        self.calls.close(reason, missing_on_disk)
+        if is_first_end and reason != "fault":
+            self._warn_of_losses(reason)
+        self._on_end()
+        if self._exporter is not None:
+            self._result_of(self._exporter.stop(), _SPOOL_SECONDS if has_spool else _STOP_SECONDS)
+
+    def _warn_of_losses(self, reason: DropReason) -> None:
+        failures = self._exporter.failures if self._exporter is not None else Failures()
+        lost = losses(self.ledger.stats(), failures, reason)
+        if lost and self.settings.log_warnings:
+            is_exit = reason == "shutdown"
+            event, kind = ("process ended", f"exit {self._number}") if is_exit else ("handle was closed", reason)
+            warn_sparsely(kind, "lost when the %s: %s", event, lost)
+
+    def _result_of(self, work: Coroutine[Any, Any, _T], seconds: float) -> _T | None:
+        """Run `work` on the exporter's thread; `None` if that does not finish it in time."""
+        thread = self._thread
+        if thread is None or not thread.is_alive or thread.is_current:
+            work.close()
+            return None
+        ending = thread.submit(work)
+        wait([ending], timeout=seconds)
+        return ending.result() if ending.done() and not ending.cancelled() and ending.exception() is None else None
+
+    @property
+    def is_starting(self) -> bool:
+        """True while the exporter's thread imports the modules that it needs."""
+        return self._exporter is None and not self._ended
+
+    def progress(self) -> int:
+        """A number that grows with each call that is counted, each entry that is delivered or dropped, each push."""
+        stats = self.ledger.stats()
+        return stats.folded + stats.delivered + sum(stats.dropped.values()) + stats.pushes + stats.samples.delivered
+
+    def on_thread_exit(self) -> None:
+        """Let the next call start another thread, because this one may have missed the last wake."""
+        self.calls.mark_idle()
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child, under an instance of its own; the parent keeps what it has recorded."""
+        self.ledger.reset()
+        self.calls.reset()
+        if self._ended:
+            self.calls.close("closed")
+        self.metrics.reset()
+        if self._state is not None:
+            self._state.on_fork()
+        PROCESS.inherited.append(
+            (self._exporter, self._state, self._start_task)
+        )  # asyncio complains of pending tasks when collected
+        self._thread = self._exporter = self._state = self._start_task = None
+        self._born_ms = time.time_ns() // 1_000_000
+
+    # On the callers' threads
+
+    def _on_client(self) -> None:
+        """End the rest of an exporter without clients, before the first call of a new client ends."""
+        thread = self._thread
+        if thread is not None and thread.is_alive and not self._ended:
+            self._wake()
+
+    def _on_start_with_spool(self, call: Call) -> None:
+        """Import the exporter's modules while the first call waits for its reply, to spool that call at once."""
+        self.calls.on_start(call)
+        if self._thread is None:
+            self.calls.wake_if_idle()
+
+    def _put_and_flush(self, call: Call) -> None:
+        """Deliver before the call returns: a process that is frozen after each request has no other time."""
+        self.calls.put(call)
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the documented one raises without a loop
+            self._begin(self._flush_for_call)
+        elif (flush := self.begin_flush()) is not None:
+            wait([flush], _FLUSH_ON_CALL_SECONDS)
+            end_flush(flush)
+
+    def _wake(self) -> None:
+        try:
+            thread = PROCESS.thread()
+            if thread is self._thread:
+                thread.call(self._wake_exporter)
+            else:
+                self._thread = thread
+                thread.call(self._schedule_start)
+        except Exception:  # no thread at the interpreter's end, or no file descriptor left for its loop
+            self.calls.mark_idle()
+            warn_sparsely("thread", "the exporter's thread cannot be started now", exc_info=True)
+
+    # On the exporter's thread
+
+    @property
+    def instance(self) -> str:
+        """The value of the metrics' label: unique for each handle and process start."""
+        return f"{self.settings.instance}:{os.getpid()}:{self._born_ms:x}:{self._number}"
+
+    def _schedule_start(self) -> None:
+        self._start_task = asyncio.get_running_loop().create_task(self._start())
+
+    async def _start(self) -> None:
+        try:
+            with PROCESS.importing:
+                self._exporter = self._new_exporter()
+            if not self._ended:  # otherwise no later `end` would stop it
+                self._exporter.start()
+        except Exception:
+            warn_sparsely("start", "the exporter could not start; calls are not recorded", exc_info=True)
+            self.end("fault")
+
+    def _new_exporter(self) -> Exporter:
+        from monitored_openai._exporter.build import build_state  # slow imports, which no caller waits for here
+        from monitored_openai._exporter.delivery.http import import_backend
+        from monitored_openai._exporter.exporter import Exporter
+
+        import_backend()
+        if self._exporter is not None:  # its connections belong to a loop that is gone: they cannot even be closed
+            PROCESS.inherited.append(self._exporter)
+        if self._state is None:
+            self._state = build_state(self.settings, self.ledger, self.metrics, self.instance)
+        return Exporter(
+            self.settings,
+            self.calls,
+            self.ledger,
+            self.metrics,
+            self._state,
+            clients=self.clients,
+            pending_usage=PROCESS.pending_usage,
+        )
+
+    def _wake_exporter(self) -> None:
+        if self._exporter is not None:
+            self._exporter.wake()
+
+    async def _spool_all(self) -> int:
+        return 0 if self._exporter is None else await self._exporter.spool_all()
+
+    async def _flush_for_call(self) -> bool:
+        return self._exporter is not None and not self._exporter.has_enough_flushes and await self._exporter.flush()
+
+    async def _flush(self) -> bool:
+        return self._exporter is not None and await self._exporter.flush()
+
+
+def end_flush(flush: Future[bool]) -> bool:
+    """End a flush; true if it had delivered everything."""
+    flush.cancel()
+    try:
+        return flush.result(0)
+    except (TimeoutError, CancelledError):
+        return False
+    except Exception:
+        warn_sparsely("flush", "a flush could not be brought to its end", exc_info=True)
+        return False
+
+
+def _unfinished() -> Future[bool]:
+    future: Future[bool] = Future()
+    future.set_result(False)
+    return future

@@ -1,0 +1,31 @@
+"""Everything that outlives an exporter whose thread has died."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from monitored_openai._exporter.delivery.log_queue import LogQueue
+    from monitored_openai._exporter.delivery.sample_queue import SampleQueue
+    from monitored_openai._exporter.delivery.series import PushedSeries
+    from monitored_openai._exporter.spool.snapshots import SnapshotKeeper
+    from monitored_openai._exporter.spool.spool import Spool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExporterState:
+    """The data of one handle on the exporter's thread, without tasks, events or connections of its loop."""
+
+    instance: str
+    """The value of the metrics' label `instance`."""
+    spool: Spool | None
+    log_queue: LogQueue
+    series: PushedSeries | None
+    keeper: SnapshotKeeper | None
+    samples: SampleQueue | None
+
+    def on_fork(self) -> None:
+        """Release the parent's locks on the spool in a forked child."""
+        if self.spool is not None:
+            self.spool.forked()

@@ -1,0 +1,118 @@
+"""The exporter of a handle: start, stop, flush on call, death of its thread."""
+
+from __future__ import annotations
+
+import asyncio
+
+from monitored_openai._exporter.runtime.process import PROCESS
+from tests.support.handles import MANUAL, ask, call, handle, imbalance, in_process, settled
+from tests.support.servers._steps import Gate
+from tests.support.servers.loki import FakeLoki, Hold, NeverAnswer
+from tests.support.servers.remote_write import RemoteWriteProxy
+
+CALLS = "gen_ai_client_operation_duration_seconds_count"
+
+
+def test_a_flush_that_nobody_waits_for_ends_when_its_handle_is_closed(loki: FakeLoki) -> None:
+    loki.always = NeverAnswer()
+    with handle(logs_url=loki.push_url, **MANUAL) as monitoring:
+        call(monitoring, 3)
+        flush = monitoring._runner.begin_flush()
+        assert flush is not None
+        loki.wait_until(lambda: loki.faulted == 1)
+        monitoring.close(0)
+        assert flush.result(30) is False
+
+
+def test_a_handle_that_is_closed_while_its_exporter_starts_does_nothing_more(proxy: RemoteWriteProxy) -> None:
+    async def all_tasks() -> int:
+        return len(asyncio.all_tasks())
+
+    def tasks() -> int:
+        return PROCESS.thread().submit(all_tasks()).result(30)
+
+    before = tasks()
+    with PROCESS.importing, handle(metrics_url=proxy.write_url, push_interval=0.01) as monitoring:
+        call(monitoring)
+        monitoring.close(0)
+    proxy.wait_until(lambda: tasks() == before)
+    assert proxy.requests == []
+
+
+def test_a_closed_handle_makes_room_for_a_new_one_with_an_instance_of_its_own(proxy: RemoteWriteProxy) -> None:
+    for _ in range(2):
+        with handle(metrics_url=proxy.write_url, **MANUAL) as monitoring:
+            call(monitoring, 2)
+            settled(monitoring)
+
+    assert len(proxy.latest(CALLS)) == 2
+    assert proxy.total(CALLS) == 4
+
+
+def test_with_flush_on_call_a_call_has_delivered_when_it_returns(loki: FakeLoki, proxy: RemoteWriteProxy) -> None:
+    with (
+        handle(logs_url=loki.push_url, metrics_url=proxy.write_url, flush_on_call=True, **MANUAL) as monitoring,
+        in_process(monitoring) as client,
+    ):
+        ask(client)
+        settled(monitoring)  # the exporter may have taken longer to start than a call waits
+        for number in range(2, 5):
+            ask(client)
+            assert (len(loki.entries), proxy.total(CALLS)) == (number, number)
+
+
+async def test_with_flush_on_call_an_event_loop_is_not_held_up(loki: FakeLoki) -> None:
+    gate = Gate()
+    loki.fail_next(Hold(gate))
+    with (
+        handle(logs_url=loki.push_url, flush_on_call=True, **MANUAL) as monitoring,
+        in_process(monitoring) as client,
+    ):
+        ask(client)
+        assert monitoring.stats().delivered == 0
+        await asyncio.to_thread(gate.wait_reached)  # it is on its way without anybody's waiting for it
+        gate.set()
+        await monitoring.aflush(20)
+        assert monitoring.stats().delivered == 1
+
+
+async def test_with_flush_on_call_and_a_dead_back_end_an_event_loops_calls_pile_no_flushes_up(loki: FakeLoki) -> None:
+    with (
+        handle(logs_url=loki.push_url, flush_on_call=True, **MANUAL) as monitoring,
+        in_process(monitoring) as client,
+    ):
+        ask(client)
+        await monitoring.aflush(30)
+        loki.refuse()
+        for _ in range(50):
+            ask(client)
+        await monitoring.aflush(0.5)
+        assert monitoring._runner._exporter is not None
+        assert len(monitoring._runner._exporter._flushes) <= 3
+        loki.listen()
+        await monitoring.aflush(30)
+        assert (len(loki.entries), imbalance(monitoring.stats())) == (51, (0, 0))
+
+
+def test_an_exporter_whose_thread_has_died_is_started_again_by_the_next_call(loki: FakeLoki) -> None:
+    with handle(logs_url=loki.push_url) as monitoring:
+        call(monitoring)
+        settled(monitoring)
+        assert monitoring._runner._thread is not None
+        monitoring._runner._thread.call(monitoring._runner._thread._loop.stop)
+        monitoring._runner._thread._thread.join(10)
+        call(monitoring, 3)
+        settled(monitoring)
+    assert len(loki.entries) == 4
+
+
+def test_an_exporter_whose_thread_has_died_with_work_in_hand_is_started_again_by_the_next_call(loki: FakeLoki) -> None:
+    with handle(logs_url=loki.push_url) as monitoring:
+        call(monitoring)
+        settled(monitoring)
+        assert monitoring._runner._thread is not None
+        monitoring._runner.calls.wake_if_idle()
+        monitoring._runner._thread.call(monitoring._runner._thread._loop.stop)
+        monitoring._runner._thread._thread.join(10)
+        call(monitoring, 3)
+        loki.wait_until(lambda: len(loki.entries) == 4)
