@@ -6,6 +6,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from monitored_openai._metrics.names import (
+    LEGACY_COMPLETION_TOKENS,
+    LEGACY_COST,
+    LEGACY_DURATION,
+    LEGACY_PROMPT_TOKENS,
+    LEGACY_TOTAL_TOKENS,
+)
 from monitored_openai._metrics.store import label_value
 from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
@@ -30,9 +37,9 @@ def call_samples(record: CallRecord) -> CallSamples | None:
         return None
     model = record.response_model or record.request_model or ""
     known = {
-        **{f"openai_{name}": value for name, value in zip(_TOKENS, tokens_of(record), strict=True)},
-        "openai_requestDuration": record.duration,
-        "openai_usageCost": record.cost.total_usd if record.cost else None,
+        **{metric.name: value for metric, value in zip(_TOKENS, tokens_of(record), strict=True)},
+        LEGACY_DURATION.name: record.duration,
+        LEGACY_COST.name: record.cost.total_usd if record.cost else None,
     }
     values = {name: float(value) for name, value in known.items() if value is not None}
     return CallSamples(source, _as_label(model), values)
@@ -43,7 +50,7 @@ def _as_label(model: str) -> str:
     return label_value(without_secrets(model))
 
 
-_TOKENS = ("promptTokens", "completionTokens", "totalTokens")
+_TOKENS = (LEGACY_PROMPT_TOKENS, LEGACY_COMPLETION_TOKENS, LEGACY_TOTAL_TOKENS)
 
 
 def tokens_of(record: CallRecord) -> tuple[int | None, int | None, int | None]:

@@ -22,7 +22,7 @@ from monitored_openai._local.history import History
 from monitored_openai._local.http import framing
 from monitored_openai._local.http.exchange import Patience
 from monitored_openai._local.server import LOGS_PATH, LocalServer
-from monitored_openai._metrics.store import TOKENS_TOTAL
+from monitored_openai._metrics.names import TOKENS_TOTAL
 from tests.support import hostile
 from tests.support.hostile import (
     LimitedServer,

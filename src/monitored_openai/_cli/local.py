@@ -21,11 +21,12 @@ from monitored_openai._cli.query import tokens
 from monitored_openai._cli.terminal import Terminal, escaped
 from monitored_openai._files.private import NotOurs
 from monitored_openai._local import calls, counters
-from monitored_openai._local.history import Bounds, History
+from monitored_openai._local.history import FILE_NAME, Bounds, History
 from monitored_openai._local.http.auth import objection
 from monitored_openai._local.server import LocalServer
+from monitored_openai._settings.urls import LOCAL_PORT
 
-USUAL_HOST, USUAL_PORT = "127.0.0.1", 8642
+USUAL_HOST, USUAL_PORT = "127.0.0.1", LOCAL_PORT
 MEGABYTE = 1024 * 1024
 
 _WRONG_ARGUMENTS = 2
@@ -57,7 +58,7 @@ def run(terminal: Terminal, options: Options) -> int:
         return _refuse(str(mistake))
     if wrong := objection(options.host, token):
         return _refuse(wrong)
-    path = options.history or _data_folder() / "history.sqlite3"
+    path = options.history or _data_folder() / FILE_NAME
     bounds = Bounds(days=options.days, bytes=int(options.megabytes * MEGABYTE))
     try:
         history = History(path, bounds=bounds, say=terminal.note)
@@ -94,7 +95,7 @@ def run_demo(terminal: Terminal) -> int:
     with (
         _interruptible(),
         tempfile.TemporaryDirectory() as folder,
-        closing(History(Path(folder) / "history.sqlite3", say=terminal.note)) as history,
+        closing(History(Path(folder) / FILE_NAME, say=terminal.note)) as history,
         LocalServer(history) as server,
     ):
         page = f"{server.url}/#seconds=900"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from monitored_openai._calls.tracker import CallTracker
 from monitored_openai._exporter.call_queue import Intake
 from monitored_openai._exporter.losses import Failures, losses
-from monitored_openai._exporter.metrics_state import OWN_METRICS, MetricsState
+from monitored_openai._exporter.metrics_state import MetricsState
 from monitored_openai._exporter.runtime.process import PROCESS
 from monitored_openai._exporter.runtime.sigterm import handle_sigterm
 from monitored_openai._logging import logger, warn_sparsely
@@ -97,7 +97,7 @@ class Monitoring:
             from monitored_openai._metrics.collector import MonitoringCollector
         except ImportError as error:
             raise ImportError("prometheus_client is missing: pip install 'monitored-openai[scrape]'") from error
-        return MonitoringCollector(self._totals.samples, self._settings.shared_labels, OWN_METRICS)
+        return MonitoringCollector(self._totals.samples, self._settings.shared_labels)
 
     def flush(self, timeout: float = 5.0) -> FlushResult:
         """Deliver what has been recorded so far, waiting for at most `timeout` seconds."""

@@ -17,8 +17,9 @@ from hashlib import blake2b
 
 from monitored_openai._local.history import RESOLUTIONS, History
 from monitored_openai._local.remote_write_decoder import Oversized, Series
-from monitored_openai._metrics.store import (
+from monitored_openai._metrics.names import (
     COST,
+    DROPPED,
     DURATION,
     RETRIES,
     TIME_TO_FIRST_CHUNK,
@@ -27,12 +28,10 @@ from monitored_openai._metrics.store import (
     USAGE_UNKNOWN,
 )
 
-DROPPED = "monitored_openai_dropped_total"
 KEPT = frozenset(
     {
         *(name for metric in (DURATION, TIME_TO_FIRST_CHUNK) for name in metric.series_names),
-        *(metric.name for metric in (TOKENS_TOTAL, COST, UNPRICED, USAGE_UNKNOWN, RETRIES)),
-        DROPPED,
+        *(metric.name for metric in (TOKENS_TOTAL, COST, UNPRICED, USAGE_UNKNOWN, RETRIES, DROPPED)),
     }
 )
 """What the page shows something of; the rest is not kept."""

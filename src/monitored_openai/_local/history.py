@@ -14,6 +14,8 @@ from pathlib import Path
 from monitored_openai._files.databases import Kind, set_aside
 from monitored_openai._files.private import make_parents
 
+FILE_NAME = "history.sqlite3"
+"""The default name of the file."""
 RESOLUTIONS = {5: 2 * 3600, 120: 26 * 3600, 3600: 32 * 86400}
 """Seconds that a slot of time is long, and for how many seconds such slots are kept."""
 

@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from monitored_openai._local.counters import DROPPED, Growth
+from monitored_openai._local.counters import Growth
 from monitored_openai._local.quantile import histogram_quantile
-from monitored_openai._metrics.store import (
+from monitored_openai._metrics.names import (
     COST,
+    DROPPED,
     DURATION,
     RETRIES,
     SECONDS,
@@ -36,7 +37,7 @@ _MOST_GROUPS = 8
 _MOST_ROWS = 100
 _MOST_VALUES = 200
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-CALLS = f"{DURATION.name}_count"
+CALLS = DURATION.count
 _COUNTS = {
     CALLS: "calls",
     RETRIES.name: "retries",
@@ -44,7 +45,7 @@ _COUNTS = {
     UNPRICED.name: "unpriced",
     USAGE_UNKNOWN.name: "usage_unknown",
 }
-_HISTOGRAMS = {f"{DURATION.name}_bucket": "duration", f"{TIME_TO_FIRST_CHUNK.name}_bucket": "first_chunk"}
+_HISTOGRAMS = {DURATION.bucket: "duration", TIME_TO_FIRST_CHUNK.bucket: "first_chunk"}
 _BOUNDS = (*SECONDS, math.inf)
 
 Key: TypeAlias = str | tuple[str, float] | int
@@ -106,7 +107,7 @@ def overview(grown: Iterable[Growth], *, now: float, seconds: int, by: str, wher
     values: defaultdict[str, set[str]] = defaultdict(set)
     counted: list[tuple[str, Growth]] = []
     for growth in grown:
-        if growth.name == DROPPED:
+        if growth.name == DROPPED.name:
             dropped[growth.labels.get("reason", "")] += sum(growth.steps.values())
             continue
         labels = {NAMES.get(name, name): value for name, value in growth.labels.items() if name not in _PARTS}

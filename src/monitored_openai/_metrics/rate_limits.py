@@ -10,14 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
-from monitored_openai._metrics.store import Labels, Metric, Sample, label_value
+from monitored_openai._metrics.names import LIMIT, REMAINING, RESET
+from monitored_openai._metrics.store import Labels, Sample, label_value
 from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
-
-LIMIT = Metric("openai_ratelimit_limit", "gauge", "What may be used until the reset, as the newest reply said.")
-REMAINING = Metric("openai_ratelimit_remaining", "gauge", "What is left of the limit, as the newest reply said.")
-RESET = Metric("openai_ratelimit_reset_timestamp_seconds", "gauge", "When all of the limit is available again.")
-RATE_LIMIT_METRICS = (LIMIT, REMAINING, RESET)
 
 _RESOURCES = tuple(
     (resource, *(f"x-ratelimit-{what}-{resource}" for what in ("limit", "remaining", "reset")))

@@ -22,6 +22,7 @@ from monitored_openai import (
     attributes,
 )
 from monitored_openai._cli.terminal import Terminal
+from monitored_openai._metrics.names import COST, TOKENS_TOTAL
 
 _REQUIRED = ("OPENAI_API_KEY", "MONITORED_OPENAI_METRICS_URL", "MONITORED_OPENAI_LOGS_URL")
 _WRONG_ENVIRONMENT = 2
@@ -143,8 +144,8 @@ def _show_queries(terminal: Terminal, settings: MonitoringSettings, label: str) 
     terminal.line()
     terminal.line(terminal.bold("What to query, in Grafana's Explore for example"))
     for query in (
-        f"sum by (gen_ai_token_type) (gen_ai_client_tokens_total{{{own}}})",
-        f"sum (gen_ai_client_cost_usd_total{{{own}}})",
+        f"sum by (gen_ai_token_type) ({TOKENS_TOTAL.name}{{{own}}})",
+        f"sum ({COST.name}{{{own}}})",
         f'{{{streams}}} | demo_run="{label}"',
     ):
         terminal.line(f"  {query}")

@@ -10,23 +10,24 @@ from monitored_openai._cli.demo.counts import Figures, Kind
 from monitored_openai._local.ingest import LogEntry
 from monitored_openai._local.quantile import histogram_quantile
 from monitored_openai._local.remote_write_decoder import Series
+from monitored_openai._metrics import names
 
-DURATION = "gen_ai_client_operation_duration_seconds"
-TIME_TO_FIRST_CHUNK = "gen_ai_client_operation_time_to_first_chunk_seconds"
-TOKENS_TOTAL = "gen_ai_client_tokens_total"
-COST = "gen_ai_client_cost_usd_total"
-UNPRICED = "gen_ai_client_unpriced_total"
+DURATION = names.DURATION.name
+TIME_TO_FIRST_CHUNK = names.TIME_TO_FIRST_CHUNK.name
+TOKENS_TOTAL = names.TOKENS_TOTAL.name
+COST = names.COST.name
+UNPRICED = names.UNPRICED.name
 MODEL = "gen_ai_request_model"
 FEATURE = "feature"
 
 _COUNTERS: tuple[tuple[str, str, Kind], ...] = (
     (f"{DURATION}_count", "", "calls"),
-    ("gen_ai_client_retries_total", "", "repeated requests"),
-    ("gen_ai_client_usage_unknown_total", "", "calls without usage"),
+    (names.RETRIES.name, "", "repeated requests"),
+    (names.USAGE_UNKNOWN.name, "", "calls without usage"),
     (TOKENS_TOTAL, "input", "input tokens"),
     (TOKENS_TOTAL, "output", "output tokens"),
-    ("gen_ai_client_token_details_total", "input_cached", "cached input tokens"),
-    ("gen_ai_client_token_details_total", "output_reasoning", "reasoning tokens"),
+    (names.TOKEN_DETAILS.name, "input_cached", "cached input tokens"),
+    (names.TOKEN_DETAILS.name, "output_reasoning", "reasoning tokens"),
 )
 """Metric, token type where it has one, and what that is here."""
 _USAGE: Mapping[str, Kind] = {

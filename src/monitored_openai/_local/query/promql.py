@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from monitored_openai._local.history import RESOLUTIONS, History
 from monitored_openai._local.quantile import histogram_quantile
 from monitored_openai._local.query.matchers import MATCHERS, Matcher, matchers_in
-from monitored_openai._metrics.store import SECONDS
+from monitored_openai._metrics.names import SECONDS
 
 _SERIES = rf"(?P<name>[A-Za-z_]\w*)(?:\{{(?P<matchers>{MATCHERS})\}})?"
 _GROWTH = (
