@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, example, given, settings
 from monitored_openai._local import counters, ingest, remote_write_decoder, strict_json
 from monitored_openai._local.history import History
 from monitored_openai._local.http import framing
-from monitored_openai._local.http.exchange import Patience
+from monitored_openai._local.http.connection import Patience
 from monitored_openai._local.server import LOGS_PATH, LocalServer
 from monitored_openai._metrics.names import TOKENS_TOTAL
 from tests.support import hostile

@@ -14,9 +14,9 @@ from monitored_openai._json import encode
 from monitored_openai._local import calls, counters
 from monitored_openai._local.history import History
 from monitored_openai._local.http.auth import SECURITY_HEADERS, refusal
-from monitored_openai._local.http.connections import Server
-from monitored_openai._local.http.exchange import Exchange, Patience
-from monitored_openai._local.http.refusals import Refusal
+from monitored_openai._local.http.server import Server
+from monitored_openai._local.http.connection import Exchange, Patience
+from monitored_openai._local.http.rejections import Refusal
 from monitored_openai._local.ingest import entries_in, series_in
 from monitored_openai._local.overview import STEPS, first_step, overview
 from monitored_openai._local.query import queries

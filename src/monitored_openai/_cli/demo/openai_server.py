@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from monitored_openai._cli.demo.counts import Figures, Kind
 from monitored_openai._cli.demo.replies import Answer, answer_to, chunks, usage_chunk, whole
-from monitored_openai._local.http.connections import Server
-from monitored_openai._local.http.exchange import Exchange
+from monitored_openai._local.http.server import Server
+from monitored_openai._local.http.connection import Exchange
 
 Fault = Literal["busy", "overloaded", "broken", "too long", "silent", "cut off", "stalled"]
 """What a request may ask to go wrong: busy goes away when it is repeated, the others do not."""

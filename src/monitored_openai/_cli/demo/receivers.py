@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from monitored_openai._local.http.connections import Server
-from monitored_openai._local.http.exchange import Exchange
+from monitored_openai._local.http.server import Server
+from monitored_openai._local.http.connection import Exchange
 from monitored_openai._local.ingest import LogEntry, entries_in, series_in
 from monitored_openai._local.remote_write_decoder import Series
 

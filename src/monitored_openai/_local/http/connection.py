@@ -14,7 +14,7 @@ from http import HTTPStatus
 import h11
 
 from monitored_openai._local.http.framing import MOST_HEAD_BYTES, early_objection, objection
-from monitored_openai._local.http.refusals import Refusal, Room
+from monitored_openai._local.http.rejections import Refusal, Room
 
 MOST_BODY_BYTES = 16 * 1024 * 1024
 _MOST_CHUNKS = 20_000

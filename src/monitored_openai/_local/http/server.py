@@ -12,8 +12,8 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 from types import TracebackType
 from typing import Any, Self
 
-from monitored_openai._local.http.exchange import Exchange, Patience
-from monitored_openai._local.http.refusals import Refusal, Refusals, Room
+from monitored_openai._local.http.connection import Exchange, Patience
+from monitored_openai._local.http.rejections import Refusal, Refusals, Room
 
 MOST_CONNECTIONS = 128
 _MOST_BYTES_UNDER_WAY = 32 * 1024 * 1024
