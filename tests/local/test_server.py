@@ -429,7 +429,7 @@ def test_nothing_but_the_page_is_handed_out(page: Page, path: str) -> None:
 def test_only_those_who_may_are_answered(
     host: str, origin: str | None, authorization: str, token: str | None, status: int | None
 ) -> None:
-    refused = auth.refusal(host=host, origin=origin, authorization=authorization, token=token)
+    refused = auth.request_error(host=host, origin=origin, authorization=authorization, token=token)
 
     assert (refused and refused[0]) == status
 

@@ -22,7 +22,7 @@ from monitored_openai._cli.terminal import Terminal, escaped
 from monitored_openai._files.private import NotOurs
 from monitored_openai._local import calls, counters
 from monitored_openai._local.history import FILE_NAME, Bounds, History
-from monitored_openai._local.http.auth import objection
+from monitored_openai._local.http.auth import bind_error
 from monitored_openai._local.server import LocalServer
 from monitored_openai._settings.urls import LOCAL_PORT
 
@@ -56,7 +56,7 @@ def run(terminal: Terminal, options: Options) -> int:
         token = _token(options)
     except UserError as mistake:
         return _refuse(str(mistake))
-    if wrong := objection(options.host, token):
+    if wrong := bind_error(options.host, token):
         return _refuse(wrong)
     path = options.history or _data_folder() / FILE_NAME
     bounds = Bounds(days=options.days, bytes=int(options.megabytes * MEGABYTE))
@@ -81,7 +81,7 @@ def run(terminal: Terminal, options: Options) -> int:
 
 def _token(options: Options) -> str | None:
     """The token that is asked for; the environment's only on an address that needs one."""
-    if options.token is None and options.token_file is None and objection(options.host, None) is None:
+    if options.token is None and options.token_file is None and bind_error(options.host, None) is None:
         return None
     return tokens.token(options.token, options.token_file, _TOKEN_VARIABLE)
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from monitored_openai._cli.demo.counts import Figures, Kind
 from monitored_openai._cli.demo.replies import Answer, answer_to, chunks, usage_chunk, whole
+from monitored_openai._local.http.connection import Connection
 from monitored_openai._local.http.server import Server
-from monitored_openai._local.http.connection import Exchange
 
 Fault = Literal["busy", "overloaded", "broken", "too long", "silent", "cut off", "stalled"]
 """What a request may ask to go wrong: busy goes away when it is repeated, the others do not."""
@@ -60,30 +60,30 @@ class Api(Server):
         """What the SDK's clients take as their `base_url`."""
         return f"{self.url}/v1"
 
-    def serve(self, exchange: Exchange) -> None:
+    def serve(self, connection: Connection) -> None:
         """Answer a request, or fail as it asks for."""
-        request = json.loads(exchange.body())
-        model, fault = request["model"], exchange.headers.get(FAULT_HEADER, "")
-        repeated = int(exchange.headers.get("x-stainless-retry-count", "0")) > 0
+        request = json.loads(connection.body())
+        model, fault = request["model"], connection.headers.get(FAULT_HEADER, "")
+        repeated = int(connection.headers.get("x-stainless-retry-count", "0")) > 0
         self._count(model, "repeated requests" if repeated else "calls")
         if fault in _ERRORS and not (fault == "busy" and repeated):
-            self._refuse(exchange, *_ERRORS[fault])
+            self._refuse(connection, *_ERRORS[fault])
         elif fault == "silent":
             self._count(model, "calls without usage")
-            exchange.client_leaves_within(_MOST_SILENCE_SECONDS)
-            exchange.close_connection = True
+            connection.client_leaves_within(_MOST_SILENCE_SECONDS)
+            connection.close_connection = True
         else:
-            answering = _Answering(exchange, request, next(self._numbers), self._pace)
+            answering = _Answering(connection, request, next(self._numbers), self._pace)
             try:
                 usage = answering.stream() if request.get("stream") else answering.whole()
             except ConnectionError:  # the client left while it was being written to
-                usage, exchange.close_connection = None, True
+                usage, connection.close_connection = None, True
             self._count_usage(model, usage)
 
-    def _refuse(self, exchange: Exchange, status: int, kind: str, code: str | None, message: str) -> None:
+    def _refuse(self, connection: Connection, status: int, kind: str, code: str | None, message: str) -> None:
         error = {"message": message, "type": kind, "param": None, "code": code}
         headers = {**_headers(next(self._numbers), "application/json"), **_RETRY}
-        exchange.reply(status, json.dumps({"error": error}).encode(), headers)
+        connection.reply(status, json.dumps({"error": error}).encode(), headers)
 
     def _count_usage(self, model: str, usage: Mapping[str, Any] | None) -> None:
         if usage is None:
@@ -102,8 +102,8 @@ class Api(Server):
 class _Answering:
     """One good answer on its way; what it returns is the usage that the client was told, if it was."""
 
-    def __init__(self, exchange: Exchange, request: Mapping[str, Any], number: int, pace: float) -> None:
-        self._exchange = exchange
+    def __init__(self, connection: Connection, request: Mapping[str, Any], number: int, pace: float) -> None:
+        self._exchange = connection
         self._chat = "messages" in request
         self._number = number
         self._identity = f"{'chatcmpl' if self._chat else 'cmpl'}-{number}"

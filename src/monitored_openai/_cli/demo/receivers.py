@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from monitored_openai._local.http.connection import Connection
 from monitored_openai._local.http.server import Server
-from monitored_openai._local.http.connection import Exchange
 from monitored_openai._local.ingest import LogEntry, entries_in, series_in
 from monitored_openai._local.remote_write_decoder import Series
 
@@ -37,12 +37,12 @@ class MetricsReceiver(Server):
         with self._receiving:
             return list(self._newest.values())
 
-    def serve(self, exchange: Exchange) -> None:
+    def serve(self, connection: Connection) -> None:
         """Take a push."""
         try:
-            received = series_in(exchange.body())
+            received = series_in(connection.body())
         except ValueError as error:
-            exchange.reply(_BAD_REQUEST, str(error).encode())
+            connection.reply(_BAD_REQUEST, str(error).encode())
             return
         with self._receiving:
             self.pushes += 1
@@ -50,7 +50,7 @@ class MetricsReceiver(Server):
                 self.take(series)
         if self._also:
             self._also(received)
-        exchange.reply(_NO_CONTENT)
+        connection.reply(_NO_CONTENT)
 
     def take(self, series: Series) -> None:
         """Keep a series unless what is there is newer."""
@@ -76,12 +76,12 @@ class LogsReceiver(Server):
         """Where pushes go."""
         return f"{self.url}/loki/api/v1/push"
 
-    def serve(self, exchange: Exchange) -> None:
+    def serve(self, connection: Connection) -> None:
         """Take a push."""
         try:
-            received, too_long = entries_in(exchange.body())
+            received, too_long = entries_in(connection.body())
         except ValueError as error:
-            exchange.reply(_BAD_REQUEST, str(error).encode())
+            connection.reply(_BAD_REQUEST, str(error).encode())
             return
         with self._receiving:
             self.pushes += 1
@@ -89,7 +89,7 @@ class LogsReceiver(Server):
                 self.take(entry)
         if self._also:
             self._also(received)
-        exchange.reply(_BAD_REQUEST if too_long else _NO_CONTENT)
+        connection.reply(_BAD_REQUEST if too_long else _NO_CONTENT)
 
     def take(self, entry: LogEntry) -> None:
         """Keep an entry."""
