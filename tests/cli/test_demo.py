@@ -28,7 +28,7 @@ from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
 from monitored_openai._cli.terminal import Terminal
 from monitored_openai._exporter.encoders import remote_write
 from monitored_openai._local import remote_write_decoder
-from monitored_openai._local.ingest import LogEntry
+from monitored_openai._local.ingest import ReceivedEntry
 from monitored_openai._local.quantile import histogram_quantile
 from monitored_openai._local.remote_write_decoder import Series
 from tests.support.servers._http import wait_until
@@ -174,9 +174,9 @@ def test_the_lines_for_ones_own_code_are_five_and_run(finished: Run, monkeypatch
 class Forgetful(LogsReceiver):
     """Loses the first entry that has a usage."""
 
-    lost: LogEntry | None = None
+    lost: ReceivedEntry | None = None
 
-    def take(self, entry: LogEntry) -> None:
+    def take(self, entry: ReceivedEntry) -> None:
         if self.lost is None and "usage" in entry.call:
             self.lost = entry
         else:
@@ -296,7 +296,7 @@ def test_the_receivers_refuse_what_is_no_push_and_stay_up() -> None:
         assert statuses == [400, 400, 400, 400, 400, 204]
         assert httpx.post(metrics.push_url, content=b"plain").status_code == 400
         assert (metrics.pushes, logs.pushes) == (0, 1)
-        assert logs.entries == [LogEntry(timestamp_ns=1, call={"request_model": "m"}, metadata={"a": "b"})]
+        assert logs.entries == [ReceivedEntry(timestamp_ns=1, call={"request_model": "m"}, metadata={"a": "b"})]
 
 
 # The figures
@@ -458,7 +458,7 @@ def test_texts_of_the_log_cannot_steer_the_terminal() -> None:
         "response": {"choices": [{"text": "\x07\x9b1m"}]},
     }
 
-    show_entries(Terminal(out=out), [LogEntry(timestamp_ns=0, call=call, metadata={})])
+    show_entries(Terminal(out=out), [ReceivedEntry(timestamp_ns=0, call=call, metadata={})])
 
     assert out.getvalue().replace("\n", "").isprintable()
     assert r"\x1b[31mred\r\nline\u2028\u202e" in out.getvalue()

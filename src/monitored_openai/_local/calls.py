@@ -12,7 +12,7 @@ from typing import Any
 from monitored_openai._json import encode
 from monitored_openai._local.conversation import Turn, turns
 from monitored_openai._local.history import History
-from monitored_openai._local.ingest import LogEntry
+from monitored_openai._local.ingest import ReceivedEntry
 
 _SNIPPET_CHARACTERS = 240
 _NAME_CHARACTERS = 200
@@ -37,7 +37,7 @@ class CallFilter:
     limit: int = 50
 
 
-def keep(history: History, entries: Iterable[LogEntry]) -> None:
+def keep(history: History, entries: Iterable[ReceivedEntry]) -> None:
     """Add calls; ignore known ids and the test entry of `doctor`.
 
     Raises:
@@ -87,7 +87,7 @@ def details(history: History, identity: str) -> bytes | None:
     return b'{"row":%b,"turns":%b,"line":%b}' % (row[0].encode(), encode(spoken_turns), encode(line.decode()))
 
 
-def _columns(entry: LogEntry) -> tuple[Any, ...]:
+def _columns(entry: ReceivedEntry) -> tuple[Any, ...]:
     call, spoken_turns = entry.call, turns(entry.call)
     identity = _name(call.get("id")) or f"{entry.timestamp_ns}"
     at_ns = min(max(entry.timestamp_ns, 0), 2**63 - 1)
@@ -123,7 +123,7 @@ def _columns(entry: LogEntry) -> tuple[Any, ...]:
     )
 
 
-def _labels(entry: LogEntry) -> dict[str, str]:
+def _labels(entry: ReceivedEntry) -> dict[str, str]:
     call = entry.call
     attributes = call.get("attributes")
     own = {"model": call.get("request_model"), "operation": call.get("operation"), "provider": call.get("provider")}

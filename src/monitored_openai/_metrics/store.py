@@ -35,7 +35,7 @@ _MOST_LABEL_BYTES = 1024
 
 
 class Sample(NamedTuple):
-    """One value of one series, as Prometheus knows it."""
+    """One value of one series."""
 
     name: str
     labels: Labels
@@ -62,15 +62,15 @@ _UNBOUNDED = frozenset({"gen_ai_request_model", "gen_ai_response_model"})
 
 
 def label_value(text: str) -> str:
-    """A text as every back end takes it for a label's value: valid UTF-8 of at most 1024 bytes (Mimir takes 2048)."""
+    """Cut a text to a label value that each back end accepts: valid UTF-8 of at most 1024 bytes (Mimir: 2048)."""
     if len(text) <= _MOST_LABEL_BYTES // 4 and text.isascii():
         return text
-    whole = without_secrets(text)  # before the cut, which would leave the beginning of a secret
+    whole = without_secrets(text)  # before the cut, which could keep the beginning of a secret
     return whole.encode("utf-8", "replace")[:_MOST_LABEL_BYTES].decode("utf-8", "ignore")
 
 
 def bound_text(bound: float) -> str:
-    """A bucket's bound as Go writes it: so has Prometheus those that it scrapes, and equal ones must read the same."""
+    """Format a bucket's bound as Go does, so that pushed and scraped series have the same label."""
     whole, _, _ = str(bound).partition(".")
     if bound < 1e6:
         return str(bound)
@@ -78,7 +78,7 @@ def bound_text(bound: float) -> str:
 
 
 class Histogram:
-    """Counts of values by bucket, not yet cumulative over the buckets, and their sum."""
+    """Counts of values by bucket, not cumulative, and their sum."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -93,7 +93,7 @@ class Histogram:
         self.total += value
 
     def samples(self, name: str, labels: Labels) -> Iterator[Sample]:
-        """The series that Prometheus makes of a histogram."""
+        """Yield the samples of the histogram's series."""
         cumulative = 0
         for bound, counted in zip((*map(bound_text, self.bounds), "+Inf"), self.counts, strict=True):
             cumulative += counted
@@ -104,13 +104,13 @@ class Histogram:
 
 @dataclass(slots=True)
 class Counter:
-    """A number that only grows."""
+    """A number that only increases."""
 
     value: float = 0.0
 
 
 class Metrics:
-    """The cumulative state of one exporter; folding and reading at the same time is for the exporter to prevent."""
+    """The cumulative counters and histograms of one exporter; not thread-safe."""
 
     def __init__(self, *, label_names: Iterable[str] = (), max_label_sets: int = 500) -> None:
         """`label_names`: the per-call attributes that become labels; `max_label_sets`: per metric, then `other`."""
@@ -188,7 +188,7 @@ class Metrics:
             self._add(SAVINGS, full, cost.cache_savings_usd)
 
     def samples(self) -> list[Sample]:
-        """Every series' present value."""
+        """Return the current value of each series."""
         counters = [
             Sample(metric.name, labels, counter.value)
             for metric, series in self._counters.items()
@@ -220,12 +220,12 @@ class Metrics:
         return histogram
 
     def admitted(self, labels: Labels, series: Mapping[Labels, object]) -> Labels | None:
-        """The labels of a new series, without secrets; `None` past the limit, where they are to be `folded`."""
+        """Return the labels of a new series, without secrets; `None` past the limit, for `folded`."""
         admitted = tuple((name, without_secrets(value) if name in self._unbounded else value) for name, value in labels)
         return admitted if admitted in series or len(series) < self._max_label_sets else None
 
     def folded(self, labels: Labels) -> Labels:
-        """The labels with `other` for what makes the label sets so many."""
+        """Return the labels with `other` in place of unbounded values."""
         return tuple((name, OTHER if name in self._unbounded else value) for name, value in labels)
 
     def _series_for(self, labels: Labels, series: Mapping[Labels, object]) -> Labels:

@@ -8,7 +8,7 @@ from typing import Any
 
 from monitored_openai._cli.demo.workload import FEATURES
 from monitored_openai._cli.terminal import Terminal
-from monitored_openai._local.ingest import LogEntry
+from monitored_openai._local.ingest import ReceivedEntry
 
 _KINDS: tuple[Callable[[Mapping[str, Any]], bool], ...] = (
     lambda call: "error_type" not in call and "chunks" not in call and call["attributes"]["feature"] == FEATURES[0],
@@ -19,7 +19,7 @@ _KINDS: tuple[Callable[[Mapping[str, Any]], bool], ...] = (
 """One of each is shown."""
 
 
-def show_entries(terminal: Terminal, entries: Sequence[LogEntry]) -> None:
+def show_entries(terminal: Terminal, entries: Sequence[ReceivedEntry]) -> None:
     """Show the first entry of each kind."""
     for is_of_kind in _KINDS:
         for entry in entries:
@@ -28,7 +28,7 @@ def show_entries(terminal: Terminal, entries: Sequence[LogEntry]) -> None:
                 break
 
 
-def _show(terminal: Terminal, entry: LogEntry) -> None:
+def _show(terminal: Terminal, entry: ReceivedEntry) -> None:
     call = entry.call
     at = datetime.fromtimestamp(entry.timestamp_ns / 1e9).astimezone()
     facts = ", ".join(_facts(call))

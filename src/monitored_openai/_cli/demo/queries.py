@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from monitored_openai._cli.demo.counts import Figures, Kind
-from monitored_openai._local.ingest import LogEntry
+from monitored_openai._local.ingest import ReceivedEntry
 from monitored_openai._local.quantile import histogram_quantile
 from monitored_openai._local.remote_write_decoder import Series
 from monitored_openai._metrics import names
@@ -72,7 +72,7 @@ class Metrics:
         return figures
 
 
-def log_figures(entries: Iterable[LogEntry]) -> Figures:
+def log_figures(entries: Iterable[ReceivedEntry]) -> Figures:
     """What the log says on its own, entry by entry."""
     figures: Figures = Counter()
     for entry in entries:
@@ -86,6 +86,6 @@ def log_figures(entries: Iterable[LogEntry]) -> Figures:
     return figures
 
 
-def log_cost(entries: Iterable[LogEntry]) -> float:
+def log_cost(entries: Iterable[ReceivedEntry]) -> float:
     """US dollars, over all entries that have a cost."""
     return math.fsum(entry.call["cost"]["total_usd"] for entry in entries if "cost" in entry.call)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from monitored_openai._local.http.connection import Connection
 from monitored_openai._local.http.server import Server
-from monitored_openai._local.ingest import LogEntry, entries_in, series_in
+from monitored_openai._local.ingest import ReceivedEntry, entries_in, series_in
 from monitored_openai._local.remote_write_decoder import Series
 
 _NO_CONTENT, _BAD_REQUEST = 204, 400
@@ -63,12 +63,12 @@ class MetricsReceiver(Server):
 class LogsReceiver(Server):
     """Takes Loki's push, gzipped JSON, and keeps every entry."""
 
-    def __init__(self, also: Callable[[list[LogEntry]], None] | None = None) -> None:
+    def __init__(self, also: Callable[[list[ReceivedEntry]], None] | None = None) -> None:
         """With nothing received; `also` is given what is."""
         super().__init__()
         self.pushes = 0
         self._also = also
-        self.entries: list[LogEntry] = []
+        self.entries: list[ReceivedEntry] = []
         self._receiving = threading.Lock()
 
     @property
@@ -91,6 +91,6 @@ class LogsReceiver(Server):
             self._also(received)
         connection.reply(_BAD_REQUEST if too_long else _NO_CONTENT)
 
-    def take(self, entry: LogEntry) -> None:
+    def take(self, entry: ReceivedEntry) -> None:
         """Keep an entry."""
         self.entries.append(entry)
