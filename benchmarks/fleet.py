@@ -26,6 +26,7 @@ from monitored_openai._cli.demo.workload import Phase, phases
 from monitored_openai._cli.query import promql
 from monitored_openai._exporter.encoders import loki, remote_write
 from monitored_openai._local.remote_write_decoder import Series
+from monitored_openai._metrics.names import RATE_LIMIT_METRICS
 from tests.support.servers.prometheus import PROGRAM, Prometheus
 
 _PROCESSES, _PUSHES, _INTERVAL_SECONDS = 1000, 8, 15
@@ -33,6 +34,7 @@ _MODELS = ("gpt-4o", "gpt-4.1-mini", "gpt-5-mini")
 _MODEL = "gen_ai_request_model"
 _SERIES_AT_ONCE = 20_000
 _RANGE = "10m"
+_RATE_LIMITS = {metric.name for metric in RATE_LIMIT_METRICS}
 QUERIES = {
     "total cost by model, exact": promql.total(promql.COST, _RANGE, (_MODEL,)),
     "total calls, exact": promql.total(promql.CALLS, _RANGE),
@@ -44,7 +46,7 @@ def figures(processes: int) -> Iterator[Figure]:
     """All of them; those of Prometheus only where there is one."""
     series, entry_bytes = _one_process()
     own = [one for one in series if _MODEL not in one.labels]
-    limits = [one for one in series if one.labels["__name__"].startswith("openai_ratelimit_")]
+    limits = [one for one in series if one.labels["__name__"] in _RATE_LIMITS]
     of_calls = len(series) - len(own) - len(limits)
     groups = {(one.labels[_MODEL], one.labels["feature"]) for one in series if "feature" in one.labels}
     body = _encoded(series, "host:1:1:1", 1)

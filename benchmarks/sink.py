@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from benchmarks import child
+from monitored_openai._metrics.names import DURATION
 from tests.support.servers._wire import decode
 
-_CALLS = "gen_ai_client_operation_duration_seconds_count"
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
@@ -67,7 +67,7 @@ class Sink:
             series.labels: series.samples[-1][1]
             for write in self._writes
             for series in decode(write)
-            if series.name == _CALLS
+            if series.name == DURATION.count
         }
         streams = [stream for push in self._pushes for stream in json.loads(gzip.decompress(push))["streams"]]
         return Received(

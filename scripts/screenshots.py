@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from monitored_openai import CallRecord, Cost, Usage
 from monitored_openai._local import calls, counters
 from monitored_openai._local.history import History
-from monitored_openai._local.ingest import LogEntry
+from monitored_openai._local.ingest import ReceivedEntry
 from monitored_openai._local.remote_write_decoder import Series
 from monitored_openai._local.server import LocalServer
 from monitored_openai._log_entry import log_entry
@@ -171,7 +171,7 @@ def _looking_up(order: int) -> dict[str, object]:
 def keep_afternoon(history: History) -> None:
     """Push it, tick by tick, as a process would have."""
     random, start = Random(11), time.time() - SECONDS
-    metrics, entries = Metrics(label_names=("feature",)), list[LogEntry]()
+    metrics, entries = Metrics(label_names=("feature",)), list[ReceivedEntry]()
     ends = start + TICK
     for record in sorted(afternoon(random, start), key=lambda one: one.ended_ns):
         while record.ended_ns > ends * 1e9:
@@ -179,7 +179,7 @@ def keep_afternoon(history: History) -> None:
             ends += TICK
         metrics.fold(record)
         entry = log_entry(record, redact=None, max_bytes=240_000)
-        entries.append(LogEntry(
+        entries.append(ReceivedEntry(
             timestamp_ns=record.ended_ns, call=json.loads(entry.line), metadata=entry.metadata,
             stream={"environment": "production", "service_name": "shop"},
         ))  # fmt: skip

@@ -1,4 +1,4 @@
-"""A call as `grafana-openai-monitoring` tells of it: its five series, one sample of each per call, and its log's fields."""
+"""Converts a record to the series and log fields of `grafana-openai-monitoring`, the predecessor."""
 
 from __future__ import annotations
 
@@ -6,33 +6,40 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from monitored_openai._metrics.names import (
+    LEGACY_COMPLETION_TOKENS,
+    LEGACY_COST,
+    LEGACY_DURATION,
+    LEGACY_PROMPT_TOKENS,
+    LEGACY_TOTAL_TOKENS,
+)
 from monitored_openai._metrics.store import label_value
 from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
 
 _SOURCES = {"chat": "python_chatv2", "text_completion": "python_chatv1"}
-"""The label `source` by operation; the predecessor knows of no others."""
+"""The label `source` by operation; the predecessor has no others."""
 
 
 class CallSamples(NamedTuple):
-    """What one call adds to the predecessor's series of its source and model."""
+    """One call's samples of the predecessor's series."""
 
     source: str
     model: str
     values: Mapping[str, float]
-    """By the metric's name; what is not known of the call is not there."""
+    """Values by metric name; unknown values are left out."""
 
 
 def call_samples(record: CallRecord) -> CallSamples | None:
-    """The call's samples; `None` where the predecessor has none: for other operations, and for a call that failed."""
+    """Return the call's samples; `None` for operations that the predecessor lacks and for failed calls."""
     source = _SOURCES.get(record.operation)
     if source is None or (record.error_type is not None and record.usage is None):
         return None
     model = record.response_model or record.request_model or ""
     known = {
-        **{f"openai_{name}": value for name, value in zip(_TOKENS, tokens_of(record), strict=True)},
-        "openai_requestDuration": record.duration,
-        "openai_usageCost": record.cost.total_usd if record.cost else None,
+        **{metric.name: value for metric, value in zip(_TOKENS, tokens_of(record), strict=True)},
+        LEGACY_DURATION.name: record.duration,
+        LEGACY_COST.name: record.cost.total_usd if record.cost else None,
     }
     values = {name: float(value) for name, value in known.items() if value is not None}
     return CallSamples(source, _as_label(model), values)
@@ -43,11 +50,11 @@ def _as_label(model: str) -> str:
     return label_value(without_secrets(model))
 
 
-_TOKENS = ("promptTokens", "completionTokens", "totalTokens")
+_TOKENS = (LEGACY_PROMPT_TOKENS, LEGACY_COMPLETION_TOKENS, LEGACY_TOTAL_TOKENS)
 
 
 def tokens_of(record: CallRecord) -> tuple[int | None, int | None, int | None]:
-    """The tokens of prompt and completion, and both together."""
+    """Return the tokens of prompt, completion and both."""
     usage = record.usage
     if usage is None:
         return None, None, None
@@ -57,14 +64,14 @@ def tokens_of(record: CallRecord) -> tuple[int | None, int | None, int | None]:
 
 
 def log_fields(record: CallRecord) -> dict[str, Any]:
-    """What was a label of the log there and has another name here, or none."""
+    """Return the predecessor's log fields that have another name or none here."""
     prompt, completion, together = tokens_of(record)
     role = "assistant" if record.operation == "chat" and record.finish_reasons else None
     return {"role": role, "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": together}
 
 
 def prompt_of(request: object) -> str | None:
-    """The text of what was asked: the last message of a user, else the first one, or the prompt."""
+    """Return the text of the last message of a user, else of the first message, or the prompt."""
     if not isinstance(request, Mapping):
         return None
     messages = request.get("messages")
@@ -77,7 +84,7 @@ def prompt_of(request: object) -> str | None:
 
 
 def _text(content: object) -> str | None:
-    """A text, or the texts among the parts of a content one after the other."""
+    """Return a text, or the joined texts of the parts of a content."""
     if isinstance(content, str):
         return content
     if not isinstance(content, Sequence):

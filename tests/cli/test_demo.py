@@ -27,10 +27,10 @@ from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
 from monitored_openai._cli.terminal import Terminal
 from monitored_openai._exporter.encoders import remote_write
 from monitored_openai._local import remote_write_decoder
-from monitored_openai._local.ingest import LogEntry
+from monitored_openai._local.ingest import ReceivedEntry
 from monitored_openai._local.quantile import histogram_quantile
 from monitored_openai._local.remote_write_decoder import Series
-from monitored_openai._metrics import store
+from monitored_openai._metrics import names
 from tests.support.servers._http import wait_until
 
 QUICK = 0.02
@@ -174,9 +174,9 @@ def test_the_lines_for_ones_own_code_are_five_and_run(finished: Run, monkeypatch
 class Forgetful(LogsReceiver):
     """Loses the first entry that has a usage."""
 
-    lost: LogEntry | None = None
+    lost: ReceivedEntry | None = None
 
-    def decode(self, body: bytes) -> list[LogEntry]:
+    def decode(self, body: bytes) -> list[ReceivedEntry]:
         entries = super().decode(body)
         if self.lost is None:
             self.lost = next((entry for entry in entries if "usage" in entry.call), None)
@@ -296,7 +296,7 @@ def test_the_receivers_refuse_what_is_no_push_and_stay_up() -> None:
         assert statuses == [400, 400, 400, 400, 400, 204]
         assert httpx.post(metrics.push_url, content=b"plain").status_code == 400
         assert (len(metrics.pushes), len(logs.pushes)) == (0, 1)
-        assert logs.entries == [LogEntry(timestamp_ns=1, call={"request_model": "m"}, metadata={"a": "b"})]
+        assert logs.entries == [ReceivedEntry(timestamp_ns=1, call={"request_model": "m"}, metadata={"a": "b"})]
 
 
 # The figures
@@ -350,9 +350,9 @@ def test_a_model_that_never_streamed_has_no_time_to_first_chunk() -> None:
     labels = {counts.MODEL: "m"}
     metrics = counts.Metrics(
         [
-            series(f"{store.DURATION.name}_count", 1, **labels),
-            series(f"{store.DURATION.name}_bucket", 1, le="0.5", **labels),
-            series(f"{store.DURATION.name}_bucket", 1, le="+Inf", **labels),
+            series(f"{names.DURATION.name}_count", 1, **labels),
+            series(f"{names.DURATION.name}_bucket", 1, le="0.5", **labels),
+            series(f"{names.DURATION.name}_bucket", 1, le="+Inf", **labels),
         ]
     )
 
@@ -471,7 +471,7 @@ def test_texts_of_the_log_cannot_steer_the_terminal() -> None:
         "response": {"choices": [{"text": "\x07\x9b1m"}]},
     }
 
-    output.show_examples(Terminal(out=out), [LogEntry(timestamp_ns=0, call=call, metadata={})])
+    output.show_examples(Terminal(out=out), [ReceivedEntry(timestamp_ns=0, call=call, metadata={})])
 
     assert out.getvalue().replace("\n", "").isprintable()
     assert r"\x1b[31mred\r\nline\u2028\u202e" in out.getvalue()

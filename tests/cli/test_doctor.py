@@ -12,7 +12,8 @@ import pytest
 from monitored_openai import MonitoringSettings
 from monitored_openai._cli.command import main
 from monitored_openai._exporter.delivery.retry import Failure, Reply
-from monitored_openai._exporter.diagnostics import SAMPLE, Finding, check, judged
+from monitored_openai._exporter.diagnostics import Finding, check, judged
+from monitored_openai._metrics.names import DOCTOR
 from tests.support.servers.loki import FakeLoki, Status
 from tests.support.servers.remote_write import RemoteWriteProxy
 from tests.support.spools import no_byte_written_beyond
@@ -49,7 +50,7 @@ def test_settings_that_work_are_well_and_each_back_end_has_got_one_thing(
         ("logs", True, ""),
         ("spool", True, ""),
     ]
-    assert (len(proxy.latest(SAMPLE)), proxy.violations, loki.rejected) == (1, [], [])
+    assert (len(proxy.latest(DOCTOR.name)), proxy.violations, loki.rejected) == (1, [], [])
     assert [entry.metadata for entry in loki.entries] == [{"doctor": "true"}]
 
 

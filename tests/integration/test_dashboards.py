@@ -88,7 +88,7 @@ def chosen(done: Workload, environment: str = ".*") -> dict[str, str]:
 
 def test_the_shipped_files_are_what_the_code_makes() -> None:
     checked = subprocess.run(
-        [sys.executable, "-m", "dashboards", "--check"],
+        [sys.executable, "-m", "tools.dashboards", "--check"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -28,7 +28,7 @@ from tests.support.servers.remote_write import RemoteWriteProxy
 pytestmark = pytest.mark.once
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FRAMEWORKS = Path(__file__).parent.parent / "frameworks" / "test_frameworks.py"
+FRAMEWORKS = Path(__file__).parent / "frameworks" / "test_frameworks.py"
 TESTED = {"fastapi_app.py", "django_app.py", "celery_tasks.py", "lambda_handler.py", "notebook.ipynb"}
 CALLS = "gen_ai_client_operation_duration_seconds_count"
 ENDED = 110.0

@@ -24,7 +24,7 @@ from monitored_openai._cli.demo import run as demo
 from monitored_openai._cli.demo.openai_server import Api
 from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
 from monitored_openai._cli.terminal import Terminal
-from monitored_openai._files.databases import Kind
+from monitored_openai._files.databases import DatabaseKind
 from monitored_openai._local import calls, counters, history
 from monitored_openai._local.conversation import Turn, turns
 from monitored_openai._local.history import History
@@ -429,7 +429,7 @@ def test_nothing_but_the_page_is_handed_out(page: Page, path: str) -> None:
 def test_only_those_who_may_are_answered(
     host: str, origin: str | None, authorization: str, token: str | None, status: int | None
 ) -> None:
-    refused = auth.refusal(host=host, origin=origin, authorization=authorization, token=token)
+    refused = auth.request_error(host=host, origin=origin, authorization=authorization, token=token)
 
     assert (refused and refused[0]) == status
 
@@ -507,7 +507,7 @@ def test_a_history_of_another_version_is_set_aside(tmp_path: Path, monkeypatch: 
     path = tmp_path / "history.sqlite3"
     History(path, say=print).close()
     later = history._SCHEMA.replace("user_version = 1", "user_version = 2")
-    monkeypatch.setattr(history, "_HISTORIES", Kind("a history", later))
+    monkeypatch.setattr(history, "_HISTORIES", DatabaseKind("a history", later))
     said: list[str] = []
 
     History(path, say=said.append).close()

@@ -18,6 +18,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from monitored_openai import Monitoring, attributes
+from monitored_openai._metrics.names import OWN_METRICS
 from tests.metrics.test_store import LABELS, LIMITS, OWN
 from tests.support.handles import MODEL, ask, handle, in_process
 from tests.support.servers._http import wait_until
@@ -98,6 +99,8 @@ def test_our_own_metrics_have_the_promised_labels() -> None:
     for name, of in samples:
         if name.startswith("monitored_openai_"):
             labels.setdefault(name, set()).add(frozenset(dict(of)) - {"environment"})
+    declared = {series: {*metric.labels} for metric in OWN_METRICS for series in metric.series_names}
+    assert all(found - {"le"} == declared[name] for name, each in labels.items() for found in each)
     assert {name: sorted(map(sorted, each)) for name, each in labels.items()} == {
         "monitored_openai_produced_total": [["signal"]],
         "monitored_openai_delivered_total": [["signal"]],

@@ -20,13 +20,17 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import Histogram as ReferenceHistogram
 
 from monitored_openai import CallRecord, Usage
-from monitored_openai._exporter.metrics_state import OWN_METRICS
-from monitored_openai._metrics.rate_limits import RATE_LIMIT_METRICS
-from monitored_openai._metrics.store import (
+from monitored_openai._metrics.names import (
+    CALL_LABELS,
     CALL_METRICS,
     CHUNK_SECONDS,
+    DURATION,
+    OWN_METRICS,
+    RATE_LIMIT_METRICS,
     SECONDS,
     TOKENS,
+)
+from monitored_openai._metrics.store import (
     Histogram,
     Labels,
     Metrics,
@@ -97,6 +101,12 @@ def test_the_names_and_types_are_the_promised_ones() -> None:
     assert {metric.name: metric.type for metric in CALL_METRICS} == {name: kind for name, (kind, _) in LABELS.items()}
     assert {metric.name: metric.type for metric in RATE_LIMIT_METRICS} == LIMITS
     assert {metric.name: metric.type for metric in OWN_METRICS} == OWN
+
+
+def test_declared_labels_are_the_promised_ones() -> None:
+    declared = {metric.name: {*CALL_LABELS, "feature", *metric.labels} for metric in CALL_METRICS}
+    of_failures = {DURATION.name: {"error_type"}}
+    assert declared == {name: labels | of_failures.get(name, set()) for name, (_, labels) in LABELS.items()}
 
 
 def test_each_metric_has_the_promised_labels() -> None:

@@ -7,6 +7,7 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as models
 
 from monitored_openai._cli.query import promql
+from monitored_openai._metrics.names import PRODUCED
 
 TAG = "monitored-openai"
 PROMETHEUS = models.DataSourceRef(type_val="prometheus", uid="${metrics}")
@@ -58,11 +59,11 @@ def metrics_variables(*, model: bool = True) -> list[Builder[models.VariableMode
     """Data source, environment, service, and model."""
     found: list[Builder[models.VariableModel]] = [
         data_source("metrics", "Metrics", "prometheus"),
-        _choice("environment", "Environment", "label_values(monitored_openai_produced_total, environment)"),
+        _choice("environment", "Environment", f"label_values({PRODUCED.name}, environment)"),
         _choice(
             "service",
             "Service",
-            'label_values(monitored_openai_produced_total{environment=~"$environment"}, service_name)',
+            f'label_values({PRODUCED.name}{{environment=~"$environment"}}, service_name)',
         ),
     ]
     chosen = 'environment=~"$environment",service_name=~"$service"'

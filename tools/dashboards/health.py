@@ -5,14 +5,15 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard as builders
 
 from monitored_openai._cli.query import promql
+from monitored_openai._metrics import names
 from tools.dashboards import board, panels
 from tools.dashboards.board import RANGE, STEP, of_exporters
 from tools.dashboards.panels import Panel
 
 BY_SIGNAL = ("signal",)
 SIGNAL = "{{signal}}"
-PRODUCED, DELIVERED, DROPPED = (f"monitored_openai_{what}_total" for what in ("produced", "delivered", "dropped"))
-SUCCESS = "monitored_openai_last_success_timestamp_seconds"
+PRODUCED, DELIVERED, DROPPED = (metric.name for metric in (names.PRODUCED, names.DELIVERED, names.DROPPED))
+SUCCESS = names.LAST_SUCCESS.name
 
 
 def dashboard() -> builders.Dashboard:
@@ -29,7 +30,7 @@ def dashboard() -> builders.Dashboard:
 
 def _sums() -> list[Panel]:
     produced = promql.total(of_exporters(PRODUCED), RANGE)
-    folded = promql.total(of_exporters("monitored_openai_folded_label_sets_total"), RANGE)
+    folded = promql.total(of_exporters(names.FOLDED.name), RANGE)
     dropped = promql.or_zero(promql.total(of_exporters(DROPPED, 'reason!="sampled"'), RANGE), produced)
     return [
         panels.single(
@@ -60,7 +61,7 @@ def _sums() -> list[Panel]:
         panels.single(
             "Age of the price table",
             "Since the newest day on which a price in the oldest table in use took effect.",
-            f"time() - min({of_exporters('monitored_openai_prices_timestamp_seconds')})",
+            f"time() - min({of_exporters(names.PRICES_DATE.name)})",
             panels.SECONDS,
             width=6,
             limits=(180 * 86400, 365 * 86400),
@@ -72,9 +73,10 @@ def _graphs() -> list[Panel]:
     of_each = {metric: promql.rate(of_exporters(metric), STEP, BY_SIGNAL) for metric in (PRODUCED, DELIVERED)}
     dropped = promql.rate(of_exporters(DROPPED), STEP, ("signal", "reason"))
     waiting = {
-        what: f"sum by (signal) ({of_exporters(f'monitored_openai_{what}')})" for what in ("queued", "in_flight")
+        what: f"sum by (signal) ({of_exporters(metric.name)})"
+        for what, metric in (("queued", names.QUEUED), ("in_flight", names.IN_FLIGHT))
     }
-    sending = promql.rate(of_exporters("monitored_openai_send_seconds_bucket"), STEP, ("le", *BY_SIGNAL))
+    sending = promql.rate(of_exporters(names.SEND_SECONDS.bucket), STEP, ("le", *BY_SIGNAL))
     return [
         panels.graph(
             "Produced and delivered",
@@ -110,11 +112,7 @@ def _graphs() -> list[Panel]:
             "On disk",
             "The largest spool of log entries that wait on disk; none where spool_dir is not set.",
             "bytes",
-            {
-                "spool": promql.or_zero(
-                    f"max({of_exporters('monitored_openai_spool_bytes')})", f"max({of_exporters(PRODUCED)})"
-                )
-            },
+            {"spool": promql.or_zero(f"max({of_exporters(names.SPOOL_BYTES.name)})", f"max({of_exporters(PRODUCED)})")},
         ),
     ]
 

@@ -6,6 +6,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 
 from monitored_openai._cli.query import promql
 from monitored_openai._cli.query.promql import CALLS, DURATION, FAILURES, FIRST_CHUNK, PER_CHUNK, RETRIES, USAGE_UNKNOWN
+from monitored_openai._metrics import names
 from tools.dashboards import board, panels
 from tools.dashboards.board import RANGE, STEP, of_calls
 from tools.dashboards.panels import Panel
@@ -84,7 +85,7 @@ def _errors() -> list[Panel]:
             "Calls under way",
             "Calls that have started and not ended.",
             panels.CALLS,
-            {MODEL_LEGEND: f"sum by (gen_ai_request_model) ({of_calls('gen_ai_client_active_requests')})"},
+            {MODEL_LEGEND: f"sum by (gen_ai_request_model) ({of_calls(names.ACTIVE.name)})"},
             stacked=True,
         ),
         panels.bars(
@@ -125,12 +126,12 @@ def _server_time() -> Panel:
         "Means. What is between the two is network, queueing and the reading of the answer; not every provider tells "
         "its own time.",
         panels.SECONDS,
-        {"total": mean(DURATION), "server": mean("openai_processing_seconds")},
+        {"total": mean(DURATION), "server": mean(names.PROCESSING.name)},
     )
 
 
 def _headroom() -> Panel:
-    left = f"{of_calls('openai_ratelimit_remaining')} / {of_calls('openai_ratelimit_limit')}"
+    left = f"{of_calls(names.REMAINING.name)} / {of_calls(names.LIMIT.name)}"
     return panels.graph(
         "Rate-limit headroom",
         "The share of each limit that is left, as the process that knows it worst was told; a limit that has been "

@@ -13,6 +13,7 @@ from typing import NoReturn
 from monitored_openai import __version__
 from monitored_openai._cli.exit_codes import ended
 from monitored_openai._cli.terminal import Terminal, escaped
+from monitored_openai._settings.urls import LOCAL_PORT
 
 _TOO_MUCH = 1e6
 """Days, or MiB: more than anybody means."""
@@ -121,7 +122,7 @@ def _add_local(commands: argparse._SubParsersAction[_Parser]) -> None:
         epilog="Exit code: 0 when interrupted, 2 if the page cannot be served so.",
     )
     local.set_defaults(run=_local)
-    local.add_argument("--port", type=_port, help="where to listen; 8642 unless given, 0 means a free one")
+    local.add_argument("--port", type=_port, help=f"where to listen; {LOCAL_PORT} unless given, 0 means a free one")
     local.add_argument("--host", help="address to listen on; 127.0.0.1 unless given, others need a token")
     local.add_argument("--token", help=argparse.SUPPRESS)
     local.add_argument(

@@ -21,11 +21,12 @@ from monitored_openai._cli.query import tokens
 from monitored_openai._cli.terminal import Terminal, escaped
 from monitored_openai._files.private import NotOurs
 from monitored_openai._local import calls, counters
-from monitored_openai._local.history import Bounds, History
-from monitored_openai._local.http.auth import objection
+from monitored_openai._local.history import FILE_NAME, Bounds, History
+from monitored_openai._local.http.auth import bind_error
 from monitored_openai._local.server import LocalServer
+from monitored_openai._settings.urls import LOCAL_PORT
 
-USUAL_HOST, USUAL_PORT = "127.0.0.1", 8642
+USUAL_HOST, USUAL_PORT = "127.0.0.1", LOCAL_PORT
 MEGABYTE = 1024 * 1024
 
 _WRONG_ARGUMENTS = 2
@@ -55,9 +56,9 @@ def run(terminal: Terminal, options: Options) -> int:
         token = _token(options)
     except UserError as mistake:
         return _refuse(str(mistake))
-    if wrong := objection(options.host, token):
+    if wrong := bind_error(options.host, token):
         return _refuse(wrong)
-    path = options.history or _data_folder() / "history.sqlite3"
+    path = options.history or _data_folder() / FILE_NAME
     bounds = Bounds(days=options.days, bytes=int(options.megabytes * MEGABYTE))
     try:
         history = History(path, bounds=bounds, say=terminal.note)
@@ -80,7 +81,7 @@ def run(terminal: Terminal, options: Options) -> int:
 
 def _token(options: Options) -> str | None:
     """The token that is asked for; the environment's only on an address that needs one."""
-    if options.token is None and options.token_file is None and objection(options.host, None) is None:
+    if options.token is None and options.token_file is None and bind_error(options.host, None) is None:
         return None
     return tokens.token(options.token, options.token_file, _TOKEN_VARIABLE)
 
@@ -94,7 +95,7 @@ def run_demo(terminal: Terminal) -> int:
     with (
         _interruptible(),
         tempfile.TemporaryDirectory() as folder,
-        closing(History(Path(folder) / "history.sqlite3", say=terminal.note)) as history,
+        closing(History(Path(folder) / FILE_NAME, say=terminal.note)) as history,
         LocalServer(history) as server,
     ):
         page = f"{server.url}/#seconds=900"

@@ -18,13 +18,13 @@ from monitored_openai._exporter.delivery.retry import Failure, Reply
 from monitored_openai._exporter.encoders import loki
 from monitored_openai._exporter.encoders.protocols import PROTOCOLS
 from monitored_openai._exporter.runtime.thread import ExporterLoop
+from monitored_openai._metrics.names import DOCTOR
 from monitored_openai._settings.model import unknown_variables
 
 if TYPE_CHECKING:
     from monitored_openai._settings.model import MonitoringSettings
     from monitored_openai._settings.urls import Signal
 
-SAMPLE = "monitored_openai_doctor_timestamp_seconds"
 _MOST_SKEW_SECONDS = 60.0
 
 
@@ -70,7 +70,7 @@ async def _check(settings: MonitoringSettings) -> list[Finding]:
     if settings.metrics_url is not None:
         protocol = PROTOCOLS[settings.metrics_protocol]
         labels = {"job": settings.job, **settings.shared_labels, "instance": f"{settings.instance}:doctor"}
-        series = protocol.encode_labels(SAMPLE, tuple(labels.items()))
+        series = protocol.encode_labels(DOCTOR.name, tuple(labels.items()))
         body = protocol.encode_push([protocol.encode_series(series, [(now_ns / 1e9, now_ns // 1_000_000)])])
         found += await _push(settings, "metrics", settings.metrics_url, body, protocol.headers)
     if settings.logs_url is not None:

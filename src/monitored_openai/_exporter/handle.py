@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from monitored_openai._exporter.metrics_state import OWN_METRICS
 from monitored_openai._exporter.runner import Runner, end_flush
 from monitored_openai._exporter.runtime.process import PROCESS
 from monitored_openai._exporter.runtime.sigterm import handle_sigterm
@@ -63,7 +62,7 @@ class Monitoring:
             from monitored_openai._metrics.collector import MonitoringCollector
         except ImportError as error:
             raise ImportError("prometheus_client is missing: pip install 'monitored-openai[scrape]'") from error
-        return MonitoringCollector(self._runner.metrics.samples, self._settings.shared_labels, OWN_METRICS)
+        return MonitoringCollector(self._runner.metrics.samples, self._settings.shared_labels)
 
     def flush(self, timeout: float = 5.0) -> FlushResult:
         """Deliver everything recorded so far, and wait for that at most `timeout` seconds.

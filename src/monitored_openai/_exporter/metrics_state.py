@@ -9,38 +9,27 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from monitored_openai._exporter.runtime import gevent
+from monitored_openai._metrics.names import (
+    ACTIVE,
+    DELIVERED,
+    DROPPED,
+    FOLDED,
+    IN_FLIGHT,
+    LAST_SUCCESS,
+    PRICES_DATE,
+    PRODUCED,
+    QUEUED,
+    SECONDS,
+    SEND_SECONDS,
+    SPOOL_BYTES,
+)
 from monitored_openai._metrics.rate_limits import RateLimits
-from monitored_openai._metrics.store import ACTIVE, SECONDS, Histogram, Labels, Metric, Metrics, Sample
+from monitored_openai._metrics.store import Histogram, Labels, Metrics, Sample
 
 if TYPE_CHECKING:
     from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._record import CallRecord
 
-PRODUCED = Metric("monitored_openai_produced_total", "counter", "Calls seen (metrics) and log entries to be (logs).")
-DELIVERED = Metric(
-    "monitored_openai_delivered_total", "counter", "Calls added to the counters (metrics), log entries taken (logs)."
-)
-DROPPED = Metric("monitored_openai_dropped_total", "counter", "What was given up, by reason.")
-QUEUED = Metric("monitored_openai_queued", "gauge", "Calls and log entries that wait in memory.")
-IN_FLIGHT = Metric("monitored_openai_in_flight", "gauge", "Log entries in the request under way.")
-SPOOL_BYTES = Metric(
-    "monitored_openai_spool_bytes", "gauge", "Size of the spool's directory, whose files belong to many processes."
-)
-FOLDED = Metric(
-    "monitored_openai_folded_label_sets_total",
-    "counter",
-    "Updates that went to label sets of `other`, and rate limits left out, past `max_label_sets`.",
-)
-LAST_SUCCESS = Metric(
-    "monitored_openai_last_success_timestamp_seconds", "gauge", "When the back end last took anything."
-)
-PRICES_DATE = Metric("monitored_openai_prices_timestamp_seconds", "gauge", "The date of the table of prices.")
-SEND_SECONDS = Metric("monitored_openai_send_seconds", "histogram", "Time of each request to a back end.", SECONDS)
-
-OWN_METRICS = (
-    *(PRODUCED, DELIVERED, DROPPED, QUEUED, IN_FLIGHT, SPOOL_BYTES),
-    *(FOLDED, LAST_SUCCESS, PRICES_DATE, SEND_SECONDS),
-)
 _PUSHES_SHOWN = 2
 """One interval does not always include a push, because intervals last a little longer than set."""
 

@@ -1,1 +1,1 @@
-"""Files that hold secrets, and the checks that they are ours."""
+"""Private files and SQLite databases, and the checks that this program made them."""

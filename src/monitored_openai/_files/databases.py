@@ -1,8 +1,8 @@
-"""SQLite files that this program made, told from all others before anything is written to them.
+"""Recognises SQLite files that this program made before it writes to them.
 
-A file is ours if it has SQLite's magic, our application id and our schema. Files of versions before the application id
-are known by their schema alone. Nothing here changes a file that is not ours: to look into one, SQLite opens it as
-immutable, which takes no lock, makes no file and replays no journal.
+A file is ours if it has SQLite's magic, our application id and our schema. Files of versions
+without an application id are recognised by their schema. This module never changes a file that is not ours: SQLite opens
+it as immutable, and so takes no lock, creates no file and replays no journal.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _SHM_MAGICS = ((3_007_000).to_bytes(4, sys.byteorder),)
 _UNUSED = b"\0\0\0\0"
 _SIDE_FILES = {"-wal": _WAL_MAGICS, "-shm": _SHM_MAGICS, "-journal": _JOURNAL_MAGICS}
 SUFFIXES = ("", *_SIDE_FILES)
-"""What SQLite appends to a database's name for the files that belong to it."""
+"""Suffixes of the names of a database's files."""
 
 _Objects = set[tuple[str, str, str]]
-"""Type, name and SQL of each table, index, trigger and view."""
+"""Type, name and SQL of tables, indexes, triggers and views."""
 
 
 class Unreadable(NotOurs):
@@ -37,13 +37,13 @@ class Unreadable(NotOurs):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file of ours."""
+    """A file that this program made."""
 
     identity: os.stat_result
     version: int
 
     def is_at(self, path: Path) -> bool:
-        """Whether the path still names this file."""
+        """Return true if the path still names this file."""
         try:
             return os.path.samestat(self.identity, path.lstat())
         except OSError:
@@ -51,19 +51,19 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """The databases that this program makes for one purpose."""
+class DatabaseKind:
+    """A kind of database that this program makes."""
 
     name: str
-    """With its article, for messages."""
+    """Name with its article, for messages."""
     schema: str
-    """SQL that makes an empty one; it sets `application_id` and `user_version`."""
+    """SQL that creates an empty database and sets `application_id` and `user_version`."""
     starts_blank: bool = False
-    """Earlier versions wrote the schema into the write-ahead log first, so that the file itself may have none yet."""
+    """Earlier versions wrote the schema to the write-ahead log first, so the file itself may have none."""
 
     @cached_property
     def image(self) -> bytes:
-        """Content of an empty one."""
+        """The content of an empty database."""
         with closing(sqlite3.connect(":memory:")) as memory:
             memory.executescript(self.schema)
             return memory.serialize()
@@ -80,10 +80,10 @@ class Kind:
             return _objects(memory)
 
     def create(self, path: Path) -> None:
-        """Make an empty one.
+        """Create an empty database.
 
         Raises:
-            OSError: it cannot be made, or something has its name or a name that SQLite would use beside it.
+            OSError: it cannot be created, or its name or the name of one of its side files is in use.
         """
         for suffix in SUFFIXES:
             if os.path.lexists(f"{path}{suffix}"):
@@ -91,11 +91,11 @@ class Kind:
         make_file(path, self.image)
 
     def recognise(self, path: Path) -> Found:
-        """Find out whether a file is ours, and hide it from other users if it is.
+        """Check that a file is ours, and make it private.
 
         Raises:
             OSError: it cannot be read.
-            Unreadable: it is no database, or too damaged to be known.
+            Unreadable: it is no database, or too damaged to recognise.
             NotOurs: another program, another user or a newer version made it, or other users can change it.
         """
         with opened(path) as descriptor:
@@ -116,12 +116,12 @@ class Kind:
             raise NotOurs(f"was made by a newer version: {version} instead of {newest}")
         self._check_side_files(path)
         for suffix in SUFFIXES:
-            with suppress(FileNotFoundError):  # not there, or another process has just closed the database
+            with suppress(FileNotFoundError):  # missing, or another process has just closed the database
                 hide(Path(f"{path}{suffix}"))
         return Found(identity, version)
 
     def check(self, database: sqlite3.Connection, path: Path, found: Found) -> None:
-        """Check an open database before the first write to it, with what its write-ahead log adds; mark it as ours.
+        """Check an open database, including its write-ahead log, before the first write, and mark it as ours.
 
         Raises:
             sqlite3.Error: it cannot be read.
@@ -147,7 +147,7 @@ class Kind:
             raise NotOurs(text)
 
     def _has(self, objects: _Objects) -> bool:
-        """Whether all our tables are there, and nothing that is not ours; an index may be missing."""
+        """Return true if all our tables and no foreign objects exist; indexes may be missing."""
         tables = {one for one in self._objects if one[0] == "table"}
         return tables <= objects <= self._objects
 
@@ -156,7 +156,7 @@ class Kind:
             try:
                 with opened(Path(f"{path}{suffix}")) as descriptor:
                     start = os.read(descriptor, 4)
-            except FileNotFoundError:  # not there, or another process has just closed the database
+            except FileNotFoundError:  # missing, or another process has just closed the database
                 continue
             except NotOurs as error:
                 raise NotOurs(f"has a {suffix} file beside it that {error}") from error
@@ -165,11 +165,11 @@ class Kind:
 
 
 def set_aside(path: Path, found: Found, aside: Path) -> None:
-    """Give a file of ours, and what SQLite keeps beside it, another name.
+    """Rename a file of ours and its side files.
 
     Raises:
         OSError: they cannot be renamed.
-        NotOurs: the path names another file by now.
+        NotOurs: the path now names another file.
     """
     if not found.is_at(path):
         raise NotOurs("was replaced by another file")
@@ -183,7 +183,7 @@ def set_aside(path: Path, found: Found, aside: Path) -> None:
 
 
 def _numbers(header: bytes) -> tuple[int, int]:
-    """Application id and version."""
+    """Return application id and version."""
     return int.from_bytes(header[68:72]), int.from_bytes(header[60:64])
 
 

@@ -1,6 +1,6 @@
-"""Files and directories of this user alone: links are not followed, and nothing of another user is used.
+"""Private files and directories: follows no links and uses nothing that another user owns.
 
-Windows has neither owners nor modes in this sense; there only the kind of file is checked.
+Windows has no such owners and modes; this module checks only the type of file there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _HAS_OWNERS = hasattr(os, "geteuid")
 SAFELY = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
-"""Flags for `os.open`: follow no link, leave no descriptor to a child, wait for no FIFO, convert no line ends."""
+"""Flags for `os.open`: follow no link, inherit no descriptor, do not block on a FIFO, convert no line ends."""
 
 
 class NotOurs(OSError):
@@ -22,10 +22,10 @@ class NotOurs(OSError):
 
 
 def check(found: os.stat_result, *, is_directory: bool = False) -> None:
-    """Refuse a file or directory that is not this user's alone.
+    """Raise if a file or directory is not private to this user.
 
     Raises:
-        NotOurs: it is a link or of another kind, has another owner, a second name, or can be changed by other users.
+        NotOurs: it is a link or of another type, has another owner or a second name, or other users can change it.
     """
     if stat.S_ISLNK(found.st_mode):
         raise NotOurs("is a symbolic link")
@@ -40,21 +40,21 @@ def check(found: os.stat_result, *, is_directory: bool = False) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make the directory and its parents where they are missing, each with mode 0700.
+    """Create the directory and its missing parents, each with mode 0700.
 
     Raises:
-        OSError: it cannot be made.
-        NotOurs: it exists and is not this user's alone.
+        OSError: it cannot be created.
+        NotOurs: it exists and is not private to this user.
     """
     _make_missing(path)
     check(path.lstat(), is_directory=True)
 
 
 def make_parents(path: Path) -> None:
-    """Make the missing parents of a file, each with mode 0700.
+    """Create the missing parents of a file, each with mode 0700.
 
     Raises:
-        OSError: they cannot be made.
+        OSError: they cannot be created.
         NotOurs: every user can replace the files of the directory.
     """
     _make_missing(path.parent)
@@ -66,10 +66,10 @@ def make_parents(path: Path) -> None:
 
 
 def make_file(path: Path, content: bytes = b"") -> None:
-    """Make a new file of mode 0600 with this content; after a failure no file is left.
+    """Create a file of mode 0600 with this content; a failure leaves no file.
 
     Raises:
-        OSError: it cannot be made or written, or something has this name already.
+        OSError: it cannot be created or written, or the name is in use.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o600)
     try:
@@ -86,13 +86,13 @@ def make_file(path: Path, content: bytes = b"") -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[int]:
-    """Give a descriptor of an existing private file, to read; this process must not have the file open in SQLite.
+    """Open an existing private file for reading; this process must not have it open in SQLite.
 
     Raises:
         OSError: it cannot be opened.
-        NotOurs: it is not this user's alone.
+        NotOurs: it is not private to this user.
     """
-    check(path.lstat())  # before it is opened: opening a device can have effects
+    check(path.lstat())  # before opening, because opening a device can have effects
     descriptor = os.open(path, os.O_RDONLY | SAFELY)
     try:
         check(os.fstat(descriptor))
@@ -102,11 +102,11 @@ def opened(path: Path) -> Iterator[int]:
 
 
 def hide(path: Path) -> None:
-    """Take the right to read from all other users.
+    """Remove all rights of other users.
 
     Raises:
         OSError: the file cannot be opened or changed.
-        NotOurs: it is not this user's alone.
+        NotOurs: it is not private to this user.
     """
     with opened(path) as descriptor:
         _make_private(descriptor)
@@ -122,7 +122,7 @@ def _make_missing(path: Path) -> None:
     for one in reversed(missing):
         try:
             one.mkdir(mode=0o700)
-        except FileExistsError:  # another process was faster
+        except FileExistsError:  # another process created it
             continue
-        if stat.S_IMODE(one.lstat().st_mode) & 0o777 != 0o700:  # the umask has taken rights of the owner
+        if stat.S_IMODE(one.lstat().st_mode) & 0o777 != 0o700:  # the umask removed rights of the owner
             one.chmod(0o700)

@@ -1,1 +1,1 @@
-"""The embedded back end: takes what is pushed to Prometheus and Loki, keeps it, and shows it on one page."""
+"""The embedded back end: receives pushes of metrics and logs, stores them, and shows them on one page."""

@@ -1,4 +1,4 @@
-"""Log entries to calls that one can list, search and open."""
+"""Stores log entries as calls that the page lists, searches and opens."""
 
 from __future__ import annotations
 
@@ -12,83 +12,83 @@ from typing import Any
 from monitored_openai._json import encode
 from monitored_openai._local.conversation import Turn, turns
 from monitored_openai._local.history import History
-from monitored_openai._local.ingest import LogEntry
+from monitored_openai._local.ingest import ReceivedEntry
 
 _SNIPPET_CHARACTERS = 240
 _NAME_CHARACTERS = 200
 _MOST_LABELS = 100
 _LEVEL = 1
-"""Of compression; a line is written once and hardly ever read."""
+"""Compression level; a line is written once and rarely read."""
 _TEXTS = ("id", "operation", "provider", "request_model", "response_model", "response_id", "request_id", "trace_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Which calls are asked for."""
+class CallFilter:
+    """The calls that a list contains."""
 
     words: tuple[str, ...] = ()
-    """Each of them occurs somewhere in the call, in capitals or not."""
+    """Words that the call contains, in any case."""
     where: Mapping[str, str]
     failed: bool = False
     since_ns: int = 0
     """Nanoseconds since the epoch; earlier calls are left out."""
     before: tuple[int, str] | None = None
-    """Time and id of the call after which the list goes on."""
+    """Time and id of the last call of the previous page."""
     limit: int = 50
 
 
-def keep(history: History, entries: Iterable[LogEntry]) -> None:
-    """Add calls; one that is there already stays as it is, and the test entry of `doctor` is no call.
+def keep(history: History, entries: Iterable[ReceivedEntry]) -> None:
+    """Add calls; ignore known ids and the test entry of `doctor`.
 
     Raises:
-        sqlite3.OperationalError: not now; nothing was added.
+        sqlite3.OperationalError: the history cannot be written now; nothing was added.
     """
     rows = [_columns(entry) for entry in entries if entry.metadata.get("doctor") != "true"]
     with history.writing() as connection:
         connection.executemany("INSERT OR IGNORE INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
-def found(history: History, wanted: Wanted) -> list[bytes]:
-    """The newest calls that are wanted, each as the JSON of a row of the list."""
-    conditions, values = ["at_ns >= ?"], list[object]([wanted.since_ns])
-    if wanted.before is not None:
+def search(history: History, chosen: CallFilter) -> list[bytes]:
+    """Return the newest calls that fit the filter, each as the JSON of a row of the list."""
+    conditions, values = ["at_ns >= ?"], list[object]([chosen.since_ns])
+    if chosen.before is not None:
         conditions.append("(at_ns, id) < (?, ?)")
-        values += [wanted.before[0], _clean(wanted.before[1])]
-    if wanted.failed:
+        values += [chosen.before[0], _clean(chosen.before[1])]
+    if chosen.failed:
         conditions.append("failed")
-    for name, value in wanted.where.items():
+    for name, value in chosen.where.items():
         conditions.append("coalesce(json_extract(labels, ?), '') = ?")
         values += [f'$."{name}"', value]
-    for word in wanted.words:
+    for word in chosen.words:
         conditions.append("instr(search, ?)")
         values.append(_clean(word.casefold()))
     sql = f"SELECT row FROM call WHERE {' AND '.join(conditions)} ORDER BY at_ns DESC, id DESC LIMIT ?"  # noqa: S608  # fixed texts
     with history.reading() as connection:
-        return [row.encode() for (row,) in connection.execute(sql, (*values, wanted.limit))]
+        return [row.encode() for (row,) in connection.execute(sql, (*values, chosen.limit))]
 
 
 def number(history: History) -> int:
-    """How many calls there are."""
+    """Return the number of calls."""
     with history.reading() as connection:
         (count,) = connection.execute("SELECT count(*) FROM call").fetchone()
     return int(count)
 
 
-def opened(history: History, identity: str) -> bytes | None:
-    """All that is known of a call, as JSON."""
+def details(history: History, identity: str) -> bytes | None:
+    """Return a call with its conversation and its log line, as JSON; `None` if it is unknown."""
     with history.reading() as connection:
         row = connection.execute("SELECT row, line FROM call WHERE id = ?", (_clean(identity),)).fetchone()
     if row is None:
         return None
     line = zlib.decompress(row[1])
-    said = [
+    spoken_turns = [
         {"role": turn.role, "side": turn.side, "text": turn.text, "tool": turn.tool} for turn in turns(json.loads(line))
     ]
-    return b'{"row":%b,"turns":%b,"line":%b}' % (row[0].encode(), encode(said), encode(line.decode()))
+    return b'{"row":%b,"turns":%b,"line":%b}' % (row[0].encode(), encode(spoken_turns), encode(line.decode()))
 
 
-def _columns(entry: LogEntry) -> tuple[Any, ...]:
-    call, said = entry.call, turns(entry.call)
+def _columns(entry: ReceivedEntry) -> tuple[Any, ...]:
+    call, spoken_turns = entry.call, turns(entry.call)
     identity = _name(call.get("id")) or f"{entry.timestamp_ns}"
     at_ns = min(max(entry.timestamp_ns, 0), 2**63 - 1)
     labels = _labels(entry)
@@ -97,7 +97,7 @@ def _columns(entry: LogEntry) -> tuple[Any, ...]:
     row = encode(
         {
             "id": identity,
-            "at_ns": str(at_ns),  # as text: JavaScript's numbers are not so precise
+            "at_ns": str(at_ns),  # as text: JavaScript's numbers are less precise
             "labels": labels,
             "error": error,
             "retries": _number(call.get("retries")),
@@ -106,11 +106,11 @@ def _columns(entry: LogEntry) -> tuple[Any, ...]:
             "input_tokens": _number(_part(call, "usage", "input_tokens")),
             "output_tokens": _number(_part(call, "usage", "output_tokens")),
             "cost": _number(_part(call, "cost", "total_usd")),
-            "asked": _snippet(said, "asked"),
-            "answered": _snippet(said, "answered"),
+            "asked": _snippet(spoken_turns, "asked"),
+            "answered": _snippet(spoken_turns, "answered"),
         }
     )
-    search = _search(call, labels, said)
+    search_text = _search_text(call, labels, spoken_turns)
     return (
         identity,
         at_ns,
@@ -118,12 +118,12 @@ def _columns(entry: LogEntry) -> tuple[Any, ...]:
         int(error is not None),
         encode(labels).decode(),
         row.decode(),
-        search,
+        search_text,
         _packed(line),
     )
 
 
-def _labels(entry: LogEntry) -> dict[str, str]:
+def _labels(entry: ReceivedEntry) -> dict[str, str]:
     call = entry.call
     attributes = call.get("attributes")
     own = {"model": call.get("request_model"), "operation": call.get("operation"), "provider": call.get("provider")}
@@ -133,15 +133,15 @@ def _labels(entry: LogEntry) -> dict[str, str]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _search(call: Mapping[str, Any], labels: Mapping[str, str], said: Iterable[Turn]) -> str:
+def _search_text(call: Mapping[str, Any], labels: Mapping[str, str], spoken_turns: Iterable[Turn]) -> str:
     texts = [*(call.get(name) for name in (*_TEXTS, "error_type", "error_message")), *labels.values()]
-    spoken = (part for turn in said for part in (turn.tool, turn.text))
+    spoken = (part for turn in spoken_turns for part in (turn.tool, turn.text))
     return _clean("\n".join(str(text) for text in (*texts, *spoken) if text).casefold())
 
 
-def _snippet(said: list[Turn], side: str) -> str:
-    """What the user asked last, or the first answer."""
-    of_side = [turn for turn in said if turn.side == side and turn.text]
+def _snippet(spoken_turns: list[Turn], side: str) -> str:
+    """Return the beginning of the last question of the user, or of the first answer."""
+    of_side = [turn for turn in spoken_turns if turn.side == side and turn.text]
     by_users = [turn for turn in of_side if turn.role == "user"]
     if not of_side:
         return ""
@@ -165,7 +165,7 @@ def _name(value: Any) -> str | None:
 
 
 def _clean(text: str) -> str:
-    """The text without lone surrogates, which no file can hold."""
+    """Replace lone surrogates, which SQLite cannot store."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""What was said in a call, turn by turn, whatever family of endpoints it belongs to and however odd its content."""
+"""Extracts the turns of a conversation from a call of any endpoint; tolerates malformed content."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _MOST_PART_CHARACTERS = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One thing that was said."""
+    """One message of a conversation."""
 
     role: str
-    """Who said it: system, user, assistant, tool, ..."""
+    """The speaker: system, user, assistant, tool, ..."""
     side: Literal["asked", "answered"]
     text: str
     tool: str | None = None
-    """The function that is called with this text."""
+    """The function that the model calls with this text."""
 
 
 def turns(call: Mapping[str, Any]) -> list[Turn]:
-    """The turns of a call, question before answer; none of what is in no known form."""
-    return [*_asked(call.get("request")), *_answered(call.get("response"))]
+    """Return the turns of a call, questions first; content in an unknown form has none."""
+    return [*_questions(call.get("request")), *_answers(call.get("response"))]
 
 
-def _asked(request: Any) -> Iterator[Turn]:
+def _questions(request: Any) -> Iterator[Turn]:
     if isinstance(request, str):
         yield Turn(role="user", side="asked", text=request)
     if not isinstance(request, dict):
@@ -40,7 +40,7 @@ def _asked(request: Any) -> Iterator[Turn]:
             yield from _turns_of(item, "asked", "user")
 
 
-def _answered(response: Any) -> Iterator[Turn]:
+def _answers(response: Any) -> Iterator[Turn]:
     if not isinstance(response, dict):
         yield from _turns_of(response, "answered", "assistant")
         return
@@ -53,7 +53,7 @@ def _answered(response: Any) -> Iterator[Turn]:
 
 
 def _turns_of(item: Any, side: Literal["asked", "answered"], role: str) -> Iterator[Turn]:
-    """A message, an item of the Responses API, or a plain text."""
+    """Yield the turns of a message, an item of the Responses API, or a plain text."""
     if isinstance(item, str):
         yield Turn(role=role, side=side, text=item)
     if not isinstance(item, dict):
@@ -88,18 +88,18 @@ def _text(content: Any) -> str:
         return content
     if isinstance(content, list):
         return "\n".join(map(_part, content))
-    return _short(content)
+    return _as_json(content)
 
 
 def _part(part: Any) -> str:
     if isinstance(part, str):
         return part
     text = part.get("text", part.get("refusal")) if isinstance(part, dict) else None
-    return text if isinstance(text, str) else _short(part)
+    return text if isinstance(text, str) else _as_json(part)
 
 
-def _short(value: Any) -> str:
-    """JSON of what is no text: an image's address or size, a sound, arguments that are an object already."""
+def _as_json(value: Any) -> str:
+    """Return bounded JSON of a value that is not a text: an image's URL, audio, parsed arguments."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except RecursionError:

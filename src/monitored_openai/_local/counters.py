@@ -1,7 +1,7 @@
-"""Cumulative counters to what was added in each slot of time.
+"""Converts cumulative counters to their growth in each time slot.
 
-A counter's series begins at zero and belongs to one process, so what it grew by adds up to the sum of last values, over
-any number of processes; the process itself is of no more interest once its growth has been added.
+Each series begins at zero and belongs to one process. The sum of all growth therefore equals the sum of the last values
+over any number of processes, and the history does not need to keep the processes apart.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from hashlib import blake2b
 
 from monitored_openai._local.history import RESOLUTIONS, History
 from monitored_openai._local.remote_write_decoder import Oversized, Series
-from monitored_openai._metrics.store import (
+from monitored_openai._metrics.names import (
     COST,
+    DROPPED,
     DURATION,
     RETRIES,
     TIME_TO_FIRST_CHUNK,
@@ -27,42 +28,40 @@ from monitored_openai._metrics.store import (
     USAGE_UNKNOWN,
 )
 
-DROPPED = "monitored_openai_dropped_total"
 KEPT = frozenset(
     {
         *(name for metric in (DURATION, TIME_TO_FIRST_CHUNK) for name in metric.series_names),
-        *(metric.name for metric in (TOKENS_TOTAL, COST, UNPRICED, USAGE_UNKNOWN, RETRIES)),
-        DROPPED,
+        *(metric.name for metric in (TOKENS_TOTAL, COST, UNPRICED, USAGE_UNKNOWN, RETRIES, DROPPED)),
     }
 )
-"""What the page shows something of; the rest is not kept."""
+"""The series that the page needs; the history ignores others."""
 _NOT_KEPT = frozenset({"__name__", "instance", "job", "gen_ai_response_model"})
 _MOST_LABEL_CHARACTERS = 1024
 _MOST_DIMENSIONS = 50_000
 _MOST_DIMENSION_CHARACTERS = 32 * 1024 * 1024
 _FOLDED = {"gen_ai_request_model": "other"}
 _KEPT_IF_FOLDED = ("error_type", "gen_ai_token_type", "kind", "le", "reason", "signal")
-"""Labels that tell apart figures of the same call; without them a sum would mix input with output tokens."""
-_SIGN_OF_LIFE_MS = 3_600_000
-"""How often a series that does not change is written all the same, as one that is not heard of is forgotten."""
+"""Labels that separate values of the same call; without them a sum would mix input with output tokens."""
+_REWRITE_MS = 3_600_000
+"""Interval at which an unchanged series is written again, because pruning deletes series without writes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
-    """By how much the counters of these labels grew, step by step."""
+    """The growth of the counters with these labels in each step."""
 
     name: str
     labels: Mapping[str, str]
     steps: Mapping[int, float]
-    """By when each step begins, in seconds since the epoch; those without growth are left out."""
+    """Growth by the step's start in seconds since the epoch; steps without growth are left out."""
 
 
 def keep(history: History, received: Iterable[Series]) -> None:
-    """Add what the series grew by since they were last heard of.
+    """Add the growth of each series since its last sample.
 
     Raises:
-        sqlite3.OperationalError: not now; nothing was added.
-        Oversized: they have too many different label sets, and the history too; nothing was added.
+        sqlite3.OperationalError: the history cannot be written now; nothing was added.
+        Oversized: the history would have too many label sets; nothing was added.
     """
     now_ms = time.time_ns() // 1_000_000
     with history.writing() as connection:
@@ -73,7 +72,7 @@ def keep(history: History, received: Iterable[Series]) -> None:
 
 
 def growth(history: History, *, since: int, step: int) -> list[Growth]:
-    """What grew in each step of that many seconds from then on; both are multiples of the resolution that is kept."""
+    """Return the growth in each step from `since` on; both arguments are multiples of a stored resolution, in seconds."""
     resolution = max(seconds for seconds in RESOLUTIONS if step % seconds == 0)
     steps: defaultdict[int, dict[int, float]] = defaultdict(dict)
     with history.reading() as connection:
@@ -97,10 +96,10 @@ def _keep(connection: sqlite3.Connection, series: Series, now_ms: int, dimension
     at_ms = max(0, min(series.timestamp_ms, now_ms))
     known = connection.execute("SELECT value, at_ms FROM series WHERE key = ?", (key,)).fetchone()
     before, last_ms = known or (0.0, 0)
-    if at_ms < last_ms or (series.value == before and at_ms - last_ms < _SIGN_OF_LIFE_MS):
+    if at_ms < last_ms or (series.value == before and at_ms - last_ms < _REWRITE_MS):
         return
     connection.execute("INSERT OR REPLACE INTO series VALUES (?, ?, ?)", (key, series.value, at_ms))
-    grown = series.value - before if series.value >= before else series.value  # less than before: it began anew
+    grown = series.value - before if series.value >= before else series.value  # a lower value: the counter was reset
     if grown <= 0:
         return
     dimension = dimensions.identity(series.labels)
@@ -111,19 +110,19 @@ def _keep(connection: sqlite3.Connection, series: Series, now_ms: int, dimension
 
 
 class _Dimensions:
-    """The label sets of figures, within one transaction."""
+    """The label sets in the history, within one transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
         self._number: int | None = None
-        """Counted before the first new one, as hardly any push has a new one."""
+        """Counted before the first new label set, because few pushes have one."""
         self._characters = 0
 
     def identity(self, labels: Mapping[str, str]) -> int:
-        """The number of these labels; beyond the bounds, of labels that many series share, so that sums stay true.
+        """Return the id of a label set; past the bounds the id of a shared one, so that sums stay correct.
 
         Raises:
-            Oversized: there is no room for shared labels either.
+            Oversized: there is no space for shared label sets either.
         """
         name = labels["__name__"]
         kept = {label: labels[label][:_MOST_LABEL_CHARACTERS] for label in sorted(labels) if label not in _NOT_KEPT}

@@ -1,4 +1,4 @@
-"""The file that the history is kept in: SQLite, opened, mended and bounded."""
+"""The history file: one SQLite database, bounded in size and replaced when damaged."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitored_openai._files.databases import Kind, set_aside
+from monitored_openai._files.databases import DatabaseKind, set_aside
 from monitored_openai._files.private import make_parents
 
+FILE_NAME = "history.sqlite3"
+"""The default name of the file."""
 RESOLUTIONS = {5: 2 * 3600, 120: 26 * 3600, 3600: 32 * 86400}
-"""Seconds that a slot of time is long, and for how many seconds such slots are kept."""
+"""Length of a time slot in seconds, and retention of such slots in seconds."""
 
 _VERSION = 1
 _APPLICATION_ID = 0x6D6F4869  # "moHi"
@@ -34,7 +36,7 @@ CREATE INDEX call_at ON call (at_ns, size);
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_VERSION};
 """
-_HISTORIES = Kind("a history of monitored-openai", _SCHEMA)
+_HISTORIES = DatabaseKind("a history of monitored-openai", _SCHEMA)
 _WAIT_SECONDS = 10.0
 _PRUNE_SECONDS, _SWEEP_SECONDS = 30.0, 3600.0
 _MOST_SERIES = 500_000
@@ -51,44 +53,44 @@ DELETE FROM call WHERE at_ns <= (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """How much is kept; the oldest calls go first."""
+    """Limits of the history; the oldest calls are deleted first."""
 
     days: float = 30
     calls: int = 200_000
     bytes: int = 512 * 1024 * 1024
-    """Of calls, most of the file."""
+    """Size of all calls, which make up most of the file."""
 
 
 class History:
-    """One writer and one reader at a time; a damaged history is set aside and a new one begun.
+    """Allows one writer and one reader at a time; moves a damaged file aside and starts a new one.
 
-    A file that this program did not make is never changed, renamed or removed.
+    It never changes, renames or removes a file that this program did not make.
     """
 
     def __init__(self, path: Path, *, bounds: Bounds | None = None, say: Callable[[str], None]) -> None:
-        """Open the file, or make it if it is missing; `say` gets a line about a damaged one.
+        """Open the file or create it; `say` receives one line about a damaged file.
 
         Raises:
-            OSError: the file cannot be made or used.
+            OSError: the file cannot be created or used.
             NotOurs: this program did not make the file, or another user can change it.
         """
         self.path = path
         self.version = 0
-        """How often something was added."""
+        """Number of write transactions."""
         self._bounds = bounds or Bounds()
         self._say = say
         self._writing, self._reading = threading.Lock(), threading.Lock()
         self._pruned = self._swept = 0.0
         self._damage: str | None = None
         make_parents(path)
-        self._find()
+        self._create_or_recognise()
         try:
             try:
                 self._connect()
             except sqlite3.DatabaseError as error:
                 if not _is_damage(error):
                     raise
-                self._begin_anew(str(error))
+                self._start_new(str(error))
         except sqlite3.Error as error:
             raise OSError(str(error)) from error
 
@@ -99,15 +101,15 @@ class History:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that is kept if nothing is raised; `sqlite3.OperationalError` may pass if tried again."""
-        self._mend()
-        with self._writing, self._watched():
+        """Open a transaction that commits unless the block raises; a retry may help after `sqlite3.OperationalError`."""
+        self._recover()
+        with self._writing, self._detect_damage():
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
                 self._prune()
             except BaseException:
-                with suppress(sqlite3.Error):  # the file may be damaged too much even for that
+                with suppress(sqlite3.Error):  # a damaged file may not even allow a rollback
                     self._writer.execute("ROLLBACK")
                 raise
             self._writer.execute("COMMIT")
@@ -115,13 +117,13 @@ class History:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection to ask, which sees what has been kept."""
-        self._mend()
-        with self._reading, self._watched():
+        """Open a connection that reads committed data."""
+        self._recover()
+        with self._reading, self._detect_damage():
             yield self._reader
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _detect_damage(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:
@@ -130,14 +132,14 @@ class History:
             self._damage = str(error)
             raise sqlite3.OperationalError(f"the history is damaged: {error}") from error
 
-    def _mend(self) -> None:
+    def _recover(self) -> None:
         if self._damage is None:
             return
         with self._writing, self._reading:
             if self._damage is not None:
                 self._disconnect()
                 try:
-                    self._begin_anew(self._damage)
+                    self._start_new(self._damage)
                 except OSError as error:
                     text = f"the history is damaged, and no new one can be begun: it {error}"
                     raise sqlite3.OperationalError(text) from error
@@ -146,8 +148,8 @@ class History:
         self._writer.close()
         self._reader.close()
 
-    def _find(self) -> None:
-        """Make the file if it is missing, and recognise it."""
+    def _create_or_recognise(self) -> None:
+        """Create the file if it is missing, and check that it is ours."""
         if not os.path.lexists(self.path):
             try:
                 _HISTORIES.create(self.path)
@@ -156,12 +158,12 @@ class History:
                     raise
         self._found = _HISTORIES.recognise(self.path)
 
-    def _begin_anew(self, reason: str) -> None:
+    def _start_new(self, reason: str) -> None:
         moment = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**9:09d}"
         aside = self.path.with_name(f"{self.path.name}.damaged-{moment}")
         set_aside(self.path, self._found, aside)
         self._say(f"the history could not be read ({reason}); it was set aside as {aside} and begun anew")
-        self._find()
+        self._create_or_recognise()
         self._connect()
         self._damage = None
 
@@ -174,7 +176,7 @@ class History:
             (verdict,) = first.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
-        self._writer, self._reader = _opened(self.path), _opened(self.path)
+        self._writer, self._reader = _open(self.path), _open(self.path)
 
     def _prune(self) -> None:
         now = time.time()
@@ -195,7 +197,7 @@ class History:
             write(_DELETE_OLDEST_SERIES, (_MOST_SERIES,))
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -207,5 +209,5 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether it is the file's content that is wrong, and not the disk, a lock or our question."""
+    """Return true if the content of the file is damaged; false for errors of the disk, a lock or our SQL."""
     return type(error) is sqlite3.DatabaseError

@@ -1,4 +1,4 @@
-"""What arrives in a push, as values: series from remote write, entries from Loki's push."""
+"""Decodes pushes: series from remote write, entries from Loki's push API."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from monitored_openai._local import remote_write_decoder, strict_json
 from monitored_openai._local.remote_write_decoder import MOST_LABELS, Oversized, Series
 
 MOST_BYTES = 16 * 1024 * 1024
-"""Of a push, packed or not; the library's own have about 1 MiB."""
+"""Size of a push, compressed or not; the library's own pushes have about 1 MiB."""
 MOST_LINE_BYTES = 256 * 1024
-"""Loki's default."""
+"""Loki's default limit."""
 MOST_ENTRIES = 10_000
 MOST_VALUES = 1_000_000
-"""Of JSON, in a push and in the lines of its entries together."""
+"""JSON values in a push and in the lines of its entries together."""
 _MOST_COUNT = 2.0**53
-"""Up to here a counter is exact."""
+"""The largest exact counter value."""
 _TIMESTAMP_NS = re.compile(r"-?[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogEntry:
-    """An entry of the log as Loki has it."""
+class ReceivedEntry:
+    """One log entry of a push to Loki."""
 
     timestamp_ns: int
     call: Mapping[str, Any]
-    """The line, which is one JSON object."""
+    """The line, decoded from JSON."""
     metadata: Mapping[str, str]
     stream: Mapping[str, str] = field(default_factory=dict)
-    """The labels that it has in common with others."""
+    """The labels of its stream."""
 
 
 def series_in(body: bytes) -> list[Series]:
-    """The series in the body of a remote write.
+    """Return the series in the body of a remote write.
 
     Raises:
-        ValueError: it is none, or a value is too large for a counter.
-        Oversized: it is too large to be unpacked, or has too many series, labels, samples or fields.
+        ValueError: the body is malformed, or a value is too large for a counter.
+        Oversized: the body has too many bytes, series, labels, samples or fields.
     """
     if remote_write_decoder.unpacked_size(body) > MOST_BYTES:
         raise Oversized(f"more than {MOST_BYTES} bytes")
@@ -51,16 +51,16 @@ def series_in(body: bytes) -> list[Series]:
     return found
 
 
-def entries_in(body: bytes) -> tuple[list[LogEntry], int]:
-    """The entries in the body of a push to Loki, gzipped JSON, and the number of those whose line is too long.
+def entries_in(body: bytes) -> tuple[list[ReceivedEntry], int]:
+    """Return the entries in the body of a push to Loki (gzipped JSON), and the number of entries with too long lines.
 
     Raises:
-        ValueError: it is none.
-        Oversized: it is too large to be unpacked, or has too many entries, labels or values.
+        ValueError: the body is malformed.
+        Oversized: the body has too many bytes, entries, labels or values.
     """
     text = _unzipped(body)
     free = _room_after(text, MOST_VALUES)
-    entries: list[LogEntry] = []
+    entries: list[ReceivedEntry] = []
     too_long = 0
     for number, (stream, value) in enumerate(_values_of(strict_json.parse_unambiguous(text))):
         if number == MOST_ENTRIES:
@@ -72,13 +72,15 @@ def entries_in(body: bytes) -> tuple[list[LogEntry], int]:
             continue
         free = _room_after(encoded, free)
         entries.append(
-            LogEntry(timestamp_ns=_nanoseconds(timestamp), call=_call(line), metadata=_labels(metadata), stream=stream)
+            ReceivedEntry(
+                timestamp_ns=_nanoseconds(timestamp), call=_call(line), metadata=_labels(metadata), stream=stream
+            )
         )
     return entries, too_long
 
 
 def _values_of(push: Any) -> Iterator[tuple[dict[str, str], Any]]:
-    """Each value of each stream, with the stream's labels."""
+    """Yield each value of each stream with the stream's labels."""
     match push:
         case {"streams": list(streams)}:
             for stream in streams:
@@ -124,7 +126,7 @@ def _call(line: str) -> Mapping[str, Any]:
 
 
 def _room_after(text: bytes, free: int) -> int:
-    """The number of JSON values that a push may still have after this text."""
+    """Return how many more JSON values a push may contain after this text."""
     values = strict_json.values_in(text, free)
     if values > free:
         raise Oversized(f"more than {MOST_VALUES} JSON values")

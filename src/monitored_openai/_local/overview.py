@@ -1,4 +1,4 @@
-"""The figures of a stretch of time: totals, a row for each group, and how they went over time."""
+"""Aggregates a time range for the page: totals, one row per group, and values over time."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from monitored_openai._local.counters import DROPPED, Growth
+from monitored_openai._local.counters import Growth
 from monitored_openai._local.quantile import histogram_quantile
-from monitored_openai._metrics.store import (
+from monitored_openai._metrics.names import (
     COST,
+    DROPPED,
     DURATION,
     RETRIES,
     SECONDS,
@@ -21,22 +22,22 @@ from monitored_openai._metrics.store import (
 )
 
 STEPS = {900: 15, 3600: 60, 21_600: 360, 86_400: 1800, 604_800: 10_800, 2_592_000: 43_200}
-"""Seconds that one can look back, and those of a step on the way."""
+"""Length of each time range, and of its steps, in seconds."""
 NAMES = {
     "gen_ai_request_model": "model",
     "gen_ai_operation_name": "operation",
     "gen_ai_provider_name": "provider",
 }
-"""How the page and the log name these labels; others keep their name."""
+"""Short names of labels on the page and in the log; other labels keep their names."""
 OTHER = "other"
 
 _PARTS = frozenset({"le", "gen_ai_token_type", "kind", "reason", "signal", "error_type"})
-"""Labels that tell apart figures, not calls."""
+"""Labels that separate values of the same call."""
 _MOST_GROUPS = 8
 _MOST_ROWS = 100
 _MOST_VALUES = 200
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-CALLS = f"{DURATION.name}_count"
+CALLS = DURATION.count
 _COUNTS = {
     CALLS: "calls",
     RETRIES.name: "retries",
@@ -44,21 +45,21 @@ _COUNTS = {
     UNPRICED.name: "unpriced",
     USAGE_UNKNOWN.name: "usage_unknown",
 }
-_HISTOGRAMS = {f"{DURATION.name}_bucket": "duration", f"{TIME_TO_FIRST_CHUNK.name}_bucket": "first_chunk"}
+_HISTOGRAMS = {DURATION.bucket: "duration", TIME_TO_FIRST_CHUNK.bucket: "first_chunk"}
 _BOUNDS = (*SECONDS, math.inf)
 
 Key: TypeAlias = str | tuple[str, float] | int
-"""Of a figure: its name, that of a distribution with a bucket's bound, or a time."""
+"""A value's name, a histogram's name with a bucket bound, or a time."""
 
 
-class Figures:
-    """Sums, and the buckets of distributions, that more can be added to."""
+class Aggregates:
+    """Running sums and histogram buckets."""
 
     def __init__(self) -> None:
         self._sums: defaultdict[Key, float] = defaultdict(float)
 
     def add(self, keys: Iterable[Key], value: float) -> None:
-        """Add a number to all of these."""
+        """Add a value under each key."""
         for key in keys:
             self._sums[key] += value
 
@@ -66,12 +67,12 @@ class Figures:
         return self._sums.get(key, 0)
 
     def quantile(self, histogram: str, share: float) -> float | None:
-        """In seconds; `None` where nothing was counted."""
-        # what has not grown is not kept, and the estimate needs the empty buckets as well
+        """Return a quantile in seconds; `None` if the histogram is empty."""
+        # the history omits buckets without growth, and the estimate needs them
         return _finite(histogram_quantile(share, {bound: self[histogram, bound] for bound in _BOUNDS}))
 
-    def shown(self) -> dict[str, Any]:
-        """All of it, as the page takes it."""
+    def as_json(self) -> dict[str, Any]:
+        """Return all values in the page's format."""
         quantiles = {
             histogram: {name: self.quantile(histogram, share) for name, share in _SHARES.items()}
             for histogram in _HISTOGRAMS.values()
@@ -81,7 +82,7 @@ class Figures:
 
 
 def keys_of(growth: Growth) -> tuple[Key, ...]:
-    """What a counter's growth adds to."""
+    """Return the keys that a counter's growth adds to."""
     if growth.name in _HISTOGRAMS:
         bound = _bound(growth.labels.get("le", ""))
         return () if bound is None else ((_HISTOGRAMS[growth.name], bound),)
@@ -93,20 +94,20 @@ def keys_of(growth: Growth) -> tuple[Key, ...]:
 
 
 def first_step(now: float, seconds: int) -> int:
-    """When the first step begins of those that cover so many seconds up to now."""
+    """Return the start of the first step of a range that ends now."""
     step = STEPS[seconds]
     return (int(now - seconds) // step + 1) * step
 
 
 def overview(grown: Iterable[Growth], *, now: float, seconds: int, by: str, where: Mapping[str, str]) -> dict[str, Any]:
-    """What the page shows of what grew within so many seconds, grouped by a label, where others have these values."""
+    """Return the page's data for a time range: growth grouped by one label and filtered by others."""
     step, start = STEPS[seconds], first_step(now, seconds)
     times = list(range(start, int(now) + 1, step))
     dropped: defaultdict[str, float] = defaultdict(float)
     values: defaultdict[str, set[str]] = defaultdict(set)
     counted: list[tuple[str, Growth]] = []
     for growth in grown:
-        if growth.name == DROPPED:
+        if growth.name == DROPPED.name:
             dropped[growth.labels.get("reason", "")] += sum(growth.steps.values())
             continue
         labels = {NAMES.get(name, name): value for name, value in growth.labels.items() if name not in _PARTS}
@@ -125,7 +126,7 @@ def overview(grown: Iterable[Growth], *, now: float, seconds: int, by: str, wher
 
 
 def _grouped(counted: Sequence[tuple[str, Growth]], times: Sequence[int]) -> dict[str, Any]:
-    total, groups = Figures(), defaultdict[str, Figures](Figures)
+    total, groups = Aggregates(), defaultdict[str, Aggregates](Aggregates)
     for group, growth in counted:
         keys, grown = keys_of(growth), sum(growth.steps.values())
         total.add(keys, grown)
@@ -134,8 +135,8 @@ def _grouped(counted: Sequence[tuple[str, Growth]], times: Sequence[int]) -> dic
     named = set(order if len(order) <= _MOST_GROUPS else order[: _MOST_GROUPS - 1])
     rest = len(named) < len(order) or OTHER in named
     return {
-        "total": total.shown(),
-        "groups": [{"name": name, **groups[name].shown()} for name in order[:_MOST_ROWS]],
+        "total": total.as_json(),
+        "groups": [{"name": name, **groups[name].as_json()} for name in order[:_MOST_ROWS]],
         "more_groups": max(0, len(order) - _MOST_ROWS),
         "series": [name for name in order if name in named - {OTHER}] + ([OTHER] if rest else []),
         "charts": _charts(counted, times, named),
@@ -145,9 +146,9 @@ def _grouped(counted: Sequence[tuple[str, Growth]], times: Sequence[int]) -> dic
 def _charts(
     counted: Iterable[tuple[str, Growth]], times: Sequence[int], named: set[str]
 ) -> dict[str, dict[str, list[float | None]]]:
-    """By chart and line, a number for each time."""
-    lines: defaultdict[str, defaultdict[int, Figures]] = defaultdict(lambda: defaultdict(Figures))
-    errors: defaultdict[str, Figures] = defaultdict(Figures)
+    """Return the values of each line of each chart, one for each time."""
+    lines: defaultdict[str, defaultdict[int, Aggregates]] = defaultdict(lambda: defaultdict(Aggregates))
+    errors: defaultdict[str, Aggregates] = defaultdict(Aggregates)
     for group, growth in counted:
         keys, line = keys_of(growth), lines[group if group in named else OTHER]
         for time, value in growth.steps.items():
@@ -157,7 +158,7 @@ def _charts(
     charts: dict[str, dict[str, list[float | None]]] = {
         "errors": {name: [_finite(errors[name][time]) for time in times] for name in sorted(errors)}
     }
-    nothing = Figures()
+    nothing = Aggregates()
     for group in sorted(lines):
         steps = [lines[group].get(time, nothing) for time in times]
         for name in ("cost", "calls", "input_tokens", "output_tokens"):
@@ -170,7 +171,7 @@ def _charts(
 
 
 def _finite(number: float) -> float | None:
-    """The number; `None` if it is one that JSON cannot hold, which the page shows as unknown."""
+    """Return the number, or `None` for one that JSON cannot represent; the page shows it as unknown."""
     return number if math.isfinite(number) else None
 
 

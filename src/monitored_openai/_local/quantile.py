@@ -1,4 +1,4 @@
-"""Quantiles of histograms, as PromQL estimates them."""
+"""Estimates quantiles of histograms as PromQL does."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 
 def histogram_quantile(share: float, buckets: Mapping[float, float]) -> float:
-    """Prometheus's estimate: linear within the bucket in which the value lies; NaN where nothing was counted.
+    """Return Prometheus's estimate: linear interpolation within a bucket; NaN for an empty histogram.
 
-    `buckets` has the cumulative count at each upper bound, infinity among them.
+    `buckets` maps each upper bound, including infinity, to its cumulative count.
     """
     bounds = sorted(buckets)
     if len(bounds) < 2 or not buckets[math.inf] > 0:

@@ -1,11 +1,11 @@
-"""Reads the bytes of a remote write: snappy around protobuf's `WriteRequest`, of which only what counts is kept.
+"""Decodes the body of a remote write: a protobuf `WriteRequest`, compressed with snappy.
 
 WriteRequest { repeated TimeSeries timeseries = 1; }
 TimeSeries   { repeated Label labels = 1; repeated Sample samples = 2; }
 Label        { string name = 1; string value = 2; }
 Sample       { double value = 1; int64 timestamp = 2; }   milliseconds
 
-Every count is checked before the objects that it counts are made: two bytes of a push can ask for a whole series.
+It checks each limit before it creates objects, because two bytes of a push can declare a whole series.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import cramjam
 MOST_SERIES = 10_000
 MOST_SAMPLES = 50_000
 MOST_LABELS = 64
-"""Of a series."""
+"""Limit for one series."""
 MOST_LABEL_BYTES = 32 * 1024
-"""Of all labels of a series."""
+"""Limit for all labels of one series."""
 MOST_FIELDS = 500_000
-"""Of all messages of a push, also of fields that are not kept."""
+"""Limit for all messages of a push, including ignored fields."""
 
 _VARINT, _FIXED64, _SIZED = 0, 1, 2
-"""The wire types that occur."""
+"""Protobuf wire types."""
 _MOST_VARINT_BYTES = 10
 
 
 class Oversized(ValueError):
-    """A push that is larger than one may be, or contains more things."""
+    """A push that exceeds a limit on its size or contents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +45,11 @@ class Series:
 
 
 def read(body: bytes) -> list[Series]:
-    """The series in a request's body.
+    """Return the series in a request's body.
 
     Raises:
-        ValueError: it is no remote write.
-        Oversized: it has too many series, labels, samples or fields.
+        ValueError: the body is no remote write.
+        Oversized: the body has too many series, labels, samples or fields.
     """
     try:
         return _Reader(bytes(cramjam.snappy.decompress_raw(body))).series()
@@ -58,10 +58,10 @@ def read(body: bytes) -> list[Series]:
 
 
 def unpacked_size(body: bytes) -> int:
-    """The bytes that a request's body says it has before compression.
+    """Return the declared uncompressed size of a request's body in bytes.
 
     Raises:
-        ValueError: it is no remote write.
+        ValueError: the body is no remote write.
     """
     try:
         return _varint(body, 0)[0]
@@ -70,7 +70,7 @@ def unpacked_size(body: bytes) -> int:
 
 
 class _Reader:
-    """Reads one message, and counts its fields and samples."""
+    """Decodes one message and limits its fields and samples."""
 
     def __init__(self, message: bytes) -> None:
         self._message = message
@@ -78,7 +78,7 @@ class _Reader:
         self._samples_left = MOST_SAMPLES
 
     def series(self) -> list[Series]:
-        """All series of the message."""
+        """Return all series of the message."""
         found: list[Series] = []
         for number, field in self._fields(0, len(self._message)):
             if number == 1 and isinstance(field, slice):
@@ -116,7 +116,7 @@ class _Reader:
         return texts[1], texts[2]
 
     def _sample(self, span: slice) -> tuple[float, int]:
-        value, timestamp_ms = 0.0, 0  # zero is left out on the wire
+        value, timestamp_ms = 0.0, 0  # the wire format omits zeros
         for number, field in self._fields(span.start, span.stop):
             if number == 1 and isinstance(field, slice):
                 (value,) = struct.unpack("<d", self._message[field])
@@ -125,7 +125,7 @@ class _Reader:
         return value, timestamp_ms
 
     def _fields(self, at: int, end: int) -> Iterator[tuple[int, slice | int]]:
-        """Number of each field of a message, with its value if that is a number, else the place of its bytes."""
+        """Yield the number of each field with its integer value or the position of its bytes."""
         while at < end:
             self._fields_left -= 1
             if self._fields_left < 0:
@@ -148,7 +148,7 @@ class _Reader:
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """The number that begins there, and where the next thing begins."""
+    """Return the varint at a position, and the position after it."""
     number = 0
     for shift in range(0, 7 * _MOST_VARINT_BYTES, 7):
         byte = message[at]

@@ -1,4 +1,4 @@
-"""The server of the local page: takes pushes, answers the page's questions, and hands out the page itself."""
+"""The server of the local page: receives pushes, serves the page and its data, and answers queries."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from urllib.parse import parse_qs, unquote
 from monitored_openai._json import encode
 from monitored_openai._local import calls, counters
 from monitored_openai._local.history import History
-from monitored_openai._local.http.auth import SECURITY_HEADERS, refusal
-from monitored_openai._local.http.connections import Server
-from monitored_openai._local.http.exchange import Exchange, Patience
-from monitored_openai._local.http.refusals import Refusal
+from monitored_openai._local.http.auth import SECURITY_HEADERS, request_error
+from monitored_openai._local.http.connection import Connection, Timeouts
+from monitored_openai._local.http.rejections import HTTPError
+from monitored_openai._local.http.server import Server
 from monitored_openai._local.ingest import entries_in, series_in
 from monitored_openai._local.overview import STEPS, first_step, overview
 from monitored_openai._local.query import queries
@@ -42,63 +42,63 @@ class LocalServer(Server):
         host: str = "127.0.0.1",
         port: int = 0,
         token: str | None = None,
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
         report: Callable[[str], None] | None = None,
     ) -> None:
-        """With a token, only those who have it are answered, and the host may be any of this machine's addresses.
+        """Serve the history; with a token, each request must have it and the host may be any address of this machine.
 
         Raises:
-            OSError: the host is none of this machine's, or the port is taken.
+            OSError: the host is not an address of this machine, or the port is in use.
         """
-        super().__init__(host, port, patience=patience, report=report)
+        super().__init__(host, port, timeouts=timeouts, report=report)
         self._history = history
         self._token = token
-        self._taking = threading.Lock()
+        self._ingest_lock = threading.Lock()
 
-    def headers_of_refusal(self, status: int) -> Mapping[str, str]:
-        """Return the security headers, and for 401 the one that makes a browser ask for the token."""
+    def error_headers(self, status: int) -> Mapping[str, str]:
+        """Return the security headers, and for 401 the header that makes a browser prompt for the token."""
         asks = {"WWW-Authenticate": 'Basic realm="monitored-openai", charset="UTF-8"'} if status == 401 else {}
         return {**SECURITY_HEADERS, **_PLAIN, **asks}
 
-    def serve(self, exchange: Exchange) -> None:
-        """Answer a request."""
+    def serve(self, connection: Connection) -> None:
+        """Respond to a request."""
         try:
-            self._check(exchange)
-            if exchange.command == "POST":
-                self._take(exchange)
+            self._check(connection)
+            if connection.command == "POST":
+                self._handle_post(connection)
             else:
-                self._tell(exchange)
-        except sqlite3.OperationalError as error:  # the disk is full, or another process writes for very long
-            raise Refusal(503, f"the history cannot be used now: {error}") from error
+                self._handle_get(connection)
+        except sqlite3.OperationalError as error:  # the disk is full, or another process holds the lock for long
+            raise HTTPError(503, f"the history cannot be used now: {error}") from error
 
-    def _check(self, exchange: Exchange) -> None:
-        headers = exchange.headers
-        refused = refusal(
+    def _check(self, connection: Connection) -> None:
+        headers = connection.headers
+        refused = request_error(
             host=headers.get("host", ""),
             origin=headers.get("origin"),
             authorization=headers.get("authorization", ""),
             token=self._token,
         )
         if refused:
-            raise Refusal(*refused)
+            raise HTTPError(*refused)
 
-    def _take(self, exchange: Exchange) -> None:
-        path = exchange.path.partition("?")[0]
+    def _handle_post(self, connection: Connection) -> None:
+        path = connection.path.partition("?")[0]
         if path == queries.VECTOR_PATH:
-            self._answer_query(exchange, path, exchange.body().decode("utf-8", "replace"))
+            self._send_query_result(connection, path, connection.body().decode("utf-8", "replace"))
             return
         keep = {METRICS_PATH: self._keep_series, LOGS_PATH: self._keep_entries}.get(path)
         if keep is None:
-            raise Refusal(404, f"pushes go to {METRICS_PATH} and {LOGS_PATH}")
-        body = exchange.body()
+            raise HTTPError(404, f"pushes go to {METRICS_PATH} and {LOGS_PATH}")
+        body = connection.body()
         try:
-            with self._taking:  # the history has one writer, and the memory of one decoded push is bounded
+            with self._ingest_lock:  # the history has one writer, and the memory of one decoded push is bounded
                 too_long = keep(body)
         except ValueError as error:
-            raise Refusal(413 if isinstance(error, Oversized) else 400, str(error)) from error
+            raise HTTPError(413 if isinstance(error, Oversized) else 400, str(error)) from error
         if too_long:
-            raise Refusal(400, f"{too_long} lines are too long, the others were taken")
-        exchange.reply(204, headers=SECURITY_HEADERS)
+            raise HTTPError(400, f"{too_long} lines are too long, the others were taken")
+        connection.reply(204, headers=SECURITY_HEADERS)
 
     def _keep_series(self, body: bytes) -> int:
         counters.keep(self._history, series_in(body))
@@ -109,68 +109,72 @@ class LocalServer(Server):
         calls.keep(self._history, entries)
         return too_long
 
-    def _tell(self, exchange: Exchange) -> None:
-        path, _, query = exchange.path.partition("?")
-        asked = {name: those[-1] for name, those in parse_qs(query, keep_blank_values=True).items()}
+    def _handle_get(self, connection: Connection) -> None:
+        path, _, query = connection.path.partition("?")
+        parameters = {name: those[-1] for name, those in parse_qs(query, keep_blank_values=True).items()}
         if path == "/api/overview":
-            self._tell_if_new(exchange, _seconds(asked.pop("seconds", "")), asked)
+            self._send_overview(connection, _seconds(parameters.pop("seconds", "")), parameters)
         elif path == "/api/status":
-            status = {"connections": self.connections, "refused": self.refusals.counts}
-            exchange.reply(200, encode(status), {**SECURITY_HEADERS, **_JSON})
+            status = {"connections": self.connections, "refused": self.rejections.counts}
+            connection.reply(200, encode(status), {**SECURITY_HEADERS, **_JSON})
         elif path == "/api/calls":
-            rows = calls.found(self._history, _wanted(asked))
-            exchange.reply(200, b"[%b]" % b",".join(rows), {**SECURITY_HEADERS, **_JSON})
+            rows = calls.search(self._history, _call_filter(parameters))
+            connection.reply(200, b"[%b]" % b",".join(rows), {**SECURITY_HEADERS, **_JSON})
         elif path.startswith("/api/calls/"):
-            call = calls.opened(self._history, unquote(path.removeprefix("/api/calls/")))
+            call = calls.details(self._history, unquote(path.removeprefix("/api/calls/")))
             if call is None:
-                raise Refusal(404, "there is no such call, or not any more")
-            exchange.reply(200, call, {**SECURITY_HEADERS, **_JSON})
+                raise HTTPError(404, "there is no such call, or not any more")
+            connection.reply(200, call, {**SECURITY_HEADERS, **_JSON})
         elif path in queries.PATHS:
-            self._answer_query(exchange, path, query)
+            self._send_query_result(connection, path, query)
         else:
-            _hand_out(exchange, path)
+            _send_asset(connection, path)
 
-    def _answer_query(self, exchange: Exchange, path: str, form: str) -> None:
-        """Answer a query of `monitored-openai report`, `top` or `tail`."""
-        asked = {name: those[-1] for name, those in parse_qs(form, keep_blank_values=True, max_num_fields=20).items()}
+    def _send_query_result(self, connection: Connection, path: str, form: str) -> None:
+        """Send the result of a query of `monitored-openai report`, `top` or `tail`."""
+        parameters = {
+            name: those[-1] for name, those in parse_qs(form, keep_blank_values=True, max_num_fields=20).items()
+        }
         try:
-            body = queries.PATHS[path](self._history, asked)
+            body = queries.PATHS[path](self._history, parameters)
         except (ValueError, OverflowError) as error:
-            raise Refusal(400, str(error)) from error
-        exchange.reply(200, body, {**SECURITY_HEADERS, **_JSON})
+            raise HTTPError(400, str(error)) from error
+        connection.reply(200, body, {**SECURITY_HEADERS, **_JSON})
 
-    def _tell_if_new(self, exchange: Exchange, seconds: int, asked: dict[str, str]) -> None:
-        """The overview, unless it is what the page has: nothing was added and no step of time began."""
+    def _send_overview(self, connection: Connection, seconds: int, parameters: dict[str, str]) -> None:
+        """Send the overview, or 304 if nothing was added and no time step began since the page's copy."""
         now = time.time()
         tag = f'"{id(self):x}-{self._history.version}-{first_step(now, seconds)}"'
         headers = {**SECURITY_HEADERS, **_JSON, "ETag": tag}
-        if exchange.headers.get("if-none-match") == tag:
-            exchange.reply(304, headers=headers)
+        if connection.headers.get("if-none-match") == tag:
+            connection.reply(304, headers=headers)
             return
         grown = counters.growth(self._history, since=first_step(now, seconds), step=STEPS[seconds])
-        by = asked.pop("by", "model")
-        exchange.reply(200, encode(overview(grown, now=now, seconds=seconds, by=by, where=_where(asked))), headers)
+        by = parameters.pop("by", "model")
+        connection.reply(
+            200, encode(overview(grown, now=now, seconds=seconds, by=by, where=_where(parameters))), headers
+        )
 
 
 def _seconds(text: str) -> int:
     seconds = int(text) if text.isdecimal() and len(text) < 12 else 0
     if seconds not in STEPS:
-        raise Refusal(400, f"seconds must be one of {', '.join(map(str, STEPS))}")
+        raise HTTPError(400, f"seconds must be one of {', '.join(map(str, STEPS))}")
     return seconds
 
 
-def _wanted(asked: dict[str, str]) -> calls.Wanted:
-    words, limit = asked.pop("q", ""), asked.pop("limit", "")
-    since = asked.pop("since_ns", "")
-    before, before_id = asked.pop("before", ""), asked.pop("before_id", "")
-    failed = asked.pop("failed", "") == "1"
-    return calls.Wanted(
+def _call_filter(parameters: dict[str, str]) -> calls.CallFilter:
+    words, limit = parameters.pop("q", ""), parameters.pop("limit", "")
+    since = parameters.pop("since_ns", "")
+    before, before_id = parameters.pop("before", ""), parameters.pop("before_id", "")
+    failed = parameters.pop("failed", "") == "1"
+    return calls.CallFilter(
         words=tuple(words.split()[:20]),
         failed=failed,
         since_ns=_nanoseconds(since) or 0,
         before=None if (before_ns := _nanoseconds(before)) is None else (before_ns, before_id),
         limit=min(int(limit), _MOST_CALLS) if limit.isdecimal() and len(limit) < 9 else 50,
-        where=_where(asked),
+        where=_where(parameters),
     )
 
 
@@ -178,20 +182,20 @@ def _nanoseconds(text: str) -> int | None:
     return min(int(text), _MOST_NS) if text.isdecimal() and len(text) < 20 else None
 
 
-def _where(asked: dict[str, str]) -> dict[str, str]:
-    """The labels that are asked for: each name that has no other meaning, and each after `is.`, whatever it is."""
-    asked = {name.removeprefix("is."): value for name, value in asked.items()}
-    if wrong := next((name for name in asked if not _LABEL_NAME.fullmatch(name)), None):
-        raise Refusal(400, f"{wrong!r} is no label")
-    if len(asked) > _MOST_LABELS:
-        raise Refusal(400, f"more than {_MOST_LABELS} labels")
-    return asked
+def _where(parameters: dict[str, str]) -> dict[str, str]:
+    """Return the label filters: each parameter without another meaning, and each name after `is.`."""
+    parameters = {name.removeprefix("is."): value for name, value in parameters.items()}
+    if wrong := next((name for name in parameters if not _LABEL_NAME.fullmatch(name)), None):
+        raise HTTPError(400, f"{wrong!r} is no label")
+    if len(parameters) > _MOST_LABELS:
+        raise HTTPError(400, f"more than {_MOST_LABELS} labels")
+    return parameters
 
 
-def _hand_out(exchange: Exchange, path: str) -> None:
+def _send_asset(connection: Connection, path: str) -> None:
     name = path.removeprefix("/") or "index.html"
     asset = next((one for one in files(f"{__package__}.page").iterdir() if one.name == name and one.is_file()), None)
     kind = _TYPES.get(name.rpartition(".")[2])
     if asset is None or kind is None:
-        raise Refusal(404, "there is no such page")
-    exchange.reply(200, asset.read_bytes(), {**SECURITY_HEADERS, "Content-Type": f"{kind}; charset=utf-8"})
+        raise HTTPError(404, "there is no such page")
+    connection.reply(200, asset.read_bytes(), {**SECURITY_HEADERS, "Content-Type": f"{kind}; charset=utf-8"})

@@ -1,4 +1,4 @@
-"""Parses JSON from strangers: values are counted before any is made, and every number is finite."""
+"""Parses untrusted JSON: counts values before it creates any, and returns only finite numbers."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ _UP_TO_A_MARK = re.compile(
          (?: [\[{,:] | \Z )""",
     re.DOTALL | re.VERBOSE,
 )
-"""Every value but the first follows one of these marks; the pattern takes linear time and no memory."""
+"""Each value except the first follows one of these marks; the pattern needs linear time and no memory."""
 
 
 def values_in(text: bytes, most: int) -> int:
-    """The number of values of the JSON, with its keys, arrays and objects, or one more than `most`."""
+    """Count the values of the JSON, including keys, arrays and objects, up to `most` + 1."""
     return sum(1 for _ in islice(_UP_TO_A_MARK.finditer(text), most + 1))
 
 
 def parse(text: str | bytes) -> Any:
-    """The value that the JSON stands for; a number that is not finite becomes `None`, as it says nothing.
+    """Parse JSON; a number that is not finite becomes `None`.
 
     Raises:
-        ValueError: it is no JSON, or nested too deep.
+        ValueError: the text is no JSON, or nested too deep.
     """
     return _loads(text)
 
 
 def parse_unambiguous(text: str | bytes) -> Any:
-    """As `parse`, but an object must not have the same key twice.
+    """Parse JSON in which no object has the same key twice.
 
     Raises:
-        ValueError: it is no such JSON, or nested too deep.
+        ValueError: the text is no such JSON, or nested too deep.
     """
     return _loads(text, object_pairs_hook=_object)
 

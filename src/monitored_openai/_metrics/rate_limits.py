@@ -1,7 +1,7 @@
-"""The rate limits that replies tell of, as gauges that hold until the limit is reset.
+"""Rate limits from the headers of responses, as gauges that are valid until the reset.
 
-One value belongs to a provider, a model, an organization and a project, whichever kind of call asked. Of several replies
-the newest speaks: the one whose headers came last.
+One value belongs to a provider, a model, an organization and a project, for all kinds of calls. The response with the
+newest headers wins.
 """
 
 from __future__ import annotations
@@ -10,39 +10,35 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
-from monitored_openai._metrics.store import Labels, Metric, Sample, label_value
+from monitored_openai._metrics.names import LIMIT, REMAINING, RESET
+from monitored_openai._metrics.store import Labels, Sample, label_value
 from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
-
-LIMIT = Metric("openai_ratelimit_limit", "gauge", "What may be used until the reset, as the newest reply said.")
-REMAINING = Metric("openai_ratelimit_remaining", "gauge", "What is left of the limit, as the newest reply said.")
-RESET = Metric("openai_ratelimit_reset_timestamp_seconds", "gauge", "When all of the limit is available again.")
-RATE_LIMIT_METRICS = (LIMIT, REMAINING, RESET)
 
 _RESOURCES = tuple(
     (resource, *(f"x-ratelimit-{what}-{resource}" for what in ("limit", "remaining", "reset")))
     for resource in ("requests", "tokens")
 )
-"""Each resource, and the headers that tell of it."""
+"""Each resource and its headers."""
 _NUMBER = re.compile(r"[0-9]{1,16}(?:\.[0-9]{1,12})?", re.ASCII)
 _PART = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,12})?)(d|h|ms|m|us|µs|μs|ns|s)", re.ASCII)
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 _LONGEST_TEXT = 64
 _LONGEST_SECONDS = 31 * 86400.0
-"""A larger number is no duration; some servers give the time of the reset."""
+"""A larger number is no duration; some servers send the time of the reset."""
 _WITHOUT_RESET_SECONDS = 60.0
-"""How long a limit is believed whose reply does not say when it is reset: limits are per minute."""
+"""Validity of a limit without a reset header; limits are per minute."""
 _SET_BACK_SECONDS = 300.0
-"""No call ends that much before the one whose record came before it: the clock has been set back in between."""
+"""A record that ends this much before its predecessor means that the clock was set back."""
 
 
 def number(text: str | None) -> float | None:
-    """A plain number of zero or more, or `None` for what is none."""
+    """Parse a number of zero or more; return `None` for other texts."""
     return float(text) if text is not None and _NUMBER.fullmatch(text) else None
 
 
 def seconds(text: str | None) -> float | None:
-    """A duration such as `1h0m3s`, `1m2.5s`, `6ms`, or plain seconds; `None` for what is none."""
+    """Parse a duration such as `1h0m3s`, `1m2.5s`, `6ms` or plain seconds; return `None` for other texts."""
     if text is None or not text or len(text) > _LONGEST_TEXT:
         return None
     total = number(text)
@@ -53,12 +49,12 @@ def seconds(text: str | None) -> float | None:
     return total if total <= _LONGEST_SECONDS else None
 
 
-_Who: TypeAlias = tuple[str, str | None, str | None, str | None, str]
-"""Provider, model, organization, project and resource, as they came."""
+_Key: TypeAlias = tuple[str, str | None, str | None, str | None, str]
+"""Provider, model, organization, project and resource, unchanged."""
 
 
-class _Reported(NamedTuple):
-    """What one reply, whose headers came so many seconds since the epoch, said of one resource."""
+class _Observation(NamedTuple):
+    """The limit of one resource in one response, with the time of its headers in seconds since the epoch."""
 
     at: float
     limit: float | None
@@ -67,47 +63,51 @@ class _Reported(NamedTuple):
 
 
 class RateLimits:
-    """What the newest replies said, for one reader or writer at a time."""
+    """The newest rate limits; not thread-safe."""
 
     def __init__(self, *, max_label_sets: int, shown_seconds: float) -> None:
-        """Each value is shown for `shown_seconds` at least, as many a reset is over before anybody could have read it.
+        """Show each value for at least `shown_seconds`, because many resets are over before the next push.
 
-        There are no more than `max_label_sets`; a gauge of several models together would say nothing.
+        Limits past `max_label_sets` are left out, because one gauge for several models would be meaningless.
         """
         self._max_label_sets = max_label_sets
         self._shown_seconds = shown_seconds
-        self._reported: dict[Labels, _Reported] = {}
-        self._labels: dict[_Who, Labels] = {}
+        self._observations: dict[Labels, _Observation] = {}
+        self._labels: dict[_Key, Labels] = {}
         self.left_out = 0
 
     def fold(self, record: CallRecord) -> None:
-        """Take in what a call's reply said."""
+        """Add the limits in the headers of a call's response."""
         headers = record.headers
         for resource, limited, left, reset in _RESOURCES:
             limit, remaining = number(headers.get(limited)), number(headers.get(left))
             if limit is None and remaining is None:
                 continue
             labels = self._labels_of(record, resource)
-            reported = _Reported(_headers_came_at(record), limit, remaining, headers.get(reset))
-            before = self._reported.get(labels)
-            if before is None and len(self._reported) >= self._max_label_sets:
+            observation = _Observation(_headers_came_at(record), limit, remaining, headers.get(reset))
+            before = self._observations.get(labels)
+            if before is None and len(self._observations) >= self._max_label_sets:
                 self.left_out += 1
-            elif before is None or reported.at >= before.at or before.at - record.ended_ns / 1e9 > _SET_BACK_SECONDS:
-                self._reported[labels] = reported
+            elif before is None or observation.at >= before.at or before.at - record.ended_ns / 1e9 > _SET_BACK_SECONDS:
+                self._observations[labels] = observation
 
     def samples(self, now: float) -> Iterator[Sample]:
-        """What holds at this time, in seconds since the epoch."""
-        for labels, reported in self._reported.items():
-            wait = seconds(reported.reset)
+        """Yield the values that are valid at this time, in seconds since the epoch."""
+        for labels, observation in self._observations.items():
+            wait = seconds(observation.reset)
             lasts = max(_WITHOUT_RESET_SECONDS if wait is None else wait, self._shown_seconds)
-            if reported.at - _SET_BACK_SECONDS < now < reported.at + lasts:
-                resets_at = None if wait is None else reported.at + wait
-                for metric, value in ((LIMIT, reported.limit), (REMAINING, reported.remaining), (RESET, resets_at)):
+            if observation.at - _SET_BACK_SECONDS < now < observation.at + lasts:
+                resets_at = None if wait is None else observation.at + wait
+                for metric, value in (
+                    (LIMIT, observation.limit),
+                    (REMAINING, observation.remaining),
+                    (RESET, resets_at),
+                ):
                     if value is not None:
                         yield Sample(metric.name, labels, value, cumulative=False)
 
     def _labels_of(self, record: CallRecord, resource: str) -> Labels:
-        """The labels of one resource, which take longer to make than all else here."""
+        """Return the labels of one resource, cached because building them is the slowest step."""
         headers = record.headers
         organization, project = headers.get("openai-organization"), headers.get("openai-project")
         key = (record.provider, record.request_model, organization, project, resource)
@@ -120,13 +120,13 @@ class RateLimits:
 
 
 def _headers_came_at(record: CallRecord) -> float:
-    """A stream's headers come with its first chunk and are old by its end."""
+    """Return the time of the headers; those of a stream come with its first chunk."""
     if record.time_to_first_chunk is None:
         return record.ended_ns / 1e9
     return record.started_ns / 1e9 + record.time_to_first_chunk
 
 
 def _labels(provider: str, model: str | None, organization: str | None, project: str | None, resource: str) -> Labels:
-    reported = (("gen_ai_request_model", model), ("organization", organization), ("project", project))
-    texts = tuple((name, label_value(without_secrets(text))) for name, text in reported if text)
+    optional = (("gen_ai_request_model", model), ("organization", organization), ("project", project))
+    texts = tuple((name, label_value(without_secrets(text))) for name, text in optional if text)
     return (("gen_ai_provider_name", provider), *texts, ("resource", resource))

@@ -1,8 +1,4 @@
-"""Records folded into cumulative counters and histograms, in a store of our own.
-
-Names, label names and bucket bounds are those of OpenTelemetry's GenAI conventions in their Prometheus form, where the
-conventions have one.
-"""
+"""Adds records to cumulative counters and histograms, in a store of our own."""
 
 from __future__ import annotations
 
@@ -10,95 +6,42 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from monitored_openai._metrics.names import (
+    AUDIO_SECONDS,
+    CHARACTERS,
+    COST,
+    DURATION,
+    PROCESSING,
+    RETRIES,
+    SAVINGS,
+    TIME_PER_OUTPUT_CHUNK,
+    TIME_TO_FIRST_CHUNK,
+    TOKEN_DETAILS,
+    TOKEN_USAGE,
+    TOKENS_TOTAL,
+    UNPRICED,
+    USAGE_UNKNOWN,
+    Metric,
+)
 from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
 
 Labels = tuple[tuple[str, str], ...]
 
-SECONDS = (
-    *(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
-    *(163.84, 327.68, 655.36),
-)
-"""The conventions' bounds up to 81.92 s, and three more: a call to a reasoning model takes longer than that."""
-CHUNK_SECONDS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 2.56)
-TOKENS = tuple(float(4**power) for power in range(14))
 OTHER = "other"
 _MOST_LABEL_BYTES = 1024
 
 
 class Sample(NamedTuple):
-    """One value of one series, as Prometheus knows it."""
+    """One value of one series."""
 
     name: str
     labels: Labels
     value: float
     cumulative: bool = True
 
-
-@dataclass(frozen=True, slots=True, eq=False)  # each is itself and hashed as such
-class Metric:
-    """The name, type and meaning of a metric."""
-
-    name: str
-    type: Literal["counter", "gauge", "histogram"]
-    help: str
-    bounds: tuple[float, ...] = ()
-
-    @property
-    def series_names(self) -> tuple[str, ...]:
-        """The names under which its values appear."""
-        if self.type != "histogram":
-            return (self.name,)
-        return tuple(f"{self.name}_{part}" for part in ("bucket", "sum", "count"))
-
-
-DURATION = Metric(
-    "gen_ai_client_operation_duration_seconds",
-    "histogram",
-    "Time from the call to the last byte received, without the time the caller spent between chunks.",
-    SECONDS,
-)
-TIME_TO_FIRST_CHUNK = Metric(
-    "gen_ai_client_operation_time_to_first_chunk_seconds",
-    "histogram",
-    "Time from the call to the first chunk of a streamed answer.",
-    SECONDS,
-)
-TIME_PER_OUTPUT_CHUNK = Metric(
-    "gen_ai_client_operation_time_per_output_chunk_seconds",
-    "histogram",
-    "Time waited for each chunk of a streamed answer after the first.",
-    CHUNK_SECONDS,
-)
-TOKEN_USAGE = Metric("gen_ai_client_token_usage", "histogram", "Tokens of one call, as the API reported them.", TOKENS)
-TOKENS_TOTAL = Metric("gen_ai_client_tokens_total", "counter", "Tokens, as the API reported them.")
-TOKEN_DETAILS = Metric(
-    "gen_ai_client_token_details_total", "counter", "Parts of the tokens: cached, audio, reasoning, ..."
-)
-AUDIO_SECONDS = Metric("gen_ai_client_audio_seconds_total", "counter", "Seconds of audio that the API billed.")
-CHARACTERS = Metric("gen_ai_client_characters_total", "counter", "Characters of text sent to be spoken.")
-COST = Metric("gen_ai_client_cost_usd_total", "counter", "Cost in USD; the kinds are disjoint and add up.")
-SAVINGS = Metric(
-    "gen_ai_client_cache_savings_usd_total", "counter", "What cached input would have cost more at the full rate, USD."
-)
-UNPRICED = Metric("gen_ai_client_unpriced_total", "counter", "Calls whose cost is not known.")
-USAGE_UNKNOWN = Metric("gen_ai_client_usage_unknown_total", "counter", "Calls whose tokens are not known.")
-PROCESSING = Metric(
-    "openai_processing_seconds",
-    "histogram",
-    "The server's own time for a reply, as it said; what a call takes beyond it is network, queueing and reading.",
-    SECONDS,
-)
-RETRIES = Metric("gen_ai_client_retries_total", "counter", "Requests that the SDK sent again.")
-ACTIVE = Metric("gen_ai_client_active_requests", "gauge", "Calls that have started and not ended.")
-
-CALL_METRICS = (
-    *(DURATION, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, TOKEN_USAGE, TOKENS_TOTAL, TOKEN_DETAILS),
-    *(AUDIO_SECONDS, CHARACTERS),
-    *(COST, SAVINGS, UNPRICED, USAGE_UNKNOWN, RETRIES, PROCESSING, ACTIVE),
-)
 
 _DETAILS = {
     kind: f"{kind}_tokens"
@@ -119,15 +62,15 @@ _UNBOUNDED = frozenset({"gen_ai_request_model", "gen_ai_response_model"})
 
 
 def label_value(text: str) -> str:
-    """A text as every back end takes it for a label's value: valid UTF-8 of at most 1024 bytes (Mimir takes 2048)."""
+    """Cut a text to a label value that each back end accepts: valid UTF-8 of at most 1024 bytes (Mimir: 2048)."""
     if len(text) <= _MOST_LABEL_BYTES // 4 and text.isascii():
         return text
-    whole = without_secrets(text)  # before the cut, which would leave the beginning of a secret
+    whole = without_secrets(text)  # before the cut, which could keep the beginning of a secret
     return whole.encode("utf-8", "replace")[:_MOST_LABEL_BYTES].decode("utf-8", "ignore")
 
 
 def bound_text(bound: float) -> str:
-    """A bucket's bound as Go writes it: so has Prometheus those that it scrapes, and equal ones must read the same."""
+    """Format a bucket's bound as Go does, so that pushed and scraped series have the same label."""
     whole, _, _ = str(bound).partition(".")
     if bound < 1e6:
         return str(bound)
@@ -135,7 +78,7 @@ def bound_text(bound: float) -> str:
 
 
 class Histogram:
-    """Counts of values by bucket, not yet cumulative over the buckets, and their sum."""
+    """Counts of values by bucket, not cumulative, and their sum."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -150,7 +93,7 @@ class Histogram:
         self.total += value
 
     def samples(self, name: str, labels: Labels) -> Iterator[Sample]:
-        """The series that Prometheus makes of a histogram."""
+        """Yield the samples of the histogram's series."""
         cumulative = 0
         for bound, counted in zip((*map(bound_text, self.bounds), "+Inf"), self.counts, strict=True):
             cumulative += counted
@@ -161,13 +104,13 @@ class Histogram:
 
 @dataclass(slots=True)
 class Counter:
-    """A number that only grows."""
+    """A number that only increases."""
 
     value: float = 0.0
 
 
 class Metrics:
-    """The cumulative state of one exporter; folding and reading at the same time is for the exporter to prevent."""
+    """The cumulative counters and histograms of one exporter; not thread-safe."""
 
     def __init__(self, *, label_names: Iterable[str] = (), max_label_sets: int = 500) -> None:
         """`label_names`: the per-call attributes that become labels; `max_label_sets`: per metric, then `other`."""
@@ -245,7 +188,7 @@ class Metrics:
             self._add(SAVINGS, full, cost.cache_savings_usd)
 
     def samples(self) -> list[Sample]:
-        """Every series' present value."""
+        """Return the current value of each series."""
         counters = [
             Sample(metric.name, labels, counter.value)
             for metric, series in self._counters.items()
@@ -277,12 +220,12 @@ class Metrics:
         return histogram
 
     def admitted(self, labels: Labels, series: Mapping[Labels, object]) -> Labels | None:
-        """The labels of a new series, without secrets; `None` past the limit, where they are to be `folded`."""
+        """Return the labels of a new series, without secrets; `None` past the limit, for `folded`."""
         admitted = tuple((name, without_secrets(value) if name in self._unbounded else value) for name, value in labels)
         return admitted if admitted in series or len(series) < self._max_label_sets else None
 
     def folded(self, labels: Labels) -> Labels:
-        """The labels with `other` for what makes the label sets so many."""
+        """Return the labels with `other` in place of unbounded values."""
         return tuple((name, OTHER if name in self._unbounded else value) for name, value in labels)
 
     def _series_for(self, labels: Labels, series: Mapping[Labels, object]) -> Labels:

@@ -1,1 +1,1 @@
-"""Redaction: secrets, media and the patterns of the user."""
+"""Removes secrets, media and matches of the user's patterns from texts."""

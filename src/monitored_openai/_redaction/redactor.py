@@ -1,4 +1,4 @@
-"""What must not be in the log, taken out of every text before it leaves the process."""
+"""Removes secrets, media and matches of the setting `redact` from each text before it leaves the process."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ REDACTED = "[redacted]"
 _TOO_DEEP = "[nested too deep]"
 _MOST_SECONDS, _LEAST_SECONDS, _SHORTEST_TIMEOUT_SECONDS = 0.25, 0.01, 0.001
 _SECONDS_PER_CHARACTER = 1e-6
-"""Added to the limit: twenty times what a common pattern takes."""
+"""Additional time limit: twenty times the duration of a common pattern."""
 _MOST_ALLOWED_SECONDS, _ALLOWED_SHARE = 1.0, 0.1
 _DEEPEST = 100
-"""Levels of nesting that are kept; the JSON writers give up between 200 and 1000."""
+"""Maximum nesting depth; the JSON writers fail between 200 and 1000 levels."""
 
-
-_HARMLESS = frozenset({bool, int, type(None)})
-"""Passed over without a call for each: the most of what an answer is made of."""
+_UNCHANGED_TYPES = frozenset({bool, int, type(None)})
+"""Types of most values of a response; they are kept without a function call for each."""
 _BASE64_FIELDS = frozenset({"audio", "b64_json", "data", "file_data", "result"})
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_\-\r\n]{256,}")
 _DATA_URL = re.compile(
@@ -30,47 +29,47 @@ _DATA_URL = re.compile(
     r"(?P<base64>[A-Za-z0-9+/=_%-]*(?:[\r\n]+[A-Za-z0-9+/=_%-]{60,})*(?:[\r\n]+[A-Za-z0-9+/=_%-]+\s*\Z)?)"
 )
 
-_MEDIA_SIGNS = tuple(
+_MEDIA_HINTS = tuple(
     re.compile(sign) for sign in (";base64,", "NaN", "Infinity", *(f'"{field}":"' for field in sorted(_BASE64_FIELDS)))
 )
-"""Each a literal of its own, which the regex engine finds faster than `in` does."""
+"""One pattern for each literal, because the regex engine finds literals faster than `in`."""
 
 Redact = Callable[[str, str], str]
-"""From a text and its field's dotted name (`request.messages.content`) to what may be logged of it."""
+"""Maps a text and its field's dotted name (`request.messages.content`) to the text to log."""
 
 
 class PatternTimeout(Exception):
-    """A pattern of the setting `redact` took too long on a text; the message names its place in the list."""
+    """A pattern of the setting `redact` took too long; the message names its position in the list."""
 
 
 def redactor(redact: tuple[str, ...] | Redact | None) -> Redact | None:
-    """One function for either form of the setting `redact`."""
+    """Return one function for each form of the setting `redact`."""
     if redact is None or callable(redact):
         return redact
     return _Patterns(redact) if redact else None
 
 
 class _Patterns:
-    """Redacts by the user's patterns within a time limit, as a pattern may need exponential time on some text.
+    """Applies the user's patterns within a time limit, because a pattern may need exponential time on some texts.
 
-    Slow texts use up an allowance, which grows with time. So a flood of them gets the shortest limit each, and the
+    Slow texts use up an allowance that grows with time. In a flood of slow texts, each gets the shortest limit, and the
     exporter's thread keeps up.
     """
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
-        # Its matching stops after a timeout and runs without the interpreter's lock; that of `re` does neither.
+        # `regex` supports timeouts and releases the GIL while it matches; `re` does neither.
         import regex
 
-        # One after the other: joined, flags, groups and comments of one pattern would change the meaning of the next.
+        # Separate patterns: in a joined one, flags, groups and comments would change the meaning of the next pattern.
         self._patterns = [regex.compile(pattern) for pattern in patterns]
         self._allowance = _MOST_ALLOWED_SECONDS
         self._spent_at = time.monotonic()
 
     def __call__(self, text: str, _field: str) -> str:
-        """The text with every match replaced.
+        """Replace each match.
 
         Raises:
-            PatternTimeout: the limit was reached.
+            PatternTimeout: the time limit was reached.
         """
         start = time.monotonic()
         earned = (start - self._spent_at) * _ALLOWED_SHARE
@@ -95,10 +94,10 @@ class _Patterns:
 
 
 def redacted(value: Any, field: str, redact: Redact | None, depth: int = _DEEPEST) -> Any:
-    """A copy as plain data, with media and whatever `redact` finds taken out of its texts.
+    """Return a copy as plain data, without media and without the parts that `redact` removes.
 
     Raises:
-        TypeError: `redact` gave something other than a text. Whatever else it raises comes out as well.
+        TypeError: `redact` returned a value that is not a text. Errors of `redact` itself propagate.
     """
     if isinstance(value, str):
         return _without_media(value, field) if redact is None else _text(value, field, redact)
@@ -114,7 +113,7 @@ def redacted(value: Any, field: str, redact: Redact | None, depth: int = _DEEPES
 
 
 def without_secrets(text: str) -> str:
-    """The text with API keys, bearer tokens and authorization headers taken out; JSON stays JSON."""
+    """Replace API keys, bearer tokens and authorization headers in a text; JSON stays JSON."""
     spans = secret_spans(text)
     if not spans:
         return text
@@ -127,14 +126,14 @@ def without_secrets(text: str) -> str:
 
 
 def is_plain(line: str) -> bool:
-    """Whether JSON certainly holds no media in base64 and no number that JSON has no form for."""
-    return not any(sign.search(line) for sign in _MEDIA_SIGNS)
+    """Return true if JSON certainly contains no base64 media and no number that JSON cannot represent."""
+    return not any(sign.search(line) for sign in _MEDIA_HINTS)
 
 
 def _object(value: dict[Any, Any], field: str, redact: Redact | None, depth: int) -> dict[str, Any]:
     if redact is None:
         return {
-            str(name): part if type(part) in _HARMLESS else redacted(part, str(name), None, depth)
+            str(name): part if type(part) in _UNCHANGED_TYPES else redacted(part, str(name), None, depth)
             for name, part in value.items()
         }
     return {
@@ -150,13 +149,13 @@ def _text(text: str, field: str, redact: Redact) -> str:
 
 
 def _name(name: object, field: str, redact: Redact) -> str:
-    """The name of a field; one that is no plain word, such as an e-mail address, is data as much as a text is."""
+    """Return the name of a field; redact names that are no identifiers, such as e-mail addresses."""
     text = str(name)
     return text if text.isidentifier() else _text(text, field, redact)
 
 
 def _without_media(text: str, field: str) -> str:
-    """The text with type, size and hash in place of an image, a sound or a file in base64."""
+    """Replace images, audio and files in base64 by their type, size and hash."""
     if len(text) >= 256 and field.rpartition(".")[2] in _BASE64_FIELDS and _BASE64.fullmatch(text):
         return _summary("base64", text)
     if ";base64," not in text:

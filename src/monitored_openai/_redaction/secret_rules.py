@@ -1,7 +1,7 @@
-"""How the keys and tokens of known providers look, and what harmless text looks like them.
+"""Rules that recognise the keys and tokens of known providers, and harmless texts that look like them.
 
-Every rule is a literal, then one run of the characters that its secrets consist of, then a test of that run. A run is
-read once, so no text makes the search slow.
+Each rule consists of a literal, a run of characters and a test of that run. The search reads a run once, so no text makes
+it slow.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FULL_NAME = re.compile(r"sk-(?:proj|svcacct|ant-[a-z]+\d\d|or-v\d)-.{8}", re.DO
 
 
 def is_random(run: str) -> bool:
-    """Whether a run looks drawn by lot: no words, numbers and names joined by hyphens, such as a CSS class."""
+    """Return true if a run looks random: it does not consist of words and numbers, as a CSS class does."""
     return "***" in run or len(_INTERLEAVED.findall(run)) >= 2 or any(map(_is_random_piece, _PIECE.findall(run)))
 
 
@@ -54,7 +54,7 @@ def _is_jwt(run: str) -> bool:
 
 
 def _is_value(run: str) -> bool:
-    """Whether what stands behind a name such as `api_key` is a value and not code or a placeholder."""
+    """Return true if the text after a name such as `api_key` is a value, not code or a placeholder."""
     if _has_digit(run):
         return True
     return "." not in run and _PLACEHOLDER.search(run) is None
@@ -65,7 +65,7 @@ def _is_bearer(run: str) -> bool:
 
 
 class Prefixed(NamedTuple):
-    """Secrets known by how they begin."""
+    """Secrets with a known prefix."""
 
     literal: str
     characters: str
@@ -74,11 +74,11 @@ class Prefixed(NamedTuple):
 
 
 class Named(NamedTuple):
-    """Secrets known by the name in front of them, which stays."""
+    """Secrets after a known name, which the redactor keeps."""
 
     literal: str
     name: str
-    """Pattern of the whole name; it ends in `literal`, by which the search finds it."""
+    """Pattern of the whole name; it ends in `literal`, which the search looks for."""
     between: str
     characters: str
     least: int

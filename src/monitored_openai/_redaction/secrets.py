@@ -1,6 +1,6 @@
 """Finds secrets in a text, in time linear in its length.
 
-A single scan by a finite automaton comes first; most texts end there.
+A finite automaton scans the text first; most texts need no other step.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LONGEST_NAME = 16
 
 
 def secret_spans(text: str) -> list[Span]:
-    """Begin and end of each secret, in order and apart from each other."""
+    """Return start and end of each secret, in order and without overlap."""
     if not _may_hold_secrets(text):
         return []
     unescaped = Unescaped(text) if _holds(SIGNS, text) else None
@@ -42,7 +42,7 @@ def _may_hold_secrets(text: str) -> bool:
 
 
 def _holds(pattern: str, text: str) -> bool:
-    """Whether a pattern matches in a text; true as well for a text with lone surrogates, which cannot be scanned."""
+    """Return true if a pattern matches in a text, and for a text with lone surrogates, which it cannot scan."""
     return _automaton(pattern).isinstance_python(text) or not (text.isascii() or _is_unicode(text))
 
 
@@ -56,13 +56,13 @@ def _is_unicode(text: str) -> bool:
 
 @cache
 def _automaton(pattern: str) -> SchemaValidator:
-    """The Rust crate `regex`, as pydantic offers it: linear, and several times as fast as `re` or `in`."""
+    """Compile a pattern with pydantic's Rust crate `regex`: linear, and several times as fast as `re` or `in`."""
     return SchemaValidator(core_schema.str_schema(strict=True, pattern=pattern, regex_engine="rust-regex"))
 
 
 @cache
 def _signs_of_secrets() -> str:
-    """A pattern that matches in every text that has to be searched."""
+    """Return a pattern that matches each text that may contain a secret."""
     begin = r"(?:^|[^A-Za-z0-9]|\\(?:[bfnrt]|u[0-9A-Fa-f]{4})|%[0-9A-Fa-f]{2})"
     prefixed = "|".join(re.escape(rule.literal) for rule in PREFIXED)
     names = (
@@ -118,7 +118,7 @@ def _begins_word(text: str, at: int, unescaped: Unescaped | None) -> bool:
 
 
 def _continued(text: str, begin: int, end: int, run: re.Pattern[str]) -> tuple[str, int]:
-    """The run from `begin` to `end` with the lines that continue it, and where the last of them ends."""
+    """Return a run with the lines that continue it, and the end of the last line."""
     pieces = [text[begin:end]]
     for _ in range(_MOST_LINES):
         line_break = _BREAK.match(text, end)

@@ -1,4 +1,4 @@
-"""A text without the codes and escapes that a secret can hide behind, and the way back to the original positions."""
+"""Removes codes and escapes that can hide a secret, and maps positions back to the original text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TOKEN = (
     rf"|\\+u(?P<unicode>[0-9a-fA-F]{{4}})|\\+x(?P<byte>[0-9a-fA-F]{{2}})|{_PERCENT}(?P<url>[0-7][0-9a-fA-F])|\\+(?P<slash>/))"
 )
 SIGNS = rf"[\x1b\x9b%]|\\[ux/0e]|{INVISIBLE}"
-"""A text without any of these is its own unescaped form."""
+"""A text without a match has no escapes."""
 
 
 class Unescaped:
@@ -49,17 +49,17 @@ class Unescaped:
         self.text = "".join(pieces)
 
     def start(self, position: int) -> int:
-        """Where the character at `position` begins in the original."""
+        """Return the start of the character at `position` in the original."""
         index = bisect_right(self._here, position) - 1
         return self._there[index] + position - self._here[index]
 
     def end(self, position: int) -> int:
-        """Where the character before `position` ends in the original."""
+        """Return the end of the character before `position` in the original."""
         start = self.start(position - 1)
         return self._ends.get(start, start + 1)
 
     def follows_noise(self, position: int) -> bool:
-        """Whether something was removed just before the character at `position`."""
+        """Return true if something was removed directly before the character at `position`."""
         return self.start(position) != (self.end(position) if position else 0)
 
     def _step(self, here: int, there: int) -> None:
@@ -69,7 +69,7 @@ class Unescaped:
 
 @cache
 def _token() -> re.Pattern[str]:
-    return re.compile(_TOKEN)  # at its first use: it takes a millisecond of the import
+    return re.compile(_TOKEN)  # compiled at first use, because it takes a millisecond
 
 
 def _decoded(token: re.Match[str]) -> str:

@@ -7,10 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Literal, TypeAlias
 
-from monitored_openai._local.ingest import LogEntry
+from monitored_openai._local.ingest import ReceivedEntry
 from monitored_openai._local.quantile import histogram_quantile
 from monitored_openai._local.remote_write_decoder import Series
-from monitored_openai._metrics import store
+from monitored_openai._metrics import names
 
 Kind = Literal[
     "calls",
@@ -28,16 +28,16 @@ Counts: TypeAlias = Counter[tuple[str, Kind]]
 TOKENS: tuple[Kind, ...] = ("input tokens", "output tokens")
 """The kinds that add up to all tokens; cached and reasoning tokens are parts of these."""
 MODEL, FEATURE = "gen_ai_request_model", "feature"
-CALLS, COST, UNPRICED = f"{store.DURATION.name}_count", store.COST.name, store.UNPRICED.name
+CALLS, COST, UNPRICED = f"{names.DURATION.name}_count", names.COST.name, names.UNPRICED.name
 
 _COUNTERS: Mapping[Kind, tuple[str, str]] = {
     "calls": (CALLS, ""),
-    "repeated requests": (store.RETRIES.name, ""),
-    "calls without usage": (store.USAGE_UNKNOWN.name, ""),
-    "input tokens": (store.TOKENS_TOTAL.name, "input"),
-    "output tokens": (store.TOKENS_TOTAL.name, "output"),
-    "cached input tokens": (store.TOKEN_DETAILS.name, "input_cached"),
-    "reasoning tokens": (store.TOKEN_DETAILS.name, "output_reasoning"),
+    "repeated requests": (names.RETRIES.name, ""),
+    "calls without usage": (names.USAGE_UNKNOWN.name, ""),
+    "input tokens": (names.TOKENS_TOTAL.name, "input"),
+    "output tokens": (names.TOKENS_TOTAL.name, "output"),
+    "cached input tokens": (names.TOKEN_DETAILS.name, "input_cached"),
+    "reasoning tokens": (names.TOKEN_DETAILS.name, "output_reasoning"),
 }
 """Metric and token type; `_tokens` after the type is the name of the log's field."""
 
@@ -73,7 +73,7 @@ class Metrics:
                 sums[series.labels.get(label, "")] += series.value
         return dict(sums)
 
-    def quantile(self, share: float, metric: store.Metric, **where: str) -> float:
+    def quantile(self, share: float, metric: names.Metric, **where: str) -> float:
         """`histogram_quantile(share, sum by (le) (metric_bucket{where}))`."""
         buckets = self.by("le", f"{metric.name}_bucket", **where)
         return histogram_quantile(share, {float(bound): count for bound, count in buckets.items()})
@@ -90,7 +90,7 @@ class Metrics:
         return counts
 
 
-def log_counts(entries: Iterable[LogEntry]) -> Counts:
+def log_counts(entries: Iterable[ReceivedEntry]) -> Counts:
     """All kinds of counts, from the log alone."""
     counts: Counts = Counter()
     for entry in entries:
@@ -105,6 +105,6 @@ def log_counts(entries: Iterable[LogEntry]) -> Counts:
     return counts
 
 
-def log_cost(entries: Iterable[LogEntry]) -> float:
+def log_cost(entries: Iterable[ReceivedEntry]) -> float:
     """US dollars, the sum over all entries that have a cost."""
     return math.fsum(entry.call["cost"]["total_usd"] for entry in entries if "cost" in entry.call)

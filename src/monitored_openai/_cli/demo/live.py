@@ -24,7 +24,7 @@ from monitored_openai import (
 from monitored_openai._cli.demo.client_app import call, call_async
 from monitored_openai._cli.demo.workload import Job
 from monitored_openai._cli.terminal import Terminal
-from monitored_openai._metrics import store
+from monitored_openai._metrics.names import COST, TOKENS_TOTAL
 
 _REQUIRED = ("OPENAI_API_KEY", "MONITORED_OPENAI_METRICS_URL", "MONITORED_OPENAI_LOGS_URL")
 _WRONG_ENVIRONMENT = 2
@@ -139,6 +139,6 @@ def _show_queries(terminal: Terminal, settings: MonitoringSettings, label: str) 
     streams = f'job="{settings.job}", environment="{settings.environment}"'
     terminal.line()
     terminal.line(terminal.bold("Queries for Grafana's Explore, for example"))
-    terminal.line(f"  sum by (gen_ai_token_type) ({store.TOKENS_TOTAL.name}{{{own}}})")
-    terminal.line(f"  sum ({store.COST.name}{{{own}}})")
+    terminal.line(f"  sum by (gen_ai_token_type) ({TOKENS_TOTAL.name}{{{own}}})")
+    terminal.line(f"  sum ({COST.name}{{{own}}})")
     terminal.line(f'  {{{streams}}} | demo_run="{label}"')

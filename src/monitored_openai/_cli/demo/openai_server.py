@@ -11,8 +11,8 @@ from typing import Literal, NoReturn
 
 from monitored_openai._cli.demo.counts import Counts, Kind
 from monitored_openai._cli.demo.replies import Reply, reply_to
-from monitored_openai._local.http.connections import Server
-from monitored_openai._local.http.exchange import Exchange
+from monitored_openai._local.http.connection import Connection
+from monitored_openai._local.http.server import Server
 
 Fault = Literal["busy", "overloaded", "broken", "too long", "silent", "cut off", "stalled"]
 """A failure that a request asks for; `busy` ends with the first retry, the others stay."""
@@ -61,38 +61,38 @@ class Api(Server):
         """The `base_url` for the SDK's clients."""
         return f"{self.url}/v1"
 
-    def serve(self, exchange: Exchange) -> None:
+    def serve(self, connection: Connection) -> None:
         """Answer a request, or fail as its fault header asks."""
         try:
-            request, number = json.loads(exchange.body()), next(self._numbers)
+            request, number = json.loads(connection.body()), next(self._numbers)
         except ValueError:  # most likely an interrupt cut it off
-            exchange.reply(400)
+            connection.reply(400)
             return
-        model, fault = request["model"], exchange.headers.get(FAULT_HEADER, "")
-        is_retry = int(exchange.headers.get("x-stainless-retry-count", "0")) > 0
+        model, fault = request["model"], connection.headers.get(FAULT_HEADER, "")
+        is_retry = int(connection.headers.get("x-stainless-retry-count", "0")) > 0
         self._count(model, {"repeated requests" if is_retry else "calls": 1})
         if fault in _ERRORS and not (fault == "busy" and is_retry):
             status, kind, code, message = _ERRORS[fault]
             error = {"message": message, "type": kind, "param": None, "code": code}
             headers = {**_headers(number, "application/json"), "retry-after-ms": "40"}
-            exchange.reply(status, json.dumps({"error": error}).encode(), headers)
+            connection.reply(status, json.dumps({"error": error}).encode(), headers)
             return
         reply, has_usage = reply_to(request, number), True
         try:
             if fault == "silent":
-                _hang_up(exchange, fault)
+                _hang_up(connection, fault)
             elif request.get("stream"):
                 has_usage = bool((request.get("stream_options") or {}).get("include_usage"))
-                self._stream(exchange, reply, _headers(number, "text/event-stream"), fault, include_usage=has_usage)
+                self._stream(connection, reply, _headers(number, "text/event-stream"), fault, include_usage=has_usage)
             else:
-                self._wait(exchange, reply.first_chunk + reply.generation)
-                exchange.reply(200, json.dumps(reply.body()).encode(), _headers(number, "application/json"))
+                self._wait(connection, reply.first_chunk + reply.generation)
+                connection.reply(200, json.dumps(reply.body()).encode(), _headers(number, "application/json"))
         except ConnectionError:
-            has_usage, exchange.close_connection = False, True
+            has_usage, connection.close_connection = False, True
         self._count(model, reply.tokens if has_usage else {"calls without usage": 1})
 
     def _stream(
-        self, exchange: Exchange, reply: Reply, headers: Mapping[str, str], fault: str, *, include_usage: bool
+        self, connection: Connection, reply: Reply, headers: Mapping[str, str], fault: str, *, include_usage: bool
     ) -> None:
         """Send the reply as server-sent events.
 
@@ -100,18 +100,18 @@ class Api(Server):
             ConnectionError: the client left, or the fault ended the stream.
         """
         chunks = reply.chunks(include_usage=include_usage)
-        self._wait(exchange, reply.first_chunk)
-        exchange.start(200, {**headers, "Transfer-Encoding": "chunked"})
+        self._wait(connection, reply.first_chunk)
+        connection.start(200, {**headers, "Transfer-Encoding": "chunked"})
         for sent, chunk in enumerate(chunks):
             if fault in _SECONDS_TO_HANG_UP and sent == _CHUNKS_BEFORE_FAULT:
-                _hang_up(exchange, fault)
-            exchange.chunk(f"data: {json.dumps(chunk)}\n\n".encode())
-            self._wait(exchange, reply.generation / len(chunks))
-        exchange.chunk(b"data: [DONE]\n\n")
-        exchange.chunk(b"")
+                _hang_up(connection, fault)
+            connection.chunk(f"data: {json.dumps(chunk)}\n\n".encode())
+            self._wait(connection, reply.generation / len(chunks))
+        connection.chunk(b"data: [DONE]\n\n")
+        connection.chunk(b"")
 
-    def _wait(self, exchange: Exchange, seconds: float) -> None:
-        if exchange.client_leaves_within(seconds * self._pace):
+    def _wait(self, connection: Connection, seconds: float) -> None:
+        if connection.client_leaves_within(seconds * self._pace):
             raise ConnectionAbortedError
 
     def _count(self, model: str, numbers: Mapping[Kind, int]) -> None:
@@ -119,8 +119,8 @@ class Api(Server):
             self.served.update({(model, kind): number for kind, number in numbers.items()})
 
 
-def _hang_up(exchange: Exchange, fault: str) -> NoReturn:
-    exchange.client_leaves_within(_SECONDS_TO_HANG_UP[fault])
+def _hang_up(connection: Connection, fault: str) -> NoReturn:
+    connection.client_leaves_within(_SECONDS_TO_HANG_UP[fault])
     raise ConnectionAbortedError
 
 

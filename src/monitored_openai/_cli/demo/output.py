@@ -15,8 +15,8 @@ from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
 from monitored_openai._cli.demo.replies import UNPRICED_MODEL
 from monitored_openai._cli.terminal import NO_BREAK_SPACE, Terminal
 from monitored_openai._local.conversation import turns
-from monitored_openai._local.ingest import LogEntry
-from monitored_openai._metrics import store
+from monitored_openai._local.ingest import ReceivedEntry
+from monitored_openai._metrics import names
 
 SNIPPET = """\
 from monitored_openai import MonitoredOpenAI, MonitoringSettings
@@ -79,7 +79,7 @@ def show_groups(terminal: Terminal, metrics: Metrics, name: str, label: str) -> 
         terminal.line(_row(metrics, value, {label: value}))
 
 
-def show_examples(terminal: Terminal, entries: Sequence[LogEntry]) -> None:
+def show_examples(terminal: Terminal, entries: Sequence[ReceivedEntry]) -> None:
     """Show the first log entry of each kind."""
     for is_example in _EXAMPLES:
         for entry in [one for one in entries if is_example(one.call)][:1]:
@@ -103,7 +103,7 @@ def _row(metrics: Metrics, name: str, where: Mapping[str, str]) -> str:
     tokens = f"{counts.total(numbers, 'input tokens'):>8,}{counts.total(numbers, 'output tokens'):>8,}"
     seconds = (
         (metrics.quantile(share, metric, **where), width)
-        for metric in (store.DURATION, store.TIME_TO_FIRST_CHUNK)
+        for metric in (names.DURATION, names.TIME_TO_FIRST_CHUNK)
         for share, width in ((0.5, 7), (0.95, 6))
     )
     times = "".join(f"{'-' if math.isnan(value) else f'{value:.2f}':>{width}}" for value, width in seconds)
@@ -138,7 +138,7 @@ def _facts(call: Mapping[str, Any]) -> Iterator[str]:
         yield call["error_type"]
 
 
-def _agree(terminal: Terminal, true: Counts, metrics: Metrics, entries: Sequence[LogEntry]) -> bool:
+def _agree(terminal: Terminal, true: Counts, metrics: Metrics, entries: Sequence[ReceivedEntry]) -> bool:
     """Show whether the sums, their parts and the costs agree, and each difference."""
     sides = {"the Prometheus side": metrics.counts(), "the Loki side": counts.log_counts(entries)}
     for name, numbers in zip(("API served", "Prometheus side:", "Loki side:"), (true, *sides.values()), strict=True):

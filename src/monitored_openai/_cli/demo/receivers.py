@@ -6,9 +6,9 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Generic, TypeVar
 
-from monitored_openai._local.http.connections import Server
-from monitored_openai._local.http.exchange import Exchange
-from monitored_openai._local.ingest import LogEntry, entries_in, series_in
+from monitored_openai._local.http.connection import Connection
+from monitored_openai._local.http.server import Server
+from monitored_openai._local.ingest import ReceivedEntry, entries_in, series_in
 from monitored_openai._local.remote_write_decoder import Series
 from monitored_openai._local.server import LOGS_PATH, METRICS_PATH
 
@@ -39,17 +39,17 @@ class _Receiver(Server, Generic[_Item]):
         """
         raise NotImplementedError
 
-    def serve(self, exchange: Exchange) -> None:
+    def serve(self, connection: Connection) -> None:
         """Take a push."""
         try:
-            items = self.decode(exchange.body())
+            items = self.decode(connection.body())
         except ValueError as error:
-            exchange.reply(400, str(error).encode())
+            connection.reply(400, str(error).encode())
             return
         self.pushes.append(items)
         if self._also:
             self._also(items)
-        exchange.reply(204)
+        connection.reply(204)
 
 
 class MetricsReceiver(_Receiver[Series]):
@@ -68,17 +68,17 @@ class MetricsReceiver(_Receiver[Series]):
         return series_in(body)
 
 
-class LogsReceiver(_Receiver[LogEntry]):
+class LogsReceiver(_Receiver[ReceivedEntry]):
     """Takes Loki's push, gzipped JSON."""
 
     _path = LOGS_PATH
 
     @property
-    def entries(self) -> list[LogEntry]:
+    def entries(self) -> list[ReceivedEntry]:
         """Every entry, in the order of the pushes."""
         return list(chain.from_iterable(self.pushes))
 
-    def decode(self, body: bytes) -> list[LogEntry]:
+    def decode(self, body: bytes) -> list[ReceivedEntry]:
         """The entries in a push."""
         entries, too_long = entries_in(body)
         if too_long:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-CALLS = "gen_ai_client_operation_duration_seconds_count"
-DURATION = "gen_ai_client_operation_duration_seconds"
-FIRST_CHUNK = "gen_ai_client_operation_time_to_first_chunk_seconds"
-TOKENS_PER_CALL = "gen_ai_client_token_usage"
-PER_CHUNK = "gen_ai_client_operation_time_per_output_chunk_seconds"
-TOKENS = "gen_ai_client_tokens_total"
-TOKEN_DETAILS = "gen_ai_client_token_details_total"  # noqa: S105  # tokens of a model
-COST = "gen_ai_client_cost_usd_total"
-SAVINGS = "gen_ai_client_cache_savings_usd_total"
-UNPRICED = "gen_ai_client_unpriced_total"
-USAGE_UNKNOWN = "gen_ai_client_usage_unknown_total"
-RETRIES = "gen_ai_client_retries_total"
+from monitored_openai._metrics import names
+
+CALLS = names.DURATION.count
+DURATION = names.DURATION.name
+FIRST_CHUNK = names.TIME_TO_FIRST_CHUNK.name
+TOKENS_PER_CALL = names.TOKEN_USAGE.name
+PER_CHUNK = names.TIME_PER_OUTPUT_CHUNK.name
+TOKENS = names.TOKENS_TOTAL.name
+TOKEN_DETAILS = names.TOKEN_DETAILS.name
+COST = names.COST.name
+SAVINGS = names.SAVINGS.name
+UNPRICED = names.UNPRICED.name
+USAGE_UNKNOWN = names.USAGE_UNKNOWN.name
+RETRIES = names.RETRIES.name
 
 FAILURES = "rate_limit|server_error|timeout|connection"
 """The error types that are the service's failures: not the caller's mistakes, and not what the caller broke off."""
@@ -82,5 +84,5 @@ def or_zero(value: str, reporting: str) -> str:
 
 
 def _by(labels: Iterable[str]) -> str:
-    names = ", ".join(labels)
-    return f" by ({names})" if names else ""
+    listed = ", ".join(labels)
+    return f" by ({listed})" if listed else ""

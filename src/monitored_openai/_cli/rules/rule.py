@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from monitored_openai._cli.query import promql
-from monitored_openai._metrics.store import SECONDS
+from monitored_openai._metrics.names import SECONDS
 
 Severity = Literal["critical", "warning", "info"]
 

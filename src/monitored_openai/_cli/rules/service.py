@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from monitored_openai._cli.query import promql
 from monitored_openai._cli.query.promql import CALLS, FAILURES, FIRST_CHUNK, TOKENS_PER_CALL, rate
 from monitored_openai._cli.rules.rule import Alert, Group, Limits
+from monitored_openai._metrics.names import LIMIT, REMAINING, RESET
 from monitored_openai._metrics.store import bound_text
 
 WHO = ("environment", "service_name")
@@ -72,8 +73,8 @@ def _burning(
 
 def _headroom(limits: Limits) -> Alert:
     by = ("environment", "gen_ai_request_model", "resource")
-    told_lately = f"openai_ratelimit_reset_timestamp_seconds > time() - {_LONGEST_PUSH_INTERVAL}"
-    left = f"openai_ratelimit_remaining / openai_ratelimit_limit and {told_lately}"
+    told_lately = f"{RESET.name} > time() - {_LONGEST_PUSH_INTERVAL}"
+    left = f"{REMAINING.name} / {LIMIT.name} and {told_lately}"
     return Alert(
         name="OpenAIRateLimitNear",
         expr=f"min by ({', '.join(by)}) ({left}) < {limits.headroom:g}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from monitored_openai._cli.query import promql
 from monitored_openai._cli.query.promql import CALLS, LONGEST_OUTAGE, UNPRICED, USAGE_UNKNOWN
 from monitored_openai._cli.rules.rule import Alert, Group, Limits
+from monitored_openai._metrics.names import DROPPED, LAST_SUCCESS, PRODUCED, QUEUED
 
 _WHO = ("environment", "service_name")
 _WHO_TEXT = "{{ $labels.environment }} {{ $labels.service_name }}"
@@ -52,7 +53,7 @@ def _unknown(limits: Limits) -> tuple[Alert, Alert]:
 
 
 def _dropped() -> Alert:
-    dropped = promql.selector("monitored_openai_dropped_total", ['reason!="sampled"'])
+    dropped = promql.selector(DROPPED.name, ['reason!="sampled"'])
     by = (*_WHO, "signal", "reason")
     return Alert(
         name="OpenAITelemetryDropped",
@@ -64,8 +65,8 @@ def _dropped() -> Alert:
 
 
 def _failing() -> Alert:
-    waiting = 'monitored_openai_queued{signal="logs"} > 0'
-    lately = 'time() - monitored_openai_last_success_timestamp_seconds{signal="logs"} < 300'
+    waiting = f'{QUEUED.name}{{signal="logs"}} > 0'
+    lately = f'time() - {LAST_SUCCESS.name}{{signal="logs"}} < 300'
     return Alert(
         name="OpenAITelemetryFailing",
         expr=f"count by (environment, service_name) (({waiting}) unless ({lately}))",
@@ -77,7 +78,7 @@ def _failing() -> Alert:
 
 
 def _silent() -> Alert:
-    produced = 'monitored_openai_produced_total{signal="metrics"}'
+    produced = f'{PRODUCED.name}{{signal="metrics"}}'
     count = f"count by ({', '.join(_WHO)})"
     at_work = f"count_over_time({count} ({produced})[{_AT_WORK}:5m]) >= {_LOOKS_AT_WORK}"
     return Alert(

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from monitored_openai._exporter.spool.lock import Lock
 from monitored_openai._exporter.values import CounterSnapshot, Entry
-from monitored_openai._files.databases import Kind
+from monitored_openai._files.databases import DatabaseKind
 
 SUFFIX = ".db"
 _ALL_SUFFIXES = (SUFFIX, f"{SUFFIX}-wal", f"{SUFFIX}-shm")
@@ -37,7 +37,7 @@ INSERT INTO state VALUES (0, 0, 0, '{{}}');
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_VERSION};
 """  # noqa: S608  # two numbers of this file
-KIND = Kind("a file of the spool", _SCHEMA, starts_blank=True)
+KIND = DatabaseKind("a file of the spool", _SCHEMA, starts_blank=True)
 _PRAGMAS = """
 PRAGMA synchronous = NORMAL;
 PRAGMA wal_autocheckpoint = 256;

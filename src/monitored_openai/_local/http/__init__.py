@@ -1,1 +1,1 @@
-"""The HTTP server of the local page: framing, bounds and authentication."""
+"""The HTTP server of the local page: framing, limits and authentication."""

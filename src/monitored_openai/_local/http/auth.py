@@ -1,4 +1,4 @@
-"""Who may push and look: prompts are nobody else's business, and a page in the same browser is somebody else."""
+"""Access rules: a token or this machine only, and never a request from another web page."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-"""Of every answer: nothing runs or loads but the page's own files, and no other page may show or read it."""
+"""Sent with each response: only the page's own files run or load, and no other page can frame or read it."""
 
 
-def objection(host: str, token: str | None) -> str | None:
-    """Why the page may not be served on this address with this token, or none, and how to mend it."""
+def bind_error(host: str, token: str | None) -> str | None:
+    """Return why the server must not listen on this address with this token, and the fix; `None` if it may."""
     if token is not None and not _TOKEN.fullmatch(token):
         return "the token must be printable ASCII text without spaces, and not empty; choose another with --token-file"
     if token is not None and len(token) < _LEAST_TOKEN_CHARACTERS:
@@ -36,11 +36,11 @@ def objection(host: str, token: str | None) -> str | None:
     return None
 
 
-def refusal(*, host: str, origin: str | None, authorization: str, token: str | None) -> tuple[int, str] | None:
-    """Why a request with these headers is not answered, as status and text; `None` if it is.
+def request_error(*, host: str, origin: str | None, authorization: str, token: str | None) -> tuple[int, str] | None:
+    """Return status and text of the error for a request with these headers; `None` if the request is allowed.
 
-    Without a token only this machine is answered, and by a name of this machine: a foreign page could make its own
-    name one for 127.0.0.1. What a page of another origin sends is never taken.
+    Without a token, `Host` must name this machine: a foreign page could resolve its own name to 127.0.0.1 (DNS
+    rebinding). Requests from pages of another origin are never allowed.
     """
     if origin is not None and _authority(origin) != host:
         return 403, "requests from other pages are refused"
@@ -64,7 +64,7 @@ def _names_this_machine(host: str) -> bool:
 
 
 def _has_token(authorization: str, token: str) -> bool:
-    """As `Bearer`, or as the password of `Basic`, which browsers ask for by themselves."""
+    """Return true if the token is the `Bearer` token or the password of `Basic`, which browsers prompt for."""
     scheme, _, credentials = authorization.partition(" ")
     if scheme.lower() == "basic":
         try:

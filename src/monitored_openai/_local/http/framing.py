@@ -1,7 +1,7 @@
-"""Decides whether the head of a request leaves no doubt about where the request ends.
+"""Checks that the head of a request determines where the request ends.
 
-A proxy and this server must agree on the end of every request; otherwise one client can hide a request of its own in
-the body of another. h11 parses the head leniently, so these rules are checked on its bytes as well.
+A proxy and this server must agree on the end of each request; otherwise a client can smuggle a request in the body of
+another. h11 parses heads leniently, so these functions check the bytes as well.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _ONCE = frozenset(
 )
 
 
-def early_objection(begun: bytes | bytearray) -> str | None:
-    """The reason to refuse a request whose head has begun like this and is not complete; `None` to read on."""
+def partial_head_error(begun: bytes | bytearray) -> str | None:
+    """Return the error in the first bytes of an incomplete head; `None` to read on."""
     if len(begun) > MOST_HEAD_BYTES:
         return f"the head has more than {MOST_HEAD_BYTES} bytes"
     if begun and not 65 <= begun[0] <= 90:
@@ -29,8 +29,8 @@ def early_objection(begun: bytes | bytearray) -> str | None:
     return "a line ends without CRLF" if b"\n\n" in begun else None
 
 
-def objection(head: bytes) -> str | None:
-    """The reason to refuse a request with this head, up to and with its empty line; `None` if it may be served."""
+def head_error(head: bytes) -> str | None:
+    """Return the error in a whole head, including its empty line; `None` if the request may be served."""
     request_line, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     if not _REQUEST_LINE.fullmatch(request_line):
         return "the request line is malformed; its target must be a path"
@@ -39,10 +39,10 @@ def objection(head: bytes) -> str | None:
     found = [_FIELD.fullmatch(line) for line in lines]
     if None in found:
         return "a header field is malformed, folded, or ends without CRLF"
-    return _doubtful_end(request_line, [(one[1].lower(), one[2].rstrip(b" \t")) for one in found if one])
+    return _ambiguous_end(request_line, [(one[1].lower(), one[2].rstrip(b" \t")) for one in found if one])
 
 
-def _doubtful_end(request_line: bytes, fields: Sequence[tuple[bytes, bytes]]) -> str | None:
+def _ambiguous_end(request_line: bytes, fields: Sequence[tuple[bytes, bytes]]) -> str | None:
     values = dict(fields)
     if len(values) < len(fields) and (twice := _repeated(fields)):
         return f"{twice} occurs twice"

@@ -1,4 +1,4 @@
-// The list of calls: the newest first, each opening in place.
+// The list of calls, newest first; each call expands in place.
 
 import { ask, clock, count, element, known, money, seconds, visible } from "./format.js";
 
@@ -7,16 +7,16 @@ const MOST_LIVE = 300;
 const MOST_SHOWN = 20_000;
 const NO_ATTRIBUTES = new Set(["model", "operation", "provider", "environment", "service_name"]);
 
-const MAIN = new Set(["input_tokens", "output_tokens", "total_usd"]); // shown also if they are 0
+const MAIN = new Set(["input_tokens", "output_tokens", "total_usd"]); // also shown when 0
 
 const list = document.getElementById("list");
 const more = document.getElementById("more");
 const none = document.getElementById("none");
 
-const rows = new Map(); // id to item
+const rows = new Map(); // items by id
 let asked = null;
 let question = {};
-let oldest = null; // the call up to which the list has no gap
+let oldest = null; // the oldest call before the first gap in the list
 let most = 0;
 let turn = 0;
 
@@ -26,8 +26,8 @@ async function fetched(parameters, extra) {
   return answer.json();
 }
 
-// Bring the list up to date with the calls of a range: its length, and when it begins in nanoseconds. What is open stays open
-// as long as the same is asked for, also past the beginning of the range, which moves on.
+// Update the list with the calls of a range (its length, and its start in nanoseconds). Expanded calls stay expanded until
+// the filters change, even when they leave the moving range.
 export async function refresh(parameters, range) {
   const wanted = JSON.stringify([parameters, range.seconds]);
   const mine = ++turn;
@@ -48,7 +48,7 @@ export async function refresh(parameters, range) {
   none.textContent = Object.keys(parameters).length ? "No call matches in this time." : "No call was logged in this time.";
 }
 
-// Whether the list has a call of the range.
+// Return true if the list contains a call of the range.
 export const hasSome = (range) => [...rows.values()].some((item) => isWithin(item, range));
 
 const isWithin = (item, range) => BigInt(item.dataset.at) >= BigInt(range.since);
@@ -79,7 +79,7 @@ function reached(found) {
   more.hidden = found.length < PAGE;
 }
 
-// A page that stays open for days must not grow for days.
+// Limit the memory of a page that stays open for days.
 function trim() {
   for (let item = list.lastElementChild; item && rows.size > most; ) {
     const before = item.previousElementSibling;
@@ -131,7 +131,7 @@ async function toggle(item, button, id) {
   item.append(panel);
   try {
     const answer = await ask(`api/calls/${encodeURIComponent(id)}`);
-    if (answer.status === 404) return panel.replaceChildren("This call is not kept any more.");
+    if (answer.status === 404) return panel.replaceChildren("The history no longer has this call.");
     if (!answer.ok) throw new Error(await answer.text());
     const call = await answer.json();
     panel.replaceChildren(said(call.turns), facts(JSON.parse(call.line), call.row), raw(call.line));

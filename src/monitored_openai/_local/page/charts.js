@@ -1,4 +1,4 @@
-// The charts: stacked bars for what adds up, lines for what does not.
+// The charts: stacked bars for sums, lines for other values.
 
 import { day, element, known, minute } from "./format.js";
 
@@ -17,14 +17,14 @@ function colour(variable) {
 
 export const variableOf = (index) => `--series-${index % COLOURS}`;
 
-// Begin with the bar at the bottom; `null` where a line has nothing.
+// Stack from the bottom bar; `null` marks a missing value.
 function stacked(lines) {
   const sums = [];
   for (const line of lines) sums.push(line.map((value, at) => (known(value) ? value : 0) + (sums.length ? sums.at(-1)[at] : 0)));
   return sums;
 }
 
-// The places of values without a neighbour, of which a line alone would show nothing.
+// The positions of values without neighbours, which a line would not show.
 function alone(plot, index) {
   const values = plot.data[index];
   return [...values.keys()].filter((at) => values[at] != null && values[at - 1] == null && values[at + 1] == null);
@@ -80,7 +80,7 @@ function options(chart, data, width) {
   };
 }
 
-// The name of a line beside its colour.
+// A line's name beside its colour.
 export function keyOf(line) {
   return element("li", "", markOf(line.variable), element("span", "", line.name));
 }
@@ -141,7 +141,7 @@ export class Chart {
     if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT });
   }
 
-  // The bar or point that is meant; a bar begins at its time.
+  // The bar or point under the pointer; a bar starts at its time.
   place() {
     const { left } = this.plot.cursor;
     if (left == null || left < 0) return null;

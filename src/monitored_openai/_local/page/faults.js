@@ -1,4 +1,4 @@
-// Errors of the page itself: shown, so that nobody takes a figure that could not be drawn anew for the present one.
+// Shows errors of the page itself, so that a stale value does not look current.
 
 import { visible } from "./format.js";
 
@@ -10,7 +10,7 @@ export function report(error) {
   box.replaceChildren(visible(`This page may not show the present state: ${error?.message ?? error}`));
 }
 
-// The last update succeeded. An error outside of the updates stays on the page until it is loaded anew.
+// Called after a successful update. Other errors stay on the page until a reload.
 export function settle() {
   if (!lasting) box.hidden = true;
 }
@@ -20,5 +20,5 @@ function keep(error) {
   report(error);
 }
 
-addEventListener("error", (event) => event.error && keep(event.error)); // the notices of ResizeObserver have no error
+addEventListener("error", (event) => event.error && keep(event.error)); // ResizeObserver's notices have no error
 addEventListener("unhandledrejection", (event) => keep(event.reason));

@@ -1,9 +1,9 @@
-// Numbers, times and foreign texts as people can read them, and the two things that all parts of the page do.
+// Formats numbers, times and untrusted texts; creates elements and sends requests for all parts of the page.
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
 
-// Infinity and NaN are no figures of anything.
+// Infinity and NaN count as unknown.
 export const known = (number) => typeof number === "number" && Number.isFinite(number);
 
 export const count = (number) => (known(number) ? whole.format(number) : "–");
@@ -19,14 +19,14 @@ export function money(usd) {
   return "$" + usd.toLocaleString("en-US", { minimumFractionDigits: Math.min(digits, 4), maximumFractionDigits: digits });
 }
 
-// A sum over calls, of which some add nothing because their part is unknown.
+// A sum over calls, some of which have unknown values.
 export function lowest(format, sum, unknown, calls) {
   if (!known(sum) || !known(unknown) || !(calls > 0)) return "–";
   if (sum === 0 && unknown >= calls) return "unknown";
   return unknown > 0 ? `≥ ${format(sum)}` : format(sum);
 }
 
-// The sum of two numbers; unknown if one is.
+// The sum of two numbers; unknown if either is unknown.
 export const plus = (one, other) => (known(one) && known(other) ? one + other : null);
 
 export function seconds(value) {
@@ -36,7 +36,7 @@ export function seconds(value) {
   return value < 0.1 ? `${(value * 1000).toFixed(value < 0.01 ? 1 : 0)} ms` : `${value.toFixed(value < 10 ? 2 : 1)} s`;
 }
 
-// The same for the marks of an axis, which are round.
+// Formats for the round values of an axis.
 const round = (number, digits = 3) => number.toLocaleString("en-US", { maximumSignificantDigits: digits });
 export const countMark = (number) => (Number.isInteger(number) ? compact(number) : "");
 export const moneyMark = (usd) => `$${round(usd)}`;
@@ -54,7 +54,7 @@ const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 export const day = (date) => `${date.getDate()} ${MONTHS[date.getMonth()]}`;
 export const minute = (date) => `${two(date.getHours())}:${two(date.getMinutes())}`;
 
-// A time, with its date unless that is today's.
+// A time, with its date unless it is today.
 export function clock(date) {
   if (!known(date.getTime())) return "–";
   const time = `${minute(date)}:${two(date.getSeconds())}`;
@@ -64,7 +64,7 @@ export function clock(date) {
 const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 const DIRECTION = /[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
-// A text with what would be invisible, or would turn what is around it, written out.
+// A text with invisible and direction-changing characters written out.
 export function visible(text) {
   return text
     .replace(CONTROL, (sign) => {
@@ -74,7 +74,7 @@ export function visible(text) {
     .replace(DIRECTION, (sign) => `<U+${sign.charCodeAt(0).toString(16).toUpperCase()}>`);
 }
 
-// An element with a class, and texts or elements in it. Texts become text, made visible, and nothing else.
+// Create an element with a class and children. Strings become visible text, never markup.
 export function element(tag, className, ...inside) {
   const made = document.createElement(tag);
   if (className) made.className = className;
@@ -84,7 +84,7 @@ export function element(tag, className, ...inside) {
 
 export class Unreachable extends Error {}
 
-// The server's answer to a question; its address is without the password that this page's may have.
+// Request data from the server, without the password that the page's address may contain.
 export async function ask(path, parameters = {}, options = {}) {
   const url = new URL(path, location.origin + location.pathname);
   url.search = new URLSearchParams(parameters);

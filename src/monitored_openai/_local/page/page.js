@@ -1,4 +1,4 @@
-// The page: asks every second whether something is new, and shows it.
+// The page: polls for new data each second and shows it.
 
 import { report, settle } from "./faults.js";
 import * as calls from "./calls.js";
@@ -35,7 +35,7 @@ let tag = "";
 let latest = null;
 let everFilled = false;
 
-// What is asked for, in the address, so that it survives a reload.
+// Store the filters in the address, so that they survive a reload.
 function remember() {
   const { where, ...plain } = state;
   history.replaceState(null, "", `#${new URLSearchParams({ ...plain, ...prefixed(where) })}`);
@@ -70,14 +70,14 @@ async function update({ anew = false } = {}) {
   await list();
   everFilled ||= isFiltered() || hasSome() || (await hasHistory());
   show();
-  tag = answer.headers.get("ETag"); // only now: what has not been drawn is asked for again
+  tag = answer.headers.get("ETag"); // only now: a failed update is repeated
 }
 
 const range = () => ({ seconds: state.seconds, since: `${latest.times[0]}000000000` });
 const isFiltered = () => Boolean(state.q || state.failed || Object.keys(state.where).length);
 const hasSome = () => latest.total.calls > 0 || calls.hasSome(range());
 
-// Whether anything is kept from before the range.
+// Return true if the history contains calls outside of the range.
 async function hasHistory() {
   const [logged, counted] = await Promise.all([ask("api/calls", { limit: 1 }), ask("api/overview", { seconds: LONGEST })]);
   return (logged.ok && (await logged.json()).length > 0) || (counted.ok && (await counted.json()).total.calls > 0);
@@ -104,7 +104,7 @@ const tokens = (figures, sum = plus(figures.input_tokens, figures.output_tokens)
 
 function showTotals(total) {
   const latency = (histogram) => [seconds(histogram.p95), histogram.p50 == null ? "" : `p50 ${seconds(histogram.p50)}`];
-  const uncounted = !total.calls && calls.hasSome(range()); // logged, but no metrics of them have come
+  const uncounted = !total.calls && calls.hasSome(range()); // calls with log entries but without metrics
   const number = (value) => (uncounted ? "–" : count(value));
   const perCall = total.calls > 0 ? `${money(total.cost / total.calls)} a call` : "";
   const parts = total.calls > 0 ? `${compact(total.input_tokens)} in, ${compact(total.output_tokens)} out` : "";
@@ -129,7 +129,7 @@ function showNotice(dropped) {
   const lost = Object.entries(dropped).filter(([reason]) => reason !== "sampled");
   by("notice").hidden = !lost.length;
   const texts = lost.map(([reason, number]) => `${count(number)} (${reason})`);
-  by("notice").replaceChildren(visible(`Not everything arrived. Given up by the clients: ${texts.join(", ")}.`));
+  by("notice").replaceChildren(visible(`Not everything arrived. Dropped by the clients: ${texts.join(", ")}.`));
 }
 
 function showChoices() {
@@ -163,7 +163,7 @@ const variableFor = (name, order) => (name === "other" && order.at(-1) === "othe
 
 const sum = (values) => values.reduce((all, value) => all + (known(value) ? value : 0), 0);
 
-// The most frequent types, and the rest in one; each type would need a colour of its own.
+// The most frequent types, and one line for the rest, because the number of colours is limited.
 function errorLines() {
   const types = Object.entries(latest.charts.errors).sort(([, one], [, other]) => sum(other) - sum(one));
   const lines = types.map(([name, values], at) => ({ name, variable: `--error-${at}`, values }));

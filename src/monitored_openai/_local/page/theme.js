@@ -1,16 +1,16 @@
-// Light or dark: as the system has it, or as chosen.
+// Light or dark: the system's setting or the user's choice.
 
 const choice = document.getElementById("theme");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-// What the colours depend on.
+// The inputs of the colours.
 export const theme = () => `${choice.value || (dark.matches ? "dark" : "light")}`;
 
 function stored() {
   try {
     return localStorage.getItem("theme") ?? "";
   } catch {
-    return ""; // no storage is allowed here
+    return ""; // storage is not available
   }
 }
 
@@ -18,11 +18,11 @@ function store(value) {
   try {
     localStorage.setItem("theme", value);
   } catch {
-    // it holds until the next reload, then
+    // the choice lasts until the next reload
   }
 }
 
-// Keep to it, and call when the colours are others.
+// Apply the theme and call back when the colours change.
 export function follow(changed) {
   const dress = () => {
     document.documentElement.dataset.theme = choice.value;

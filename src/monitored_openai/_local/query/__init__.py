@@ -1,1 +1,1 @@
-"""The queries of the commands `report`, `top` and `tail`, answered from the history."""
+"""Evaluates the queries of the commands `report`, `top` and `tail` on the history."""

@@ -1,4 +1,4 @@
-"""The LogQL that `monitored-openai tail` sends, answered from the history."""
+"""Evaluates the LogQL of `monitored-openai tail` on the history."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _QUERY = re.compile(rf"\{{(?P<stream>{MATCHERS})\}}(?P<filters>(?: (?:{_FILTER})
 _COUNT = re.compile(r"sum\(count_over_time\((?P<query>.*) \[(?P<range>[0-9]{1,18})ns\]\)\)", re.DOTALL)
 _NOT_KEPT = {"job", "shard"}
 _FIELDS = {"model": "response_model"}
-"""Structured metadata by other names than those in the line."""
+"""Names of structured metadata that differ from the names in the line."""
 _ROWS = 500
-"""Read in one go; the page waits while they are."""
+"""Rows per read; the page's requests wait meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """Which entries are selected."""
+    """A parsed log selection."""
 
     matchers: tuple[Matcher, ...]
     texts: tuple[str, ...]
 
     @classmethod
     def of(cls, logql: str) -> LogQuery:
-        """Read an expression.
+        """Parse an expression.
 
         Raises:
-            ValueError: it is not one that `monitored-openai tail` sends.
+            ValueError: `monitored-openai tail` does not send such an expression.
         """
         found = _QUERY.fullmatch(logql)
         if found is None:
@@ -47,7 +47,7 @@ class LogQuery:
         return cls((*stream, *fields), texts)
 
     def selects(self, labels: Mapping[str, str], line: str) -> bool:
-        """Whether an entry with these labels and this line is selected."""
+        """Return true if the query selects an entry with these labels and this line."""
         if not all(text in line for text in self.texts):
             return False
         call = json.loads(line) if self.matchers else {}
@@ -55,10 +55,10 @@ class LogQuery:
 
 
 def counted(logql: str) -> tuple[LogQuery, int]:
-    """The query whose entries an expression counts, and its range in nanoseconds.
+    """Parse a counting expression; return its query and its range in nanoseconds.
 
     Raises:
-        ValueError: it is not one that `monitored-openai tail` sends.
+        ValueError: `monitored-openai tail` does not send such an expression.
     """
     found = _COUNT.fullmatch(logql)
     if found is None:
@@ -67,7 +67,7 @@ def counted(logql: str) -> tuple[LogQuery, int]:
 
 
 def entries(history: History, query: LogQuery, start: int, end: int, *, newest: bool) -> Iterator[tuple[int, str]]:
-    """Time and line of the selected entries with start <= time < end, the oldest or the newest first."""
+    """Yield time and line of the selected entries with start <= time < end, oldest or newest first."""
     order, beyond = ("DESC", "<") if newest else ("ASC", ">")
     sql = (
         "SELECT at_ns, id, labels, line FROM call WHERE at_ns >= ? AND at_ns < ? "  # noqa: S608  # fixed texts

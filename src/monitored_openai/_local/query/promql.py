@@ -1,4 +1,4 @@
-"""The PromQL that `monitored-openai report` and `top` send, answered from the history."""
+"""Evaluates the PromQL of `monitored-openai report` and `top` on the history."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from monitored_openai._local.history import RESOLUTIONS, History
 from monitored_openai._local.quantile import histogram_quantile
 from monitored_openai._local.query.matchers import MATCHERS, Matcher, matchers_in
-from monitored_openai._metrics.store import SECONDS
+from monitored_openai._metrics.names import SECONDS
 
 _SERIES = rf"(?P<name>[A-Za-z_]\w*)(?:\{{(?P<matchers>{MATCHERS})\}})?"
 _GROWTH = (
@@ -34,7 +34,7 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class _Sum:
-    """A sum of what counters grew by over a range of seconds."""
+    """A sum of the growth of counters over a time range."""
 
     name: str
     matchers: tuple[Matcher, ...]
@@ -42,11 +42,11 @@ class _Sum:
     seconds: float
 
 
-def answer(history: History, expression: str, at: float) -> dict[Labels, float]:
-    """The value of each label set at a time, in seconds since the epoch; empty labels are left out.
+def evaluate(history: History, expression: str, at: float) -> dict[Labels, float]:
+    """Return the value of each label set at a time in seconds since the epoch; empty labels are left out.
 
     Raises:
-        ValueError: the expression is not one that `monitored-openai report` sends, or the label is not kept.
+        ValueError: `monitored-openai report` does not send such an expression, or the history lacks the label.
     """
     quantile = _QUANTILE.fullmatch(expression)
     if quantile is None:
@@ -71,16 +71,16 @@ def _parsed(expression: str) -> _Sum:
     return _Sum(found["name"], matchers, by, seconds)
 
 
-def _summed(history: History, asked: _Sum, at: float) -> dict[Labels, float]:
-    begins = max(at - asked.seconds, 0.0)
+def _summed(history: History, query: _Sum, at: float) -> dict[Labels, float]:
+    begins = max(at - query.seconds, 0.0)
     age = time.time() - begins
     resolution = next((step for step, kept in RESOLUTIONS.items() if age <= kept), max(RESOLUTIONS))
     slots = (math.ceil(begins / resolution), int(at // resolution))
     with history.reading() as connection:
-        rows = connection.execute(_GROWN, (resolution, *slots, asked.name)).fetchall()
+        rows = connection.execute(_GROWN, (resolution, *slots, query.name)).fetchall()
     sums: defaultdict[Labels, float] = defaultdict(float)
     for text, grown in rows:
         labels = json.loads(text)
-        if all(one.fits(labels.get(one.name, "")) for one in asked.matchers):
-            sums[tuple((name, labels[name]) for name in asked.by if labels.get(name))] += grown
+        if all(one.fits(labels.get(one.name, "")) for one in query.matchers):
+            sums[tuple((name, labels[name]) for name in query.by if labels.get(name))] += grown
     return dict(sums)

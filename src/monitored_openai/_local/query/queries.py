@@ -1,4 +1,4 @@
-"""The queries of the command `monitored-openai`, in the forms of Prometheus and Loki."""
+"""The query API of Prometheus and Loki, as far as the command `monitored-openai` uses it."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ _MOST_NS = 2**63 - 1
 _NO_TIME = "the time must be a number"
 
 
-def _vector(history: History, asked: Mapping[str, str]) -> bytes:
-    """The answer of Prometheus to an instant query."""
+def _vector(history: History, parameters: Mapping[str, str]) -> bytes:
+    """Return Prometheus's response to an instant query."""
     try:
-        at = float(asked["time"])
+        at = float(parameters["time"])
     except (KeyError, ValueError) as error:
         raise ValueError(_NO_TIME) from error
-    values = promql.answer(history, asked.get("query", ""), at)
+    values = promql.evaluate(history, parameters.get("query", ""), at)
     return _success("vector", [{"metric": dict(labels), "value": [at, str(value)]} for labels, value in values.items()])
 
 
-def _streams(history: History, asked: Mapping[str, str]) -> bytes:
-    """The answer of Loki to a range query."""
-    limit = min(_number(asked, "limit"), _MOST_ENTRIES)
-    query = logql.LogQuery.of(asked.get("query", ""))
-    newest = asked.get("direction") != "forward"
-    found = logql.entries(history, query, _number(asked, "start"), _number(asked, "end"), newest=newest)
+def _streams(history: History, parameters: Mapping[str, str]) -> bytes:
+    """Return Loki's response to a range query."""
+    limit = min(_number(parameters, "limit"), _MOST_ENTRIES)
+    query = logql.LogQuery.of(parameters.get("query", ""))
+    newest = parameters.get("direction") != "forward"
+    found = logql.entries(history, query, _number(parameters, "start"), _number(parameters, "end"), newest=newest)
     values = [[str(at), line] for at, line in islice(found, limit)]
     return _success("streams", [{"stream": {}, "values": values}] if values else [])
 
 
-def _count(history: History, asked: Mapping[str, str]) -> bytes:
-    """The answer of Loki to an instant query for a count."""
-    query, range_ns = logql.counted(asked.get("query", ""))
-    end = _number(asked, "time") + 1
+def _count(history: History, parameters: Mapping[str, str]) -> bytes:
+    """Return Loki's response to an instant query for a count."""
+    query, range_ns = logql.counted(parameters.get("query", ""))
+    end = _number(parameters, "time") + 1
     number = sum(1 for _ in logql.entries(history, query, max(end - range_ns, 0), end, newest=False))
     value = {"metric": {}, "value": [(end - 1) / 1e9, str(number)]}
     return _success("vector", [value] if number else [])
@@ -50,11 +50,11 @@ PATHS: Mapping[str, Callable[[History, Mapping[str, str]], bytes]] = {
     "/loki/api/v1/query_range": _streams,
     "/loki/api/v1/query": _count,
 }
-"""What answers at each path; a `ValueError` describes a query that has no answer."""
+"""The function for each path; it raises `ValueError` for an unsupported query."""
 
 
-def _number(asked: Mapping[str, str], name: str) -> int:
-    text = asked.get(name, "")
+def _number(parameters: Mapping[str, str], name: str) -> int:
+    text = parameters.get(name, "")
     if not text.isascii() or not text.isdecimal() or len(text) > 19:
         raise ValueError(f"{name} must be a whole number")
     return min(int(text), _MOST_NS - 1)

@@ -13,51 +13,51 @@ from http import HTTPStatus
 
 import h11
 
-from monitored_openai._local.http.framing import MOST_HEAD_BYTES, early_objection, objection
-from monitored_openai._local.http.refusals import Refusal, Room
+from monitored_openai._local.http.framing import MOST_HEAD_BYTES, head_error, partial_head_error
+from monitored_openai._local.http.rejections import HTTPError, MemoryBudget
 
 MOST_BODY_BYTES = 16 * 1024 * 1024
 _MOST_CHUNKS = 20_000
 _READ_BYTES, _SMALL_READ_BYTES = 64 * 1024, 4096
 _SMALL_BYTES = 64 * 1024
-"""An answer up to this size needs no room of its own."""
+"""A response up to this size reserves no memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How many seconds a connection may take for each of its steps."""
+class Timeouts:
+    """Limits in seconds for each step of a connection."""
 
     idle: float = 60.0
     head: float = 10.0
     """From the first byte of a request to the empty line after its header fields."""
     body: float = 60.0
     send: float = 30.0
-    """For one answer, or one chunk of it."""
+    """For one response, or one chunk of it."""
     linger: float = 2.0
-    """How long the server reads on after its last answer, so that the client can read that."""
+    """Time to read on after the last response, so that the client receives it."""
 
 
-class Exchange:
-    """One connection, and the request on it that the server answers now."""
+class Connection:
+    """One client connection and its current request."""
 
-    def __init__(self, connection: socket.socket, *, room: Room, patience: Patience) -> None:
-        """Take over a connected socket; its owner closes it."""
+    def __init__(self, client: socket.socket, *, budget: MemoryBudget, timeouts: Timeouts) -> None:
+        """Use a connected socket; the caller closes it."""
         self.command = ""
         self.path = ""
         self.headers: Mapping[str, str] = {}
         """By name in lower case."""
         self.close_connection = False
-        self._socket = connection
-        self._patience = patience
-        self._room = room
-        self._held_bytes = 0
+        self._socket = client
+        self._timeouts = timeouts
+        self._budget = budget
+        self._reserved_bytes = 0
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_SMALL_READ_BYTES)
 
     def next_request(self) -> bool:
         """Read the head of the next request; false if the connection ended or was idle for too long.
 
         Raises:
-            Refusal: the head is malformed, too large or too slow.
+            HTTPError: the head is malformed, too large or too slow.
         """
         self._release()
         if not self._ready():
@@ -66,52 +66,52 @@ class Exchange:
         if not (received := self._received_head(pending)):
             return False
         head, separator, _ = received.partition(b"\r\n\r\n")
-        if text := objection(head + separator):  # before h11, whose patterns take quadratic time on some heads
-            raise Refusal(400, text)
-        if fresh := received[len(pending) :]:  # h11 takes no bytes for the end of the connection
+        if text := head_error(head + separator):  # before h11, whose patterns need quadratic time on some heads
+            raise HTTPError(400, text)
+        if fresh := received[len(pending) :]:  # h11 treats empty input as the end of the connection
             self._http.receive_data(fresh)
         self._begin()
         return True
 
     def body(self) -> bytes:
-        """The request's body.
+        """Read the request's body.
 
         Raises:
-            Refusal: it has no length, or is too large, too slow, cut off or malformed.
+            HTTPError: it has no length, or is too large, too slow, cut off or malformed.
         """
         if not {"content-length", "transfer-encoding"} & self.headers.keys():
-            raise Refusal(411, "a push needs a Content-Length")
+            raise HTTPError(411, "a push needs a Content-Length")
         if int(self.headers.get("content-length", "0")) > MOST_BODY_BYTES:
-            raise Refusal(413, f"more than {MOST_BODY_BYTES} bytes")
+            raise HTTPError(413, f"more than {MOST_BODY_BYTES} bytes")
         if self._http.they_are_waiting_for_100_continue:
             self._send(h11.InformationalResponse(status_code=100, headers=[]))
-        deadline, chunks = time.monotonic() + self._patience.body, 0
+        deadline, chunks = time.monotonic() + self._timeouts.body, 0
         body = bytearray()
         while not isinstance(event := self._event(), h11.EndOfMessage):
             if event is h11.NEED_DATA:
                 self._http.receive_data(self._receive_body(deadline))
             elif isinstance(event, h11.Data):
                 chunks += event.chunk_start
-                self._hold(len(event.data))
+                self._reserve(len(event.data))
                 body += event.data
                 if len(body) > MOST_BODY_BYTES or chunks > _MOST_CHUNKS:
-                    raise Refusal(413, f"more than {MOST_BODY_BYTES} bytes, or than {_MOST_CHUNKS} chunks")
+                    raise HTTPError(413, f"more than {MOST_BODY_BYTES} bytes, or than {_MOST_CHUNKS} chunks")
             else:
                 raise ConnectionResetError
         return bytes(body)
 
     def start(self, status: int, headers: Mapping[str, str]) -> None:
-        """Send the head of an answer."""
+        """Send the head of a response."""
         self._send(self._head(status, headers))
 
     def reply(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
-        """Send a whole answer.
+        """Send a whole response.
 
         Raises:
-            Refusal: the answer is large, and other connections hold too many bytes.
+            HTTPError: the response is large, and other connections hold too many bytes.
         """
         if len(body) > _SMALL_BYTES:
-            self._hold(len(body))
+            self._reserve(len(body))
         bodiless = status in (204, 304)
         length = {} if bodiless else {"Content-Length": str(len(body))}
         head = self._head(status, {**(headers or {}), **length})
@@ -119,17 +119,17 @@ class Exchange:
         self._send(*events, h11.EndOfMessage())
 
     def chunk(self, data: bytes) -> None:
-        """Send a part of a body in `Transfer-Encoding: chunked`; the empty one is the last."""
+        """Send one chunk of a body; an empty chunk ends the body."""
         self._send(h11.Data(data=data) if data else h11.EndOfMessage())
 
-    def refuse(self, refusal: Refusal, headers: Mapping[str, str]) -> None:
-        """Answer with the refusal if no answer has begun; end the connection unless the request was read to its end."""
+    def send_error(self, error: HTTPError, headers: Mapping[str, str]) -> None:
+        """Send the error if no response has begun; close the connection unless the request was read to its end."""
         self.close_connection = self.close_connection or self._http.their_state is not h11.DONE
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self.reply(refusal.status, str(refusal).encode(), headers)
+            self.reply(error.status, str(error).encode(), headers)
 
     def client_leaves_within(self, seconds: float) -> bool:
-        """Wait, and return whether the client has closed the connection meanwhile."""
+        """Wait up to `seconds`; return true if the client closed the connection."""
         readable, _, _ = select.select([self._socket], [], [], seconds)
         try:
             return bool(readable) and self._socket.recv(1, socket.MSG_PEEK) == b""
@@ -137,42 +137,42 @@ class Exchange:
             return True
 
     def end(self) -> None:
-        """Send no more, and read on for a while: a socket closed with unread bytes makes the client lose the answer."""
+        """Stop sending and read on for a while: closing a socket with unread bytes would discard the response."""
         self._release()
-        deadline, left = time.monotonic() + self._patience.linger, 2 * MOST_BODY_BYTES
+        deadline, left = time.monotonic() + self._timeouts.linger, 2 * MOST_BODY_BYTES
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
             while left > 0 and (piece := self._receive(deadline, _READ_BYTES)):
                 left -= len(piece)
 
     def _release(self) -> None:
-        self._room.give_back(self._held_bytes)
-        self._held_bytes = 0
+        self._budget.release(self._reserved_bytes)
+        self._reserved_bytes = 0
 
     def _received_head(self, pending: bytes) -> bytes:
-        """These bytes and those that follow, up to the end of a head or further; none if no request comes."""
+        """Return `pending` and the following bytes up to or past the end of a head; empty if no request comes."""
         received = bytearray(pending)
-        deadline = time.monotonic() + (self._patience.head if received else self._patience.idle)
+        deadline = time.monotonic() + (self._timeouts.head if received else self._timeouts.idle)
         while b"\r\n\r\n" not in received:
-            if text := early_objection(received):
-                raise Refusal(431 if len(received) > MOST_HEAD_BYTES else 400, text)
+            if text := partial_head_error(received):
+                raise HTTPError(431 if len(received) > MOST_HEAD_BYTES else 400, text)
             try:
                 piece = self._receive(deadline, _SMALL_READ_BYTES)
             except TimeoutError:
                 if not received:
                     return b""
-                raise Refusal(408, f"the request's head took more than {self._patience.head:g} s") from None
+                raise HTTPError(408, f"the request's head took more than {self._timeouts.head:g} s") from None
             if not received:
-                deadline = time.monotonic() + self._patience.head
+                deadline = time.monotonic() + self._timeouts.head
             elif not piece:
-                raise Refusal(400, "the request ends in the middle of its head")
+                raise HTTPError(400, "the request ends in the middle of its head")
             received += piece
             if not received:
                 return b""
         return bytes(received)
 
     def _ready(self) -> bool:
-        """Whether another request may follow the last one."""
+        """Return true if another request may follow."""
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE and not self.close_connection:
             self._http.start_next_cycle()
         return self._http.our_state is h11.IDLE and self._http.their_state is h11.IDLE
@@ -180,11 +180,11 @@ class Exchange:
     def _begin(self) -> None:
         request = self._event()
         if not isinstance(request, h11.Request):
-            raise Refusal(400, "the request is malformed HTTP/1.1")
+            raise HTTPError(400, "the request is malformed HTTP/1.1")
         self.command, self.path = request.method.decode(), request.target.decode()
         self.headers = {name.decode(): value.decode("latin-1") for name, value in request.headers}
         if self.command not in ("GET", "POST"):
-            raise Refusal(405, "only GET and POST are served")
+            raise HTTPError(405, "only GET and POST are served")
         if self.command == "GET":
             self._event()  # the end of the message, which has no body
 
@@ -192,7 +192,7 @@ class Exchange:
         try:
             return self._http.next_event()
         except h11.RemoteProtocolError as error:
-            raise Refusal(400, "the request is malformed HTTP/1.1") from error
+            raise HTTPError(400, "the request is malformed HTTP/1.1") from error
 
     def _receive(self, deadline: float, most_bytes: int) -> bytes:
         left = deadline - time.monotonic()
@@ -206,19 +206,19 @@ class Exchange:
         try:
             return self._receive(deadline, _SMALL_READ_BYTES if chunked else _READ_BYTES)
         except TimeoutError:
-            raise Refusal(408, f"the request's body took more than {self._patience.body:g} s") from None
+            raise HTTPError(408, f"the request's body took more than {self._timeouts.body:g} s") from None
 
     def _head(self, status: int, headers: Mapping[str, str]) -> h11.Response:
-        self.close_connection = self.close_connection or self._http.their_state is h11.SEND_BODY  # some is unread
+        self.close_connection = self.close_connection or self._http.their_state is h11.SEND_BODY  # part of it is unread
         more = {"Date": formatdate(usegmt=True), **({"Connection": "close"} if self.close_connection else {})}
         return h11.Response(
             status_code=status, reason=HTTPStatus(status).phrase.encode(), headers=[*{**headers, **more}.items()]
         )
 
     def _send(self, *events: h11.Event) -> None:
-        self._socket.settimeout(self._patience.send)
+        self._socket.settimeout(self._timeouts.send)
         self._socket.sendall(b"".join(self._http.send(event) or b"" for event in events))
 
-    def _hold(self, size: int) -> None:
-        self._room.take(size)
-        self._held_bytes += size
+    def _reserve(self, size: int) -> None:
+        self._budget.reserve(size)
+        self._reserved_bytes += size

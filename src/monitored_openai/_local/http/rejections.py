@@ -1,4 +1,4 @@
-"""Counts what the embedded server refuses, by reason, and reports it at most once a minute."""
+"""Counts rejected requests by reason, reports them at most once a minute, and bounds memory."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _REASONS = {
 _REPORT_SECONDS = 60.0
 
 
-class Refusal(Exception):
-    """A request that the server refuses, with the status of the answer."""
+class HTTPError(Exception):
+    """A request that the server rejects with this status and text."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
 
 
-class Refusals:
-    """The number of refused requests and connections by reason."""
+class RejectionCounts:
+    """Counts of rejected requests and connections by reason."""
 
     def __init__(self, report: Callable[[str], None] | None = None) -> None:
-        """Start at zero; `report` gets one line at most once a minute, and one at the end."""
+        """Start at zero; call `report` with one line at most once a minute, and once at the end."""
         self._report = report
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
@@ -43,12 +43,12 @@ class Refusals:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The number by reason since the server started."""
+        """Counts by reason since the server started."""
         with self._lock:
             return dict(self._counts)
 
     def add(self, status: int) -> None:
-        """Count a refusal under the reason that belongs to the status of its answer."""
+        """Count a rejection under the reason for its status."""
         reason = _REASONS.get(status, "fault")
         with self._lock:
             self._counts[reason] += 1
@@ -58,7 +58,7 @@ class Refusals:
             self.report()
 
     def report(self) -> None:
-        """Report the refusals since the last report, if any."""
+        """Report the rejections since the last report, if any."""
         with self._lock:
             numbers, self._unreported = self._unreported, Counter()
             self._reported = time.monotonic()
@@ -66,25 +66,25 @@ class Refusals:
             self._report(f"refused: {', '.join(f'{number} {reason}' for reason, number in sorted(numbers.items()))}")
 
 
-class Room:
-    """The bytes of bodies and answers that all connections together may hold in memory."""
+class MemoryBudget:
+    """Memory for request and response bodies, shared by all connections."""
 
     def __init__(self, most_bytes: int) -> None:
         self._lock = threading.Lock()
         self._free = most_bytes
 
-    def take(self, size: int) -> None:
-        """Reserve that many bytes.
+    def reserve(self, size: int) -> None:
+        """Reserve this many bytes.
 
         Raises:
-            Refusal: other connections hold too many.
+            HTTPError: other connections hold too many bytes.
         """
         with self._lock:
             if size > self._free:
-                raise Refusal(503, "too many bytes are under way on other connections; try again")
+                raise HTTPError(503, "too many bytes are under way on other connections; try again")
             self._free -= size
 
-    def give_back(self, size: int) -> None:
-        """Release bytes that were taken."""
+    def release(self, size: int) -> None:
+        """Release reserved bytes."""
         with self._lock:
             self._free += size

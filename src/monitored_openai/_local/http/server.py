@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server: a bounded number of connections, with a thread for each."""
+"""A small HTTP/1.1 server with a bounded number of connections and one thread for each."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 from types import TracebackType
 from typing import Any, Self
 
-from monitored_openai._local.http.exchange import Exchange, Patience
-from monitored_openai._local.http.refusals import Refusal, Refusals, Room
+from monitored_openai._local.http.connection import Connection, Timeouts
+from monitored_openai._local.http.rejections import HTTPError, MemoryBudget, RejectionCounts
 
 MOST_CONNECTIONS = 128
 _MOST_BYTES_UNDER_WAY = 32 * 1024 * 1024
@@ -21,10 +21,10 @@ _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 
 
 
 class Server(ThreadingTCPServer):
-    """Serves from entering the context until leaving it, which waits for the answers that are under way."""
+    """Serves while its context is open; leaving the context waits for responses in progress."""
 
     request_queue_size = 128
-    allow_reuse_address = os.name == "posix"  # else a port is taken for a minute after use; Windows would share it
+    allow_reuse_address = os.name == "posix"  # otherwise a port stays in use for a minute; Windows would share it
 
     def __init__(
         self,
@@ -32,20 +32,20 @@ class Server(ThreadingTCPServer):
         port: int = 0,
         *,
         most_connections: int = MOST_CONNECTIONS,
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
         report: Callable[[str], None] | None = None,
     ) -> None:
-        """Listen on a free port unless one is named; `report` gets the refusals, at most once a minute.
+        """Listen on this port, or on a free one for 0; `report` receives counts of rejections at most once a minute.
 
         Raises:
-            OSError: the host is none of this machine's, or the port is taken.
+            OSError: the host is not an address of this machine, or the port is in use.
         """
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), BaseRequestHandler)
-        self.refusals = Refusals(report)
+        self.rejections = RejectionCounts(report)
         self._most_connections = most_connections
-        self._patience = patience or Patience()
-        self._room = Room(_MOST_BYTES_UNDER_WAY)
+        self._timeouts = timeouts or Timeouts()
+        self._budget = MemoryBudget(_MOST_BYTES_UNDER_WAY)
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name=type(self).__name__, daemon=True)
@@ -62,12 +62,12 @@ class Server(ThreadingTCPServer):
         with self._lock:
             return len(self._connections)
 
-    def serve(self, exchange: Exchange) -> None:
-        """Answer a request."""
+    def serve(self, connection: Connection) -> None:
+        """Respond to a request."""
         raise NotImplementedError
 
-    def headers_of_refusal(self, status: int) -> Mapping[str, str]:  # noqa: ARG002  # for servers that need more
-        """Return the header fields of an answer that refuses a request."""
+    def error_headers(self, status: int) -> Mapping[str, str]:  # noqa: ARG002  # for servers that need more
+        """Return the header fields of an error response."""
         return {"Content-Type": "text/plain; charset=utf-8"}
 
     def __enter__(self) -> Self:
@@ -81,14 +81,14 @@ class Server(ThreadingTCPServer):
         self._thread.join()
         with self._lock:
             for connection in self._connections:
-                with suppress(OSError):  # it is closed at the other end already
-                    connection.shutdown(socket.SHUT_RD)  # no more requests; what is being answered may be
+                with suppress(OSError):  # the client has closed it already
+                    connection.shutdown(socket.SHUT_RD)  # accept no more requests, finish the current response
         with suppress(RuntimeError):  # socketserver also waits for a thread that could not be started
             self.server_close()
-        self.refusals.report()
+        self.rejections.report()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve the connection in its own thread, or refuse it if too many are open."""
+        """Serve the connection in its own thread, or reject it if too many are open."""
         with self._lock:
             free = len(self._connections) < self._most_connections
             if free:
@@ -97,52 +97,52 @@ class Server(ThreadingTCPServer):
             if free:
                 super().process_request(request, client_address)
                 return
-        except (RuntimeError, MemoryError):  # no thread can be started
+        except (RuntimeError, MemoryError):  # no thread can start
             pass
-        self._turn_away(request)
+        self._reject_connection(request)
 
     def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  # socketserver's signature
         """Serve the requests of a connection until either side ends it."""
-        with suppress(OSError):  # it is closed at the other end already
+        with suppress(OSError):  # the client has closed it already
             request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        exchange = Exchange(request, room=self._room, patience=self._patience)
+        connection = Connection(request, budget=self._budget, timeouts=self._timeouts)
         try:
-            while exchange.next_request():
-                self._answer(exchange)
-        except Refusal as refusal:
-            self.refuse(exchange, refusal)
+            while connection.next_request():
+                self._answer(connection)
+        except HTTPError as error:
+            self.send_error(connection, error)
         finally:
-            exchange.end()
+            connection.end()
 
-    def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
-        """Count the refusal, and answer with it."""
-        self.refusals.add(refusal.status)
-        exchange.refuse(refusal, self.headers_of_refusal(refusal.status))
+    def send_error(self, connection: Connection, error: HTTPError) -> None:
+        """Count the error and send it."""
+        self.rejections.add(error.status)
+        connection.send_error(error, self.error_headers(error.status))
 
     def shutdown_request(self, request: Any) -> None:
-        """Forget the connection, and close it."""
+        """Close the connection and remove it from the open ones."""
         with self._lock:
             self._connections.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Let clients leave when they like, also in the middle of an answer; show every other error."""
+        """Ignore clients that disconnect, also during a response; show each other error."""
         error = sys.exception()
         if isinstance(error, TimeoutError):
-            self.refusals.add(408)
+            self.rejections.add(408)
         elif not isinstance(error, ConnectionError):
             super().handle_error(request, client_address)
 
-    def _answer(self, exchange: Exchange) -> None:
+    def _answer(self, connection: Connection) -> None:
         try:
-            self.serve(exchange)
-        except Refusal as refusal:
-            self.refuse(exchange, refusal)
+            self.serve(connection)
+        except HTTPError as error:
+            self.send_error(connection, error)
         except MemoryError:
-            self.refuse(exchange, Refusal(503, "out of memory; try again"))
+            self.send_error(connection, HTTPError(503, "out of memory; try again"))
 
-    def _turn_away(self, request: Any) -> None:
-        self.refusals.add(503)
+    def _reject_connection(self, request: Any) -> None:
+        self.rejections.add(503)
         with suppress(OSError):
             request.setblocking(False)  # the accepting thread must never wait
             request.send(_BUSY)

@@ -1,0 +1,37 @@
+"""The page on the architecture: its map has a row for each module, and each file that it names exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.once
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "monitored_openai"
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
+ROWS = re.findall(r"^\| `([\w/]+(?:\.py|/))` \| (.*) \|$", PAGE, re.MULTILINE)
+FOLDERS = {"_local/page/", "dashboards/"}
+"""Folders without Python files."""
+
+
+def test_each_module_has_one_row_and_each_row_a_module() -> None:
+    modules = [path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py")]
+    expected = {name.removesuffix("__init__.py") or name for name in modules} | FOLDERS
+    assert sorted(name for name, _ in ROWS) == sorted(expected)
+    assert all((SOURCE / folder).is_dir() for folder in FOLDERS)
+
+
+def test_each_row_describes_its_module() -> None:
+    subprocess.run([sys.executable, ROOT / "scripts" / "architecture_map.py", "--check"], check=True, timeout=60)
+    assert [name for name, text in ROWS if len(text) < 10] == []
+
+
+def test_each_file_that_the_text_names_exists() -> None:
+    named = set(re.findall(r"`((?:_\w+|tools|tests|scripts|docs)(?:/\w+)*(?:\.py|/))`", PAGE))
+    assert len(named) > 30
+    assert [name for name in sorted(named) if not (SOURCE / name).exists() and not (ROOT / name).exists()] == []
