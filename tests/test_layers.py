@@ -139,7 +139,7 @@ RESERVED: dict[str, set[str]] = {
     "threading": IO,
     "urllib3": set(),
     "rich": {"_cli"},
-    "typer": {"_cli"},
+    "shtab": {"_cli"},
     "yaml": {"_cli"},
 }
 """Libraries outside of the package that only these modules may import."""

@@ -30,10 +30,10 @@ import yaml
 from rich.console import Console
 
 from monitored_openai._cli import dashboards
-from monitored_openai._cli.command import PLAIN, main
-from monitored_openai._cli.query.http_api import Backend
+from monitored_openai._cli.main import main
+from monitored_openai._cli.query.http_api import HttpApi
 from monitored_openai._cli.query.promql import CALLS as CALLS_METRIC
-from monitored_openai._cli.query.report import Report, Row, readable
+from monitored_openai._cli.query.report import Report, Row, as_table
 from monitored_openai._cli.query.tail import query
 from monitored_openai._exporter.encoders.remote_write import HEADERS, encode_labels, encode_push, encode_series
 from tests.integration.test_end_to_end import cost_of, served_usage
@@ -45,13 +45,14 @@ from tests.support.servers.prometheus import Prometheus, require_prometheus
 from tests.support.stocked import CALLS, PROCESSES, Workload
 
 TOKEN = "glsa_secret"
+COMMANDS = "demo doctor local report top tail prices dashboards rules completion".split()
 COMMAND = Path(sys.executable).with_name("monitored-openai")
 WITHOUT_EXTRA = """
 import importlib.util, sys
 find_spec = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *more: None if name in {hidden!r} else find_spec(name, *more)
 sys.modules.update(dict.fromkeys({hidden!r}))
-from monitored_openai._cli.command import main
+from monitored_openai._cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -243,7 +244,7 @@ def test_the_address_for_queries_follows_from_the_one_for_pushes(
     monkeypatch.setenv("MONITORED_OPENAI_METRICS_PROTOCOL", protocol)
     monkeypatch.setenv("MONITORED_OPENAI_METRICS_URL", pushed_to)
 
-    with Backend.of("metrics", None, None, None) as prometheus:
+    with HttpApi.for_signal("metrics", None, None, None) as prometheus:
         assert prometheus.url == asked
 
 
@@ -279,10 +280,10 @@ ROW = Row(
 
 @pytest.mark.parametrize("room", [20, 60, 80, 100, 120, 300])
 def test_no_figure_of_a_report_is_cut_however_narrow_the_terminal(room: int) -> None:
-    asked = Report.of(by="model", over="24h", until=None, where=(), scraped=False)
+    asked = Report.parse(by="model", over="24h", until=None, where=(), scraped=False)
     paper = Console(width=1000, file=io.StringIO())
 
-    paper.print(readable([ROW, replace(ROW, name="all")], asked, room=room))
+    paper.print(as_table([ROW, replace(ROW, name="all")], asked, room=room))
 
     assert isinstance(paper.file, io.StringIO)
     _, *lines = paper.file.getvalue().splitlines()
@@ -661,6 +662,10 @@ WRONG = [
     (("report", "--url", "http://169.254.169.254"), "link-local"),
     (("nonsense",), "nonsense"),
     (("report", "--nonsense"), "nonsense"),
+    (("top", "--every", "0.1"), "at least 0.5 seconds"),
+    (("top", "--every", "nan"), "write a number"),
+    (("tail", "--lines", "5001"), "from 0 to 5000"),
+    (("tail", "--grep", "-x"), "write OPTION=VALUE"),
 ]
 
 
@@ -737,7 +742,20 @@ def test_servers_that_refuse_are_quoted(
     assert "refuses with 404" in ask("report", "--url", f"{done.prometheus.url}/graph", code=2)
 
 
-@pytest.mark.parametrize("arguments", [["report"], ["dashboards", "push"], ["nonsense"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report"],
+        ["top"],
+        ["tail"],
+        ["prices", "gpt-4o"],
+        ["dashboards", "push", "--grafana-url", "http://127.0.0.1:9"],
+        ["rules", "export", "x"],
+        ["completion", "bash"],
+        ["nonsense"],
+    ],
+    ids=" ".join,
+)
 def test_without_the_extra_a_command_says_what_to_install(arguments: list[str]) -> None:
     ended = without_extra(*arguments)
 
@@ -755,27 +773,46 @@ def test_without_the_extra_there_is_the_demo() -> None:
 
 
 def without_extra(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = WITHOUT_EXTRA.format(hidden=("typer", "rich", "yaml"))
+    program = WITHOUT_EXTRA.format(hidden=("shtab", "rich", "yaml"))
     command = [sys.executable, "-c", program, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
-def test_the_shell_completes_commands() -> None:
-    shell = {"_MONITORED_OPENAI_COMPLETE": "complete_bash", "COMP_WORDS": "monitored-openai re", "COMP_CWORD": "1"}
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["monitored-openai", "re"], ["report"]),
+        (["monitored-openai", "dashboards", "pu"], ["push"]),
+        (["monitored-openai", "report", "--tok"], ["--token-file"]),
+        (["monitored-openai", "report", "--format", "c"], ["csv"]),
+    ],
+    ids=" ".join,
+)
+def test_the_shell_completes_commands_options_and_values(words: list[str], expected: list[str], ask: Asked) -> None:
+    script = ask("completion", "bash")
+    complete = f"""{script}
+        COMP_WORDS=({" ".join(words[:-1])} '{words[-1]}') COMP_CWORD={len(words) - 1}
+        _shtab_monitored_openai; printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
 
-    done = subprocess.run(
-        [COMMAND], env={**os.environ, **shell}, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run(["bash", "-c", complete], capture_output=True, text=True, timeout=60, check=False)
 
-    assert done.stdout.split() == ["report"]
+    assert (done.stdout.split(), done.stderr) == (expected, "")
 
 
-def test_what_needs_no_extra_is_in_the_help_with_the_extra_too(ask: Asked) -> None:
-    with_extra = ask("--help")
+@pytest.mark.parametrize("shell", ["zsh", "tcsh"])
+def test_completion_offers_commands_and_options_but_no_hidden_option(shell: str, ask: Asked) -> None:
+    script = ask("completion", shell)
 
-    listed = re.findall(r"^    (\w+) ", without_extra("--help").stdout, re.MULTILINE)
-    assert listed == list(PLAIN)
-    assert [name for name in listed if not re.search(rf"^│ {name} ", with_extra, re.MULTILINE)] == []
+    assert [word for word in (*COMMANDS, "--token-file") if word not in script] == []
+    assert not re.search(r"--token\b(?!-)", script)
+
+
+def test_help_lists_every_command_with_and_without_the_extra(ask: Asked) -> None:
+    plain = without_extra("--help")
+
+    assert re.findall(r"^    (\w+)(?: |$)", plain.stdout, re.MULTILINE) == COMMANDS
+    assert ask("--help").split() == plain.stdout.split()
 
 
 @pytest.mark.parametrize(
@@ -795,5 +832,5 @@ def test_what_needs_no_extra_is_in_the_help_with_the_extra_too(ask: Asked) -> No
 def test_every_command_has_help(arguments: str, ask: Asked) -> None:
     shown = ask(*arguments.split(), "--help")
 
-    assert "Usage: monitored-openai" in shown
+    assert "usage: monitored-openai" in shown
     assert len(shown.splitlines()) > 5

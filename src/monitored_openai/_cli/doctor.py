@@ -1,4 +1,4 @@
-"""``monitored-openai doctor``: do the settings in the environment work, and what is to be done if not?"""
+"""`monitored-openai doctor`: check that the settings in the environment work, and print the fix for each problem."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from monitored_openai._exporter.diagnostics import check, misspelt_variables
 
 
 def run() -> int:
-    """Check and tell; 0 when all is well, 1 when something is not, 2 when the settings themselves are wrong."""
+    """Print the findings; return 0 if every check passes, 1 if one fails, 2 if a setting is invalid."""
     try:
-        settings = MonitoringSettings(log_warnings=False)  # a finding says what the warning would
+        settings = MonitoringSettings(log_warnings=False)  # the findings cover the warnings
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2

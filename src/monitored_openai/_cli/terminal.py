@@ -1,4 +1,4 @@
-"""What the output looks like: as wide, as colourful and as lively as the place it goes to allows."""
+"""Formats text output for the width, the colours and the encoding of a terminal, file or pipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
-_USUAL_WIDTH, _LEAST_WIDTH, _MOST_WIDTH = 80, 60, 120
+_DEFAULT_WIDTH, _MIN_WIDTH, _MAX_WIDTH = 80, 60, 120
 _BAR_WIDTH = 30
 _BAR, _PLAIN_BAR = ("█", "░"), ("#", ".")
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
@@ -18,49 +18,49 @@ _CLEAR_LINE = "\r\x1b[2K"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terminal:
-    """Where the output goes, and what may be done there."""
+    """An output stream and its abilities."""
 
     out: TextIO
-    width: int = _USUAL_WIDTH
+    width: int = _DEFAULT_WIDTH
     colour: bool = False
     redraws: bool = False
-    """Whether a line may be drawn again in place."""
+    """True if a line can be drawn again in place."""
 
     @classmethod
     def of(cls, out: TextIO, environment: Mapping[str, str]) -> Terminal:
-        """What `out` is, by itself and by the variables NO_COLOR, TERM and COLUMNS."""
-        lively = out.isatty() and environment.get("TERM") != "dumb"
-        columns = shutil.get_terminal_size((_USUAL_WIDTH, 24)).columns
+        """Detect the abilities of `out` from itself and from the variables NO_COLOR, TERM and COLUMNS."""
+        interactive = out.isatty() and environment.get("TERM") != "dumb"
+        columns = shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
         return cls(
             out=out,
-            width=min(max(columns, _LEAST_WIDTH), _MOST_WIDTH),
-            colour=lively and not environment.get("NO_COLOR"),
-            redraws=lively,
+            width=min(max(columns, _MIN_WIDTH), _MAX_WIDTH),
+            colour=interactive and not environment.get("NO_COLOR"),
+            redraws=interactive,
         )
 
     def line(self, text: str = "") -> None:
-        """One line, or several."""
+        """Write the text and a line break."""
         self._write(f"{text}\n")
 
     def note(self, text: str) -> None:
-        """A remark in full sentences, on as many lines as it takes; none ends at a no-break space."""
+        """Write sentences, dimmed and wrapped; no line breaks at a no-break space."""
         for line in textwrap.wrap(text, self.width - 1, initial_indent="  ", subsequent_indent="    "):
             self.line(self.dim(line.replace(NO_BREAK_SPACE, " ")))
 
     def bold(self, text: str) -> str:
-        """The text so that it stands out."""
+        """The text in bold."""
         return self._styled("1", text)
 
     def dim(self, text: str) -> str:
-        """The text so that it stands back."""
+        """The text dimmed."""
         return self._styled("2", text)
 
     def good(self, text: str) -> str:
-        """The text as good news."""
+        """The text in green."""
         return self._styled("32", text)
 
     def bad(self, text: str) -> str:
-        """The text as bad news."""
+        """The text in red."""
         return self._styled("31", text)
 
     def fitted(self, text: str, width: int) -> str:
@@ -71,7 +71,7 @@ class Terminal:
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show how far something of `total` parts is, through the function given; nothing of it stays."""
+        """Show a progress bar until the block ends; call the function given with the number of parts done."""
         if not self.redraws:
             yield lambda _: None
             return
@@ -91,7 +91,7 @@ class Terminal:
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Say what is under way; nothing of it stays."""
+        """Show what the program waits for until the block ends."""
         if self.redraws:
             self._write(f"{what} ...")
         try:
@@ -116,5 +116,5 @@ class Terminal:
 
 
 def escaped(text: str) -> str:
-    r"""The text with whatever could move the cursor or change colours written out, as in `\n` or `\x1b`."""
+    r"""The text with control characters written out, as in `\n` or `\x1b`: they could move the cursor or change colours."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
