@@ -65,11 +65,7 @@ def report(arguments: argparse.Namespace) -> None:
     from monitored_openai._cli.query import report
 
     request = report.Report.parse(
-        by=arguments.by,
-        over=arguments.range,
-        until=arguments.until,
-        where=arguments.where,
-        scraped=arguments.scraped,
+        by=arguments.by, over=arguments.range, until=arguments.until, where=arguments.where, scraped=arguments.scraped
     )
     with _api(arguments) as prometheus:
         report.run(prometheus, request, arguments.format)
@@ -135,14 +131,9 @@ def export_rules(arguments: argparse.Namespace) -> None:
     """Write the rules for Prometheus, and the same alerts for Grafana's provisioning."""
     from monitored_openai._cli.rules import files
 
-    for path in files.export(
-        arguments.folder,
-        budgets=arguments.monthly_budget,
-        error_objective=arguments.error_objective,
-        first_chunk_seconds=arguments.first_chunk_seconds,
-        first_chunk_objective=arguments.first_chunk_objective,
-        data_source=arguments.data_source,
-    ):
+    names = ("error_objective", "first_chunk_seconds", "first_chunk_objective", "data_source")
+    options = {name: getattr(arguments, name) for name in names}
+    for path in files.export(arguments.folder, budgets=arguments.monthly_budget, **options):
         print(path)
     if not arguments.monthly_budget:
         print("no --monthly-budget: no alerts on cost", file=sys.stderr)
@@ -157,7 +148,6 @@ def _api(arguments: argparse.Namespace) -> HttpApi:
     from monitored_openai._cli.query.http_api import HttpApi
     from monitored_openai._cli.query.tokens import read_token
 
-    token = read_token(
-        arguments.token, arguments.token_file, arguments.token_variable, password=arguments.username is not None
-    )
+    is_password = arguments.username is not None
+    token = read_token(arguments.token, arguments.token_file, arguments.token_variable, password=is_password)
     return HttpApi.for_signal(arguments.signal, arguments.url, arguments.username, token)

@@ -6,7 +6,7 @@ import os
 import sys
 
 from monitored_openai import MonitoringSettings, SettingsError
-from monitored_openai._cli.terminal import Terminal
+from monitored_openai._cli.terminal import waiting
 from monitored_openai._exporter.diagnostics import check, misspelt_variables
 
 
@@ -17,7 +17,7 @@ def run() -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    with Terminal.of(sys.stderr, os.environ).waiting("asking the back ends"):
+    with waiting("asking the back ends"):
         findings = [*misspelt_variables(os.environ), *check(settings)]
     for finding in findings:
         print(f"{'ok   ' if finding.is_well else 'WRONG'}  {finding.about:8} {finding.says}")

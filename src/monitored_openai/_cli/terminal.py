@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,7 +42,7 @@ class Terminal:
 
     def line(self, text: str = "") -> None:
         """Write the text and a line break."""
-        self._write(f"{text}\n")
+        self.write(f"{text}\n")
 
     def note(self, text: str) -> None:
         """Write sentences, dimmed and wrapped; no line breaks at a no-break space."""
@@ -81,24 +83,13 @@ class Terminal:
         def show(done: int) -> None:
             length = _BAR_WIDTH * done // total
             bar = self.good(full * length) + self.dim(empty * (_BAR_WIDTH - length))
-            self._write(f"{_CLEAR_LINE}{label} {done:>4} of {total:<4} {bar}")
+            self.write(f"{_CLEAR_LINE}{label} {done:>4} of {total:<4} {bar}")
 
         show(0)
         try:
             yield show
         finally:
-            self._write(_CLEAR_LINE)
-
-    @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        """Show what the program waits for until the block ends."""
-        if self.redraws:
-            self._write(f"{what} ...")
-        try:
-            yield
-        finally:
-            if self.redraws:
-                self._write(_CLEAR_LINE)
+            self.write(_CLEAR_LINE)
 
     def _styled(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
@@ -110,9 +101,23 @@ class Terminal:
     def _can_show(self, text: str) -> bool:
         return text.encode(self._encoding, "replace").decode(self._encoding) == text
 
-    def _write(self, text: str) -> None:
+    def write(self, text: str) -> None:
+        """Write the text without a line break; characters that the stream cannot encode become question marks."""
         self.out.write(text.encode(self._encoding, "replace").decode(self._encoding))
         self.out.flush()
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show `what` on standard error until the block ends, if it is a terminal that can clear a line."""
+    terminal = Terminal.of(sys.stderr, os.environ)
+    if terminal.redraws:
+        terminal.write(f"{what} ...")
+    try:
+        yield
+    finally:
+        if terminal.redraws:
+            terminal.write(_CLEAR_LINE)
 
 
 def escaped(text: str) -> str:

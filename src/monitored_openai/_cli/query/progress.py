@@ -1,4 +1,4 @@
-"""Shows progress on standard error while a command waits; only on a terminal, and removed at the end."""
+"""Shows a progress bar on standard error; only on a terminal, and removed at the end."""
 
 from __future__ import annotations
 
@@ -8,17 +8,6 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import Progress
-
-
-@contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Show `what` until the block ends."""
-    console = Console(stderr=True)
-    if not console.is_interactive:
-        yield
-        return
-    with console.status(what):
-        yield
 
 
 @contextmanager

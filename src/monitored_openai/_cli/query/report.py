@@ -19,9 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from monitored_openai._cli.errors import UserError
-from monitored_openai._cli.query import progress, promql
+from monitored_openai._cli.query import promql
 from monitored_openai._cli.query.http_api import HttpApi
-from monitored_openai._cli.terminal import escaped
+from monitored_openai._cli.terminal import escaped, waiting
 
 _UNITS = {"y": 365 * 86400.0, "w": 7 * 86400.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 """Seconds of each unit, in the order that Prometheus requires."""
@@ -152,7 +152,7 @@ def run(prometheus: HttpApi, report: Report, form: Format) -> None:
     Raises:
         UserError: Prometheus refuses, or no call has the label.
     """
-    with progress.waiting("asking Prometheus"):
+    with waiting("asking Prometheus"):
         rows = query_rows(prometheus, report)
     check_label(rows, report)
     show(rows, report, form)

@@ -13,11 +13,11 @@ from typing import Any
 from rich.console import Console
 
 from monitored_openai._cli.errors import UserError
-from monitored_openai._cli.query import progress, promql
+from monitored_openai._cli.query import promql
 from monitored_openai._cli.query.following import Follower, Skipped
 from monitored_openai._cli.query.http_api import HttpApi
 from monitored_openai._cli.query.loki_log import Entry, LokiLog
-from monitored_openai._cli.terminal import escaped
+from monitored_openai._cli.terminal import escaped, waiting
 from monitored_openai._local.conversation import turns
 
 _EVERY_SECONDS = 2.0
@@ -56,7 +56,7 @@ def run(loki: HttpApi, logql: str, *, lines: int, follow: bool, content: bool) -
     """Show the newest `lines` calls, then new ones if `follow` is set, until Ctrl-C."""
     console, log, pause = Console(), LokiLog(loki, logql), threading.Event()
     with suppress(KeyboardInterrupt):
-        with progress.waiting("asking Loki"):
+        with waiting("asking Loki"):
             follower = Follower(log) if follow else None
             now = time.time_ns()
             earlier = log.page(now - _EARLIER_NS, now, limit=lines, newest=True) if lines else []

@@ -10,15 +10,16 @@ from time import time
 from rich.console import Console
 from rich.live import Live
 
-from monitored_openai._cli.query import progress, report
+from monitored_openai._cli.query import report
 from monitored_openai._cli.query.http_api import HttpApi
+from monitored_openai._cli.terminal import waiting
 
 
 def run(prometheus: HttpApi, request: report.Report, *, every: float, once: bool) -> None:
     """Show the report every `every` seconds until Ctrl-C; once if `once` is set or if the output is not a terminal."""
     console = Console()
     with suppress(KeyboardInterrupt):
-        with progress.waiting("asking Prometheus"):
+        with waiting("asking Prometheus"):
             rows = report.query_rows(prometheus, request)
         report.check_label(rows, request)
         if once or not console.is_interactive:
