@@ -815,10 +815,37 @@ def test_help_lists_every_command_with_and_without_the_extra(ask: Asked) -> None
     assert ask("--help").split() == plain.stdout.split()
 
 
+def test_the_help_imports_no_part_of_a_command() -> None:
+    program = """
+import sys
+from monitored_openai._cli.main import main
+main(["--help"])
+loaded = [name for name in sys.modules if name.startswith("monitored_openai._cli.")]
+print(*sorted(loaded), *sorted({"shtab", "yaml", "genai_prices"} & set(sys.modules)), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
+
+    parts = ("arguments", "commands", "errors", "main", "terminal")
+    assert done.stderr.split() == [f"monitored_openai._cli.{part}" for part in parts]
+
+
+@pytest.mark.parametrize("group", ["", "dashboards", "rules"])
+def test_a_group_without_a_command_shows_its_help(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(group.split()) == 2
+
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"usage: monitored-openai {group}")
+    assert shown.err == ""
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         "",
+        "demo",
+        "doctor",
+        "local",
+        "completion",
         "report",
         "top",
         "tail",

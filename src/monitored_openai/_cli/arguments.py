@@ -175,7 +175,7 @@ def _add_rules(subparsers: Commands) -> None:
     export.option(
         "--error-objective", "target share of calls without a failure of the service", type=float, default=0.99
     )
-    export.option("--first-chunk-seconds", "target time to a stream's first chunk", type=float, default=2.56)
+    export.option("--first-chunk-seconds", "target seconds to the first chunk of a stream", type=float, default=2.56)
     export.option("--first-chunk-objective", "target share of streams within that time", type=float, default=0.95)
     export.option("--data-source", "uid of Prometheus in Grafana", default="prometheus", metavar="UID")
 

@@ -1,6 +1,6 @@
-"""Writes files into a folder of the user, and replaces only files that it wrote itself and nobody changed since.
+"""Writes files into a folder of the user; replaces a file only if this program wrote it and it is unchanged.
 
-A record beside the files keeps their SHA-256. A file that is not in the record, or was changed, stays unchanged.
+A record beside the files keeps their SHA-256. An export keeps a file that is not in the record or was changed since.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ _EVERY_SECONDS = 2.0
 _EARLIER_NS = 24 * 3600 * 10**9
 _STREAM_LABELS = ("environment", "service_name")
 _FIELD_NAMES = {"service": "service_name", "model": "request_model", "response_model": "model"}
-"""The short names of `report` for the fields of an entry, in which `model` is the responding model."""
+"""The short names that `report` accepts, for the fields of an entry; there, `model` is the responding model."""
 _MAX_CHARACTERS = 1000
 
 
