@@ -45,16 +45,7 @@ from tests.support.servers.prometheus import Prometheus, require_prometheus
 from tests.support.stocked import CALLS, PROCESSES, Workload
 
 TOKEN = "glsa_secret"
-COMMANDS = "demo doctor local report top tail prices dashboards rules completion".split()
 COMMAND = Path(sys.executable).with_name("monitored-openai")
-WITHOUT_EXTRA = """
-import importlib.util, sys
-find_spec = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *more: None if name in {hidden!r} else find_spec(name, *more)
-sys.modules.update(dict.fromkeys({hidden!r}))
-from monitored_openai._cli.main import main
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 class LokiQueries(HttpServer):
@@ -662,10 +653,6 @@ WRONG = [
     (("report", "--url", "http://169.254.169.254"), "link-local"),
     (("nonsense",), "nonsense"),
     (("report", "--nonsense"), "nonsense"),
-    (("top", "--every", "0.1"), "at least 0.5 seconds"),
-    (("top", "--every", "nan"), "write a number"),
-    (("tail", "--lines", "5001"), "from 0 to 5000"),
-    (("tail", "--grep", "-x"), "write OPTION=VALUE"),
 ]
 
 
@@ -740,124 +727,3 @@ def test_servers_that_refuse_are_quoted(
     refused = ask("dashboards", "push", "--grafana-url", grafana.url, code=2)
     assert refused == f"{grafana.url} refuses with 401: Invalid API key"
     assert "refuses with 404" in ask("report", "--url", f"{done.prometheus.url}/graph", code=2)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["report"],
-        ["top"],
-        ["tail"],
-        ["prices", "gpt-4o"],
-        ["dashboards", "push", "--grafana-url", "http://127.0.0.1:9"],
-        ["rules", "export", "x"],
-        ["completion", "bash"],
-        ["nonsense"],
-    ],
-    ids=" ".join,
-)
-def test_without_the_extra_a_command_says_what_to_install(arguments: list[str]) -> None:
-    ended = without_extra(*arguments)
-
-    assert ended.returncode == 2
-    missing = arguments == ["nonsense"] or "pip install 'monitored-openai[cli]'" in ended.stderr
-    assert missing, ended.stderr
-    assert "Traceback" not in ended.stderr
-
-
-def test_without_the_extra_there_is_the_demo() -> None:
-    ended = without_extra("demo", "--help")
-
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert "--live" in ended.stdout
-
-
-def without_extra(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = WITHOUT_EXTRA.format(hidden=("shtab", "rich", "yaml"))
-    command = [sys.executable, "-c", program, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["monitored-openai", "re"], ["report"]),
-        (["monitored-openai", "dashboards", "pu"], ["push"]),
-        (["monitored-openai", "report", "--tok"], ["--token-file"]),
-        (["monitored-openai", "report", "--format", "c"], ["csv"]),
-    ],
-    ids=" ".join,
-)
-def test_the_shell_completes_commands_options_and_values(words: list[str], expected: list[str], ask: Asked) -> None:
-    script = ask("completion", "bash")
-    complete = f"""{script}
-        COMP_WORDS=({" ".join(words[:-1])} '{words[-1]}') COMP_CWORD={len(words) - 1}
-        _shtab_monitored_openai; printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
-
-    done = subprocess.run(["bash", "-c", complete], capture_output=True, text=True, timeout=60, check=False)
-
-    assert (done.stdout.split(), done.stderr) == (expected, "")
-
-
-@pytest.mark.parametrize("shell", ["zsh", "tcsh"])
-def test_completion_offers_commands_and_options_but_no_hidden_option(shell: str, ask: Asked) -> None:
-    script = ask("completion", shell)
-
-    assert [word for word in (*COMMANDS, "--token-file") if word not in script] == []
-    assert not re.search(r"--token\b(?!-)", script)
-
-
-def test_help_lists_every_command_with_and_without_the_extra(ask: Asked) -> None:
-    plain = without_extra("--help")
-
-    assert re.findall(r"^    (\w+)(?: |$)", plain.stdout, re.MULTILINE) == COMMANDS
-    assert ask("--help").split() == plain.stdout.split()
-
-
-def test_the_help_imports_no_part_of_a_command() -> None:
-    program = """
-import sys
-from monitored_openai._cli.main import main
-main(["--help"])
-loaded = [name for name in sys.modules if name.startswith("monitored_openai._cli.")]
-print(*sorted(loaded), *sorted({"shtab", "yaml", "genai_prices"} & set(sys.modules)), file=sys.stderr)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
-
-    parts = ("arguments", "commands", "errors", "main", "terminal")
-    assert done.stderr.split() == [f"monitored_openai._cli.{part}" for part in parts]
-
-
-@pytest.mark.parametrize("group", ["", "dashboards", "rules"])
-def test_a_group_without_a_command_shows_its_help(group: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(group.split()) == 2
-
-    shown = capsys.readouterr()
-    assert shown.out.startswith(f"usage: monitored-openai {group}")
-    assert shown.err == ""
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        "",
-        "demo",
-        "doctor",
-        "local",
-        "completion",
-        "report",
-        "top",
-        "tail",
-        "prices",
-        "dashboards",
-        "dashboards export",
-        "dashboards push",
-        "rules export",
-    ],
-)
-def test_every_command_has_help(arguments: str, ask: Asked) -> None:
-    shown = ask(*arguments.split(), "--help")
-
-    assert "usage: monitored-openai" in shown
-    assert len(shown.splitlines()) > 5
