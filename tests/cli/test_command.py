@@ -30,10 +30,10 @@ import yaml
 from rich.console import Console
 
 from monitored_openai._cli import dashboards
-from monitored_openai._cli.command import PLAIN, main
-from monitored_openai._cli.query.http_api import Backend
+from monitored_openai._cli.main import main
+from monitored_openai._cli.query.http_api import HttpApi
 from monitored_openai._cli.query.promql import CALLS as CALLS_METRIC
-from monitored_openai._cli.query.report import Report, Row, readable
+from monitored_openai._cli.query.report import Report, Row, as_table
 from monitored_openai._cli.query.tail import query
 from monitored_openai._exporter.encoders.remote_write import HEADERS, encode_labels, encode_push, encode_series
 from tests.integration.test_end_to_end import cost_of, served_usage
@@ -46,14 +46,6 @@ from tests.support.stocked import CALLS, PROCESSES, Workload
 
 TOKEN = "glsa_secret"
 COMMAND = Path(sys.executable).with_name("monitored-openai")
-WITHOUT_EXTRA = """
-import importlib.util, sys
-find_spec = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *more: None if name in {hidden!r} else find_spec(name, *more)
-sys.modules.update(dict.fromkeys({hidden!r}))
-from monitored_openai._cli.command import main
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 class LokiQueries(HttpServer):
@@ -243,7 +235,7 @@ def test_the_address_for_queries_follows_from_the_one_for_pushes(
     monkeypatch.setenv("MONITORED_OPENAI_METRICS_PROTOCOL", protocol)
     monkeypatch.setenv("MONITORED_OPENAI_METRICS_URL", pushed_to)
 
-    with Backend.of("metrics", None, None, None) as prometheus:
+    with HttpApi.for_signal("metrics", None, None, None) as prometheus:
         assert prometheus.url == asked
 
 
@@ -279,10 +271,10 @@ ROW = Row(
 
 @pytest.mark.parametrize("room", [20, 60, 80, 100, 120, 300])
 def test_no_figure_of_a_report_is_cut_however_narrow_the_terminal(room: int) -> None:
-    asked = Report.of(by="model", over="24h", until=None, where=(), scraped=False)
+    asked = Report.parse(by="model", over="24h", until=None, where=(), scraped=False)
     paper = Console(width=1000, file=io.StringIO())
 
-    paper.print(readable([ROW, replace(ROW, name="all")], asked, room=room))
+    paper.print(as_table([ROW, replace(ROW, name="all")], asked, room=room))
 
     assert isinstance(paper.file, io.StringIO)
     _, *lines = paper.file.getvalue().splitlines()
@@ -735,65 +727,3 @@ def test_servers_that_refuse_are_quoted(
     refused = ask("dashboards", "push", "--grafana-url", grafana.url, code=2)
     assert refused == f"{grafana.url} refuses with 401: Invalid API key"
     assert "refuses with 404" in ask("report", "--url", f"{done.prometheus.url}/graph", code=2)
-
-
-@pytest.mark.parametrize("arguments", [["report"], ["dashboards", "push"], ["nonsense"]], ids=" ".join)
-def test_without_the_extra_a_command_says_what_to_install(arguments: list[str]) -> None:
-    ended = without_extra(*arguments)
-
-    assert ended.returncode == 2
-    missing = arguments == ["nonsense"] or "pip install 'monitored-openai[cli]'" in ended.stderr
-    assert missing, ended.stderr
-    assert "Traceback" not in ended.stderr
-
-
-def test_without_the_extra_there_is_the_demo() -> None:
-    ended = without_extra("demo", "--help")
-
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert "--live" in ended.stdout
-
-
-def without_extra(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = WITHOUT_EXTRA.format(hidden=("typer", "rich", "yaml"))
-    command = [sys.executable, "-c", program, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-
-
-def test_the_shell_completes_commands() -> None:
-    shell = {"_MONITORED_OPENAI_COMPLETE": "complete_bash", "COMP_WORDS": "monitored-openai re", "COMP_CWORD": "1"}
-
-    done = subprocess.run(
-        [COMMAND], env={**os.environ, **shell}, capture_output=True, text=True, timeout=60, check=False
-    )
-
-    assert done.stdout.split() == ["report"]
-
-
-def test_what_needs_no_extra_is_in_the_help_with_the_extra_too(ask: Asked) -> None:
-    with_extra = ask("--help")
-
-    listed = re.findall(r"^    (\w+) ", without_extra("--help").stdout, re.MULTILINE)
-    assert listed == list(PLAIN)
-    assert [name for name in listed if not re.search(rf"^│ {name} ", with_extra, re.MULTILINE)] == []
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        "",
-        "report",
-        "top",
-        "tail",
-        "prices",
-        "dashboards",
-        "dashboards export",
-        "dashboards push",
-        "rules export",
-    ],
-)
-def test_every_command_has_help(arguments: str, ask: Asked) -> None:
-    shown = ask(*arguments.split(), "--help")
-
-    assert "Usage: monitored-openai" in shown
-    assert len(shown.splitlines()) > 5

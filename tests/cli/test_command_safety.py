@@ -14,13 +14,13 @@ import httpx
 import pytest
 
 from monitored_openai import MonitoringSettings
-from monitored_openai._cli.command import main
 from monitored_openai._cli.errors import UserError
+from monitored_openai._cli.main import main
 from monitored_openai._cli.query import replies
 from monitored_openai._cli.query.following import Follower, Skipped
-from monitored_openai._cli.query.http_api import Backend
+from monitored_openai._cli.query.http_api import HttpApi
 from monitored_openai._cli.query.loki_log import Entry
-from monitored_openai._cli.query.report import moment
+from monitored_openai._cli.query.report import parse_time
 from tests.support.servers._http import HttpServer
 from tests.support.servers._steps import Reply, Request, whole
 
@@ -237,7 +237,7 @@ def test_pages_that_are_too_large_are_halved() -> None:
     times = iter(range(10**12, 10**15, 10**6))
     follower = Follower(Fat(), clock=lambda: next(times))
 
-    found = list(follower.look())
+    found = list(follower.poll())
     assert not any(isinstance(one, Skipped) for one in found)
     assert len(found) == 3000
 
@@ -273,10 +273,10 @@ def test_csv_has_no_cell_that_a_spreadsheet_runs(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31T23:59:59-14:00", "10000-01-01", "\uff12026-01-01", ""])
 def test_a_moment_that_no_calendar_shows_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="is no date"):
-        moment(text)
+        parse_time(text)
 
 
 def test_a_backend_needs_usable_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONITORED_OPENAI_PROXY", "socks5://127.0.0.1:9")
     with pytest.raises(UserError, match="proxy"):
-        Backend("http://127.0.0.1:9", {})
+        HttpApi("http://127.0.0.1:9", {})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from monitored_openai import MonitoringSettings
-from monitored_openai._cli.command import main
+from monitored_openai._cli.main import main
 from monitored_openai._exporter.delivery.retry import Failure, Reply
 from monitored_openai._exporter.diagnostics import Finding, check, judged
 from monitored_openai._metrics.names import DOCTOR

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from monitored_openai._cli.command import main
 from monitored_openai._cli.export import RECORD
+from monitored_openai._cli.main import main
 from tests.integration.test_foreign_files import Make, contents, fifo, foreign_database, link_to, link_to_nothing, text
 
 pytestmark = [pytest.mark.once, pytest.mark.skipif(os.name != "posix", reason="links, modes and FIFOs of POSIX")]

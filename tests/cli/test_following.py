@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitored_openai._cli.command import main
-from monitored_openai._cli.query.following import LARGEST_PAGE, LATE_NS, TRAIL_NS, Follower, Skipped
-from monitored_openai._cli.query.http_api import Backend
+from monitored_openai._cli.main import main
+from monitored_openai._cli.query.following import LATE_NS, MAX_PAGE, TRAIL_NS, Follower, Skipped
+from monitored_openai._cli.query.http_api import HttpApi
 from monitored_openai._cli.query.loki_log import Entry, LokiLog
 from monitored_openai._exporter.encoders import loki as loki_push
 from tests.support.servers.loki import Entry as Stored
@@ -58,7 +58,7 @@ class Log:
 
 def shown(follower: Follower) -> tuple[list[str], int]:
     """The lines of a look, and how many entries it skipped."""
-    found = list(follower.look())
+    found = list(follower.poll())
     lines = [one.line for one in found if isinstance(one, Entry)]
     return lines, sum(one.number for one in found if isinstance(one, Skipped))
 
@@ -90,23 +90,23 @@ def test_more_entries_of_one_timestamp_than_a_page_are_all_shown() -> None:
     log = Log()
     follower = Follower(log, clock=log.clock)
     log.now += SECOND
-    for number in range(LARGEST_PAGE - 1):
+    for number in range(MAX_PAGE - 1):
         log.add(log.now - 1, str(number))
 
-    assert len(shown(follower)[0]) == LARGEST_PAGE - 1
+    assert len(shown(follower)[0]) == MAX_PAGE - 1
 
 
 def test_more_entries_of_one_timestamp_than_loki_gives_are_counted_and_the_next_ones_shown() -> None:
     log = Log()
     follower = Follower(log, clock=log.clock)
     log.now += SECOND
-    for number in range(LARGEST_PAGE + 300):
+    for number in range(MAX_PAGE + 300):
         log.add(log.now - 2, str(number))
     log.add(log.now - 1, "next")
 
     lines, skipped = shown(follower)
 
-    assert (len(lines), lines[-1], skipped) == (LARGEST_PAGE + 1, "next", 300)
+    assert (len(lines), lines[-1], skipped) == (MAX_PAGE + 1, "next", 300)
 
 
 def test_what_cannot_be_read_in_time_is_skipped_and_counted() -> None:
@@ -147,7 +147,7 @@ def put(loki: FakeLoki, at_ns: int, line: str) -> None:
 def test_pages_and_counts_of_loki_agree_to_the_nanosecond(loki: FakeLoki) -> None:
     for number in range(10):
         put(loki, 1000 + number, json.dumps({"id": str(number)}))
-    with Backend(loki.url, {}) as backend:
+    with HttpApi(loki.url, {}) as backend:
         log = LokiLog(backend, '{job="integrations/openai"}')
 
         assert [entry.at_ns for entry in log.page(1002, 1007, limit=3)] == [1002, 1003, 1004]

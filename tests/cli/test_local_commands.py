@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from monitored_openai._cli.command import main
+from monitored_openai._cli.main import main
 from tests.support.local_page import CALL, Page, metrics_of, open_page
 from tests.support.records import full_record
 

@@ -19,11 +19,11 @@ from tests.support.stocked import Workload
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
-LIMITS = Limits(budgets=tuple(map(Budget.parsed, ("500", "production=300", "feature=search:50"))))
+LIMITS = Limits(budgets=tuple(map(Budget.parse, ("500", "production=300", "feature=search:50"))))
 ODD = Limits(
     budgets=tuple(
         map(
-            Budget.parsed,
+            Budget.parse,
             ("prod=1", "production=2", "production-eu=3", "Ä=4", "Ö=5", "feature={{ $x }} {{{:6", "a_b=7", "a-b=8"),
         )
     )
@@ -363,7 +363,7 @@ def test_the_hourly_sums_are_exact_over_processes_that_end(done: Workload) -> No
     ],
 )
 def test_a_budget_is_read(text: str, budget: Budget) -> None:
-    assert Budget.parsed(text) == budget
+    assert Budget.parse(text) == budget
 
 
 @pytest.mark.parametrize(
@@ -387,7 +387,7 @@ def test_a_budget_is_read(text: str, budget: Budget) -> None:
 )
 def test_what_is_no_budget_is_refused_with_what_would_be(text: str) -> None:
     with pytest.raises(ValueError, match="write 500, production=500 or feature=search:50"):
-        Budget.parsed(text)
+        Budget.parse(text)
 
 
 @pytest.mark.parametrize(

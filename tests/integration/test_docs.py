@@ -51,6 +51,7 @@ COMMANDS: dict[str, str] = {
     "export GRAFANA_URL=https://example.grafana.net": "tests/cli/test_command.py gives it as an option",
     "export GRAFANA_TOKEN=glsa_example": "as above",
     "monitored-openai dashboards push": "tests/cli/test_command.py pushes to a fake",
+    'eval "$(monitored-openai completion bash)"': "tests/cli/test_arguments.py runs the script in bash",
     "monitored-openai report --range 24h": "tests/cli/test_command.py asks a real Prometheus",
     "pip install 'monitored-openai[scrape]'": "every session of the matrix installs it so, from the checkout",
     "monitored-openai local": "tests/cli/test_main.py starts it, on a free port",

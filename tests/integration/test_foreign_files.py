@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from monitored_openai import MonitoringSettings, SettingsError, _logging
-from monitored_openai._cli.command import main
+from monitored_openai._cli.main import main
 from monitored_openai._exporter.spool.directory import SpoolDirectory
 from monitored_openai._local import history
 from monitored_openai._local.history import History

@@ -1,4 +1,4 @@
-"""The dashboards of the package: into a folder, or into a Grafana."""
+"""`monitored-openai dashboards`: write the package's dashboards to files or push them to Grafana."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
-from monitored_openai._cli.errors import UserError
 from monitored_openai._cli.export import write
-from monitored_openai._cli.query.http_api import Backend, authorization, checked
+from monitored_openai._cli.query.http_api import HttpApi, authorization, check_url
 
 _SOURCE = files("monitored_openai").joinpath("dashboards")
 NAMES = sorted(file.name for file in _SOURCE.iterdir() if file.name.endswith(".json"))
@@ -19,52 +18,53 @@ Outcome = Literal["created", "updated", "unchanged"]
 
 
 def texts() -> dict[str, str]:
-    """Each dashboard's JSON by the name of its file."""
+    """Each dashboard's JSON by its file name."""
     return {name: _SOURCE.joinpath(name).read_text(encoding="utf-8") for name in NAMES}
 
 
 def export(folder: Path) -> Iterator[Path]:
-    """Write the files; their paths."""
+    """Write the files and return their paths."""
     return write(folder, texts())
 
 
 def push(url: str, token: str, folder: str) -> Iterator[tuple[str, Outcome]]:
-    """Bring a Grafana up to date; the title of each dashboard, and what became of it.
+    """Create or update the dashboards in Grafana; yield the title and the outcome of each.
 
     Raises:
-        Mistake: it refuses, or is none.
+        UserError: Grafana refuses, or the server is not Grafana.
     """
-    with Backend(checked(url), authorization(None, token)) as grafana:
+    with HttpApi(check_url(url), authorization(None, token)) as grafana:
         try:
             uid = _folder(grafana, folder)
             for text in texts().values():
                 dashboard = json.loads(text)
                 yield dashboard["title"], _put(grafana, dashboard, uid)
         except (AttributeError, KeyError, TypeError) as error:
-            raise UserError(f"{grafana.url} answers, but not as Grafana does: is the address right?") from error
+            raise grafana.wrong_server("Grafana") from error
 
 
-def _folder(grafana: Backend, title: str) -> str:
-    """The uid of the folder, which is made if it is not there."""
-    there = grafana.get("/api/folders") or ()
-    for one in there:
-        if one["title"] == title:
-            return str(one["uid"])
-    made = grafana.post("/api/folders", {"title": title, "uid": f"monitored-openai-{crc32(title.encode()):08x}"})
-    return str(made["uid"])
+def _folder(grafana: HttpApi, title: str) -> str:
+    """The uid of the folder; creates the folder if it is missing."""
+    for folder in grafana.get("/api/folders") or ():
+        if folder["title"] == title:
+            return str(folder["uid"])
+    created = grafana.post_json(
+        "/api/folders", {"title": title, "uid": f"monitored-openai-{crc32(title.encode()):08x}"}
+    )
+    return str(created["uid"])
 
 
-def _put(grafana: Backend, dashboard: Mapping[str, Any], folder: str) -> Outcome:
-    there = grafana.get(f"/api/dashboards/uid/{dashboard['uid']}")
-    if there is not None:
-        same = _content(there["dashboard"]) == _content(dashboard)
-        if same and there.get("meta", {}).get("folderUid") == folder:
+def _put(grafana: HttpApi, dashboard: Mapping[str, Any], folder: str) -> Outcome:
+    stored = grafana.get(f"/api/dashboards/uid/{dashboard['uid']}")
+    if stored is not None:
+        same = _content(stored["dashboard"]) == _content(dashboard)
+        if same and stored.get("meta", {}).get("folderUid") == folder:
             return "unchanged"
-    sent = {"dashboard": {**dashboard, "id": None}, "folderUid": folder, "overwrite": True}
-    grafana.post("/api/dashboards/db", {**sent, "message": "monitored-openai dashboards push"})
-    return "created" if there is None else "updated"
+    request = {"dashboard": {**dashboard, "id": None}, "folderUid": folder, "overwrite": True}
+    grafana.post_json("/api/dashboards/db", {**request, "message": "monitored-openai dashboards push"})
+    return "created" if stored is None else "updated"
 
 
 def _content(dashboard: Mapping[str, Any]) -> dict[str, Any]:
-    """What Grafana does not number itself."""
+    """The dashboard without the fields that Grafana numbers itself."""
     return {name: value for name, value in dashboard.items() if name not in ("id", "version")}

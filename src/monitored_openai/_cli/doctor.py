@@ -1,4 +1,4 @@
-"""``monitored-openai doctor``: do the settings in the environment work, and what is to be done if not?"""
+"""`monitored-openai doctor`: check that the settings in the environment work, and print the fix for each problem."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 import sys
 
 from monitored_openai import MonitoringSettings, SettingsError
-from monitored_openai._cli.terminal import Terminal
+from monitored_openai._cli.terminal import waiting
 from monitored_openai._exporter.diagnostics import check, misspelt_variables
 
 
 def run() -> int:
-    """Check and tell; 0 when all is well, 1 when something is not, 2 when the settings themselves are wrong."""
+    """Print the findings; return 0 if every check passes, 1 if one fails, 2 if a setting is invalid."""
     try:
-        settings = MonitoringSettings(log_warnings=False)  # a finding says what the warning would
+        settings = MonitoringSettings(log_warnings=False)  # the findings cover the warnings
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    with Terminal.of(sys.stderr, os.environ).waiting("asking the back ends"):
+    with waiting("asking the back ends"):
         findings = [*misspelt_variables(os.environ), *check(settings)]
     for finding in findings:
         print(f"{'ok   ' if finding.is_well else 'WRONG'}  {finding.about:8} {finding.says}")

@@ -1,7 +1,7 @@
-"""What the user can mend."""
+"""The error that a command reports on one line."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something wrong with what was asked for, or a server's refusal; one line that says what, exit code 2."""
+    """A wrong argument or setting, or a server's refusal: one line with the fix, and exit code 2."""

@@ -1,6 +1,6 @@
-"""Files for the user, which a later export replaces only while they are as this program wrote them.
+"""Writes files into a folder of the user; replaces a file only if this program wrote it and it is unchanged.
 
-A record beside the files keeps their SHA-256. A file that it does not name, or that was changed since, stays as it is.
+A record beside the files keeps their SHA-256. An export keeps a file that is not in the record or was changed since.
 """
 
 from __future__ import annotations
@@ -17,24 +17,26 @@ from monitored_openai._files.private import SAFELY, NotOurs
 
 RECORD = ".monitored-openai-export"
 _TITLE = "# SHA-256 of the files that monitored-openai wrote here; it does not replace a file that was changed since."
-_MOST_BYTES = 16 * 1024 * 1024
-"""More than any file that is written here has."""
+_MAX_BYTES = 16 * 1024 * 1024
+"""Larger than any exported file."""
 
 
 def write(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
-    """Write each text under its name; the paths. Nothing is written if one of the names belongs to another file.
+    """Write each text to the file of its name; yield the paths. Write nothing if one of them is a foreign file.
 
     Raises:
-        Mistake: a file of that name is not as this program wrote it, or the folder cannot be written to.
+        UserError: a file is foreign or was changed, or the folder is not writable.
     """
     contents = {name: text.encode() for name, text in texts.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        record = _recorded(folder / RECORD)
-        missing = [name for name, content in contents.items() if not _has(folder / name, content, record.get(name))]
+        record = _read_record(folder / RECORD)
+        missing = [
+            name for name, content in contents.items() if not _is_current(folder / name, content, record.get(name))
+        ]
         for name in missing:
-            _put(folder / name, contents[name], record.get(name))
-        _put_record(folder / RECORD, record, {name: _digest(content) for name, content in contents.items()})
+            _write_file(folder / name, contents[name], record.get(name))
+        _write_record(folder / RECORD, record, {name: _digest(content) for name, content in contents.items()})
     except NotOurs as error:
         raise UserError(f"{error}; it stays as it is: move it away, or name another folder") from error
     except OSError as error:
@@ -43,10 +45,10 @@ def write(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
         yield folder / name
 
 
-def _recorded(path: Path) -> dict[str, str]:
-    """SHA-256 of each file by its name, as they were when they were written."""
+def _read_record(path: Path) -> dict[str, str]:
+    """SHA-256 of each file by its name, from the last export."""
     try:
-        descriptor = _opened(path, os.O_RDONLY)
+        descriptor = _open(path, os.O_RDONLY)
     except FileNotFoundError:
         return {}
     title, *lines = _read(descriptor, path).decode(errors="replace").splitlines() or [""]
@@ -55,36 +57,36 @@ def _recorded(path: Path) -> dict[str, str]:
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
-def _put_record(path: Path, before: Mapping[str, str], written: Mapping[str, str]) -> None:
+def _write_record(path: Path, before: Mapping[str, str], written: Mapping[str, str]) -> None:
     if before.items() >= written.items():
         return
-    was, now = (_record_of(digests) for digests in (before, {**before, **written}))
-    _put(path, now, _digest(was))
+    was, now = (_format_record(digests) for digests in (before, {**before, **written}))
+    _write_file(path, now, _digest(was))
 
 
-def _record_of(digests: Mapping[str, str]) -> bytes:
+def _format_record(digests: Mapping[str, str]) -> bytes:
     return "".join(f"{line}\n" for line in (_TITLE, *(f"{digests[name]}  {name}" for name in sorted(digests)))).encode()
 
 
-def _has(path: Path, content: bytes, written: str | None) -> bool:
-    """Whether the file has this content.
+def _is_current(path: Path, content: bytes, written: str | None) -> bool:
+    """True if the file has this content, False if it is missing or has the content `written` with that SHA-256.
 
     Raises:
-        NotOurs: it has another, and not the one that was written.
+        NotOurs: it has any other content.
     """
     try:
-        descriptor = _opened(path, os.O_RDONLY)
+        descriptor = _open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     return _compare(_read(descriptor, path), path, content, written)
 
 
-def _put(path: Path, content: bytes, written: str | None) -> None:
-    """Write the file, which is checked once more by the descriptor that it is written with."""
+def _write_file(path: Path, content: bytes, written: str | None) -> None:
+    """Write the file; check it again through the descriptor used for writing, against a race."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o666)
     except FileExistsError:
-        descriptor = _opened(path, os.O_RDWR)
+        descriptor = _open(path, os.O_RDWR)
         if _compare(_read(os.dup(descriptor), path), path, content, written):
             os.close(descriptor)
             return
@@ -110,8 +112,8 @@ def _compare(found: bytes, path: Path, content: bytes, written: str | None) -> b
     return False
 
 
-def _opened(path: Path, access: int) -> int:
-    """A descriptor of an existing file; no link is followed, and no FIFO or device opened."""
+def _open(path: Path, access: int) -> int:
+    """Open an existing regular file; refuse links, FIFOs and devices."""
     _check(path.lstat(), path)
     descriptor = os.open(path, access | SAFELY)
     try:
@@ -129,8 +131,8 @@ def _check(found: os.stat_result, path: Path) -> None:
 
 def _read(descriptor: int, path: Path) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
         raise NotOurs(f"{path} is not as this program wrote it")
     return content
 

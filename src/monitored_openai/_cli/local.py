@@ -1,4 +1,4 @@
-"""`monitored-openai local`: the embedded back end with its page, and the demo shown on it."""
+"""`monitored-openai local`: serve the embedded back end and its page; `demo --page`: show the demo on it."""
 
 from __future__ import annotations
 
@@ -17,80 +17,73 @@ from monitored_openai import __version__
 from monitored_openai._cli.demo import run as demo
 from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
 from monitored_openai._cli.errors import UserError
-from monitored_openai._cli.query import tokens
-from monitored_openai._cli.terminal import Terminal, escaped
+from monitored_openai._cli.query.tokens import read_token
+from monitored_openai._cli.terminal import Terminal
 from monitored_openai._files.private import NotOurs
 from monitored_openai._local import calls, counters
 from monitored_openai._local.history import FILE_NAME, Bounds, History
 from monitored_openai._local.http.auth import bind_error
 from monitored_openai._local.server import LocalServer
-from monitored_openai._settings.urls import LOCAL_PORT
+from monitored_openai._settings.urls import LOCAL_URL
 
-USUAL_HOST, USUAL_PORT = "127.0.0.1", LOCAL_PORT
-MEGABYTE = 1024 * 1024
-
-_WRONG_ARGUMENTS = 2
-_TOKEN_VARIABLE = "MONITORED_OPENAI_ACCESS_TOKEN"  # noqa: S105  # its name; what clients send is what is asked for
+_BYTES_PER_MIB = 1024 * 1024
+_TOKEN_VARIABLE = "MONITORED_OPENAI_ACCESS_TOKEN"  # noqa: S105  # a name, not a token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command was given."""
+    """The options of the command."""
 
-    host: str = USUAL_HOST
-    port: int = USUAL_PORT
-    token: str | None = None
-    token_file: Path | None = None
-    history: Path | None = None
-    days: float = 30
-    megabytes: float = 512
+    host: str
+    port: int
+    token: str | None
+    token_file: Path | None
+    history: Path | None
+    days: float
+    megabytes: float
 
 
-def run(terminal: Terminal, options: Options) -> int:
+def run(terminal: Terminal, options: Options) -> None:
     """Serve the page until interrupted.
 
-    Returns:
-        0 when it was interrupted, 2 if it cannot be served so.
+    Raises:
+        UserError: the token, the history file or the address cannot be used.
     """
-    try:
-        token = _token(options)
-    except UserError as mistake:
-        return _refuse(str(mistake))
-    if wrong := bind_error(options.host, token):
-        return _refuse(wrong)
+    token = _token(options)
+    if problem := bind_error(options.host, token):
+        raise UserError(problem)
     path = options.history or _data_folder() / FILE_NAME
-    bounds = Bounds(days=options.days, bytes=int(options.megabytes * MEGABYTE))
+    bounds = Bounds(days=options.days, bytes=int(options.megabytes * _BYTES_PER_MIB))
     try:
         history = History(path, bounds=bounds, say=terminal.note)
     except OSError as error:
-        wrong = f"it {error}" if isinstance(error, NotOurs) else error.strerror or str(error)
-        return _refuse(f"the history cannot be kept in {path}: {wrong}; name another file with --history")
+        reason = f"it {error}" if isinstance(error, NotOurs) else error.strerror or str(error)
+        raise UserError(f"the history cannot be kept in {path}: {reason}; name another file with --history") from error
     with closing(history):
         try:
             server = LocalServer(history, host=options.host, port=options.port, token=token, report=terminal.note)
         except OSError as error:
-            return _refuse(
+            raise UserError(
                 f"port {options.port} of {options.host} cannot be used ({error.strerror or error}); "
                 "is the page open already? Choose another with --port or --host"
-            )
+            ) from error
         with _interruptible(), server:
             _introduce(terminal, server, history, options)
             _wait(terminal)
-    return 0
 
 
 def _token(options: Options) -> str | None:
-    """The token that is asked for; the environment's only on an address that needs one."""
+    """The token that clients must send; the environment's only on an address that requires one."""
     if options.token is None and options.token_file is None and bind_error(options.host, None) is None:
         return None
-    return tokens.token(options.token, options.token_file, _TOKEN_VARIABLE)
+    return read_token(options.token, options.token_file, _TOKEN_VARIABLE)
 
 
 def run_demo(terminal: Terminal) -> int:
-    """Run the demo and show it on a page until interrupted; what it showed is gone then.
+    """Run the demo and show it on a page until interrupted; then delete its history.
 
     Returns:
-        What the demo returns.
+        The exit code of the demo.
     """
     with (
         _interruptible(),
@@ -113,8 +106,8 @@ def run_demo(terminal: Terminal) -> int:
 
 
 def _introduce(terminal: Terminal, server: LocalServer, history: History, options: Options) -> None:
-    usual = server.url == f"http://{USUAL_HOST}:{USUAL_PORT}"
-    settings = "MonitoringSettings.local()" if usual else f'MonitoringSettings.local("{server.url}")'
+    is_default = server.url == LOCAL_URL
+    settings = "MonitoringSettings.local()" if is_default else f'MonitoringSettings.local("{server.url}")'
     bounds = f"{options.days:g} days and {options.megabytes:g} MiB"
     terminal.line(terminal.bold(f"monitored-openai {__version__}: the local page"))
     for name, text in (
@@ -128,7 +121,7 @@ def _introduce(terminal: Terminal, server: LocalServer, history: History, option
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let SIGTERM end things in order, as Ctrl-C does; either is a fine end."""
+    """Let SIGTERM end the block in order, as Ctrl-C does."""
     before: Callable[..., object] | int | None = signal.getsignal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -139,20 +132,15 @@ def _interruptible() -> Iterator[None]:
 
 def _wait(terminal: Terminal, indent: str = "") -> None:
     """Wait until interrupted."""
-    never = threading.Event()
+    event = threading.Event()
     with suppress(KeyboardInterrupt):
         terminal.line(f"{indent}Ctrl-C ends it.")
-        while not never.wait(1):  # in parts: on Windows nothing interrupts a wait
+        while not event.wait(1):  # in steps: on Windows nothing interrupts a wait
             pass
 
 
-def _refuse(text: str) -> int:
-    print(f"monitored-openai local: {escaped(text)}", file=sys.stderr)
-    return _WRONG_ARGUMENTS
-
-
 def _data_folder() -> Path:
-    """Where the system has programs keep what they know."""
+    """The operating system's folder for this program's data."""
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Application Support"
     elif sys.platform == "win32":

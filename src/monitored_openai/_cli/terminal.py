@@ -1,15 +1,17 @@
-"""What the output looks like: as wide, as colourful and as lively as the place it goes to allows."""
+"""Formats text output for the width, the colours and the encoding of a terminal, file or pipe."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
-_USUAL_WIDTH, _LEAST_WIDTH, _MOST_WIDTH = 80, 60, 120
+_DEFAULT_WIDTH, _MIN_WIDTH, _MAX_WIDTH = 80, 60, 120
 _BAR_WIDTH = 30
 _BAR, _PLAIN_BAR = ("█", "░"), ("#", ".")
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
@@ -18,49 +20,49 @@ _CLEAR_LINE = "\r\x1b[2K"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terminal:
-    """Where the output goes, and what may be done there."""
+    """An output stream and its abilities."""
 
     out: TextIO
-    width: int = _USUAL_WIDTH
+    width: int = _DEFAULT_WIDTH
     colour: bool = False
     redraws: bool = False
-    """Whether a line may be drawn again in place."""
+    """True if a line can be drawn again in place."""
 
     @classmethod
     def of(cls, out: TextIO, environment: Mapping[str, str]) -> Terminal:
-        """What `out` is, by itself and by the variables NO_COLOR, TERM and COLUMNS."""
-        lively = out.isatty() and environment.get("TERM") != "dumb"
-        columns = shutil.get_terminal_size((_USUAL_WIDTH, 24)).columns
+        """Detect the abilities of `out` from itself and from the variables NO_COLOR, TERM and COLUMNS."""
+        interactive = out.isatty() and environment.get("TERM") != "dumb"
+        columns = shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
         return cls(
             out=out,
-            width=min(max(columns, _LEAST_WIDTH), _MOST_WIDTH),
-            colour=lively and not environment.get("NO_COLOR"),
-            redraws=lively,
+            width=min(max(columns, _MIN_WIDTH), _MAX_WIDTH),
+            colour=interactive and not environment.get("NO_COLOR"),
+            redraws=interactive,
         )
 
     def line(self, text: str = "") -> None:
-        """One line, or several."""
-        self._write(f"{text}\n")
+        """Write the text and a line break."""
+        self.write(f"{text}\n")
 
     def note(self, text: str) -> None:
-        """A remark in full sentences, on as many lines as it takes; none ends at a no-break space."""
+        """Write sentences, dimmed and wrapped; no line breaks at a no-break space."""
         for line in textwrap.wrap(text, self.width - 1, initial_indent="  ", subsequent_indent="    "):
             self.line(self.dim(line.replace(NO_BREAK_SPACE, " ")))
 
     def bold(self, text: str) -> str:
-        """The text so that it stands out."""
+        """The text in bold."""
         return self._styled("1", text)
 
     def dim(self, text: str) -> str:
-        """The text so that it stands back."""
+        """The text dimmed."""
         return self._styled("2", text)
 
     def good(self, text: str) -> str:
-        """The text as good news."""
+        """The text in green."""
         return self._styled("32", text)
 
     def bad(self, text: str) -> str:
-        """The text as bad news."""
+        """The text in red."""
         return self._styled("31", text)
 
     def fitted(self, text: str, width: int) -> str:
@@ -71,7 +73,7 @@ class Terminal:
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show how far something of `total` parts is, through the function given; nothing of it stays."""
+        """Show a progress bar until the block ends; call the function given with the number of parts done."""
         if not self.redraws:
             yield lambda _: None
             return
@@ -81,24 +83,13 @@ class Terminal:
         def show(done: int) -> None:
             length = _BAR_WIDTH * done // total
             bar = self.good(full * length) + self.dim(empty * (_BAR_WIDTH - length))
-            self._write(f"{_CLEAR_LINE}{label} {done:>4} of {total:<4} {bar}")
+            self.write(f"{_CLEAR_LINE}{label} {done:>4} of {total:<4} {bar}")
 
         show(0)
         try:
             yield show
         finally:
-            self._write(_CLEAR_LINE)
-
-    @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        """Say what is under way; nothing of it stays."""
-        if self.redraws:
-            self._write(f"{what} ...")
-        try:
-            yield
-        finally:
-            if self.redraws:
-                self._write(_CLEAR_LINE)
+            self.write(_CLEAR_LINE)
 
     def _styled(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
@@ -110,11 +101,25 @@ class Terminal:
     def _can_show(self, text: str) -> bool:
         return text.encode(self._encoding, "replace").decode(self._encoding) == text
 
-    def _write(self, text: str) -> None:
+    def write(self, text: str) -> None:
+        """Write the text without a line break; characters that the stream cannot encode become question marks."""
         self.out.write(text.encode(self._encoding, "replace").decode(self._encoding))
         self.out.flush()
 
 
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show `what` on standard error until the block ends, if it is a terminal that can clear a line."""
+    terminal = Terminal.of(sys.stderr, os.environ)
+    if terminal.redraws:
+        terminal.write(f"{what} ...")
+    try:
+        yield
+    finally:
+        if terminal.redraws:
+            terminal.write(_CLEAR_LINE)
+
+
 def escaped(text: str) -> str:
-    r"""The text with whatever could move the cursor or change colours written out, as in `\n` or `\x1b`."""
+    r"""The text with control characters written out, as in `\n` or `\x1b`: they could move the cursor or change colours."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

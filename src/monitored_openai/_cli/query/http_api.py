@@ -1,4 +1,4 @@
-"""Prometheus, Loki and Grafana as the command asks them: JSON over HTTP, and refusals in their own words."""
+"""The JSON APIs of Prometheus, Loki and Grafana over HTTP, with the credentials and the proxy of the settings."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from monitored_openai import MonitoringSettings, __version__
+from monitored_openai import MonitoringSettings, SettingsError, __version__
 from monitored_openai._cli.errors import UserError
-from monitored_openai._cli.query import environment, replies
+from monitored_openai._cli.query import replies
 from monitored_openai._cli.terminal import escaped
 from monitored_openai._exporter.delivery.http import ssl_context, without
-from monitored_openai._settings import urls as endpoints
+from monitored_openai._settings import urls
 from monitored_openai._settings.urls import Push, Signal, is_grafana_cloud, is_link_local, is_loopback, is_secret_header
 
 _TIMEOUT_SECONDS = 60.0
-_MOST_CHARACTERS = 300
-_MOST_REFUSAL_BYTES = 256 * 1024
-_MOST_PORT = 65535
+_MAX_CHARACTERS = 300
+_MAX_REFUSAL_BYTES = 256 * 1024
+_MAX_PORT = 65535
 _QUERY_BASES: Mapping[Push, Mapping[str, str]] = {
     "remote_write": {"/api/prom/push": "/api/prom", "/api/v1/push": "/prometheus", "/api/v1/write": ""},
     "influx": {
@@ -33,24 +33,36 @@ _QUERY_BASES: Mapping[Push, Mapping[str, str]] = {
     },
     "loki": {"/loki/api/v1/push": "", "/api/prom/push": ""},
 }
-"""For each protocol, the paths that take pushes, longest first, and the path below which the server answers queries."""
+"""For each protocol: the push paths, longest first, and the base path of the query API."""
 
 
-class Backend:
-    """A server with an HTTP API that answers in JSON, reached by the way that the settings prescribe."""
+def environment_settings() -> MonitoringSettings:
+    """The settings in the environment.
+
+    Raises:
+        UserError: a setting is invalid.
+    """
+    try:
+        return MonitoringSettings()
+    except SettingsError as error:
+        raise UserError("; ".join(str(error).splitlines())) from error
+
+
+class HttpApi:
+    """A client of one server's JSON API, with the proxy and the certificates of the settings."""
 
     def __init__(self, url: str, headers: Mapping[str, str], settings: MonitoringSettings | None = None) -> None:
-        """`url` without the API's own path; the environment's settings unless others are given.
+        """Create the client; `url` is without the path of the API, `settings` default to the environment's.
 
         Raises:
-            Mistake: a credential would travel unencrypted, or the settings cannot be used.
+            UserError: a credential would travel unencrypted, or a setting is invalid.
         """
         self.url = url.rstrip("/")
-        way = settings or environment.settings()
-        _check_exposure(self.url, headers, way)
+        settings = settings or environment_settings()
+        _check_exposure(self.url, headers, settings)
         values = (value for name, value in headers.items() if is_secret_header(name))
-        self._secrets = (*way.secrets, *(text for value in values for text in (value, value.rpartition(" ")[2])))
-        own = {
+        self._secrets = (*settings.secrets, *(text for value in values for text in (value, value.rpartition(" ")[2])))
+        common = {
             "User-Agent": f"monitored-openai/{__version__}",
             "Accept": "application/json",
             "Accept-Encoding": replies.ENCODINGS,
@@ -58,83 +70,90 @@ class Backend:
         try:
             self._client = httpx.Client(
                 base_url=self.url,
-                headers={**own, **headers},
+                headers={**common, **headers},
                 timeout=_TIMEOUT_SECONDS,
-                verify=ssl_context(httpx.URL(self.url), way),
-                proxy=httpx.Proxy(way.proxy.get_secret_value()) if way.proxy else None,
-                trust_env=False,  # no other proxy, and no password from a .netrc
+                verify=ssl_context(httpx.URL(self.url), settings),
+                proxy=httpx.Proxy(settings.proxy.get_secret_value()) if settings.proxy else None,
+                trust_env=False,  # no proxy of the environment, no password from .netrc
             )
         except (httpx.InvalidURL, OSError, ValueError) as error:
-            raise UserError(f"{self.url!r} cannot be asked: {error}") from error
+            raise UserError(f"{self.url!r} cannot be used: {error}") from error
 
     @classmethod
-    def of(cls, lane: Signal, url: str | None, username: str | None, token: str | None) -> Self:
-        """The server at `url`, else the one that the environment's settings push to, with their credentials.
+    def for_signal(cls, signal: Signal, url: str | None, username: str | None, token: str | None) -> Self:
+        """A client of `url`, or of the server that the settings in the environment push the signal to.
 
-        Credentials of the settings go to no other server; their tenant, proxy and certificates hold for both.
+        The settings' tenant, proxy and certificates apply to both, their credentials only to their own server.
+
+        Raises:
+            UserError: no address is known, or the options contradict each other.
         """
-        settings = environment.settings()
+        settings = environment_settings()
         if username is not None and token is None:
             raise UserError("--username needs a token: give --token-file")
-        own = settings.request_headers(lane)
+        headers = settings.request_headers(signal)
         if url is not None:
-            public = {name: value for name, value in own.items() if not is_secret_header(name)}
-            return cls(checked(url), {**public, **authorization(username, token)}, settings)
-        pushed_to = settings.metrics_url if lane == "metrics" else settings.logs_url
-        push: Push = settings.metrics_protocol if lane == "metrics" else "loki"
-        if pushed_to is None:
-            raise UserError(f"no address: give --url, or set MONITORED_OPENAI_{lane.upper()}_URL")
+            public = {name: value for name, value in headers.items() if not is_secret_header(name)}
+            return cls(check_url(url), {**public, **authorization(username, token)}, settings)
+        push_url = settings.metrics_url if signal == "metrics" else settings.logs_url
+        protocol: Push = settings.metrics_protocol if signal == "metrics" else "loki"
+        if push_url is None:
+            raise UserError(f"no address: give --url, or set MONITORED_OPENAI_{signal.upper()}_URL")
         if token is not None:
-            usual = settings.metrics_username if lane == "metrics" else settings.logs_username
-            own = {name: value for name, value in own.items() if name.lower() != "authorization"}
-            own |= authorization(username or usual, token)
-        return cls(query_base(pushed_to, push), own, settings)
+            default_username = settings.metrics_username if signal == "metrics" else settings.logs_username
+            headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+            headers |= authorization(username or default_username, token)
+        return cls(query_base(push_url, protocol), headers, settings)
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        """What is there; `None` where nothing is."""
-        return self._ask("GET", path, params=query)
+        """The reply to a GET request; `None` if the server replies 404."""
+        return self._send("GET", path, params=query)
 
-    def form(self, path: str, fields: Mapping[str, str]) -> Any:
-        """The answer to a query that may be long."""
-        return self._ask("POST", path, data=fields)
+    def post_form(self, path: str, fields: Mapping[str, str]) -> Any:
+        """The reply to a POST request with form fields, for queries of any length."""
+        return self._send("POST", path, data=fields)
 
-    def post(self, path: str, body: Any) -> Any:
-        """The answer to what is sent."""
-        return self._ask("POST", path, json=body)
+    def post_json(self, path: str, body: Any) -> Any:
+        """The reply to a POST request with a JSON body."""
+        return self._send("POST", path, json=body)
 
-    def _ask(self, method: str, path: str, **content: Any) -> Any:
+    def _send(self, method: str, path: str, **content: Any) -> Any:
         try:
-            with self._client.stream(method, path, **content) as answer:
-                if answer.status_code == httpx.codes.NOT_FOUND and method == "GET":
+            with self._client.stream(method, path, **content) as response:
+                if response.status_code == httpx.codes.NOT_FOUND and method == "GET":
                     return None
-                if not answer.is_success:
-                    raise UserError(f"{self.url} refuses with {answer.status_code}: {self._words(answer)}")
-                body = replies.body(answer)
+                if not response.is_success:
+                    raise UserError(f"{self.url} refuses with {response.status_code}: {self._refusal(response)}")
+                body = replies.body(response)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = without(self._secrets, str(error)) or type(error).__name__
             raise UserError(f"{self.url} cannot be reached: {reason}") from error
         except UnicodeEncodeError as error:
             raise UserError(
-                "what was written is not in the terminal's encoding: is it UTF-8, as in LC_ALL=C.UTF-8?"
+                "an argument is not in the terminal's encoding: is it UTF-8, as in LC_ALL=C.UTF-8?"
             ) from error
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{self.url}{path} answers, but not in JSON: is the address right?") from error
 
-    def _words(self, answer: httpx.Response) -> str:
-        """A refusal in the server's own words, on one line and without secrets."""
+    def _refusal(self, response: httpx.Response) -> str:
+        """The server's error message on one line, without secrets."""
         try:
-            text = replies.body(answer, most_bytes=_MOST_REFUSAL_BYTES).decode("utf-8", "replace")
+            text = replies.body(response, max_bytes=_MAX_REFUSAL_BYTES).decode("utf-8", "replace")
         except UserError:
             text = ""
         try:
-            told = json.loads(text)
-            text = str(told.get("error") or told.get("message") or told) if isinstance(told, dict) else str(told)
+            reply = json.loads(text)
+            text = str(reply.get("error") or reply.get("message") or reply) if isinstance(reply, dict) else str(reply)
         except (ValueError, RecursionError):
-            pass  # it is plain text
-        text = without(self._secrets, " ".join(text.split())) or answer.reason_phrase
-        return escaped(text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "...")
+            pass  # plain text
+        text = without(self._secrets, " ".join(text.split())) or response.reason_phrase
+        return escaped(text if len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS] + "...")
+
+    def wrong_server(self, expected: str) -> UserError:
+        """The error for a reply that the expected kind of server would not give."""
+        return UserError(f"{self.url} answers, but not as {expected} does: is the address right?")
 
     def __enter__(self) -> Self:
         return self
@@ -143,53 +162,53 @@ class Backend:
         self._client.close()
 
 
-def checked(url: str) -> str:
-    """The address, if it can be one.
+def check_url(url: str) -> str:
+    """Return the address.
 
     Raises:
-        Mistake: it is none, or has a password in it, which is not repeated.
+        UserError: it is not an address, or contains a password, which the message does not repeat.
     """
     if "@" in url:
         raise UserError(
-            "an address has no user name and password in it, as `ps` shows them: use --username and --token-file"
+            "`ps` shows a user name and password in an address to all users: use --username and --token-file"
         )
     try:
         parsed = httpx.URL(url)
-        fits = parsed.scheme in ("http", "https") and bool(parsed.host) and (parsed.port or 0) <= _MOST_PORT
-        fits = fits and not parsed.query and not parsed.fragment
+        valid = parsed.scheme in ("http", "https") and bool(parsed.host) and (parsed.port or 0) <= _MAX_PORT
+        valid = valid and not parsed.query and not parsed.fragment
     except httpx.InvalidURL:
-        fits = False
-    if not fits:
-        raise UserError(f"{url!r} is no address: write one such as http://localhost:9090")
+        valid = False
+    if not valid:
+        raise UserError(f"{url!r} is not an address: write one such as http://localhost:9090")
     return url
 
 
-def query_base(push_url: str, push: Push) -> str:
-    """The address below which a server answers queries, derived from its push address.
+def query_base(push_url: str, protocol: Push) -> str:
+    """The base address of a server's query API, derived from its push address.
 
     Raises:
-        Mistake: the push address does not determine it.
+        UserError: the push address does not determine it.
     """
     parts = urlsplit(push_url)
-    if push == "influx" and is_grafana_cloud(push_url):
+    if protocol == "influx" and is_grafana_cloud(push_url):
         return f"{parts.scheme}://{parts.netloc.replace('influx-', 'prometheus-', 1)}/api/prom"
-    for path, base in _QUERY_BASES[push].items():
+    for path, base in _QUERY_BASES[protocol].items():
         if parts.path.endswith(path):
             return f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix(path)}{base}"
     raise UserError(f"{push_url} does not determine the address for queries: give it with --url")
 
 
 def authorization(username: str | None, token: str | None) -> dict[str, str]:
-    """The header with the credentials; none without a token."""
-    return {} if token is None else {"Authorization": endpoints.authorization(username, token)}
+    """The Authorization header; empty without a token."""
+    return {} if token is None else {"Authorization": urls.authorization(username, token)}
 
 
 def _check_exposure(url: str, headers: Mapping[str, str], settings: MonitoringSettings) -> None:
-    """Refuse what the settings refuse for pushes, unless they allow it."""
+    """Refuse link-local addresses and unencrypted tokens, as for pushes, unless the settings allow them."""
     if settings.allow_insecure:
         return
     if is_link_local(url):
-        raise UserError(f"{url} is a link-local address, where clouds serve secrets: use another")
+        raise UserError(f"{url} is a link-local address, where clouds serve secrets: use another address")
     private = settings.proxy is None or is_loopback(settings.proxy.get_secret_value())
     trusted = url.lower().startswith("https:") or (is_loopback(url) and private)
     if not trusted and any(map(is_secret_header, headers)):

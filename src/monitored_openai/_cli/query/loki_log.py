@@ -1,4 +1,4 @@
-"""The entries of one LogQL query, read from Loki in pages."""
+"""Reads the entries of one LogQL query from Loki in pages."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from monitored_openai._cli.errors import UserError
-from monitored_openai._cli.query.http_api import Backend
+from monitored_openai._cli.query.http_api import HttpApi
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """An entry of the log."""
+    """A log entry."""
 
     at_ns: int
     line: str
 
     @property
     def key(self) -> tuple[int, int]:
-        """Identifies the entry: Loki keeps a line once for each timestamp of a stream."""
+        """Identifies the entry: Loki stores equal lines of one stream and timestamp once."""
         return self.at_ns, hash(self.line)
 
     @cached_property
     def call(self) -> Mapping[str, Any]:
-        """The call that the line describes; empty for any other line."""
+        """The call record in the line; empty if the line has none."""
         try:
             call = json.loads(self.line)
         except (ValueError, RecursionError):
@@ -37,47 +36,44 @@ class Entry:
 class LokiLog:
     """The entries that a LogQL query selects."""
 
-    def __init__(self, loki: Backend, logql: str) -> None:
+    def __init__(self, loki: HttpApi, logql: str) -> None:
         self._loki = loki
         self._logql = logql
 
     def page(self, start: int, end: int, *, limit: int, newest: bool = False) -> list[Entry]:
-        """The `limit` oldest (or newest) entries with start <= time < end in nanoseconds, in the order of time.
+        """The `limit` oldest (or newest) entries with start <= time < end in nanoseconds, in time order.
 
         Raises:
-            Mistake: Loki refuses, or the server is not Loki.
+            UserError: Loki refuses, or the server is not Loki.
         """
-        asked = {"query": self._logql, "start": str(start), "end": str(end), "limit": str(limit)}
-        result = self._result("query_range", {**asked, "direction": "backward" if newest else "forward"})
+        fields = {"query": self._logql, "start": str(start), "end": str(end), "limit": str(limit)}
+        result = self._result("query_range", {**fields, "direction": "backward" if newest else "forward"})
         try:
-            found = [Entry(at_ns=int(at), line=str(line)) for one in result for at, line, *_ in one["values"]]
+            entries = [Entry(at_ns=int(at), line=str(line)) for stream in result for at, line, *_ in stream["values"]]
         except (KeyError, TypeError, ValueError) as error:
-            raise self._is_no_loki() from error
-        return sorted(found, key=lambda entry: entry.at_ns)
+            raise self._loki.wrong_server("Loki") from error
+        return sorted(entries, key=lambda entry: entry.at_ns)
 
     def count(self, start: int, end: int) -> int:
         """The number of entries with start <= time < end in nanoseconds.
 
         Raises:
-            Mistake: Loki refuses, or the server is not Loki.
+            UserError: Loki refuses, or the server is not Loki.
         """
         if start >= end:
             return 0
-        # a range of LogQL leaves its beginning out and has its end in it
+        # LogQL's range excludes its start and includes its end
         result = self._result(
             "query", {"query": f"sum(count_over_time({self._logql} [{end - start}ns]))", "time": str(end - 1)}
         )
         try:
-            return sum(int(one["value"][1]) for one in result)
+            return sum(int(series["value"][1]) for series in result)
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise self._is_no_loki() from error
+            raise self._loki.wrong_server("Loki") from error
 
-    def _result(self, kind: str, asked: Mapping[str, str]) -> list[Any]:
-        answer = self._loki.get(f"/loki/api/v1/{kind}", asked)
+    def _result(self, endpoint: str, fields: Mapping[str, str]) -> list[Any]:
+        reply = self._loki.get(f"/loki/api/v1/{endpoint}", fields)
         try:
-            return list(answer["data"]["result"])
+            return list(reply["data"]["result"])
         except (KeyError, TypeError) as error:
-            raise self._is_no_loki() from error
-
-    def _is_no_loki(self) -> UserError:
-        return UserError(f"{self._loki.url} answers, but not as Loki does: is the address right?")
+            raise self._loki.wrong_server("Loki") from error

@@ -1,4 +1,4 @@
-"""`monitored-openai prices`: what a model's tokens cost, and which table says so."""
+"""`monitored-openai prices`: show the prices of a model and their source."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from monitored_openai._cli.errors import UserError
-from monitored_openai._cli.query import environment
-from monitored_openai._cli.query.report import moment
+from monitored_openai._cli.query.http_api import environment_settings
+from monitored_openai._cli.query.report import parse_time
 from monitored_openai._pricing.price_book import PriceBook
 from monitored_openai._pricing.published import PriceTable
 from monitored_openai._pricing.rates import Bands, Rates, Unpriced
 
 _TIERS = ("standard", "flex", "priority", "batch")
 _MILLION, _MINUTE = 1e6, 60.0
-_WIDEST = 1000
-"""No terminal is as wide: a price is never cut, a long line the terminal folds itself."""
+_UNLIMITED_WIDTH = 1000
+"""In characters: rich cuts no price, and the terminal wraps long lines itself."""
 _KINDS = {
     "input": ("input", _MILLION),
     "cached input": ("input_cached", _MILLION),
@@ -36,24 +36,24 @@ _KINDS = {
     "a minute of audio": ("input_second", _MINUTE),
     "a million characters": ("input_character", _MILLION),
 }
-"""Which rate each column shows, and of how many tokens (or seconds, or characters)."""
+"""For each column: the rate, and the number of tokens, seconds or characters that its price is for."""
 
 
 def show(model: str, *, provider: str, on: str | None) -> None:
-    """Print a row for each tier, and for each length of prompt that has prices of its own.
+    """Print a row for each service tier, and for each range of prompt lengths with its own prices.
 
     Raises:
-        Mistake: neither the table nor the setting `prices` has the model, or the settings cannot be used.
+        UserError: no price of the model is known, or a setting is invalid.
     """
-    at_ns = time.time_ns() if on is None else int(moment(on) * 1e9)
-    published, own = PriceTable(), PriceBook(environment.settings().prices).own(model)
+    at_ns = time.time_ns() if on is None else int(parse_time(on) * 1e9)
+    published, own = PriceTable(), PriceBook(environment_settings().prices).own(model)
     tiers = {tier: _bands(published, provider, model, tier, at_ns) for tier in _TIERS}
     tiers["standard"] = standard = tiers["standard"] if own is None else own
     if isinstance(standard, Unpriced):
-        raise UserError(_why_not(standard, provider, model))
+        raise UserError(_unpriced_text(standard, provider, model))
     rows = [row for tier, bands in tiers.items() if not isinstance(bands, Unpriced) for row in _rows(tier, bands)]
     day = datetime.fromtimestamp(at_ns / 1e9, UTC)
-    console = Console(width=_WIDEST)
+    console = Console(width=_UNLIMITED_WIDTH)
     unit = "USD" if _is_by_length(rows[0][1]) else "USD per million tokens"
     console.print(Text(f"{model} at {provider} on {day:%Y-%m-%d}, {unit}"))
     console.print(_table(rows))
@@ -99,7 +99,7 @@ def _date(published: PriceTable) -> str:
     return "an unknown day" if math.isnan(newest) else f"{datetime.fromtimestamp(newest, UTC):%Y-%m-%d}"
 
 
-def _why_not(why: Unpriced, provider: str, model: str) -> str:
-    if why is Unpriced.UNKNOWN_PROVIDER:
+def _unpriced_text(reason: Unpriced, provider: str, model: str) -> str:
+    if reason is Unpriced.UNKNOWN_PROVIDER:
         return f"no prices of provider {provider!r} are published: name another with --provider"
-    return f"no price of {model!r} at {provider} is known ({why.value}): write it as a response names it, or set MONITORED_OPENAI_PRICES"
+    return f"no price of {model!r} at {provider} is known ({reason.value}): write the name in a response, or set MONITORED_OPENAI_PRICES"

@@ -1,4 +1,4 @@
-"""That something is under way: on standard error, on a terminal only, and gone afterwards."""
+"""Shows a progress bar on standard error; only on a terminal, and removed at the end."""
 
 from __future__ import annotations
 
@@ -11,24 +11,13 @@ from rich.progress import Progress
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Something of unknown length."""
-    console = Console(stderr=True)
-    if not console.is_interactive:
-        yield
-        return
-    with console.status(what):
-        yield
-
-
-@contextmanager
 def steps(what: str, total: int) -> Iterator[Callable[[], object]]:
-    """So many steps; the function given is called after each."""
+    """Show a bar of `total` steps until the block ends; call the function given after each step."""
     console = Console(stderr=True)
     if not console.is_interactive:
         yield lambda: None
         return
-    # What is printed meanwhile goes above the bar, on the same terminal; in a file or pipe it stays where it belongs.
+    # Lines printed meanwhile go above the bar if they go to the same terminal; those to a file or pipe stay there.
     with Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as shown:
         task = shown.add_task(what, total=total)
         yield lambda: shown.advance(task)

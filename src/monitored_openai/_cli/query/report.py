@@ -1,4 +1,4 @@
-"""`monitored-openai report`: what Prometheus says of a time range, one row for each value of a label."""
+"""`monitored-openai report`: query Prometheus for a time range and print one row for each value of a label."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -21,38 +20,32 @@ from rich.text import Text
 
 from monitored_openai._cli.errors import UserError
 from monitored_openai._cli.query import promql
-from monitored_openai._cli.query.http_api import Backend
-from monitored_openai._cli.terminal import escaped
+from monitored_openai._cli.query.http_api import HttpApi
+from monitored_openai._cli.terminal import escaped, waiting
 
 _UNITS = {"y": 365 * 86400.0, "w": 7 * 86400.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-"""Seconds of each, in the order in which Prometheus reads them."""
+"""Seconds of each unit, in the order that Prometheus requires."""
 _DURATION = re.compile("".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS))
-_MOST_SECONDS = 100 * _UNITS["y"]
-_SHORT = {**promql.SHORT, "response_model": "gen_ai_response_model"}
-_WORDS = {name: word for word, name in _SHORT.items()}
-_OF_SOME = {"gen_ai_response_model", "gen_ai_token_type", "error_type", "kind", "reason", "le"}
-"""Labels that some of the figures have and others do not: by them, or with them, others would be zero that are not."""
+_MAX_SECONDS = 100 * _UNITS["y"]
+_LABELS = {**promql.LABEL_ALIASES, "response_model": "gen_ai_response_model"}
+_ALIASES = {name: alias for alias, name in _LABELS.items()}
+_PARTIAL_LABELS = {"gen_ai_response_model", "gen_ai_token_type", "error_type", "kind", "reason", "le"}
+"""Labels missing on some metrics; grouping or filtering by them would show false zeros."""
 _HEADS = ("calls", "errors", "in", "out", "cost, $", "unpriced", "p50", "p95", "first chunk p95")
-_SHORTEST_NAME, _LONGEST_NAME = 12, 60
-_WIDEST = 1000
-"""Where no terminal is: a file, a pipe."""
-_AT_ONCE = 4
+_MIN_NAME_WIDTH, _MAX_NAME_WIDTH = 12, 60
+_UNLIMITED_WIDTH = 1000
+"""In characters, for a file or a pipe."""
+_PARALLEL_QUERIES = 4
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""How a formula begins; some spreadsheets take the full-width signs as well."""
+"""First characters of a formula; some spreadsheets accept the full-width signs."""
 _NONE, _ALL = "(none)", "all"
 
-
-class Format(StrEnum):
-    """How a report is shown."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
+Format = Literal["table", "csv", "json"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What is asked for."""
+    """The parameters of a report."""
 
     label: str
     over: str
@@ -62,7 +55,7 @@ class Report:
     look_back: str
 
     @classmethod
-    def of(
+    def parse(
         cls,
         *,
         by: str,
@@ -72,18 +65,18 @@ class Report:
         scraped: bool,
         look_back: str = promql.LONGEST_OUTAGE,
     ) -> Self:
-        """From what the user wrote; `look_back` is for who asks every few seconds.
+        """The report for the options; a short `look_back` makes frequent queries cheap.
 
         Raises:
-            Mistake: it says what is wrong, and what would be right.
+            UserError: an option is invalid.
         """
-        if not 0 < _seconds_in(over) <= _MOST_SECONDS:
+        if not 0 < _seconds_in(over) <= _MAX_SECONDS:
             raise UserError(f"--range {over}: write a number and a unit, as in 90m, 24h or 30d, up to 100y")
         return cls(
-            label=label(by),
+            label=parse_label(by),
             over=over,
-            at=time.time() if until is None else moment(until),
-            matchers=tuple(matchers(where)),
+            at=time.time() if until is None else parse_time(until),
+            matchers=tuple(_parse_matchers(where)),
             scraped=scraped,
             look_back=look_back,
         )
@@ -91,7 +84,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """The figures of one value of the label; what is not known is `None`."""
+    """The numbers for one value of the label; `None` means unknown."""
 
     name: str
     calls: int
@@ -106,7 +99,7 @@ class Row:
 
 
 def _seconds_in(duration: str) -> float:
-    """How long that is; 0 where it is none."""
+    """The length of a duration such as 1h30m in seconds; 0 if it is invalid."""
     found = _DURATION.fullmatch(duration)
     return (
         sum(int(number or 0) * unit for number, unit in zip(found.groups(), _UNITS.values(), strict=True))
@@ -115,43 +108,62 @@ def _seconds_in(duration: str) -> float:
     )
 
 
-def label(name: str) -> str:
-    """The label that a word means."""
+def parse_label(name: str) -> str:
+    """The label for a name or its alias.
+
+    Raises:
+        UserError: the name is not valid, or some of the metrics do not have the label.
+    """
     if not promql.LABEL.fullmatch(name):
         raise UserError(f"{name!r} is no name of a label: write model, or an attribute such as feature")
-    found = _SHORT.get(name, name)
-    if found in _OF_SOME:
+    label = _LABELS.get(name, name)
+    if label in _PARTIAL_LABELS:
         raise UserError(f"{name}: not all figures of a report have it; write model, or an attribute such as feature")
-    return found
+    return label
 
 
-def matchers(where: Iterable[str]) -> list[str]:
-    """A matcher for each `label=value`."""
-    found: dict[str, str] = {}
+def _parse_matchers(where: Iterable[str]) -> list[str]:
+    labels: dict[str, str] = {}
     for text in where:
         name, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--where {text}: write label=value, as in environment=production")
-        found[label(name)] = value
-    return promql.equal(found)
+        labels[parse_label(name)] = value
+    return promql.equal(labels)
 
 
-def moment(text: str) -> float:
-    """A date, with a time or without, as seconds since the epoch."""
+def parse_time(text: str) -> float:
+    """A date, with or without a time, as seconds since the epoch.
+
+    Raises:
+        UserError: the text is not a date.
+    """
     try:
         at = datetime.fromisoformat(text).timestamp()
-        datetime.fromtimestamp(at).astimezone()  # as it will be shown
+        datetime.fromtimestamp(at).astimezone()  # the report shows it in this form
         return at
     except (ValueError, OverflowError, OSError) as error:
         raise UserError(f"{text!r} is no date: write 2026-11-25 or 2026-11-25T12:00") from error
 
 
-def rows(prometheus: Backend, report: Report) -> list[Row]:
-    """A row for each value, the most expensive first, and one for all."""
-    asked = {**_expressions(report, (report.label,)), **_expressions(report, ())}
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        told = pool.map(lambda key: _ask(prometheus, asked[key], report, split=key[1]), asked)
-        answers = dict(zip(asked, told, strict=True))
+def run(prometheus: HttpApi, report: Report, form: Format) -> None:
+    """Query Prometheus and print the report.
+
+    Raises:
+        UserError: Prometheus refuses, or no call has the label.
+    """
+    with waiting("asking Prometheus"):
+        rows = query_rows(prometheus, report)
+    check_label(rows, report)
+    show(rows, report, form)
+
+
+def query_rows(prometheus: HttpApi, report: Report) -> list[Row]:
+    """Query a row for each value of the label, the most expensive first, and one for all."""
+    expressions = {**_expressions(report, (report.label,)), **_expressions(report, ())}
+    with ThreadPoolExecutor(_PARALLEL_QUERIES) as pool:
+        replies = pool.map(lambda key: _query(prometheus, expressions[key], report, split=key[1]), expressions)
+        answers = dict(zip(expressions, replies, strict=True))
     names = {name for (_, split), values in answers.items() if split for name in values}
     found = [_row(name, {what: answers[what, split].get(name) for what, split in answers if split}) for name in names]
     found = [row for row in found if row.calls or row.input_tokens or row.output_tokens]
@@ -160,62 +172,67 @@ def rows(prometheus: Backend, report: Report) -> list[Row]:
 
 
 def check_label(found: Sequence[Row], report: Report) -> None:
-    """Refuse a report by a label that no call has.
+    """Check that a call of the range has the label.
 
     Raises:
-        Mistake: calls were counted, and none of them has the label.
+        UserError: calls were counted, and none of them has the label.
     """
     names = {row.name for row in found[:-1]}
     if names == {_NONE} and found[0].calls:
-        word = _WORDS.get(report.label, report.label)
+        name = _ALIASES.get(report.label, report.label)
         raise UserError(
-            f"no call of this range has the label {word!r}: attributes become labels by the setting label_names"
+            f"no call of this range has the label {name!r}: attributes become labels by the setting label_names"
         )
 
 
 def show(found: Sequence[Row], report: Report, form: Format) -> None:
-    """Print it."""
-    if form is Format.JSON:
-        told = {"by": report.label, "range": report.over, "until": report.at, "rows": [asdict(row) for row in found]}
-        print(json.dumps(told, indent=2))
-    elif form is Format.CSV:
-        written = csv.writer(sys.stdout, lineterminator="\n")
-        written.writerow([field.name for field in fields(Row)])
-        written.writerows(["" if value is None else _cell(value) for value in asdict(row).values()] for row in found)
+    """Print the rows."""
+    if form == "json":
+        document = {
+            "by": report.label,
+            "range": report.over,
+            "until": report.at,
+            "rows": [asdict(row) for row in found],
+        }
+        print(json.dumps(document, indent=2))
+    elif form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow([field.name for field in fields(Row)])
+        writer.writerows(["" if value is None else _cell(value) for value in asdict(row).values()] for row in found)
     else:
         terminal = Console()
-        room = terminal.width if terminal.is_terminal else _WIDEST
-        Console(width=_WIDEST).print(readable(found, report, room=room))
+        room = terminal.width if terminal.is_terminal else _UNLIMITED_WIDTH
+        Console(width=_UNLIMITED_WIDTH).print(as_table(found, report, room=room))
 
 
 def _cell(value: float | str) -> float | str:
-    """A value for CSV: no text that a spreadsheet would run as a formula, and no control character."""
+    """A value for CSV: a spreadsheet must not run it as a formula, and it has no control characters."""
     if not isinstance(value, str):
         return value
     text = escaped(value)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
-def readable(found: Sequence[Row], report: Report, *, room: int) -> Group:
-    """As people read it."""
+def as_table(found: Sequence[Row], report: Report, *, room: int) -> Group:
+    """The report as a table of at most `room` characters, if that is possible."""
     end = datetime.fromtimestamp(report.at).astimezone()
     return Group(f"{report.over} until {end:%Y-%m-%d %H:%M:%S}", _table(found, report, room))
 
 
 def _table(found: Sequence[Row], report: Report, room: int) -> Table:
-    """In so many columns if it can be: names are folded there, figures never are, and never cut."""
+    """Wraps names to fit into `room` characters; never wraps or cuts numbers."""
     cells = [_cells(row) for row in found]
     names = [Text(escaped(row.name)) for row in found]
-    head = _WORDS.get(report.label, report.label)
-    figures = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    loose = [max(width, len(head)) for width, head in zip(figures, _HEADS, strict=True)]
-    tight = [max(width, *map(len, head.split())) for width, head in zip(figures, _HEADS, strict=True)]
-    longest = min(max(len(head), *(name.cell_len for name in names)), _LONGEST_NAME)
+    head = _ALIASES.get(report.label, report.label)
+    numbers = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    loose = [max(width, len(head)) for width, head in zip(numbers, _HEADS, strict=True)]
+    tight = [max(width, *map(len, head.split())) for width, head in zip(numbers, _HEADS, strict=True)]
+    longest = min(max(len(head), *(name.cell_len for name in names)), _MAX_NAME_WIDTH)
     fits = longest + sum(loose) + 2 * len(loose) <= room
     gap, widths = (2, loose) if fits else (1, tight)
     left = room - sum(widths) - gap * len(widths)
-    shown = Table(box=None, pad_edge=False, padding=0)  # versions of rich differ in what padding adds to a width
-    shown.add_column(head, overflow="fold", width=max(min(longest, left), min(longest, _SHORTEST_NAME)))
+    shown = Table(box=None, pad_edge=False, padding=0)  # versions of rich differ in how padding changes the width
+    shown.add_column(head, overflow="fold", width=max(min(longest, left), min(longest, _MIN_NAME_WIDTH)))
     for text, width in zip(_HEADS, widths, strict=True):
         shown.add_column(text, justify="right", width=gap + width)
     for name, row in zip(names, cells, strict=True):
@@ -244,7 +261,7 @@ def _expressions(report: Report, by: tuple[str, ...]) -> dict[tuple[str, bool], 
     def percentile(share: float, metric: str) -> str:
         return promql.quantile(share, counted(f"{metric}_bucket", split=("le",)))
 
-    asked = {
+    expressions = {
         "calls": counted(promql.CALLS),
         "errors": counted(promql.CALLS, 'error_type!=""'),
         "input_tokens": counted(promql.TOKENS, 'gen_ai_token_type="input"'),
@@ -255,18 +272,18 @@ def _expressions(report: Report, by: tuple[str, ...]) -> dict[tuple[str, bool], 
         "duration_p95": percentile(0.95, promql.DURATION),
         "first_chunk_p95": percentile(0.95, promql.FIRST_CHUNK),
     }
-    return {(name, bool(by)): expr for name, expr in asked.items()}
+    return {(name, bool(by)): expr for name, expr in expressions.items()}
 
 
-def _ask(prometheus: Backend, expr: str, report: Report, *, split: bool) -> dict[str, float]:
-    """The figure of each of the label's values, `(none)` where it has none; of all together under an empty name."""
-    answer = prometheus.form("/api/v1/query", {"query": expr, "time": f"{report.at:.3f}"})
+def _query(prometheus: HttpApi, expr: str, report: Report, *, split: bool) -> dict[str, float]:
+    """The number for each value of the label, `(none)` without one; without `split`, the total under an empty name."""
+    reply = prometheus.post_form("/api/v1/query", {"query": expr, "time": f"{report.at:.3f}"})
     try:
-        found = answer["data"]["result"]
-        names = (series["metric"].get(report.label, _NONE) if split else "" for series in found)
-        return {name: float(series["value"][1]) for name, series in zip(names, found, strict=True)}
+        result = reply["data"]["result"]
+        names = (series["metric"].get(report.label, _NONE) if split else "" for series in result)
+        return {name: float(series["value"][1]) for name, series in zip(names, result, strict=True)}
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise UserError(f"{prometheus.url} answers, but not as Prometheus does: is the address right?") from error
+        raise prometheus.wrong_server("Prometheus") from error
 
 
 def _row(name: str, values_of: Mapping[str, float | None]) -> Row:
@@ -274,7 +291,7 @@ def _row(name: str, values_of: Mapping[str, float | None]) -> Row:
         value = values_of[what] or 0
         if not math.isfinite(value):
             raise UserError(
-                f"Prometheus tells no number of {what.replace('_', ' ')}, but {value}: is the address right?"
+                f"Prometheus returns {value} as the number of {what.replace('_', ' ')}: is the address right?"
             )
         return round(value)
 

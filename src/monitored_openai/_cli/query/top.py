@@ -1,4 +1,4 @@
-"""`monitored-openai top`: a report that keeps up with what happens."""
+"""`monitored-openai top`: a live report."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from time import time
 from rich.console import Console
 from rich.live import Live
 
-from monitored_openai._cli.query import progress, report
-from monitored_openai._cli.query.http_api import Backend
+from monitored_openai._cli.query import report
+from monitored_openai._cli.query.http_api import HttpApi
+from monitored_openai._cli.terminal import waiting
 
 
-def run(prometheus: Backend, asked: report.Report, *, every: float, once: bool) -> None:
-    """Show it until the user has seen enough; once where nothing can be drawn anew."""
+def run(prometheus: HttpApi, request: report.Report, *, every: float, once: bool) -> None:
+    """Show the report every `every` seconds until Ctrl-C; once if `once` is set or if the output is not a terminal."""
     console = Console()
     with suppress(KeyboardInterrupt):
-        with progress.waiting("asking Prometheus"):
-            rows = report.rows(prometheus, asked)
-        report.check_label(rows, asked)
+        with waiting("asking Prometheus"):
+            rows = report.query_rows(prometheus, request)
+        report.check_label(rows, request)
         if once or not console.is_interactive:
-            report.show(rows, asked, report.Format.TABLE)
+            report.show(rows, request, "table")
             return
         pause = threading.Event()
         with Live(console=console, screen=True, auto_refresh=False) as view:
             while True:
-                view.update(report.readable(rows, asked, room=console.width), refresh=True)
+                view.update(report.as_table(rows, request, room=console.width), refresh=True)
                 pause.wait(every)
-                asked = replace(asked, at=time())
-                rows = report.rows(prometheus, asked)
+                request = replace(request, at=time())
+                rows = report.query_rows(prometheus, request)

@@ -1,26 +1,47 @@
-"""The rules as files: Prometheus's own, and Grafana's for provisioning."""
+"""`monitored-openai rules export`: the rules as files for Prometheus and for Grafana's provisioning."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from monitored_openai._cli.errors import UserError
+from monitored_openai._cli.export import write
 from monitored_openai._cli.rules import cost, service, telemetry
-from monitored_openai._cli.rules.rule import Alert, Group, Limits, Recording
+from monitored_openai._cli.rules.rule import Alert, Budget, Group, Limits, Recording
 
 _FOLDER = "monitored-openai"
-_MOST_UID_CHARACTERS, _UID_TAIL_CHARACTERS = 40, 10
+_MAX_UID_CHARACTERS, _UID_TAIL_CHARACTERS = 40, 10
 _RANGE_SECONDS = 600
 
 
+def export(folder: Path, *, budgets: Iterable[str], data_source: str, **objectives: float) -> Iterator[Path]:
+    """Write the files and return their paths; `objectives` are fields of `Limits`.
+
+    Raises:
+        UserError: a budget, an objective or the data source is invalid, or a file cannot be written.
+    """
+    if not data_source or not data_source.isprintable():
+        raise UserError(
+            f"--data-source {data_source!r} is no uid of a data source: write the one that Prometheus has in Grafana, or "
+            "leave the option out"
+        )
+    try:
+        limits = Limits(budgets=tuple(map(Budget.parse, budgets)), **objectives)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return write(folder, texts(limits, data_source=data_source))
+
+
 def groups(limits: Limits) -> list[Group]:
-    """All rules; a group without any is left out."""
-    found = (cost.hourly(), cost.budgets(limits), service.service(limits), telemetry.telemetry(limits))
-    return [group for group in found if group.rules]
+    """The groups that have rules."""
+    all_groups = (cost.hourly(), cost.budgets(limits), service.service(limits), telemetry.telemetry(limits))
+    return [group for group in all_groups if group.rules]
 
 
 def texts(limits: Limits, *, data_source: str = "prometheus") -> Mapping[str, str]:
@@ -47,7 +68,7 @@ def _prometheus_rule(rule: Alert | Recording) -> dict[str, Any]:
     return {
         "alert": rule.name,
         "expr": rule.expr,
-        "for": rule.lasting,
+        "for": rule.pending,
         "labels": _labels(rule),
         "annotations": _annotations(rule),
     }
@@ -59,14 +80,14 @@ def _grafana_group(group: Group, data_source: str) -> dict[str, Any]:
 
 
 def _grafana_rule(alert: Alert, data_source: str) -> dict[str, Any]:
-    """The query yields only what is wrong; so whatever it yields fires, and no data is good news."""
-    query = {"refId": "A", "expr": _kept(alert.expr), "instant": True, "range": False}
+    """Any series that the query returns fires the alert; no data means no problem."""
+    query = {"refId": "A", "expr": _escape_variables(alert.expr), "instant": True, "range": False}
     condition = {"refId": "B", "type": "threshold", "expression": "A"}
     always = {"evaluator": {"type": "gt", "params": [-1]}}
     span = {"from": _RANGE_SECONDS, "to": 0}
     return {
         "uid": _uid(alert),
-        "title": _kept(f"{alert.name} ({alert.budget})" if alert.budget else alert.name),
+        "title": _escape_variables(f"{alert.name} ({alert.budget})" if alert.budget else alert.name),
         "condition": "B",
         "data": [
             {"refId": "A", "relativeTimeRange": span, "datasourceUid": data_source, "model": query},
@@ -79,14 +100,14 @@ def _grafana_rule(alert: Alert, data_source: str) -> dict[str, Any]:
         ],
         "noDataState": "OK",
         "execErrState": "Error",
-        "for": alert.lasting,
-        "labels": {name: _kept(value) for name, value in _labels(alert).items()},
+        "for": alert.pending,
+        "labels": {name: _escape_variables(value) for name, value in _labels(alert).items()},
         "annotations": {name: text.replace("$value", "$values.A.Value") for name, text in _annotations(alert).items()},
     }
 
 
 def _labels(alert: Alert) -> dict[str, str]:
-    return {"severity": alert.severity} | ({"budget": _untemplated(alert.budget)} if alert.budget else {})
+    return {"severity": alert.severity} | ({"budget": _escape_template(alert.budget)} if alert.budget else {})
 
 
 def _annotations(alert: Alert) -> dict[str, str]:
@@ -94,27 +115,27 @@ def _annotations(alert: Alert) -> dict[str, str]:
     return {"summary": alert.summary, "description": alert.description, "runbook": runbook}
 
 
-def _untemplated(text: str) -> str:
-    """The text as it stands after Prometheus or Grafana has filled in what is in braces."""
+def _escape_template(text: str) -> str:
+    """The text with escaped braces, which Prometheus and Grafana would expand as a template."""
     return text.replace("{{", '{{"{{"}}')
 
 
-def _kept(text: str) -> str:
-    """The text as it stands after Grafana has put environment variables in; annotations it leaves alone."""
+def _escape_variables(text: str) -> str:
+    """The text with escaped dollar signs: Grafana expands environment variables, except in annotations."""
     return text.replace("$", "$$")
 
 
 def _uid(alert: Alert) -> str:
-    """The alert's own, and the same whenever the rules are written."""
+    """A unique id of the alert that is stable between exports."""
     if not alert.budget:
         return alert.name.lower()
     words = re.sub(r"[^a-z0-9]+", "-", f"{alert.name} {alert.budget}".lower())
     tail = sha256(alert.budget.encode(errors="surrogateescape")).hexdigest()[:_UID_TAIL_CHARACTERS]
-    return f"{words[: _MOST_UID_CHARACTERS - _UID_TAIL_CHARACTERS - 1].rstrip('-')}-{tail}"
+    return f"{words[: _MAX_UID_CHARACTERS - _UID_TAIL_CHARACTERS - 1].rstrip('-')}-{tail}"
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what occurs twice twice."""
+    """Writes repeated values in full instead of as aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # of the base class
         """Always."""

@@ -1,4 +1,4 @@
-"""What rules are made of."""
+"""The parts of rules: recordings, alerts, groups, budgets and limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Severity = Literal["critical", "warning", "info"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """A series that is computed ahead of time."""
+    """A recording rule."""
 
     record: str
     expr: str
@@ -21,18 +21,18 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """Something that somebody should look at."""
+    """An alert."""
 
     name: str
     expr: str
-    """Yields a series for each thing that is wrong; its value is never negative."""
+    """Returns a series for each problem; its value is never negative."""
     severity: Severity
     summary: str
     description: str
-    lasting: str = "0m"
-    """How long it must have been so."""
+    pending: str = "0m"
+    """How long `expr` must return a series before the alert fires."""
     budget: str = ""
-    """What the budget is for, where there may be several of the same alert."""
+    """The scope of the budget; tells alerts of the same name apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,53 +53,53 @@ class Budget:
     value: str | None = None
 
     @classmethod
-    def parsed(cls, text: str) -> Budget:
+    def parse(cls, text: str) -> Budget:
         """Read `500`, `production=500` (an environment) or `feature=search:50`.
 
         Raises:
-            ValueError: with what would be right.
+            ValueError: the text is not a budget; the message shows the valid forms.
         """
-        whose, _, amount = text.rpartition(":") if ":" in text else text.rpartition("=")
-        label, _, value = whose.partition("=") if ":" in text else ("environment", "", whose)
-        label = promql.SHORT.get(label, label)
+        scope, _, amount = text.rpartition(":") if ":" in text else text.rpartition("=")
+        label, _, value = scope.partition("=") if ":" in text else ("environment", "", scope)
+        label = promql.LABEL_ALIASES.get(label, label)
         try:
             usd = float(amount)
         except ValueError:
             usd = 0.0
-        readable = text.isprintable() and (":" in text or "=" not in value)
+        unambiguous = text.isprintable() and (":" in text or "=" not in value)
         named = bool(promql.LABEL.fullmatch(label)) and (bool(value) or amount == text)
-        if not (readable and named and 0 < usd < float("inf")):
+        if not (unambiguous and named and 0 < usd < float("inf")):
             raise ValueError(f"{text!r} is no budget: write 500, production=500 or feature=search:50 (USD a month)")
         return cls(usd=usd, label=label, value=value or None)
 
     @property
-    def whose(self) -> str:
-        """What it is for, in words."""
+    def scope(self) -> str:
+        """The label and value that the budget is for, in words."""
         return f"each {self.label}" if self.value is None else f"{self.label} {self.value}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What the alerts are to be about; without budgets there are none on cost."""
+    """The thresholds of the alerts; without budgets there are no alerts on cost."""
 
     budgets: tuple[Budget, ...] = ()
     error_objective: float = 0.99
-    """The share of calls that are to end without a failure of the service."""
+    """The target share of calls without a failure of the service."""
     first_chunk_seconds: float = 2.56
-    """By when a streamed answer is to have begun; one of the histogram's bounds, so that the share is exact."""
+    """The target time to the first chunk; a bound of the histogram, so that the share is exact."""
     first_chunk_objective: float = 0.95
     headroom: float = 0.1
-    """The share of a rate limit that is to be left."""
+    """The share of a rate limit below which the alert fires."""
     unknown_share: float = 0.05
     """The share of calls whose price or usage may be unknown."""
     runaway_factor: float = 4.0
-    """By how much answers may become longer than they were the day before."""
+    """The maximum ratio of the answers' length to that of the day before."""
 
     def __post_init__(self) -> None:
-        """Refuse what no rule could be made of."""
-        whose = [budget.whose for budget in self.budgets]
-        if twice := next((one for one in whose if whose.count(one) > 1), None):
-            raise ValueError(f"there are two budgets for {twice}: give one")
+        """Refuse limits that no rule can use."""
+        scopes = [budget.scope for budget in self.budgets]
+        if duplicate := next((scope for scope in scopes if scopes.count(scope) > 1), None):
+            raise ValueError(f"there are two budgets for {duplicate}: give one")
         if self.first_chunk_seconds not in SECONDS:
             bounds = ", ".join(f"{bound:g}" for bound in SECONDS)
             raise ValueError(f"first chunk: {self.first_chunk_seconds:g} s is no bound of the histogram; take {bounds}")

@@ -1,4 +1,4 @@
-"""Alerts on what callers feel: failures, slow beginnings, limits, answers that grow."""
+"""Alerts on the service: failures, slow streams, rate limits and growing answers."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from monitored_openai._cli.rules.rule import Alert, Group, Limits
 from monitored_openai._metrics.names import LIMIT, REMAINING, RESET
 from monitored_openai._metrics.store import bound_text
 
-WHO = ("environment", "service_name")
-_WHO = "{{ $labels.environment }} {{ $labels.service_name }}"
+SERVICE = ("environment", "service_name")
+_SERVICE_TEXT = "{{ $labels.environment }} {{ $labels.service_name }}"
 _FEWEST_CALLS = 20
-"""In the window: below that, a share says little."""
+"""In the window; a share of fewer calls is not significant."""
 _LONGEST_PUSH_INTERVAL = 60
-"""In seconds, by default: what was told in a push stands until the next one, though its reset may be sooner."""
-_RUNAWAY_BY = (*WHO, "gen_ai_request_model")
+"""In seconds, by default: a pushed value is valid until the next push, even if its limit resets earlier."""
+_RUNAWAY_BY = (*SERVICE, "gen_ai_request_model")
 
 
 def service(limits: Limits) -> Group:
-    """All of them."""
+    """The group of alerts on the service."""
     alerts = (*_errors(limits), *_first_chunk(limits), _headroom(limits), _runaway(limits))
     return Group(name="monitored-openai-service", interval="1m", rules=alerts)
 
 
 def _errors(limits: Limits) -> Iterator[Alert]:
     failed, calls = promql.selector(CALLS, [f'error_type=~"{FAILURES}"']), CALLS
-    yield from _burning(
+    yield from _burn_rate(
         "OpenAIErrors",
-        lambda over: f"{rate(failed, over, WHO)} / {rate(calls, over, WHO)}",
+        lambda over: f"{rate(failed, over, SERVICE)} / {rate(calls, over, SERVICE)}",
         calls,
         allowed=1 - limits.error_objective,
-        summary="{{ $value | humanizePercentage }} of the calls of " + _WHO + " fail",
+        summary="{{ $value | humanizePercentage }} of the calls of " + _SERVICE_TEXT + " fail",
         description="Rate limits, server errors, timeouts and lost connections, after the SDK's retries.",
     )
 
@@ -41,27 +41,29 @@ def _first_chunk(limits: Limits) -> Iterator[Alert]:
     seconds = limits.first_chunk_seconds
     in_time = promql.selector(f"{FIRST_CHUNK}_bucket", [f'le="{bound_text(seconds)}"'])
     streams = f"{FIRST_CHUNK}_count"
-    yield from _burning(
+    yield from _burn_rate(
         "OpenAIFirstChunk",
-        lambda over: f"1 - {rate(in_time, over, WHO)} / {rate(streams, over, WHO)}",
+        lambda over: f"1 - {rate(in_time, over, SERVICE)} / {rate(streams, over, SERVICE)}",
         streams,
         allowed=1 - limits.first_chunk_objective,
-        summary="{{ $value | humanizePercentage }} of the streamed answers of " + _WHO + f" begin after {seconds:g} s",
+        summary="{{ $value | humanizePercentage }} of the streamed answers of "
+        + _SERVICE_TEXT
+        + f" begin after {seconds:g} s",
         description=f"They are to begin within {seconds:g} s in {limits.first_chunk_objective:.4g} of all cases.",
     )
 
 
-def _burning(
+def _burn_rate(
     name: str, bad: Callable[[str], str], all_calls: str, *, allowed: float, summary: str, description: str
 ) -> Iterator[Alert]:
-    """Two alerts on a share of bad calls, each over a long window, and a short one that ends it soon."""
+    """Two alerts on a share of bad calls, each over a long window and a short one that resolves it soon."""
     for pace, long, short, factor, severity in (
         ("Fast", "1h", "5m", 14.4, "critical"),
         ("Slowly", "6h", "30m", 6, "warning"),
     ):
         most = min(allowed * factor, 0.9)
         hours = int(long.removesuffix("h"))
-        enough = f"{rate(all_calls, long, WHO)} * {hours * 3600} >= {_FEWEST_CALLS}"
+        enough = f"{rate(all_calls, long, SERVICE)} * {hours * 3600} >= {_FEWEST_CALLS}"
         yield Alert(
             name=f"{name}{pace}",
             expr=f"({bad(long)}) > {most:g} and ({bad(short)}) > {most:g} and {enough}",
@@ -73,13 +75,13 @@ def _burning(
 
 def _headroom(limits: Limits) -> Alert:
     by = ("environment", "gen_ai_request_model", "resource")
-    told_lately = f"{RESET.name} > time() - {_LONGEST_PUSH_INTERVAL}"
-    left = f"{REMAINING.name} / {LIMIT.name} and {told_lately}"
+    recent = f"{RESET.name} > time() - {_LONGEST_PUSH_INTERVAL}"
+    left = f"{REMAINING.name} / {LIMIT.name} and {recent}"
     return Alert(
         name="OpenAIRateLimitNear",
         expr=f"min by ({', '.join(by)}) ({left}) < {limits.headroom:g}",
         severity="warning",
-        lasting="5m",
+        pending="5m",
         summary="{{ $value | humanizePercentage }} of the {{ $labels.resource }} limit of "
         "{{ $labels.gen_ai_request_model }} are left",
         description="As the provider's replies tell it. Calls are refused once nothing is left.",
@@ -101,7 +103,7 @@ def _runaway(limits: Limits) -> Alert:
         name="OpenAIOutputRunsAway",
         expr=f"{per_call('15m')} > {limits.runaway_factor:g} * ({per_call('1d', '15m')}) and {enough}",
         severity="warning",
-        lasting="5m",
+        pending="5m",
         summary="Answers of {{ $labels.gen_ai_request_model }} have grown to {{ $value | humanize }} tokens",
-        description=f"More than {limits.runaway_factor:g} times the mean of the day before, in " + _WHO + ".",
+        description=f"More than {limits.runaway_factor:g} times the mean of the day before, in " + _SERVICE_TEXT + ".",
     )

@@ -1,4 +1,4 @@
-"""Alerts on the telemetry itself: what it does not know, loses, or no longer says."""
+"""Alerts on the telemetry itself: unknown prices and usage, drops, failed pushes and silence."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from monitored_openai._cli.query.promql import CALLS, LONGEST_OUTAGE, UNPRICED, 
 from monitored_openai._cli.rules.rule import Alert, Group, Limits
 from monitored_openai._metrics.names import DROPPED, LAST_SUCCESS, PRODUCED, QUEUED
 
-_WHO = ("environment", "service_name")
-_WHO_TEXT = "{{ $labels.environment }} {{ $labels.service_name }}"
-_NOT_TOLD = ('reason=~"not_reported|invalid_body|not_read|unreadable"', 'gen_ai_request_model!~"dall-e-.*"')
-"""Calls that ended well and could have told their usage; those that failed have none, and that model never has."""
+_SERVICE = ("environment", "service_name")
+_SERVICE_TEXT = "{{ $labels.environment }} {{ $labels.service_name }}"
+_NOT_REPORTED = ('reason=~"not_reported|invalid_body|not_read|unreadable"', 'gen_ai_request_model!~"dall-e-.*"')
+"""Successful calls whose usage is missing; failed calls have no usage, and that model never reports it."""
 _NOT_PRICED_YET = "usage_unknown|background"
-"""Why a call has no price that has no known usage either; what is made in the background is priced when a look tells it."""
-_SILENT_AFTER, _TOLD_FOR = "10m", "110m"
-_AT_WORK, _LOOKS_AT_WORK = "2h", 24
-"""Every 5 minutes, as many as there are in that time: jobs that come and go have fewer."""
+"""Reasons of calls without known usage; a background response is priced once its usage is known."""
+_SILENT_AFTER, _REPORTED_FOR = "10m", "110m"
+_ACTIVE_FOR, _ACTIVE_SAMPLES = "2h", 24
+"""All samples of that time, one every 5 minutes: jobs that come and go have fewer."""
 
 
 def telemetry(limits: Limits) -> Group:
-    """All of them."""
+    """The group of alerts on the telemetry."""
     return Group(
         name="monitored-openai-telemetry",
         interval="1m",
@@ -28,25 +28,25 @@ def telemetry(limits: Limits) -> Group:
 
 
 def _unknown(limits: Limits) -> tuple[Alert, Alert]:
-    calls = promql.total(CALLS, "1h", _WHO)
-    unpriced = promql.total(promql.selector(UNPRICED, [f'reason!~"{_NOT_PRICED_YET}"']), "1h", _WHO)
-    without = promql.total(promql.selector(USAGE_UNKNOWN, _NOT_TOLD), "1h", _WHO)
+    calls = promql.total(CALLS, "1h", _SERVICE)
+    unpriced = promql.total(promql.selector(UNPRICED, [f'reason!~"{_NOT_PRICED_YET}"']), "1h", _SERVICE)
+    without = promql.total(promql.selector(USAGE_UNKNOWN, _NOT_REPORTED), "1h", _SERVICE)
     most = f"{limits.unknown_share:g}"
     return (
         Alert(
             name="OpenAICallsUnpriced",
             expr=f"{unpriced} / {calls} > {most}",
             severity="warning",
-            lasting="15m",
-            summary="{{ $value | humanizePercentage }} of the calls of " + _WHO_TEXT + " have no price",
+            pending="15m",
+            summary="{{ $value | humanizePercentage }} of the calls of " + _SERVICE_TEXT + " have no price",
             description="Their tokens are known and their cost is not, so the cost shown is too low.",
         ),
         Alert(
             name="OpenAIUsageUnknown",
             expr=f"{without} / {calls} > {most}",
             severity="warning",
-            lasting="15m",
-            summary="{{ $value | humanizePercentage }} of the calls of " + _WHO_TEXT + " report no usage",
+            pending="15m",
+            summary="{{ $value | humanizePercentage }} of the calls of " + _SERVICE_TEXT + " report no usage",
             description="They ended well and did not say how many tokens they used, so tokens and cost are too low.",
         ),
     )
@@ -54,38 +54,40 @@ def _unknown(limits: Limits) -> tuple[Alert, Alert]:
 
 def _dropped() -> Alert:
     dropped = promql.selector(DROPPED.name, ['reason!="sampled"'])
-    by = (*_WHO, "signal", "reason")
+    by = (*_SERVICE, "signal", "reason")
     return Alert(
         name="OpenAITelemetryDropped",
         expr=f"{promql.total(dropped, '15m', by, look_back=LONGEST_OUTAGE)} > 0",
         severity="warning",
-        summary="{{ $value | humanize }} of {{ $labels.signal }} dropped in " + _WHO_TEXT + ": {{ $labels.reason }}",
+        summary="{{ $value | humanize }} of {{ $labels.signal }} dropped in "
+        + _SERVICE_TEXT
+        + ": {{ $labels.reason }}",
         description="Given up for good within the last 15 minutes.",
     )
 
 
 def _failing() -> Alert:
     waiting = f'{QUEUED.name}{{signal="logs"}} > 0'
-    lately = f'time() - {LAST_SUCCESS.name}{{signal="logs"}} < 300'
+    recent = f'time() - {LAST_SUCCESS.name}{{signal="logs"}} < 300'
     return Alert(
         name="OpenAITelemetryFailing",
-        expr=f"count by (environment, service_name) (({waiting}) unless ({lately}))",
+        expr=f"count by (environment, service_name) (({waiting}) unless ({recent}))",
         severity="warning",
-        lasting="5m",
-        summary="{{ $value }} processes of " + _WHO_TEXT + " get no log entry to Loki",
+        pending="5m",
+        summary="{{ $value }} processes of " + _SERVICE_TEXT + " get no log entry to Loki",
         description="Entries wait and none has been taken for 5 minutes; the memory that holds them is bounded.",
     )
 
 
 def _silent() -> Alert:
     produced = f'{PRODUCED.name}{{signal="metrics"}}'
-    count = f"count by ({', '.join(_WHO)})"
-    at_work = f"count_over_time({count} ({produced})[{_AT_WORK}:5m]) >= {_LOOKS_AT_WORK}"
+    count = f"count by ({', '.join(_SERVICE)})"
+    active = f"count_over_time({count} ({produced})[{_ACTIVE_FOR}:5m]) >= {_ACTIVE_SAMPLES}"
     return Alert(
         name="OpenAITelemetrySilent",
-        expr=f"max_over_time(({at_work})[{_TOLD_FOR}:5m]) unless {count} (last_over_time({produced}[{_SILENT_AFTER}]))",
+        expr=f"max_over_time(({active})[{_REPORTED_FOR}:5m]) unless {count} (last_over_time({produced}[{_SILENT_AFTER}]))",
         severity="warning",
-        lasting="5m",
-        summary=_WHO_TEXT + " reports nothing any more",
+        pending="5m",
+        summary=_SERVICE_TEXT + " reports nothing any more",
         description=f"For hours there were processes, and for {_SILENT_AFTER} none has pushed, at rest or not.",
     )

@@ -1,0 +1,153 @@
+"""Runs each command with its parsed arguments; the docstrings are the commands' help.
+
+Each function imports its modules itself, so that `--help` needs no extra.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from monitored_openai._cli.errors import UserError
+from monitored_openai._cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from monitored_openai._cli.query.http_api import HttpApi
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Make a few hundred calls on this machine and show what Prometheus and Loki receive.
+
+    Starts an OpenAI-compatible server and receivers for Prometheus remote write and Loki push on 127.0.0.1. Needs no
+    key and no network, and takes about 10 seconds. Exit code: 0 if the numbers of the API, of Prometheus and of Loki
+    agree, else 1; 2 if a variable that --live needs is missing or wrong.
+    """
+    from monitored_openai._cli import local
+    from monitored_openai._cli.demo import live, run
+
+    terminal = _terminal()
+    if arguments.page:
+        return local.run_demo(terminal)
+    return live.run(terminal) if arguments.live else run.run(terminal)
+
+
+def doctor(_: argparse.Namespace) -> int:
+    """Check that the back ends accept what the settings in the environment send.
+
+    Sends one harmless sample and one harmless log entry, checks the spool and the clock, and prints each problem with
+    its fix. Exit code: 0 if every check passes, 1 if one fails, 2 if a setting is invalid.
+    """
+    from monitored_openai._cli import doctor
+
+    return doctor.run()
+
+
+def local(arguments: argparse.Namespace) -> None:
+    """Receive metrics and logs on this machine and show them on a page, without Prometheus and Loki.
+
+    Receives what clients push with MonitoringSettings.local(), keeps a bounded history in a file, and serves one page
+    with spend, calls, errors, latency and every call's content. Exit code: 0 when interrupted, 2 if it cannot serve
+    the page.
+    """
+    from monitored_openai._cli import local
+
+    names = ("host", "port", "token", "token_file", "history", "days", "megabytes")
+    local.run(_terminal(), local.Options(**{name: getattr(arguments, name) for name in names}))
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Show calls, errors, tokens, cost and percentiles of a time range.
+
+    Counts and cost are exact to one push.
+    """
+    from monitored_openai._cli.query import report
+
+    request = report.Report.parse(
+        by=arguments.by, over=arguments.range, until=arguments.until, where=arguments.where, scraped=arguments.scraped
+    )
+    with _api(arguments) as prometheus:
+        report.run(prometheus, request, arguments.format)
+
+
+def top(arguments: argparse.Namespace) -> None:
+    """Show calls and cost of the last 5 minutes, live, until Ctrl-C."""
+    from monitored_openai._cli.query import promql, report, top
+
+    request = report.Report.parse(
+        by=arguments.by, over="5m", until=None, where=arguments.where, scraped=False, look_back=promql.LOOK_BACK
+    )
+    with _api(arguments) as prometheus:
+        top.run(prometheus, request, every=arguments.every, once=arguments.once)
+
+
+def tail(arguments: argparse.Namespace) -> None:
+    """Show calls from Loki as they arrive."""
+    from monitored_openai._cli.query import tail
+
+    query = tail.query(job=arguments.job, errors=arguments.errors, grep=arguments.grep, where=arguments.where)
+    with _api(arguments) as loki:
+        tail.run(loki, query, lines=arguments.lines, follow=arguments.follow, content=arguments.content)
+
+
+def prices(arguments: argparse.Namespace) -> None:
+    """Show the prices of a model's tokens by kind and service tier, with their source."""
+    from monitored_openai._cli.query import prices
+
+    prices.show(arguments.model, provider=arguments.provider, on=arguments.on)
+
+
+def export_dashboards(arguments: argparse.Namespace) -> None:
+    """Write the dashboards as JSON files."""
+    from monitored_openai._cli import dashboards
+
+    for path in dashboards.export(arguments.folder):
+        print(path)
+
+
+def push_dashboards(arguments: argparse.Namespace) -> None:
+    """Create or update the dashboards in Grafana.
+
+    Leaves unchanged dashboards alone.
+    """
+    from monitored_openai._cli import dashboards
+    from monitored_openai._cli.query import progress
+    from monitored_openai._cli.query.tokens import read_token
+
+    url = arguments.grafana_url or os.environ.get("GRAFANA_URL")
+    if not url:
+        raise UserError("no address: give --grafana-url, or set GRAFANA_URL")
+    token = read_token(arguments.token, arguments.token_file, "GRAFANA_TOKEN")
+    if token is None:
+        raise UserError("no token: give --token-file, or set GRAFANA_TOKEN")
+    with progress.steps("pushing", len(dashboards.NAMES)) as advance:
+        for title, outcome in dashboards.push(url, token, arguments.folder):
+            advance()
+            print(f"{outcome:<10} {title}")
+
+
+def export_rules(arguments: argparse.Namespace) -> None:
+    """Write the rules for Prometheus, and the same alerts for Grafana's provisioning."""
+    from monitored_openai._cli.rules import files
+
+    names = ("error_objective", "first_chunk_seconds", "first_chunk_objective", "data_source")
+    options = {name: getattr(arguments, name) for name in names}
+    for path in files.export(arguments.folder, budgets=arguments.monthly_budget, **options):
+        print(path)
+    if not arguments.monthly_budget:
+        print("no --monthly-budget: no alerts on cost", file=sys.stderr)
+
+
+def _terminal() -> Terminal:
+    return Terminal.of(sys.stdout, os.environ)
+
+
+def _api(arguments: argparse.Namespace) -> HttpApi:
+    """The server to query, from the options of `report`, `top` and `tail`."""
+    from monitored_openai._cli.query.http_api import HttpApi
+    from monitored_openai._cli.query.tokens import read_token
+
+    is_password = arguments.username is not None
+    token = read_token(arguments.token, arguments.token_file, arguments.token_variable, password=is_password)
+    return HttpApi.for_signal(arguments.signal, arguments.url, arguments.username, token)
