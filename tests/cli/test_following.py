@@ -161,6 +161,7 @@ def loki() -> Iterator[FakeLoki]:
         yield running
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 def test_tail_without_an_address_shows_all_of_700_calls_a_second(
     loki: FakeLoki, monkeypatch: pytest.MonkeyPatch
