@@ -11,7 +11,7 @@ from tests.support.servers.grafana import FakeGrafana
 
 
 @pytest.fixture
-def loki() -> Iterator[LokiQueries]:
+def queries() -> Iterator[LokiQueries]:
     with LokiQueries() as running:
         yield running
 

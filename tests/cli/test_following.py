@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -153,12 +152,6 @@ def test_pages_and_counts_of_loki_agree_to_the_nanosecond(loki: FakeLoki) -> Non
         assert [entry.at_ns for entry in log.page(1002, 1007, limit=3)] == [1002, 1003, 1004]
         assert [entry.at_ns for entry in log.page(1002, 1007, limit=3, newest=True)] == [1004, 1005, 1006]
         assert (log.count(1002, 1007), log.count(1002, 1003), log.count(1002, 1002), log.count(0, 900)) == (5, 1, 0, 0)
-
-
-@pytest.fixture
-def loki() -> Iterator[FakeLoki]:
-    with FakeLoki() as running:
-        yield running
 
 
 @pytest.mark.alone

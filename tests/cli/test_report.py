@@ -205,12 +205,12 @@ def test_no_figure_of_a_report_is_cut_however_narrow_the_terminal(room: int) -> 
 
 
 def test_servers_that_refuse_are_quoted(
-    done: Workload, grafana: FakeGrafana, loki: LokiQueries, ask: Asked, monkeypatch: pytest.MonkeyPatch
+    done: Workload, grafana: FakeGrafana, queries: LokiQueries, ask: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loki.refusal = "parse error at line 1, col 5:\n\x1b[31msyntax error"
+    queries.refusal = "parse error at line 1, col 5:\n\x1b[31msyntax error"
 
-    assert "refuses with 400" in ask("tail", "--url", loki.url, code=2)
-    assert "syntax error" in ask("tail", "--url", loki.url, code=2)
+    assert "refuses with 400" in ask("tail", "--url", queries.url, code=2)
+    assert "syntax error" in ask("tail", "--url", queries.url, code=2)
     monkeypatch.setenv("GRAFANA_TOKEN", "wrong")
     refused = ask("dashboards", "push", "--grafana-url", grafana.url, code=2)
     assert refused == f"{grafana.url} refuses with 401: Invalid API key"

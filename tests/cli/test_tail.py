@@ -31,24 +31,26 @@ CHAT = {
 }
 
 
-def test_tail_shows_the_newest_calls_in_their_order(loki: LokiQueries, ask: Asked) -> None:
+def test_tail_shows_the_newest_calls_in_their_order(queries: LokiQueries, ask: Asked) -> None:
     now = time.time_ns()
-    loki.entries = [(now - 10**9 * (9 - number), line_of(number, attributes={"n": str(number)})) for number in range(9)]
+    queries.entries = [
+        (now - 10**9 * (9 - number), line_of(number, attributes={"n": str(number)})) for number in range(9)
+    ]
 
-    shown = ask("tail", "--url", loki.url, "--no-follow", "-n", 3)
+    shown = ask("tail", "--url", queries.url, "--no-follow", "-n", 3)
 
     assert [line.rpartition("=")[2] for line in shown.splitlines()] == ["6", "7", "8"]
 
 
-def test_tail_shows_content_only_when_asked_and_makes_it_harmless(loki: LokiQueries, ask: Asked) -> None:
+def test_tail_shows_content_only_when_asked_and_makes_it_harmless(queries: LokiQueries, ask: Asked) -> None:
     now = time.time_ns()
-    loki.entries = [
+    queries.entries = [
         (now - 3, line_of(1, **CHAT)),
         (now - 2, line_of(2, error_type="rate_limit", error_message="Slow down.\nPlease.")),
         (now - 1, "no JSON at all"),
     ]
-    short = ask("tail", "--url", loki.url, "--no-follow")
-    long = ask("tail", "--url", loki.url, "--no-follow", "--content")
+    short = ask("tail", "--url", queries.url, "--no-follow")
+    long = ask("tail", "--url", queries.url, "--no-follow", "--content")
 
     assert "gpt-4o  0.50 s  7+5 tokens  $0.000260" in short
     assert "rate_limit: Slow down.\n" in short
@@ -70,12 +72,12 @@ ODD_ENTRIES = [
 ]
 
 
-def test_tail_shows_entries_however_odd_they_are(loki: LokiQueries, ask: Asked) -> None:
+def test_tail_shows_entries_however_odd_they_are(queries: LokiQueries, ask: Asked) -> None:
     now = time.time_ns()
     lines = [*map(json.dumps, ODD_ENTRIES), "[" * 100_000]
-    loki.entries = [(now - 1000 + number, line) for number, line in enumerate(lines)]
+    queries.entries = [(now - 1000 + number, line) for number, line in enumerate(lines)]
 
-    shown = ask("tail", "--url", loki.url, "--no-follow", "--content", "-n", 20)
+    shown = ask("tail", "--url", queries.url, "--no-follow", "--content", "-n", 20)
 
     assert "answered  What was heard.\n" in shown
     assert "answered  look({})\n" in shown
@@ -92,13 +94,13 @@ def test_tail_shows_entries_of_any_time(at_ns: int, ask: Asked) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_tail_follows_until_it_is_interrupted(loki: LokiQueries) -> None:
-    command = [str(COMMAND), "tail", "--url", loki.url, "-n", "0"]
+def test_tail_follows_until_it_is_interrupted(queries: LokiQueries) -> None:
+    command = [str(COMMAND), "tail", "--url", queries.url, "-n", "0"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert running.stdout is not None
-        loki.wait_until(lambda: len(loki.requests) > 0, timeout=60)
-        loki.entries.append((time.time_ns(), line_of(1)))
+        queries.wait_until(lambda: len(queries.requests) > 0, timeout=60)
+        queries.entries.append((time.time_ns(), line_of(1)))
         assert "gpt-4o" in running.stdout.readline()
         running.send_signal(signal.SIGINT)
         assert (*running.communicate(timeout=60), running.returncode) == ("", "", 0)
