@@ -159,6 +159,7 @@ def test_celery_delivers_when_its_workers_end(reality: ExampleServers, tmp_path:
     assert reality.arrived() == {"summaries": 6}
 
 
+@pytest.mark.alone  # the example gives its flush one second
 def test_a_lambda_has_delivered_when_it_returns(reality: ExampleServers) -> None:
     twice = "import os; import monitored_openai._exporter.exporter\n"  # so that no flush of a second waits for that
     twice += "from lambda_handler import handler\n"
