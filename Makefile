@@ -12,11 +12,14 @@ DEV := .venv/.complete
 DEMO := .venv-demo/.complete
 SOURCES := $(shell find src -name '__pycache__' -prune -o -type f -print)
 
+# A worker for each core; tests/support/machine.py says which tests share one.
+PARALLEL := -n auto
+
 # Real back ends and a browser for the tests; where there is no apt they are left out, but not in CI.
 BACK_ENDS = for name in prometheus victoria-metrics chromium; do scripts/install-$$name || \
 	{ code=$$?; [ $$code -eq 3 ] && [ -z "$${CI:-}" ]; } || exit 1; done
 
-.PHONY: help demo test test-all coverage lint docs bench chaos sbom clean
+.PHONY: help demo test check test-all coverage lint docs bench chaos sbom clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -27,7 +30,10 @@ demo: $(DEMO) ## run a workload against loopback servers and check what arrived
 
 test: lint docs ## lint, docs, and the whole suite on this Python with the newest SDK
 	@$(BACK_ENDS)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+check: $(DEV) ## some tests only, without lint and docs: TEST=path::name, or TEST='tests/calls -k words'
+	@$(if $(TEST),,echo 'TEST= names no test' >&2; exit 2;) $(BIN)/python -m pytest $(TEST) $(ARGS)
 
 coverage: $(DEV) ## the suite under coverage, in processes that tests start too: several times as slow
 	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)

@@ -16,6 +16,8 @@ from pathlib import Path
 import nox
 
 OLDEST = (3, 11)
+PARALLEL = ("-n", "auto")
+"""A worker for each core, as in `make test`."""
 ASK = "import sys; v = sys.version_info; print(v[0], v[1], v.releaselevel, sys.executable)"
 
 nox.options.default_venv_backend = "uv"
@@ -55,7 +57,7 @@ def add_session(name: str, python: tuple[int, int], *packages: str, lowest: bool
         own = ("--reinstall-package", "monitored-openai", ".[scrape,cli]", *packages)
         session.install("--resolution", resolution, *own)
         session.install("--group", "test")
-        session.run("python", "-m", "pytest", "-m", "not once", *session.posargs)
+        session.run("python", "-m", "pytest", *PARALLEL, "-m", "not once", *session.posargs)
 
     label = ".".join(map(str, python))
     nox.session(name=f"{name}-py{label}", python=AT_HAND[python])(run)
@@ -92,7 +94,7 @@ def add_runtimes(python: tuple[int, int]) -> None:
         session.install("--reinstall-package", "monitored-openai", ".[scrape]", *RUNTIMES)
         session.install("--group", "test")
         session.install("uwsgi", success_codes=range(256))  # needs a compiler; its tests are left out without
-        tests = ("-W", "default", "tests/integration/runtimes", *session.posargs)  # as above
+        tests = (*PARALLEL, "-W", "default", "tests/integration/runtimes", *session.posargs)  # as above
         session.run("python", "-m", "pytest", *tests, env={"RUNTIMES": "1"})
 
     nox.session(name="runtimes", python=AT_HAND[python])(run)
@@ -104,7 +106,7 @@ def add_ends(python: tuple[int, int]) -> None:
     def run(session: nox.Session) -> None:
         session.install("--reinstall-package", "monitored-openai", ".[scrape,cli]")
         session.install("--group", "test")
-        session.run("python", "-m", "pytest", *ENDS, *session.posargs)
+        session.run("python", "-m", "pytest", *PARALLEL, *ENDS, *session.posargs)
 
     label = ".".join(map(str, python))
     nox.session(name=f"ends-py{label}", python=AT_HAND[python])(run)

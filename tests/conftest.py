@@ -16,9 +16,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.support.back_ends import api, loki, proxy
+from tests.support.machine import pytest_runtest_protocol, pytest_xdist_make_scheduler
 from tests.support.stocked import done
 
-__all__ = ["done"]
+__all__ = ["api", "done", "loki", "proxy", "pytest_runtest_protocol", "pytest_xdist_make_scheduler"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a shell's background job; the programs that tests start and interrupt would inherit it.

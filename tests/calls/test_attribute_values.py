@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
@@ -216,12 +216,6 @@ class FakeScalar:
 def test_a_numpy_scalar_is_its_python_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numpy", SimpleNamespace(generic=FakeScalar))
     assert labels(a=FakeScalar(7), b=FakeScalar(True), c=FakeScalar([1])) == {"a": "7", "b": "true"}
-
-
-@pytest.fixture
-def loki() -> Iterator[FakeLoki]:
-    with FakeLoki() as running:
-        yield running
 
 
 def test_odd_values_reach_the_log_as_texts_and_the_call_is_unchanged(loki: FakeLoki) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -58,12 +58,6 @@ def keep(record: CallRecord) -> None:
 @pytest.fixture(autouse=True)
 def no_records() -> None:
     RECORDS.clear()
-
-
-@pytest.fixture
-def loki() -> Iterator[FakeLoki]:
-    with FakeLoki() as running:
-        yield running
 
 
 def answer(request: Any) -> Any:

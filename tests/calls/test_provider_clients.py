@@ -32,12 +32,6 @@ def server() -> Iterator[OpenAIServer]:
 
 
 @pytest.fixture
-def loki() -> Iterator[FakeLoki]:
-    with FakeLoki() as running:
-        yield running
-
-
-@pytest.fixture
 def monitoring(loki: FakeLoki) -> Iterator[Monitoring]:
     with handle(logs_url=loki.push_url) as made:
         yield made

@@ -187,6 +187,7 @@ def test_credentials_of_the_settings_go_to_their_own_server_only(
 # Replies
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("command", ["report --url", "tail --no-follow --url"])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_a_small_reply_that_unpacks_to_a_large_one_is_refused(

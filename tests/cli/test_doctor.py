@@ -3,32 +3,28 @@ from __future__ import annotations
 import email.utils
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import respx
 
 from monitored_openai import MonitoringSettings
 from monitored_openai._cli.main import main
-from monitored_openai._exporter.delivery.retry import Failure, Reply
-from monitored_openai._exporter.diagnostics import Finding, check, judged
+from monitored_openai._exporter.diagnostics import Finding, check
 from monitored_openai._metrics.names import DOCTOR
 from tests.support.servers.loki import FakeLoki, Status
 from tests.support.servers.remote_write import RemoteWriteProxy
 from tests.support.spools import no_byte_written_beyond
 
 
-@pytest.fixture
-def proxy() -> Iterator[RemoteWriteProxy]:
-    with RemoteWriteProxy() as running:
-        yield running
-
-
-@pytest.fixture
-def loki() -> Iterator[FakeLoki]:
-    with FakeLoki() as running:
-        yield running
+def found_after(signal: str, answer: httpx.Response | Exception) -> Finding:
+    """The finding of a back end that answers so, or fails so."""
+    settings = MonitoringSettings(**{f"{signal}_url": "http://back-end.test"})
+    with respx.mock(using="httpcore") as back_end:
+        back_end.post(host="back-end.test").mock(side_effect=[answer])
+        return found(signal, check(settings))
 
 
 def found(about: str, findings: list[Finding]) -> Finding:
@@ -55,32 +51,38 @@ def test_settings_that_work_are_well_and_each_back_end_has_got_one_thing(
 
 
 @pytest.mark.parametrize(
-    ("outcome", "says", "advice"),
+    ("answer", "says", "advice"),
     [
-        (Reply(401), "refuses the credentials", "logs:write"),
-        (Reply(401, excerpt="no org id"), "without a tenant: HTTP 401 no org id", "set tenant_id"),
-        (Reply(400, excerpt="no org id"), "without a tenant: HTTP 400 no org id", "set tenant_id"),
-        (Reply(400, excerpt="tenant ID 'a' contains unsupported character"), "refuses the tenant", "check tenant_id"),
-        (Reply(403, excerpt="tenant b is not allowed"), "refuses the tenant", "write to it"),
-        (Reply(403, excerpt="Forbidden"), "a gateway before it", "tenant in tenant_id"),
-        (Reply(404), "at this address", "path in logs_url; Loki takes logs at /loki/api/v1/push"),
-        (Reply(302), "at this address", "path in logs_url"),
-        (Reply(413), "limits the size", "max_content_bytes"),
-        (Reply(429), "takes nothing now", "repeated until they pass"),
-        (Reply(429, excerpt="Ingestion rate limit exceeded for user fake"), "rate of pushes", "log_sample_ratio"),
-        (Reply(429, excerpt="Per stream rate limit exceeded for stream"), "each stream", "log_shards"),
-        (Reply(429, excerpt="Maximum active stream limit exceeded"), "number of streams", "extra_labels"),
-        (Reply(500, excerpt="rpc error: received message larger than max"), "the size", "max_content_bytes"),
-        (Reply(400, excerpt="has 16 label names; limit 15"), "limits labels", "extra_labels"),
-        (Reply(400, excerpt="has timestamp too old"), "refuses the timestamp", "NTP"),
-        (Reply(503), "takes nothing now", "repeated until they pass"),
-        (Reply(400, excerpt="loghttp.PushRequest: bad"), "refuses the push", "labels"),
-        (Failure.CONNECT, "cannot be reached: name unknown", "host and port"),
-        (Failure.LOST, "does not answer: name unknown", "host and port"),
+        (httpx.Response(401), "refuses the credentials", "logs:write"),
+        (httpx.Response(401, text="no org id"), "without a tenant: HTTP 401 no org id", "set tenant_id"),
+        (httpx.Response(400, text="no org id"), "without a tenant: HTTP 400 no org id", "set tenant_id"),
+        (
+            httpx.Response(400, text="tenant ID 'a' contains unsupported character"),
+            "refuses the tenant",
+            "check tenant_id",
+        ),
+        (httpx.Response(403, text="tenant b is not allowed"), "refuses the tenant", "write to it"),
+        (httpx.Response(403, text="Forbidden"), "a gateway before it", "tenant in tenant_id"),
+        (httpx.Response(404), "at this address", "path in logs_url; Loki takes logs at /loki/api/v1/push"),
+        (httpx.Response(302), "at this address", "path in logs_url"),
+        (httpx.Response(413), "limits the size", "max_content_bytes"),
+        (httpx.Response(429), "takes nothing now", "repeated until they pass"),
+        (httpx.Response(429, text="Ingestion rate limit exceeded for user fake"), "rate of pushes", "log_sample_ratio"),
+        (httpx.Response(429, text="Per stream rate limit exceeded for stream"), "each stream", "log_shards"),
+        (httpx.Response(429, text="Maximum active stream limit exceeded"), "number of streams", "extra_labels"),
+        (httpx.Response(500, text="rpc error: received message larger than max"), "the size", "max_content_bytes"),
+        (httpx.Response(400, text="has 16 label names; limit 15"), "limits labels", "extra_labels"),
+        (httpx.Response(400, text="has timestamp too old"), "refuses the timestamp", "NTP"),
+        (httpx.Response(503), "takes nothing now", "repeated until they pass"),
+        (httpx.Response(400, text="loghttp.PushRequest: bad"), "refuses the push", "labels"),
+        (httpx.ConnectError("name unknown"), "cannot be reached: ConnectError: name unknown", "host and port"),
+        (httpx.ReadError("broken off"), "does not answer: ReadError: broken off", "host and port"),
     ],
 )
-def test_each_answer_means_something_and_says_what_to_do(outcome: Reply | Failure, says: str, advice: str) -> None:
-    finding = judged("logs", outcome, "name unknown")
+def test_each_answer_means_something_and_says_what_to_do(
+    answer: httpx.Response | Exception, says: str, advice: str
+) -> None:
+    finding = found_after("logs", answer)
 
     assert not finding.is_well
     assert says in finding.says
@@ -89,24 +91,26 @@ def test_each_answer_means_something_and_says_what_to_do(outcome: Reply | Failur
 
 
 @pytest.mark.parametrize(
-    ("reply", "advice"),
+    ("answer", "advice"),
     [
-        (Reply(404), "--web.enable-remote-write-receiver"),
-        (Reply(400, excerpt="received a series whose number of labels exceeds the limit"), "label_names"),
+        (httpx.Response(404), "--web.enable-remote-write-receiver"),
+        (httpx.Response(400, text="received a series whose number of labels exceeds the limit"), "label_names"),
         (
-            Reply(429, excerpt="per-user series limit of 150000 exceeded (err-mimir-max-series-per-user)"),
+            httpx.Response(429, text="per-user series limit of 150000 exceeded (err-mimir-max-series-per-user)"),
             "max_label_sets",
         ),
         (
-            Reply(429, excerpt="the request has been rejected because the tenant exceeded the ingestion rate limit"),
+            httpx.Response(
+                429, text="the request has been rejected because the tenant exceeded the ingestion rate limit"
+            ),
             "push_",
         ),
-        (Reply(500, excerpt="too old sample"), "NTP"),
-        (Reply(415), "metrics_protocol"),
+        (httpx.Response(500, text="too old sample"), "NTP"),
+        (httpx.Response(415), "metrics_protocol"),
     ],
 )
-def test_what_refuses_metrics_gets_the_advice_for_metrics(reply: Reply, advice: str) -> None:
-    finding = judged("metrics", reply)
+def test_what_refuses_metrics_gets_the_advice_for_metrics(answer: httpx.Response, advice: str) -> None:
+    finding = found_after("metrics", answer)
 
     assert advice in finding.advice
     assert "logs" not in finding.advice

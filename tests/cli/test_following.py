@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -155,12 +154,7 @@ def test_pages_and_counts_of_loki_agree_to_the_nanosecond(loki: FakeLoki) -> Non
         assert (log.count(1002, 1007), log.count(1002, 1003), log.count(1002, 1002), log.count(0, 900)) == (5, 1, 0, 0)
 
 
-@pytest.fixture
-def loki() -> Iterator[FakeLoki]:
-    with FakeLoki() as running:
-        yield running
-
-
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 def test_tail_without_an_address_shows_all_of_700_calls_a_second(
     loki: FakeLoki, monkeypatch: pytest.MonkeyPatch

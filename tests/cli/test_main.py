@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -15,24 +14,13 @@ import pytest
 
 from monitored_openai import MonitoredOpenAI, MonitoringSettings, __version__
 from monitored_openai._cli.main import main
-from tests.support.servers.loki import FakeLoki
-from tests.support.servers.openai_api import Behaviour, OpenAIServer
-from tests.support.servers.remote_write import RemoteWriteProxy, Status
+from tests.support.back_ends import Reality
+from tests.support.servers.openai_api import Behaviour
+from tests.support.servers.remote_write import Status
 
 COMMAND = [sys.executable, "-c", "import sys; from monitored_openai._cli.main import main; sys.exit(main())"]
 SECRET = "sk-test-0123456789abcdefghij"
 AS_EXPECTED = [Behaviour()] * 4 + [Behaviour(status=404)]
-
-
-class Reality:
-    """The API and the back ends, on loopback."""
-
-    def __init__(self) -> None:
-        with ExitStack() as servers:
-            self.api = servers.enter_context(OpenAIServer(keep_requests=True))
-            self.loki = servers.enter_context(FakeLoki())
-            self.prometheus = servers.enter_context(RemoteWriteProxy())
-            self.close = servers.pop_all().close
 
 
 @pytest.fixture

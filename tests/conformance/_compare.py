@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from monitored_openai import CallRecord
-from tests.conformance._stage import AZURE, Cell, Sight
+from tests.conformance._stage import AZURE, Cell, Sight, Stage, records_of
 from tests.support.servers._answers import SNAPSHOTS, answer
 from tests.support.servers._steps import Request
 from tests.support.servers._truth import Truth
@@ -39,6 +39,17 @@ def assert_same(cell: Cell, bare: Sight, ours: Sight, *, injects: bool = True) -
     assert not different
     got = [_without_injected(request) for request in ours.requests] if injects and cell.path.injects else ours.requests
     assert [_wire(request) for request in got] == [_wire(request) for request in bare.requests]
+
+
+def compared(stage: Stage, cell: Cell) -> tuple[CallRecord, Sight]:
+    """The one record of a call that is the same on the bare SDK, and what its caller saw."""
+    bare = stage.play(stage.bare(cell), cell)
+    client = stage.ours(cell)
+    records_of(client.monitoring)
+    ours = stage.play(client, cell)
+    assert_same(cell, bare, ours)
+    (record,) = records_of(client.monitoring)
+    return record, ours
 
 
 def _wire(request: Request) -> Any:

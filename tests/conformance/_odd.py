@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from monitored_openai import CallRecord
-from tests.conformance._compare import assert_same
+from tests.conformance._compare import compared
 from tests.conformance._outcomes import Outcome
 from tests.conformance._paths import PATHS
-from tests.conformance._stage import Cell, Stage, records_of
+from tests.conformance._stage import Cell, Stage
 from tests.support.servers.openai_api import Behaviour
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
@@ -43,12 +43,7 @@ def play(stage: Stage, odd: Odd, name: str, is_async: bool) -> CallRecord:
     path = _BY_NAME[name]
     outcome = Outcome(name="odd", behaviour=odd.behaviour)
     cell = Cell(path=path, reading=next(iter(path.readings.values())), outcome=outcome, is_async=is_async)
-    bare = stage.play(stage.bare(cell), cell)
-    client = stage.ours(cell)
-    records_of(client.monitoring)
-    ours = stage.play(client, cell)
-    assert_same(cell, bare, ours)
-    (record,) = records_of(client.monitoring)
+    record, _ = compared(stage, cell)
     return record
 
 

@@ -13,11 +13,11 @@ import openai
 import pytest
 
 from monitored_openai import CallRecord
-from tests.conformance._compare import KINDS, assert_same, expected_error
+from tests.conformance._compare import KINDS, compared, expected_error
 from tests.conformance._family_paths import FAMILY_PATHS, FamilyPath
 from tests.conformance._outcomes import OK
 from tests.conformance._paths import Path
-from tests.conformance._stage import AZURE, PLAIN, Cell, Sight, Stage, records_of
+from tests.conformance._stage import AZURE, PLAIN, Cell, Sight, Stage
 
 
 def cells(path: FamilyPath) -> Iterator[tuple[str, Cell]]:
@@ -45,13 +45,7 @@ def cases() -> Iterator[Any]:
 @pytest.mark.parametrize("cell", list(cases()))
 def test_a_call_is_as_on_the_bare_sdk_and_recorded_once(stage: Stage, cell: Cell) -> None:
     skip_what_the_sdk_lacks(stage.bare(cell), cell.path)
-    bare = stage.play(stage.bare(cell), cell)
-    client = stage.ours(cell)
-    records_of(client.monitoring)
-    ours = stage.play(client, cell)
-
-    assert_same(cell, bare, ours)
-    (record,) = records_of(client.monitoring)
+    record, ours = compared(stage, cell)
     assert_true(stage, cell, record, ours)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from monitored_openai import MonitoringSettings
-from tests.conformance._compare import assert_same, assert_true
+from tests.conformance._compare import assert_same, assert_true, compared
 from tests.conformance._outcomes import FAILURES
 from tests.conformance._paths import PATHS, Path
 from tests.conformance._stage import AZURE, PLAIN, Cell, Stage, keep, records_of
@@ -44,13 +44,7 @@ def cases() -> Iterator[Any]:
 
 @pytest.mark.parametrize("cell", list(cases()))
 def test_a_call_is_as_on_the_bare_sdk_and_recorded_once(stage: Stage, cell: Cell) -> None:
-    bare = stage.play(stage.bare(cell), cell)
-    client = stage.ours(cell)
-    records_of(client.monitoring)
-    ours = stage.play(client, cell)
-
-    assert_same(cell, bare, ours)
-    (record,) = records_of(client.monitoring)
+    record, ours = compared(stage, cell)
     assert_true(cell, record, ours, stage.server.truth, stage.server.port)
 
 

@@ -122,6 +122,7 @@ def _smaller(case: Case) -> Case:
     return replace(case, slices=1, at_once=min(case.at_once, 2 * CHUNKS))
 
 
+@pytest.mark.alone
 def test_the_cpu_of_delivery_is_counted(clients: Clients) -> None:
     found = computing(LARGE, clients, rounds=2, operations=50)
     assert found.added.low > 0
@@ -153,6 +154,7 @@ def test_a_process_that_fails_ends_the_run() -> None:
         short_processes.run(Life(url="not a URL", calls=1))
 
 
+@pytest.mark.alone
 def test_the_import_and_what_is_installed_are_told() -> None:
     figures = [*weight.imports(rounds=3), *weight.installed()]
     assert figures[1].what == "added"

@@ -36,18 +36,6 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
 
 
 @pytest.fixture
-def api() -> Iterator[OpenAIServer]:
-    with OpenAIServer() as running:
-        yield running
-
-
-@pytest.fixture
-def loki() -> Iterator[FakeLoki]:
-    with FakeLoki() as running:
-        yield running
-
-
-@pytest.fixture
 def proxy(prometheus: Prometheus) -> Iterator[RemoteWriteProxy]:
     with RemoteWriteProxy(prometheus.url) as running:
         yield running

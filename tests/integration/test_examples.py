@@ -14,16 +14,14 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.support.back_ends import Reality
 from tests.support.programs import settings
-from tests.support.servers.loki import FakeLoki
-from tests.support.servers.openai_api import OpenAIServer
-from tests.support.servers.remote_write import RemoteWriteProxy
 
 pytestmark = pytest.mark.once
 
@@ -48,15 +46,8 @@ asyncio.run(run())
 """
 
 
-class Reality:
-    """The API and the back ends."""
-
-    def __init__(self) -> None:
-        with ExitStack() as servers:
-            self.api = servers.enter_context(OpenAIServer(keep_requests=True))
-            self.loki = servers.enter_context(FakeLoki())
-            self.prometheus = servers.enter_context(RemoteWriteProxy())
-            self.close = servers.pop_all().close
+class ExampleServers(Reality):
+    """The API and the back ends, as the settings of an example's process."""
 
     def env(self) -> dict[str, str]:
         given = settings(
@@ -78,14 +69,14 @@ class Reality:
 
 
 @pytest.fixture
-def reality() -> Iterator[Reality]:
-    real = Reality()
+def reality() -> Iterator[ExampleServers]:
+    real = ExampleServers()
     yield real
     real.close()
 
 
 @contextmanager
-def running(command: list[str], reality: Reality, folder: Path) -> Iterator[subprocess.Popen[str]]:
+def running(command: list[str], reality: ExampleServers, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A server that is ended by SIGTERM, and killed with its children if that does not do."""
     process = subprocess.Popen(
         command, cwd=folder, env=reality.env(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -110,7 +101,7 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
     raise AssertionError(f"it ended without {pattern}")
 
 
-def run(program: str, *arguments: str, reality: Reality, folder: Path = EXAMPLES) -> str:
+def run(program: str, *arguments: str, reality: ExampleServers, folder: Path = EXAMPLES) -> str:
     ended = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         cwd=folder, env=reality.env(), capture_output=True, text=True, timeout=ENDED, check=False,
@@ -128,7 +119,7 @@ def test_there_is_a_test_for_every_example() -> None:
 
 
 @pytest.mark.timeout(180)
-def test_fastapi_delivers_when_uvicorn_is_stopped(reality: Reality) -> None:
+def test_fastapi_delivers_when_uvicorn_is_stopped(reality: ExampleServers) -> None:
     command = [sys.executable, "-m", "uvicorn", "fastapi_app:app", "--port", "0"]
     with running(command, reality, EXAMPLES) as server:
         url = read_until(server, r"running on (http://[\d.:]+)")[1]
@@ -138,7 +129,7 @@ def test_fastapi_delivers_when_uvicorn_is_stopped(reality: Reality) -> None:
     assert reality.arrived() == {"ask": 2, "stream": 1}
 
 
-def test_django_labels_calls_with_their_view(reality: Reality) -> None:
+def test_django_labels_calls_with_their_view(reality: ExampleServers) -> None:
     asking = "import django_app, django.test; django.setup(); c = django.test.Client()\n"
     asking += "for _ in range(3): assert c.get('/ask', {'question': 'Hello?'}).json()['answer']"
 
@@ -148,7 +139,7 @@ def test_django_labels_calls_with_their_view(reality: Reality) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_celery_delivers_when_its_workers_end(reality: Reality, tmp_path: Path) -> None:
+def test_celery_delivers_when_its_workers_end(reality: ExampleServers, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "configured.py").write_text(
         "from celery_tasks import app, summarise\n"
@@ -168,7 +159,8 @@ def test_celery_delivers_when_its_workers_end(reality: Reality, tmp_path: Path) 
     assert reality.arrived() == {"summaries": 6}
 
 
-def test_a_lambda_has_delivered_when_it_returns(reality: Reality) -> None:
+@pytest.mark.alone  # the example gives its flush one second
+def test_a_lambda_has_delivered_when_it_returns(reality: ExampleServers) -> None:
     twice = "import os; import monitored_openai._exporter.exporter\n"  # so that no flush of a second waits for that
     twice += "from lambda_handler import handler\n"
     twice += "for _ in range(2): assert handler({'question': 'Hello?'}, None)['statusCode'] == 200\n"
@@ -179,7 +171,7 @@ def test_a_lambda_has_delivered_when_it_returns(reality: Reality) -> None:
     assert reality.arrived() == {"lambda": 2}
 
 
-def test_the_notebook_runs_from_top_to_bottom(reality: Reality) -> None:
+def test_the_notebook_runs_from_top_to_bottom(reality: ExampleServers) -> None:
     run(NOTEBOOK, str(EXAMPLES / "notebook.ipynb"), reality=reality)
 
     assert reality.arrived() == {"notebook": 2}

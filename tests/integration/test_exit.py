@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,24 +37,6 @@ CODES = {
 }
 EXIT_BAR = 2.5
 """Seconds that a dead back end may add to the exit; the tests allow four times as much, for a machine under load."""
-
-
-@pytest.fixture
-def api() -> Iterator[OpenAIServer]:
-    with OpenAIServer() as running:
-        yield running
-
-
-@pytest.fixture
-def proxy() -> Iterator[RemoteWriteProxy]:
-    with RemoteWriteProxy() as running:
-        yield running
-
-
-@pytest.fixture
-def loki() -> Iterator[FakeLoki]:
-    with FakeLoki() as running:
-        yield running
 
 
 def env(

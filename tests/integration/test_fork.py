@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -28,18 +27,6 @@ CASES: list[tuple[str, tuple[float, ...]]] = [
     (situation, ()) for situation in SITUATIONS if situation not in ("soon after the first call", BEFOREHAND)
 ]
 CASES += [("soon after the first call", (seconds,)) for seconds in (0, 0.03, 0.1, 0.3)]
-
-
-@pytest.fixture
-def proxy() -> Iterator[RemoteWriteProxy]:
-    with RemoteWriteProxy() as running:
-        yield running
-
-
-@pytest.fixture
-def loki() -> Iterator[FakeLoki]:
-    with FakeLoki() as running:
-        yield running
 
 
 def env(proxy: RemoteWriteProxy, loki: FakeLoki, metrics: bool = True) -> dict[str, str]:

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,6 @@ from tests.support.handles import QUICK, ask, call, handle, http, imbalance, in_
 from tests.support.programs import run, running, settings
 from tests.support.servers._http import wait_until
 from tests.support.servers.loki import FakeLoki
-
-
-@pytest.fixture
-def loki() -> Iterator[FakeLoki]:
-    with FakeLoki() as running:
-        yield running
 
 
 @pytest.mark.parametrize("options", [("-I",), ("-OO",), ("-W", "error"), ("-X", "dev", "-W", "error")], ids=" ".join)

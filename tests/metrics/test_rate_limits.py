@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -181,18 +180,6 @@ def test_no_secret_and_no_long_text_becomes_a_label() -> None:
 
 
 # To Prometheus, and to those who scrape
-
-
-@pytest.fixture
-def proxy() -> Iterator[RemoteWriteProxy]:
-    with RemoteWriteProxy() as running:
-        yield running
-
-
-@pytest.fixture
-def api() -> Iterator[OpenAIServer]:
-    with OpenAIServer() as running:
-        yield running
 
 
 def saying(reset: str, remaining: int) -> dict[str, str]:

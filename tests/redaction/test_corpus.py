@@ -229,6 +229,7 @@ def test_each_character_of_the_unescaped_text_has_its_place_in_the_original(text
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_no_text_of_100_kb_takes_long(text: str) -> None:
     """Quadratic time would be minutes for most of these."""

@@ -244,6 +244,7 @@ def test_other_threads_run_while_a_pattern_is_slow() -> None:
     assert turns > 5
 
 
+@pytest.mark.alone
 def test_a_flood_of_slow_texts_gets_less_time_for_each() -> None:
     redact = redactor((SLOW,))
     assert redact is not None

@@ -25,7 +25,7 @@ from tests.support.handles import ask, handle, http, in_process_transport, settl
 from tests.support.servers import _steps
 from tests.support.servers._http import HttpServer
 from tests.support.servers._steps import End, Gate, Pause, Request, Step
-from tests.support.servers.loki import FakeLoki, Status
+from tests.support.servers.loki import FakeLoki
 
 MIB = 2**20
 CERTIFICATE = Path(__file__).parents[2] / "support" / "servers" / "localhost.pem"
@@ -120,17 +120,6 @@ def test_any_reply_comes_to_its_end_in_time_and_takes_neither_memory_nor_the_con
     assert took < MOST_SECONDS
     assert most < MOST_MEMORY
     assert {request.method for request in server.requests} == {"POST"}
-
-
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_and_takes_no_credentials_elsewhere(status: int) -> None:
-    with FakeLoki() as elsewhere, FakeLoki() as loki:
-        loki.fail_next(Status(status, {"Location": elsewhere.push_url}))
-        settings = MonitoringSettings(logs_url=loki.push_url, access_token="secret", tenant_id="tenant")
-        outcome = asyncio.run(posted_once(loki.push_url, settings))
-
-        assert isinstance(outcome, Reply)
-        assert (outcome.status, len(loki.requests), elsewhere.connections) == (status, 1, 0)
 
 
 def test_what_the_environment_says_of_proxies_and_certificates_is_for_others(

@@ -33,12 +33,6 @@ samples = st.lists(st.tuples(st.floats(), st.integers(-(2**63), 2**63 - 1)), max
 
 
 @pytest.fixture
-def proxy() -> Iterator[RemoteWriteProxy]:
-    with RemoteWriteProxy() as running:
-        yield running
-
-
-@pytest.fixture
 def monitoring(proxy: RemoteWriteProxy) -> Iterator[Monitoring]:
     with handle(metrics_url=proxy.write_url, push_interval=60) as made:
         yield made

@@ -31,18 +31,6 @@ CALLS = 5
 """Of each request or task."""
 
 
-@pytest.fixture
-def proxy() -> Iterator[RemoteWriteProxy]:
-    with RemoteWriteProxy() as running:
-        yield running
-
-
-@pytest.fixture
-def loki() -> Iterator[FakeLoki]:
-    with FakeLoki() as running:
-        yield running
-
-
 def env(loki: FakeLoki, proxy: RemoteWriteProxy | None = None, **more: object) -> dict[str, str]:
     urls = {"logs_url": by_name(loki.push_url)} | ({"metrics_url": by_name(proxy.write_url)} if proxy else {})
     quick: dict[str, object] = {"push_interval": 1, "log_linger": 0.2, "exit_timeout": 30}

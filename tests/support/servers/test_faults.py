@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -10,12 +9,6 @@ import pytest
 from tests.support.servers.loki import Drip, FakeLoki, Gate, Hold, LoseAnswer, NeverAnswer, Reset, Status
 
 pytestmark = pytest.mark.once
-
-
-@pytest.fixture
-def loki() -> Iterator[FakeLoki]:
-    with FakeLoki() as running:
-        yield running
 
 
 def push(loki: FakeLoki, line: str = "line", timeout: float = 5.0) -> httpx.Response:

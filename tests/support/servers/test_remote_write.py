@@ -49,12 +49,6 @@ def push(target: RemoteWriteProxy | Prometheus, *batch: bytes, path: str = "", *
     return httpx.post(target.url + (path or "/api/v1/write"), content=body, headers=given, timeout=30)
 
 
-@pytest.fixture
-def proxy() -> Iterator[RemoteWriteProxy]:
-    with RemoteWriteProxy() as running:
-        yield running
-
-
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     with Prometheus(require_prometheus(), tmp_path_factory.mktemp("prometheus")) as running:
