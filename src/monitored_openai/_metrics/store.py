@@ -8,23 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from monitored_openai._metrics.names import (
-    AUDIO_SECONDS,
-    CHARACTERS,
-    COST,
-    DURATION,
-    PROCESSING,
-    RETRIES,
-    SAVINGS,
-    TIME_PER_OUTPUT_CHUNK,
-    TIME_TO_FIRST_CHUNK,
-    TOKEN_DETAILS,
-    TOKEN_USAGE,
-    TOKENS_TOTAL,
-    UNPRICED,
-    USAGE_UNKNOWN,
-    Metric,
-)
+from monitored_openai._metrics import names
+from monitored_openai._metrics.names import Metric
 from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
 
@@ -139,53 +124,53 @@ class Metrics:
         """Add a call to the totals."""
         base = self.labels(record.operation, record.provider, record.request_model, record.attributes)
         error = (("error_type", record.error_type),) if record.error_type else ()
-        self._observe(DURATION, base + error, record.duration)
+        self._observe(names.DURATION, base + error, record.duration)
         if record.time_to_first_chunk is not None:
-            self._observe(TIME_TO_FIRST_CHUNK, base, record.time_to_first_chunk)
+            self._observe(names.TIME_TO_FIRST_CHUNK, base, record.time_to_first_chunk)
         if record.chunk_intervals:
-            intervals = self._histogram(TIME_PER_OUTPUT_CHUNK, base)
+            intervals = self._histogram(names.TIME_PER_OUTPUT_CHUNK, base)
             for interval in record.chunk_intervals:
                 intervals.observe(interval)
         processing = record.headers.get("openai-processing-ms")
         if processing is not None and _MILLISECONDS.fullmatch(processing):
-            self._observe(PROCESSING, base, float(processing) / 1000)
+            self._observe(names.PROCESSING, base, float(processing) / 1000)
         answered_by = record.response_model
         full = (*base, ("gen_ai_response_model", label_value(answered_by))) if answered_by else base
         self._fold_tokens(record, base, full)
         self._fold_cost(record, full)
         if record.retries:
-            self._add(RETRIES, full, record.retries)
+            self._add(names.RETRIES, full, record.retries)
 
     def _fold_tokens(self, record: CallRecord, base: Labels, full: Labels) -> None:
         if record.usage_unknown is not None:
-            self._add(USAGE_UNKNOWN, (*full, ("reason", record.usage_unknown)), 1)
+            self._add(names.USAGE_UNKNOWN, (*full, ("reason", record.usage_unknown)), 1)
         usage = record.usage
         if usage is None:
             return
         for kind, tokens in (("input", usage.input_tokens), ("output", usage.output_tokens)):
             if tokens is not None:
-                self._observe(TOKEN_USAGE, (*base, ("gen_ai_token_type", kind)), tokens)
-                self._add(TOKENS_TOTAL, (*full, ("gen_ai_token_type", kind)), tokens)
-        for metric, amount in ((AUDIO_SECONDS, usage.input_seconds), (CHARACTERS, usage.input_characters)):
+                self._observe(names.TOKEN_USAGE, (*base, ("gen_ai_token_type", kind)), tokens)
+                self._add(names.TOKENS_TOTAL, (*full, ("gen_ai_token_type", kind)), tokens)
+        for metric, amount in ((names.AUDIO_SECONDS, usage.input_seconds), (names.CHARACTERS, usage.input_characters)):
             if amount:
                 self._add(metric, full, amount)
         for kind, name in _DETAILS.items():
             tokens = getattr(usage, name)
             if tokens:
-                self._add(TOKEN_DETAILS, (*full, ("gen_ai_token_type", kind)), tokens)
+                self._add(names.TOKEN_DETAILS, (*full, ("gen_ai_token_type", kind)), tokens)
 
     def _fold_cost(self, record: CallRecord, full: Labels) -> None:
         if record.unpriced is not None:
-            self._add(UNPRICED, (*full, ("reason", record.unpriced)), 1)
+            self._add(names.UNPRICED, (*full, ("reason", record.unpriced)), 1)
         cost = record.cost
         if cost is None:
             return
         parts = (("input", cost.input_usd), ("input_cached", cost.input_cached_usd), ("output", cost.output_usd))
         for kind, usd in parts:
             if usd:
-                self._add(COST, (*full, ("kind", kind)), usd)
+                self._add(names.COST, (*full, ("kind", kind)), usd)
         if cost.cache_savings_usd > 0:
-            self._add(SAVINGS, full, cost.cache_savings_usd)
+            self._add(names.SAVINGS, full, cost.cache_savings_usd)
 
     def samples(self) -> list[Sample]:
         """Return the current value of each series."""
