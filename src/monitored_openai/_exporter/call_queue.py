@@ -56,20 +56,21 @@ class CallQueue:
 
     def put(self, call: Call) -> None:
         """Add an ended call. Ignore one that the parent process started before it forked this one."""
+        ledger = self._ledger
         try:
-            self._ledger.active.remove(call)
+            ledger.active.remove(call)
         except KeyError:
             return
-        with self._ledger.lock:
-            if self._ledger.is_closed or len(self._calls) >= _MAX_CALLS:
-                self._ledger.record_untracked("closed" if self._ledger.is_closed else "queue_full")
+        with ledger.lock:
+            if ledger.is_closed or len(self._calls) >= _MAX_CALLS:
+                ledger.record_untracked("closed" if ledger.is_closed else "queue_full")
                 return
             try:
                 size = call.size()
             except Exception:  # the texts of a stream may have any type
-                self._ledger.record_untracked("fault")
+                ledger.record_untracked("fault")
                 raise
-            fits = self._ledger.record_ended(size)
+            fits = ledger.record_ended(size)
             self._calls.append((call, size if fits else 0, fits))
             if not fits:
                 call.sheds_content()
