@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -128,34 +127,3 @@ def test_an_output_that_takes_nothing_is_no_traceback(out: str | None, code: int
     assert ended.stderr == (
         "monitored-openai: what is said cannot be written: No space left on device\n" if code else ""
     )
-
-
-def test_the_shell_completes_commands() -> None:
-    shell = {"_MONITORED_OPENAI_COMPLETE": "complete_bash", "COMP_WORDS": "monitored-openai re", "COMP_CWORD": "1"}
-
-    done = subprocess.run(
-        [COMMAND], env={**os.environ, **shell}, capture_output=True, text=True, timeout=60, check=False
-    )
-
-    assert done.stdout.split() == ["report"]
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        "",
-        "report",
-        "top",
-        "tail",
-        "prices",
-        "dashboards",
-        "dashboards export",
-        "dashboards push",
-        "rules export",
-    ],
-)
-def test_every_command_has_help(arguments: str, ask: Asked) -> None:
-    shown = ask(*arguments.split(), "--help")
-
-    assert "Usage: monitored-openai" in shown
-    assert len(shown.splitlines()) > 5
