@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from monitored_openai._metrics.store import label_value
+from monitored_openai._labels import clip_label_value
 from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
 
@@ -40,7 +40,7 @@ def call_samples(record: CallRecord) -> CallSamples | None:
 
 @lru_cache(256)
 def _as_label(model: str) -> str:
-    return label_value(without_secrets(model))
+    return clip_label_value(without_secrets(model))
 
 
 _TOKENS = ("promptTokens", "completionTokens", "totalTokens")

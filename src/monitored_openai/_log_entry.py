@@ -9,10 +9,10 @@ from itertools import islice
 from typing import Any
 from zlib import crc32
 
-from monitored_openai._calls.request_fields import TEXTS
+from monitored_openai._calls.request_fields import IDENTIFIERS
 from monitored_openai._json import decode, encode
+from monitored_openai._labels import clip_label_value
 from monitored_openai._legacy_series import log_fields, prompt_of
-from monitored_openai._metrics.store import label_value
 from monitored_openai._record import CallRecord, Cost, Usage
 from monitored_openai._redaction.redactor import PatternTimeout, Redact, is_plain, redacted, without_secrets
 
@@ -122,7 +122,7 @@ def _facts(record: CallRecord) -> dict[str, Any]:
         "headers": dict(record.headers) or None,
         "trace_id": record.trace_id,
         "span_id": record.span_id,
-        "attributes": {name: label_value(value) for name, value in record.attributes.items()} or None,
+        "attributes": {name: clip_label_value(value) for name, value in record.attributes.items()} or None,
     }
     return _known(facts)
 
@@ -142,14 +142,14 @@ def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping
         "input_tokens": usage.input_tokens if usage else None,
         "output_tokens": usage.output_tokens if usage else None,
         "cost_usd": f"{record.cost.total_usd:.9f}" if record.cost else None,
-        **{f"openai_{name}": identifiers.get(name) for name in TEXTS},
+        **{f"openai_{name}": identifiers.get(name) for name in IDENTIFIERS},
         **names,
     }
     texts = {**_filterable(record.attributes), **{name: str(value) for name, value in _known(own).items()}}
     together = "\n".join(texts.values())
     if without_secrets(together) != together:
         texts = {name: without_secrets(value) for name, value in texts.items()}
-    return {name: label_value(value) for name, value in texts.items()}
+    return {name: clip_label_value(value) for name, value in texts.items()}
 
 
 def _filterable(attributes: Mapping[str, str]) -> dict[str, str]:
@@ -157,7 +157,7 @@ def _filterable(attributes: Mapping[str, str]) -> dict[str, str]:
     room = _MOST_ATTRIBUTE_BYTES
     kept: dict[str, str] = {}
     for name, value in islice(attributes.items(), _MOST_ATTRIBUTES):
-        room -= len(name) + len(label_value(value).encode())
+        room -= len(name) + len(clip_label_value(value).encode())
         if room < 0:
             break
         kept[name] = value

@@ -11,7 +11,7 @@ import pytest
 from openai import BaseModel
 
 from monitored_openai import Cost, Usage
-from monitored_openai._calls.uploads import described
+from monitored_openai._calls.request_fields import describe_files
 from monitored_openai._endpoints.audio import SPEECH, TRANSCRIPTIONS
 from monitored_openai._endpoints.base import Endpoint, read_body
 from monitored_openai._endpoints.embeddings import EMBEDDINGS
@@ -107,14 +107,14 @@ def test_files_are_described_without_being_read() -> None:
         ("file", stream),
         ("odd", ("name.bin", stream)),
     ]
-    assert described(files) == {
+    assert describe_files(files) == {
         "image": ["[file, a.png, image/png, 3 bytes]", "[file, b.png]"],
         "mask": "[file, 2 bytes]",
         "file": "[file]",
         "odd": "[file, name.bin]",
     }
-    assert described({"file": b""}) == {"file": "[file, 0 bytes]"}
-    assert described([]) == {}
+    assert describe_files({"file": b""}) == {"file": "[file, 0 bytes]"}
+    assert describe_files([]) == {}
     assert stream.tell() == 0
 
 

@@ -20,13 +20,12 @@ from typing import Any, Self
 from monitored_openai._calls.context import attributes_of_call, content_allowed
 from monitored_openai._calls.error_types import error_type, status_of
 from monitored_openai._calls.record_builder import MOST_PIECES_BYTES, Trail, kept
-from monitored_openai._calls.request_fields import identifiers
+from monitored_openai._calls.request_fields import identifiers, text_sent
 from monitored_openai._calls.stream_usage import Injection
 from monitored_openai._endpoints.base import Endpoint, ParsedResponse, dictionary
 from monitored_openai._json import snapshot
 from monitored_openai._logging import warn_sparsely
 from monitored_openai._record import NOTHING
-from monitored_openai._text_forms import text_sent
 
 _TRACING = "opentelemetry.trace"
 _CUT_OFF = ("length_limit", "content_filter")

@@ -10,10 +10,10 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from monitored_openai._calls.attribute_values import attribute_text
+from monitored_openai._labels import InvalidValue, label_name
 from monitored_openai._logging import warn_sparsely
 from monitored_openai._record import NOTHING
-from monitored_openai._settings.urls import InvalidValue, label_name
-from monitored_openai._text_forms import plain_text
 
 _T = TypeVar("_T")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -109,7 +109,7 @@ def attribute_texts(labels: Mapping[str, object]) -> dict[str, str]:
             raise ValueError(f"attribute {name[:128]!r} {refusal}") from None
     texts: dict[str, str] = {}
     for name, value in labels.items():
-        text = plain_text(value)
+        text = attribute_text(value)
         if text is None:
             _warn_of_omission(name, value)
         texts[str.__str__(name)] = (text or "")[:_MOST_CHARACTERS]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from monitored_openai._calls.call import Call
+from monitored_openai._calls.request_fields import describe_files
 from monitored_openai._calls.stream_usage import StreamUsageSupport, leaves_usage_open
-from monitored_openai._calls.uploads import described
 from monitored_openai._endpoints.base import Endpoint
 from monitored_openai._logging import warn_sparsely
 from monitored_openai._providers import provider_of, stream_usage_of
@@ -82,7 +82,7 @@ class CallTracker:
                 injection=injection,
                 keeps_content=self._keeps_content,
                 emit=self._emit,
-                form=None if files is None else described(files),
+                form=None if files is None else describe_files(files),
                 attributes=client._attributes,
             )
             self._opened(call)

@@ -24,8 +24,8 @@ from monitored_openai._local import calls, counters
 from monitored_openai._local.history import Bounds, History
 from monitored_openai._local.http.auth import objection
 from monitored_openai._local.server import LocalServer
+from monitored_openai._settings.urls import LOCAL_HOST, LOCAL_PORT, LOCAL_URL
 
-USUAL_HOST, USUAL_PORT = "127.0.0.1", 8642
 MEGABYTE = 1024 * 1024
 
 _WRONG_ARGUMENTS = 2
@@ -36,8 +36,8 @@ _TOKEN_VARIABLE = "MONITORED_OPENAI_ACCESS_TOKEN"  # noqa: S105  # its name; wha
 class Options:
     """What the command was given."""
 
-    host: str = USUAL_HOST
-    port: int = USUAL_PORT
+    host: str = LOCAL_HOST
+    port: int = LOCAL_PORT
     token: str | None = None
     token_file: Path | None = None
     history: Path | None = None
@@ -112,7 +112,7 @@ def run_demo(terminal: Terminal) -> int:
 
 
 def _introduce(terminal: Terminal, server: LocalServer, history: History, options: Options) -> None:
-    usual = server.url == f"http://{USUAL_HOST}:{USUAL_PORT}"
+    usual = server.url == LOCAL_URL
     settings = "MonitoringSettings.local()" if usual else f'MonitoringSettings.local("{server.url}")'
     bounds = f"{options.days:g} days and {options.megabytes:g} MiB"
     terminal.line(terminal.bold(f"monitored-openai {__version__}: the local page"))

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from monitored_openai._labels import clip_label_value
 from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
 
@@ -25,7 +26,6 @@ SECONDS = (
 CHUNK_SECONDS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 2.56)
 TOKENS = tuple(float(4**power) for power in range(14))
 OTHER = "other"
-_MOST_LABEL_BYTES = 1024
 
 
 class Sample(NamedTuple):
@@ -118,14 +118,6 @@ _MILLISECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
 _UNBOUNDED = frozenset({"gen_ai_request_model", "gen_ai_response_model"})
 
 
-def label_value(text: str) -> str:
-    """A text as every back end takes it for a label's value: valid UTF-8 of at most 1024 bytes (Mimir takes 2048)."""
-    if len(text) <= _MOST_LABEL_BYTES // 4 and text.isascii():
-        return text
-    whole = without_secrets(text)  # before the cut, which would leave the beginning of a secret
-    return whole.encode("utf-8", "replace")[:_MOST_LABEL_BYTES].decode("utf-8", "ignore")
-
-
 def bound_text(bound: float) -> str:
     """A bucket's bound as Go writes it: so has Prometheus those that it scrapes, and equal ones must read the same."""
     whole, _, _ = str(bound).partition(".")
@@ -188,9 +180,11 @@ class Metrics:
         own = (
             ("gen_ai_operation_name", operation),
             ("gen_ai_provider_name", provider),
-            *((("gen_ai_request_model", label_value(model)),) if model else ()),
+            *((("gen_ai_request_model", clip_label_value(model)),) if model else ()),
         )
-        return own + tuple((name, label_value(attributes[name])) for name in self._label_names if name in attributes)
+        return own + tuple(
+            (name, clip_label_value(attributes[name])) for name in self._label_names if name in attributes
+        )
 
     def fold(self, record: CallRecord) -> None:
         """Add a call to the totals."""
@@ -207,7 +201,7 @@ class Metrics:
         if processing is not None and _MILLISECONDS.fullmatch(processing):
             self._observe(PROCESSING, base, float(processing) / 1000)
         answered_by = record.response_model
-        full = (*base, ("gen_ai_response_model", label_value(answered_by))) if answered_by else base
+        full = (*base, ("gen_ai_response_model", clip_label_value(answered_by))) if answered_by else base
         self._fold_tokens(record, base, full)
         self._fold_cost(record, full)
         if record.retries:

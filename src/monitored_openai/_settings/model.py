@@ -22,9 +22,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from monitored_openai._labels import InvalidValue
 from monitored_openai._logging import DECIDED, logger
 from monitored_openai._settings import urls, validators
-from monitored_openai._settings.urls import InvalidValue, MetricsProtocol, Signal
+from monitored_openai._settings.urls import MetricsProtocol, Signal
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

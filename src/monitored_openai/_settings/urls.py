@@ -1,6 +1,6 @@
-"""What back ends take: pure rules over push URLs, credentials, headers and labels, no I/O.
+"""Rules for push URLs, credentials, tenants and headers, as the back ends accept them. Pure functions without I/O.
 
-Every rule raises `InvalidValue`, whose text says what is wrong and how to mend it and never repeats the value.
+A rule raises `InvalidValue` for a value that can never work.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
+
+from monitored_openai._labels import InvalidValue
 
 Signal = Literal["metrics", "logs"]
 """One of the two ways out."""
@@ -70,9 +72,9 @@ _RESERVED_HEADERS = frozenset(
     "connection content-encoding content-length content-type host transfer-encoding user-agent"
     " x-prometheus-remote-write-version".split()
 )
-LOCAL_PORT = 8642
-LOCAL_URL = f"http://127.0.0.1:{LOCAL_PORT}"
-"""Where `monitored-openai local` listens unless it is told otherwise."""
+LOCAL_HOST, LOCAL_PORT = "127.0.0.1", 8642
+LOCAL_URL = f"http://{LOCAL_HOST}:{LOCAL_PORT}"
+"""The default address of `monitored-openai local`."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
@@ -83,19 +85,6 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[!-~\xa0-\xff](?:[\t -~\xa0-\xff]*[!-~\xa0-\xff])?")
 _CREDENTIAL = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _SECRET_HEADER = re.compile(r"auth|token|key|secret|cookie|password", re.IGNORECASE)
-_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
-_RESERVED_LABELS = frozenset(
-    "job instance environment service_name shard replay detected_level le quantile error_type kind reason signal"
-    " resource organization project id operation provider model request_model request_id trace_id span_id"
-    " finish_reason input_tokens output_tokens cost_usd".split()
-)
-"""The labels of streams and series, and the structured metadata of entries, that are set here or by the back ends."""
-_RESERVED_PREFIXES = ("__", "gen_ai_", "openai_")
-_LABEL_VALUE_BYTES = 1024  # half of what Mimir and Loki take by default, as the instance is made longer
-
-
-class InvalidValue(ValueError):
-    """A value that cannot be used; the text says what is wrong and how to mend it, never the value."""
 
 
 def split_userinfo(url: str) -> tuple[str, str | None, str | None]:
@@ -187,33 +176,6 @@ def header(name: str, value: str) -> None:
         raise InvalidValue(f"may not set {name.lower()}, which the protocol fixes; remove it")
     if not _HEADER_VALUE.fullmatch(value):
         raise InvalidValue(f"has a value for {name.lower()} that no header can carry; use one line of Latin-1 text")
-
-
-def label_name(text: str) -> str:
-    """``text`` if Prometheus, Mimir and Loki take it as a label and the library does not set it; else `InvalidValue`.
-
-    The one rule for the names of extra labels and of per-call attributes, which may become labels.
-    """
-    if not _LABEL_NAME.fullmatch(text):
-        raise InvalidValue("has an illegal label name; use 1 to 128 of A-Z a-z 0-9 _ and no digit first")
-    if text.startswith(_RESERVED_PREFIXES):
-        raise InvalidValue(
-            "has a label name that begins with __, gen_ai_ or openai_, which are reserved; choose another"
-        )
-    if text in _RESERVED_LABELS:
-        raise InvalidValue("has a label name that the library sets itself; choose another")
-    return text
-
-
-def label_value(text: str) -> str:
-    """``text`` if it can be a label's value: one line of Unicode text, at most 1024 bytes; else `InvalidValue`."""
-    if not text.strip():
-        raise InvalidValue("is empty; give it a value or leave it out")
-    if not text.isprintable():  # lone surrogates are not printable either
-        raise InvalidValue("has a line break, a control character or broken Unicode in it; remove it")
-    if len(text.encode()) > _LABEL_VALUE_BYTES:
-        raise InvalidValue(f"is longer than {_LABEL_VALUE_BYTES} bytes; shorten it")
-    return text
 
 
 def is_secret_header(name: str) -> bool:

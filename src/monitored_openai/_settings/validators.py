@@ -22,8 +22,9 @@ from pydantic import (
     ValidationInfo,
 )
 
+from monitored_openai._labels import InvalidValue, check_label_value, label_name
 from monitored_openai._settings import urls
-from monitored_openai._settings.urls import InvalidValue, MetricsProtocol
+from monitored_openai._settings.urls import MetricsProtocol
 
 _MAX_LABELS = 10  # with the library's own, the 30 labels of a series that Mimir takes and the 15 of a Loki stream
 _MAX_PRICE = 1_000_000
@@ -145,14 +146,14 @@ def headers(value: object) -> FrozenMapping[SecretStr]:
 
 
 def extra_labels(value: object) -> FrozenMapping[str]:
-    labels = {urls.label_name(name): urls.label_value(plain_text(item)) for name, item in _mapped(value).items()}
+    labels = {label_name(name): check_label_value(plain_text(item)) for name, item in _mapped(value).items()}
     if len(labels) > _MAX_LABELS:
         raise InvalidValue(f"has more than {_MAX_LABELS} labels; remove some")
     return FrozenMapping(labels)
 
 
 def label_names(value: object) -> tuple[str, ...]:
-    names = sorted(urls.label_name(name) for name in _listed(value))
+    names = sorted(label_name(name) for name in _listed(value))
     if len(names) > _MAX_LABELS:
         raise InvalidValue(f"has more than {_MAX_LABELS} names; remove some")
     return tuple(_unique([(name, None) for name in names]))
@@ -173,7 +174,7 @@ def prices(value: object) -> FrozenMapping[FrozenMapping[float]]:
                 raise InvalidValue(
                     f"must be in USD per million tokens (or characters, or minute), each a number from 0 to {_MAX_PRICE}"
                 )
-        prices[urls.label_value(model)] = FrozenMapping({kind: float(rate) for kind, rate in rates.items()})
+        prices[check_label_value(model)] = FrozenMapping({kind: float(rate) for kind, rate in rates.items()})
     return FrozenMapping(prices)
 
 
@@ -338,8 +339,8 @@ def metric_names(value: object) -> tuple[str, ...]:
 
 Username = Annotated[str | None, optional(_username)]
 Token = Annotated[SecretStr | None, optional(_token)]
-LabelValue = Annotated[str, PlainValidator(lambda value: urls.label_value(plain_text(value)))]
-OptionalLabelValue = Annotated[str | None, optional(lambda value: urls.label_value(plain_text(value)))]
+LabelValue = Annotated[str, PlainValidator(lambda value: check_label_value(plain_text(value)))]
+OptionalLabelValue = Annotated[str | None, optional(lambda value: check_label_value(plain_text(value)))]
 Whole = Annotated[int, BeforeValidator(not_bool)]
 Number = Annotated[float, BeforeValidator(not_bool)]
 NO_ITEMS: FrozenMapping[Any] = FrozenMapping()
