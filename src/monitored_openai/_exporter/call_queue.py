@@ -19,6 +19,7 @@ from monitored_openai._stats import DropReason, Stats
 
 if TYPE_CHECKING:
     from monitored_openai._calls.call import Call
+    from monitored_openai._calls.finished_call import FinishedCall
 
 _MOST_CALLS = 200_000
 """Calls kept, the most of them without content, while the exporter's thread cannot run; one more is lost and counted."""
@@ -46,7 +47,7 @@ class Intake:
         self._pid = os.getpid()
         self._asleep = True
         self._closed = False
-        self._calls: deque[tuple[Call, int, bool]] = deque()
+        self._calls: deque[tuple[FinishedCall, int, bool]] = deque()
         self.active: set[Call] = set()
         self._bytes = 0
         self._ended = 0
@@ -95,16 +96,16 @@ class Intake:
                 self._lose("closed" if self._closed else "queue_full")
                 return
             try:
-                size = call.size()
+                size = call.result.size()
                 sheds = self._bytes + size > self._most_bytes or self._queued + self._in_flight >= self._most_entries
                 if sheds:
-                    call.sheds_content()
+                    call.result.discard_content()
                     size = 0
             except Exception:  # the texts of a stream need not be texts
                 self._lose("fault")
                 raise
             enters = self._logs and not sheds
-            item = (call, size, enters)
+            item = (call.result, size, enters)
             self._ended += 1
             self._bytes += size
             self._queued += enters
@@ -132,7 +133,7 @@ class Intake:
 
     # On the exporter's thread
 
-    def next_call(self) -> Call | None:
+    def next_call(self) -> FinishedCall | None:
         """The oldest call, which stays where it is until `folded`; `None`, and sleep until the next wake, if none."""
         with self._lock:
             if self._calls:

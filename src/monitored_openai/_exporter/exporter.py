@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from monitored_openai._calls.record_builder import build_record
 from monitored_openai._exporter.build import Parts
 from monitored_openai._exporter.delivery.flush_gate import FlushGate
 from monitored_openai._exporter.delivery.legacy_sample_pusher import LegacySamplePusher
@@ -26,7 +27,7 @@ from monitored_openai._redaction.redactor import redactor
 from monitored_openai._stats import DropReason
 
 if TYPE_CHECKING:
-    from monitored_openai._calls.call import Call
+    from monitored_openai._calls.finished_call import FinishedCall
     from monitored_openai._endpoints.base import ParsedResponse
     from monitored_openai._exporter.call_queue import Intake
     from monitored_openai._exporter.metrics_state import MetricsState
@@ -198,10 +199,10 @@ class Exporter:
                 await asyncio.sleep(0)
         self._backlog.store()
 
-    def _take(self, call: Call) -> None:
+    def _take(self, call: FinishedCall) -> None:
         """One call to a record, the totals, and an entry of the log."""
         try:
-            record = call.record(next(self._ids), self._price, PROCESS.owed)
+            record = build_record(call, next(self._ids), price=self._price, pending_usage=PROCESS.owed)
             self._totals.fold(record)
         except Exception:
             warn_sparsely("record", "a call could not be recorded", exc_info=True)
@@ -216,9 +217,9 @@ class Exporter:
             self._backlog.add(entry.encoded, self._last_entry_ns)
             self._log_lane.more()
 
-    def _price(self, provider: str, answer: ParsedResponse, at_ns: int) -> Cost | str:
+    def _price(self, provider: str, parsed: ParsedResponse, at_ns: int) -> Cost | str:
         return self._prices.cost(
-            provider=provider, model=answer.model, service_tier=answer.service_tier, usage=answer.usage, at_ns=at_ns
+            provider=provider, model=parsed.model, service_tier=parsed.service_tier, usage=parsed.usage, at_ns=at_ns
         )
 
     def _sample(self, record: CallRecord) -> None:

@@ -61,8 +61,8 @@ class Monitoring:
         self.observer = (
             CallTracker(
                 emit=self._ended_and_flushed if settings.flush_on_call else self._intake.ended,
-                opened=self._intake.opened if settings.spool_dir is None else self._opened_and_begun,
-                lost=self._intake.lost,
+                on_start=self._intake.opened if settings.spool_dir is None else self._opened_and_begun,
+                on_untracked=self._intake.lost,
                 inject_usage=settings.inject_stream_usage,
                 keeps_content=settings.capture_content
                 and (settings.logs_url is not None or settings.on_record is not None),
@@ -167,7 +167,7 @@ class Monitoring:
     def end_active(self) -> None:
         """The process ends, and with it the calls that are under way."""
         for call in self._intake.active.copy():
-            call.interrupted()
+            call.on_process_exit()
 
     def end(self, reason: DropReason) -> None:
         """Stop, and count what is neither delivered nor in the spool as dropped for `reason`."""

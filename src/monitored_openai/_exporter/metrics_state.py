@@ -89,7 +89,8 @@ class MetricsState:
         """Those that have come down to none as well: Prometheus would show their last number for minutes."""
         numbers = Count(dict.fromkeys(self._ever_active, 0))
         for call in self._intake.active.copy():
-            of = self._metrics.labels(call.family.operation, call.provider, call.request_model, call.attributes)
+            facts = call.result
+            of = self._metrics.labels(facts.endpoint.operation, facts.provider, facts.request_model, facts.attributes)
             numbers[of if of in numbers else self._metrics.admitted(of, numbers) or self._metrics.folded(of)] += 1
         self._ever_active.update(numbers)
         return (Sample(ACTIVE.name, of, number, cumulative=False) for of, number in numbers.items())

@@ -154,7 +154,7 @@ class MonitoringSettings(BaseSettings):
     inject_stream_usage: bool = Field(
         True,
         description="Whether the client requests the usage of a stream if the caller does not, and hides the chunk that "
-        "has nothing but this usage: [the rules](urls.md#usage-of-streams).",
+        "has nothing but this usage: [the rules](endpoints.md#usage-of-streams).",
     )
     prices: Annotated[Mapping[str, Mapping[str, float]], PlainValidator(validators.prices)] = Field(
         validators.NO_ITEMS,
