@@ -1,4 +1,4 @@
-"""A call as `grafana-openai-monitoring` tells of it: its five series, one sample of each per call, and its log's fields."""
+"""The series and log fields of the predecessor `grafana-openai-monitoring`: one sample per call of five series."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
 
 _SOURCES = {"chat": "python_chatv2", "text_completion": "python_chatv1"}
-"""The label `source` by operation; the predecessor knows of no others."""
+"""The label `source` by operation; the predecessor has no other operations."""
 
 
 class CallSamples(NamedTuple):
-    """What one call adds to the predecessor's series of its source and model."""
+    """The samples of one call in the predecessor's series of its source and model."""
 
     source: str
     model: str
     values: Mapping[str, float]
-    """By the metric's name; what is not known of the call is not there."""
+    """Known values by name of the metric."""
 
 
 def call_samples(record: CallRecord) -> CallSamples | None:
-    """The call's samples; `None` where the predecessor has none: for other operations, and for a call that failed."""
+    """Return the call's samples; `None` if the predecessor has none: for other operations, and for a failed call."""
     source = _SOURCES.get(record.operation)
     if source is None or (record.error_type is not None and record.usage is None):
         return None
@@ -47,37 +47,37 @@ _TOKENS = ("promptTokens", "completionTokens", "totalTokens")
 
 
 def tokens_of(record: CallRecord) -> tuple[int | None, int | None, int | None]:
-    """The tokens of prompt and completion, and both together."""
+    """Return the tokens of prompt and completion, and their sum."""
     usage = record.usage
     if usage is None:
         return None, None, None
     prompt, completion = usage.input_tokens, usage.output_tokens
-    together = None if prompt is None or completion is None else prompt + completion
-    return prompt, completion, together
+    total = None if prompt is None or completion is None else prompt + completion
+    return prompt, completion, total
 
 
 def log_fields(record: CallRecord) -> dict[str, Any]:
-    """What was a label of the log there and has another name here, or none."""
-    prompt, completion, together = tokens_of(record)
+    """Return the predecessor's log labels that have another name here, or none."""
+    prompt, completion, total = tokens_of(record)
     role = "assistant" if record.operation == "chat" and record.finish_reasons else None
-    return {"role": role, "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": together}
+    return {"role": role, "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}
 
 
 def prompt_of(request: object) -> str | None:
-    """The text of what was asked: the last message of a user, else the first one, or the prompt."""
+    """Return the last user message, else the first message, or the prompt."""
     if not isinstance(request, Mapping):
         return None
     messages = request.get("messages")
     if isinstance(messages, Sequence) and not isinstance(messages, str):
         found = [message for message in messages if isinstance(message, Mapping)]
-        asked = [message for message in found if message.get("role") == "user"]
-        chosen = asked[-1:] or found[:1]
+        from_user = [message for message in found if message.get("role") == "user"]
+        chosen = from_user[-1:] or found[:1]
         return _text(chosen[0].get("content")) if chosen else None
     return _text(request.get("prompt") or request.get("input"))
 
 
 def _text(content: object) -> str | None:
-    """A text, or the texts among the parts of a content one after the other."""
+    """Return a text, or the joined texts among the parts of a content."""
     if isinstance(content, str):
         return content
     if not isinstance(content, Sequence):

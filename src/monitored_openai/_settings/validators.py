@@ -1,4 +1,4 @@
-"""What each setting may be given as: a rule per form, which gives the value or raises `InvalidValue` with what is wrong."""
+"""Validators for the fields of `MonitoringSettings`. Each returns the parsed value or raises `InvalidValue`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _Item_co = TypeVar("_Item_co", covariant=True)
 
 
 class FrozenMapping(Mapping[str, _Item_co]):
-    """A mapping that cannot change and can be hashed, so that settings can be compared and shared."""
+    """An immutable, hashable mapping, so that settings can be compared and shared."""
 
     __slots__ = ("_items",)
 
@@ -60,7 +60,7 @@ class FrozenMapping(Mapping[str, _Item_co]):
 def plain_text(value: object) -> str:
     if not isinstance(value, str):
         raise InvalidValue("must be text")
-    return str.__str__(value)  # the text of an enum member, whose own `str` is its name
+    return str.__str__(value)  # the value of a text enum member, not its name
 
 
 def optional(rule: Callable[[Any], object]) -> PlainValidator:
@@ -68,7 +68,7 @@ def optional(rule: Callable[[Any], object]) -> PlainValidator:
 
 
 def identifier(value: object) -> str:
-    """Text, or a whole number as Grafana Cloud gives them out for user names and tenants."""
+    """Return a text, or the text of a whole number, which Grafana Cloud uses as user name and tenant."""
     return str(value) if type(value) is int else plain_text(value)
 
 
@@ -103,7 +103,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _json(text: str, opening: str) -> object:
-    """The JSON in ``text`` if it begins with ``opening`` and is JSON, else ``None``."""
+    """Return the JSON value in ``text`` if it begins with ``opening`` and is JSON, else ``None``."""
     if not text.lstrip().startswith(opening):
         return None
     try:
@@ -178,8 +178,8 @@ def prices(value: object) -> FrozenMapping[FrozenMapping[float]]:
     return FrozenMapping(prices)
 
 
-def _named(function: object, arguments: int) -> Callable[..., Any]:
-    """``function`` if its module finds it again by its name: only then are two settings with it equal."""
+def _importable(function: object, arguments: int) -> Callable[..., Any]:
+    """Return ``function`` if its module has it under its name: only then are two settings with it equal."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not callable(function) or not isinstance(module, str) or not isinstance(name, str):
         raise InvalidValue("must be a function with a name, given in code; objects and partials cannot be compared")
@@ -203,12 +203,12 @@ def _named(function: object, arguments: int) -> Callable[..., Any]:
 
 
 def on_record(value: object) -> Callable[..., Any]:
-    return _named(value, arguments=1)
+    return _importable(value, arguments=1)
 
 
 def redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
     if callable(value):
-        return _named(value, arguments=2)
+        return _importable(value, arguments=2)
     if isinstance(value, str) and "," in value and re.search(r"[\[({]", value) and _json(value, "[") is None:
         raise InvalidValue("has a comma that may belong to a pattern; write the patterns as a JSON list")
     if isinstance(value, AbstractSet):
@@ -216,7 +216,7 @@ def redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
     patterns = tuple(_listed(value))
     if not patterns:
         return patterns
-    import regex  # with a time limit for each search, which `re` has not
+    import regex  # supports a time limit for a search, `re` does not
 
     for pattern in patterns:
         try:
@@ -244,7 +244,7 @@ def spool_dir(value: object) -> str:
         raise InvalidValue("is relative, so it would depend on where the program is started; write the path in full")
     try:
         found = path.lstat()
-    except OSError:  # it is made when it is needed
+    except OSError:  # created at first use
         return str(path)
     if not stat.S_ISDIR(found.st_mode):
         raise InvalidValue("is a symbolic link or no directory; give a directory that is this user's alone")
@@ -256,10 +256,10 @@ def spool_dir(value: object) -> str:
 
 
 def _require_files(*paths: str) -> None:
-    """Refuse what would block or never end when it is read, such as a FIFO; links are followed.
+    """Reject files such as a FIFO, which could block a reader for ever; follow links.
 
     Raises:
-        OSError: one is no regular file.
+        OSError: a path is not a regular file.
     """
     for path in paths:
         if not stat.S_ISREG(Path(path).stat().st_mode):
@@ -304,7 +304,7 @@ def client_cert(value: object) -> tuple[str, ...]:
 
 
 def plain(value: object, mode: str) -> object:
-    """``value`` with plain mappings; as JSON with secrets hidden and functions by their names."""
+    """Return ``value`` with plain mappings; in the mode `json` with hidden secrets and functions by their names."""
     if isinstance(value, Mapping):
         return {key: plain(item, mode) for key, item in value.items()}
     if mode == "json" and isinstance(value, SecretStr):
