@@ -58,21 +58,9 @@ class Call:
         form: Mapping[str, Any] | None = None,
         attributes: Mapping[str, str] = NOTHING,
     ) -> None:
-        """Start the call.
+        """Start the call; `emit` receives it when it has ended.
 
-        Args:
-            endpoint: the endpoint that the request goes to.
-            provider: OpenTelemetry's name of the provider.
-            server: host and port of the client's base URL.
-            body: the body that the SDK will send.
-            extra_body: the caller's `extra_body`.
-            streamed: whether the caller requested a stream.
-            buffered: whether the SDK reads the whole body before it processes the response.
-            injection: the request for the stream's usage, if the library adds it.
-            keeps_content: whether the settings allow to capture content.
-            emit: called once, when the call ends.
-            form: descriptions of uploaded files.
-            attributes: the client's attributes.
+        `buffered`: the SDK reads the whole body before it processes the response. `attributes`: the client's.
         """
         self.buffered = buffered
         self.body = body
