@@ -14,6 +14,7 @@ from typing import Any, get_args
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
+from monitored_openai import _labels  # noqa: E402 - found by the path above
 from monitored_openai._calls import error_types  # noqa: E402 - found by the path above
 from monitored_openai._log_entry import log_entry  # noqa: E402
 from monitored_openai._pricing.rates import Unpriced  # noqa: E402
@@ -89,7 +90,7 @@ def errors() -> Iterator[tuple[str, ...]]:
 
 def settings_errors() -> Iterator[tuple[str, ...]]:
     """Every complaint about a setting: what is wrong, and what mends it."""
-    texts = dict.fromkeys(text for module in (validators, model, urls) for text in complaints(module.__file__))
+    texts = dict.fromkeys(text for module in (validators, model, urls, _labels) for text in complaints(module.__file__))
     for text in texts:
         wrong, _, mend = text.rpartition("; ") if "; " in text else (text, "", "")
         yield wrong, mend

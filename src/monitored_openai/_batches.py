@@ -1,4 +1,4 @@
-"""What a finished batch used, read out of its output file and priced at batch rates."""
+"""The usage of a finished batch, read from its output file and priced at batch rates."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ if TYPE_CHECKING:
 
 _MOST_COUNTED = 10_000
 _counted: OrderedDict[str, object] = OrderedDict()
-"""The batches that are recorded or being so; its methods are atomic, as two threads may ask for the same one."""
+"""Batches that are recorded, or about to be. Its methods are atomic, as two threads may count the same batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchUsage:
-    """What the requests of a batch that one model answered used and cost together."""
+    """The sum of usage and cost of all requests of a batch that one model answered."""
 
     model: str | None
     requests: int
-    """Those that were answered; failed ones are in none."""
+    """Answered requests; failed requests are not included."""
     usage: Usage | None
-    """`None` if an answer did not tell it, so that the sum is not known."""
+    """`None` if a response does not report its usage, so that the sum is unknown."""
     cost: Cost | None
     unpriced: str | None
-    """Why ``cost`` is ``None``: the reason of the first request that has no price."""
+    """The reason why ``cost`` is ``None``, from the first request without a price."""
 
 
 def batch_usage(client: MonitoredOpenAI, batch: Any, *, count: bool = False) -> tuple[BatchUsage, ...]:
-    """What a finished batch used, by model; its output file is downloaded for that.
+    """Download the output file of a finished batch and return the usage by model.
 
     Args:
         client: a monitored client.
         batch: the batch, or its id.
-        count: also record it, as one call of the operation `batch_result` with the usage and cost of all; in a process
-            once for each batch, however often this is called.
+        count: also record the batch as one call of the operation `batch_result` with the whole usage and cost. A process
+            records each batch once, however often this is called.
 
     Raises:
-        ValueError: the batch has no output file (yet), or the file is not what it should be.
-        openai.OpenAIError: it cannot be downloaded.
+        ValueError: the batch has no output file (yet), or the file is malformed.
+        openai.OpenAIError: the file cannot be downloaded.
     """
     found = client.batches.retrieve(batch) if isinstance(batch, str) else batch
     with _recorded(client, found, count=count) as call:
         body = client.files.content(_output_of(found)).content
-        return _told(client, found, body, call)
+        return _usage_by_model(client, found, body, call)
 
 
 async def abatch_usage(client: AsyncMonitoredOpenAI, batch: Any, *, count: bool = False) -> tuple[BatchUsage, ...]:
-    """The same as `batch_usage`, with an async client."""
+    """The async form of `batch_usage`."""
     found = await client.batches.retrieve(batch) if isinstance(batch, str) else batch
     with _recorded(client, found, count=count) as call:
         body = (await client.files.content(_output_of(found))).content
-        return _told(client, found, body, call)
+        return _usage_by_model(client, found, body, call)
 
 
 def _output_of(batch: Any) -> str:
@@ -73,7 +73,7 @@ def _output_of(batch: Any) -> str:
 
 @contextmanager
 def _recorded(client: Any, batch: Any, *, count: bool) -> Iterator[Call | None]:
-    """The call that records the batch, if it is this time that does; when it fails, the next time may."""
+    """Yield the call that records the batch, or `None` if it is not counted now; a failure allows the next attempt."""
     claim = object()
     claimed = count and batch.output_file_id and _counted.setdefault(batch.id, claim) is claim
     tracker = tracker_of(client.monitoring)
@@ -90,32 +90,32 @@ def _recorded(client: Any, batch: Any, *, count: bool) -> Iterator[Call | None]:
             _counted.popitem(last=False)
 
 
-def _told(client: Any, batch: Any, body: bytes, call: Call | None) -> tuple[BatchUsage, ...]:
-    family = endpoint_of("post", batch.endpoint.removeprefix("/v1"))
-    if family is None:
+def _usage_by_model(client: Any, batch: Any, body: bytes, call: Call | None) -> tuple[BatchUsage, ...]:
+    endpoint = endpoint_of("post", batch.endpoint.removeprefix("/v1"))
+    if endpoint is None:
         raise ValueError(f"the answers of {batch.endpoint} cannot be read")
     from monitored_openai._pricing.price_book import PriceBook
 
     provider, prices = provider_at(client), PriceBook(client.monitoring.settings.prices)
     by_model: defaultdict[str | None, list[tuple[Usage | None, Cost | str]]] = defaultdict(list)
-    for answer in _answers(family, body):
+    for parsed in _responses(endpoint, body):
         cost = prices.cost(
             provider=provider,
-            model=answer.model,
+            model=parsed.model,
             service_tier=None,
-            usage=answer.usage,
+            usage=parsed.usage,
             at_ns=int(batch.created_at) * 10**9,
             batch=True,
         )
-        by_model[answer.model].append((answer.usage, cost))
-    told = tuple(_summed(model, requests) for model, requests in by_model.items())
+        by_model[parsed.model].append((parsed.usage, cost))
+    sums = tuple(_summed(model, requests) for model, requests in by_model.items())
     if call is not None:
-        call.tells(_as_one(batch.id, told))
-    return told
+        call.set_parsed(_as_one(batch.id, sums))
+    return sums
 
 
-def _answers(family: Endpoint, body: bytes) -> Iterator[ParsedResponse]:
-    """The answers in the lines of an output file, those of requests that failed left out."""
+def _responses(endpoint: Endpoint, body: bytes) -> Iterator[ParsedResponse]:
+    """Yield the responses in the lines of an output file, without those of failed requests."""
     for number, line in enumerate(body.splitlines(), 1):
         if not line.strip():
             continue
@@ -124,7 +124,7 @@ def _answers(family: Endpoint, body: bytes) -> Iterator[ParsedResponse]:
         except ValueError:
             raise ValueError(f"line {number} of the output file is no JSON") from None
         if response.get("status_code") == 200:
-            yield family.answer(dictionary(response.get("body")))
+            yield endpoint.parse(dictionary(response.get("body")))
 
 
 def _summed(model: str | None, requests: list[tuple[Usage | None, Cost | str]]) -> BatchUsage:
@@ -139,24 +139,24 @@ def _summed(model: str | None, requests: list[tuple[Usage | None, Cost | str]]) 
     )
 
 
-def _as_one(batch_id: str, told: tuple[BatchUsage, ...]) -> ParsedResponse:
-    usages = [one.usage for one in told if one.usage is not None]
-    costs = [one.cost for one in told if one.cost is not None]
-    whole = bool(told) and len(usages) == len(told)
-    body: Mapping[str, Any] = {"batch": batch_id, "requests": sum(one.requests for one in told)}
+def _as_one(batch_id: str, sums: tuple[BatchUsage, ...]) -> ParsedResponse:
+    usages = [one.usage for one in sums if one.usage is not None]
+    costs = [one.cost for one in sums if one.cost is not None]
+    whole = bool(sums) and len(usages) == len(sums)
+    body: Mapping[str, Any] = {"batch": batch_id, "requests": sum(one.requests for one in sums)}
     return ParsedResponse(
-        model=text(told[0].model) if len(told) == 1 else None,
+        model=text(sums[0].model) if len(sums) == 1 else None,
         id=batch_id,
         usage=_sum(Usage, usages) if whole else None,
         usage_unknown=None if whole else "not_reported",
-        cost=_sum(Cost, costs) if whole and len(costs) == len(told) else None,
-        unpriced=next((one.unpriced for one in told if one.unpriced is not None), None if whole else "usage_unknown"),
+        cost=_sum(Cost, costs) if whole and len(costs) == len(sums) else None,
+        unpriced=next((one.unpriced for one in sums if one.unpriced is not None), None if whole else "usage_unknown"),
         body=body,
     )
 
 
 def _sum(kind: type[Any], values: list[Any]) -> Any:
-    """The sum of each field; of those that nobody told, nothing."""
+    """Return the sums of all fields; a field that no value has stays ``None``."""
     totals: dict[str, Any] = {}
     for field in fields(kind):
         known = [number for value in values if (number := getattr(value, field.name)) is not None]

@@ -1,4 +1,4 @@
-"""The four clients: the official ones, with every request that costs money observed."""
+"""The four clients: the official clients, with every billed request observed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI, Timeout
 
 from monitored_openai._calls.context import attribute_texts, without_empty
-from monitored_openai._calls.interception import observed, observed_async, see_response
+from monitored_openai._calls.interception import observe_response, send_observed, send_observed_async
 from monitored_openai._endpoints.registry import endpoint_of
 from monitored_openai._exporter import Monitoring, client_token, monitoring_for, tracker_of
 from monitored_openai._providers import provider_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Monitored:
-    """What the four have in common; hidden from the type checkers is what would cost the official signatures."""
+    """The base of the four clients. Type checkers do not see the members that would hide the official signatures."""
 
     _monitoring: Monitoring
     _token: object
@@ -34,16 +34,16 @@ class _Monitored:
         return self._monitoring
 
     def with_attributes(self, **attributes: object) -> Self:
-        """A copy whose calls are labelled; it shares this client's connections and monitoring.
+        """Return a copy that labels its calls; it shares this client's connections and monitoring.
 
-        Its own copies keep the labels. Where `monitored_openai.attributes` sets the same one, that is what counts.
+        Copies of the copy keep the labels. A label that `monitored_openai.attributes` sets overrides them.
 
         Args:
-            attributes: names and values as `monitored_openai.attributes` takes them. A value without a text form takes
-                this client's attribute of the same name away.
+            attributes: names and values as for `monitored_openai.attributes`. A value without a text form removes this
+                client's attribute of the same name.
 
         Raises:
-            ValueError: a name is no legal label name or is one that the library sets itself.
+            ValueError: a name is not a legal label name, or the library sets it itself.
         """
         texts = attribute_texts(attributes)
         made: Self = self.copy()  # type: ignore[attr-defined]  # the official client's
@@ -54,34 +54,34 @@ class _Monitored:
 
         @property
         def user_agent(self):
-            """The official client's, so that the request on the wire stays the same."""
+            """The official client's user agent, so that the request on the wire stays the same."""
             return f"{OFFICIAL_NAMES.get(type(self), type(self).__name__)}/Python {self._version}"
 
         @property
-        def _made_for(self):
-            """What it was made for, if for something: Azure, or what its `provider` argument names, since 3.x."""
+        def _client_kind(self):
+            """`azure`, or the name of the SDK's `provider=` (since 3.x); `None` for a plain client."""
             if isinstance(self, _AZURE):
                 return "azure"
             return getattr(getattr(self, "_provider_runtime", None), "name", None)
 
         def _process_response(self, **parts):
-            see_response(parts["options"], parts["response"], parts["retries_taken"])
+            observe_response(parts["options"], parts["response"], parts["retries_taken"])
             return super()._process_response(**parts)
 
-    def _opens_call(self, method: str, path: str, request: Mapping[str, Any]) -> Call | None:
+    def _open_call(self, method: str, path: str, request: Mapping[str, Any]) -> Call | None:
         tracker = tracker_of(self._monitoring)
         if tracker is None:
             return None
-        family = endpoint_of(method, path)
-        if family is None and str(path).startswith("http"):
-            family = endpoint_of(method, str(path).removeprefix(str(self._base_url)))  # type: ignore[attr-defined]  # the official client's
-        return None if family is None else tracker.open(family, self, request)
+        endpoint = endpoint_of(method, path)
+        if endpoint is None and str(path).startswith("http"):
+            endpoint = endpoint_of(method, str(path).removeprefix(str(self._base_url)))  # type: ignore[attr-defined]  # the official client's
+        return None if endpoint is None else tracker.open(endpoint, self, request)
 
 
 def provider_at(client: Any) -> str:
-    """The provider that a client's calls go to."""
+    """Return the provider of a client's calls."""
     provider: str | None = client.monitoring.settings.provider
-    return provider or provider_of(client.base_url.host, kind=client._made_for)
+    return provider or provider_of(client.base_url.host, kind=client._client_kind)
 
 
 class _Sync(_Monitored):
@@ -112,14 +112,14 @@ class _Sync(_Monitored):
             return Beta(self)
 
         def post(self, path, **request):
-            call = self._opens_call("post", path, request)
+            call = self._open_call("post", path, request)
             post = super().post
-            return post(path, **request) if call is None else observed(call, post, path, request)
+            return post(path, **request) if call is None else send_observed(call, post, path, request)
 
         def get(self, path, **request):
-            call = self._opens_call("get", path, request)
+            call = self._open_call("get", path, request)
             get = super().get
-            return get(path, **request) if call is None else observed(call, get, path, request)
+            return get(path, **request) if call is None else send_observed(call, get, path, request)
 
 
 class _Async(_Monitored):
@@ -150,18 +150,18 @@ class _Async(_Monitored):
             return AsyncBeta(self)
 
         async def post(self, path, **request):
-            call = self._opens_call("post", path, request)
+            call = self._open_call("post", path, request)
             post = super().post
-            return await (post(path, **request) if call is None else observed_async(call, post, path, request))
+            return await (post(path, **request) if call is None else send_observed_async(call, post, path, request))
 
         async def get(self, path, **request):
-            call = self._opens_call("get", path, request)
+            call = self._open_call("get", path, request)
             get = super().get
-            return await (get(path, **request) if call is None else observed_async(call, get, path, request))
+            return await (get(path, **request) if call is None else send_observed_async(call, get, path, request))
 
 
 def _init(official: type[Any]) -> Any:
-    """An `__init__` that takes what the official one takes, and `monitoring`."""
+    """Return an `__init__` with the official arguments and `monitoring`."""
 
     @wraps(official.__init__)
     def init(self: Any, *args: Any, monitoring: MonitoringSettings | Monitoring | None = None, **kwargs: Any) -> None:
@@ -173,7 +173,7 @@ def _init(official: type[Any]) -> Any:
 
 
 def _copy(official: type[Any]) -> Any:
-    """A `copy` that hands the monitoring and the attributes on; the official one drops what it does not know."""
+    """Return a `copy` that keeps the monitoring and the attributes, which the official one would drop."""
 
     @wraps(official.copy)
     def copy(
@@ -192,7 +192,7 @@ def _copy(official: type[Any]) -> Any:
 
 
 def _with_signature(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the function the signature of what it wraps, with `monitoring` added: the SDK and others read it."""
+    """Give a wrapper the wrapped signature plus `monitoring`: the SDK and other libraries inspect it."""
     official = inspect.signature(function)
     monitoring = inspect.Parameter(
         "monitoring",
@@ -207,14 +207,14 @@ def _with_signature(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class MonitoredOpenAI(_Sync, OpenAI):
-    """The official `openai.OpenAI`, every completion of which is measured, priced and logged.
+    """The official `openai.OpenAI`; measures, prices and logs each completion.
 
     Args beyond the official ones:
-        monitoring: settings; or another client's handle, to share it; or `None` for what the environment's
-            `MONITORED_OPENAI_*` variables say. Clients with equal settings share one exporter.
+        monitoring: settings, another client's handle to share, or `None` for the settings in the environment's
+            `MONITORED_OPENAI_*` variables. Clients with equal settings share one exporter.
 
     Raises:
-        SettingsError: the environment holds wrong settings (and `on_error` is not `disable`).
+        SettingsError: the environment has wrong settings (and `on_error` is not `disable`).
     """
 
     if TYPE_CHECKING:

@@ -1,23 +1,26 @@
-"""JSON in and out: pydantic's Rust parser and writer, several times as fast as `json`, which takes over where they refuse.
+"""JSON by pydantic's Rust parser and writer, several times as fast as `json`, which handles the input that they reject.
 
-They refuse lone surrogates, which JSON can carry as escapes and Loki answers with a 400 for the whole request.
+They reject lone surrogates, which JSON can carry as escapes. Loki rejects a whole request that contains one.
 """
 
 from __future__ import annotations
 
 import json
+from enum import Enum
+from itertools import repeat
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from monitored_openai._text_forms import enum_value
+_MOST_NESTED_ENUMS = 4
+"""A member may have a member of another class as its value."""
 
 
 def decode(text: bytes) -> Any:
-    """The value that the JSON stands for.
+    """Return the value of a JSON text.
 
     Raises:
-        ValueError: it is no JSON, or nested too deep.
+        ValueError: the text is not JSON, or nested too deep.
     """
     try:
         return from_json(text)
@@ -29,7 +32,7 @@ def decode(text: bytes) -> Any:
 
 
 def encode(value: Any) -> bytes:
-    """Plain data as JSON in UTF-8; lone surrogates become `?`, and numbers must be finite."""
+    """Return plain data as JSON in UTF-8; lone surrogates become `?`, and numbers must be finite."""
     try:
         return to_json(value)
     except (PydanticSerializationError, ValueError):
@@ -38,13 +41,12 @@ def encode(value: Any) -> bytes:
 
 
 def snapshot(value: Any) -> bytes:
-    """What the caller may change later, as JSON now: an enum member as its value, any other object without JSON form as
-    its `str`.
+    """Return a value that the caller may change later as JSON: an enum member as its value, an unknown object as its `str`.
 
-    Not by pydantic, whose writer would use up an iterator that is the caller's.
+    Uses `json`, as pydantic's writer would exhaust the caller's iterators.
 
     Raises:
-        ValueError: it contains itself.
+        ValueError: the value contains itself.
     """
     return json.dumps(value, default=_without_json_form).encode()
 
@@ -52,3 +54,12 @@ def snapshot(value: Any) -> bytes:
 def _without_json_form(value: object) -> object:
     inner = enum_value(value)
     return str(value) if inner is value else inner
+
+
+def enum_value(value: object) -> Any:
+    """Return the value of an enum member, and any other object unchanged; a text member counts as its text."""
+    for _ in repeat(None, _MOST_NESTED_ENUMS):
+        if isinstance(value, str) or not isinstance(value, Enum):
+            break
+        value = value.value
+    return value

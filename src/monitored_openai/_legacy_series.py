@@ -1,4 +1,4 @@
-"""Converts a record to the series and log fields of `grafana-openai-monitoring`, the predecessor."""
+"""The series and log fields of the predecessor `grafana-openai-monitoring`: one sample per call of five series."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from monitored_openai._labels import clip_label_value
 from monitored_openai._metrics.names import (
     LEGACY_COMPLETION_TOKENS,
     LEGACY_COST,
@@ -13,25 +14,24 @@ from monitored_openai._metrics.names import (
     LEGACY_PROMPT_TOKENS,
     LEGACY_TOTAL_TOKENS,
 )
-from monitored_openai._metrics.store import label_value
 from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
 
 _SOURCES = {"chat": "python_chatv2", "text_completion": "python_chatv1"}
-"""The label `source` by operation; the predecessor has no others."""
+"""The label `source` by operation; the predecessor has no other operations."""
 
 
 class CallSamples(NamedTuple):
-    """One call's samples of the predecessor's series."""
+    """The samples of one call in the predecessor's series of its source and model."""
 
     source: str
     model: str
     values: Mapping[str, float]
-    """Values by metric name; unknown values are left out."""
+    """Known values by name of the metric."""
 
 
 def call_samples(record: CallRecord) -> CallSamples | None:
-    """Return the call's samples; `None` for operations that the predecessor lacks and for failed calls."""
+    """Return the call's samples; `None` if the predecessor has none: for other operations, and for a failed call."""
     source = _SOURCES.get(record.operation)
     if source is None or (record.error_type is not None and record.usage is None):
         return None
@@ -47,44 +47,44 @@ def call_samples(record: CallRecord) -> CallSamples | None:
 
 @lru_cache(256)
 def _as_label(model: str) -> str:
-    return label_value(without_secrets(model))
+    return clip_label_value(without_secrets(model))
 
 
 _TOKENS = (LEGACY_PROMPT_TOKENS, LEGACY_COMPLETION_TOKENS, LEGACY_TOTAL_TOKENS)
 
 
 def tokens_of(record: CallRecord) -> tuple[int | None, int | None, int | None]:
-    """Return the tokens of prompt, completion and both."""
+    """Return the tokens of prompt and completion, and their sum."""
     usage = record.usage
     if usage is None:
         return None, None, None
     prompt, completion = usage.input_tokens, usage.output_tokens
-    together = None if prompt is None or completion is None else prompt + completion
-    return prompt, completion, together
+    total = None if prompt is None or completion is None else prompt + completion
+    return prompt, completion, total
 
 
 def log_fields(record: CallRecord) -> dict[str, Any]:
-    """Return the predecessor's log fields that have another name or none here."""
-    prompt, completion, together = tokens_of(record)
+    """Return the predecessor's log labels that have another name here, or none."""
+    prompt, completion, total = tokens_of(record)
     role = "assistant" if record.operation == "chat" and record.finish_reasons else None
-    return {"role": role, "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": together}
+    return {"role": role, "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}
 
 
 def prompt_of(request: object) -> str | None:
-    """Return the text of the last message of a user, else of the first message, or the prompt."""
+    """Return the last user message, else the first message, or the prompt."""
     if not isinstance(request, Mapping):
         return None
     messages = request.get("messages")
     if isinstance(messages, Sequence) and not isinstance(messages, str):
         found = [message for message in messages if isinstance(message, Mapping)]
-        asked = [message for message in found if message.get("role") == "user"]
-        chosen = asked[-1:] or found[:1]
+        from_user = [message for message in found if message.get("role") == "user"]
+        chosen = from_user[-1:] or found[:1]
         return _text(chosen[0].get("content")) if chosen else None
     return _text(request.get("prompt") or request.get("input"))
 
 
 def _text(content: object) -> str | None:
-    """Return a text, or the joined texts of the parts of a content."""
+    """Return a text, or the joined texts among the parts of a content."""
     if isinstance(content, str):
         return content
     if not isinstance(content, Sequence):

@@ -1,4 +1,4 @@
-"""A record to one entry of the log: a JSON line, and the structured metadata that one filters by."""
+"""Builds the log entry of a record: a JSON line, and structured metadata to filter by."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from itertools import islice
 from typing import Any
 from zlib import crc32
 
-from monitored_openai._calls.request_fields import TEXTS
+from monitored_openai._calls.request_fields import IDENTIFIERS
 from monitored_openai._json import decode, encode
+from monitored_openai._labels import clip_label_value
 from monitored_openai._legacy_series import log_fields, prompt_of
-from monitored_openai._metrics.store import label_value
 from monitored_openai._record import CallRecord, Cost, Usage
 from monitored_openai._redaction.redactor import PatternTimeout, Redact, is_plain, redacted, without_secrets
 
 _CAPS = ((65536, 4096), (16384, 1024), (4096, 256), (1024, 128), (256, 64), (64, 16))
-"""Characters of each text and members of each list and object that are kept, ever fewer until the line fits."""
+"""Limits of characters per text and members per list or object, tried in order until the line fits."""
 _MOST_MESSAGE_CHARACTERS = 4096
 _MOST_ATTRIBUTES, _MOST_ATTRIBUTE_BYTES = 100, 48 * 1024
-"""In the structured metadata, of which Loki takes 128 entries and 64 KiB, our own included."""
+"""Limits for structured metadata; Loki accepts 128 entries and 64 KiB, including our own."""
 _USAGE = tuple(field.name for field in fields(Usage))
 _CONTENT = ("request", "response", "prompt", "identifiers", "error_message")
 _COST = (*(field.name for field in fields(Cost)), "total_usd")
@@ -28,7 +28,7 @@ _COST = (*(field.name for field in fields(Cost)), "total_usd")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogEntry:
-    """An entry as Loki takes it; `cut` when not all of the content found room, `failed` when it was left out."""
+    """A log entry; `cut` if content was shortened, `failed` if content was omitted because the redactor raised."""
 
     line: str
     metadata: Mapping[str, str]
@@ -37,14 +37,14 @@ class LogEntry:
 
 
 def is_sampled(record: CallRecord, ratio: float) -> bool:
-    """Whether a call goes into the log; one that failed always does."""
+    """Return whether to log a call; a failed call is always logged."""
     return ratio >= 1 or record.error_type is not None or crc32(record.id.encode()) < ratio * 2**32
 
 
 def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int, predecessor: bool = False) -> LogEntry:
-    """Make the entry of a call, in at most `max_bytes` of UTF-8; with `predecessor`, with its names for things as well.
+    """Return the entry of a call, in at most `max_bytes` of UTF-8; with `predecessor`, also with the predecessor's fields.
 
-    A redactor that raises costs the entry its content and nothing else.
+    If the redactor raises, the entry omits the content only.
     """
     facts = _facts(record)
     names = log_fields(record) if predecessor else {}
@@ -65,7 +65,7 @@ def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int, pred
         if "error_message" in content:
             content["error_message"] = _capped(content["error_message"], _MOST_MESSAGE_CHARACTERS)
         (line, cut), failed = _line(facts, content, max_bytes), False
-    except BaseException as error:  # the user's own code raises what it likes, and this thread must not end by it
+    except BaseException as error:  # the user's code may raise anything, and this thread must not end
         identifiers = {}
         reason = error if isinstance(error, PatternTimeout) else type(error).__name__
         content = {"content_left_out": f"it could not be made ready: {reason}"}
@@ -74,7 +74,7 @@ def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int, pred
 
 
 def _plain_line(record: CallRecord, facts: Mapping[str, Any], prompt: str | None, max_bytes: int) -> str | None:
-    """The line of most calls: short enough, and with nothing in it but secrets that has to be taken out."""
+    """Return the line of a typical call, which is short and needs no redaction; `None` for any other call."""
     parts = (
         *_content(record),
         ("prompt", prompt),
@@ -85,7 +85,7 @@ def _plain_line(record: CallRecord, facts: Mapping[str, Any], prompt: str | None
         return None
     try:
         line = encode({**facts, **_known(dict(parts))}).decode()
-    except (TypeError, ValueError, RecursionError):  # the longer way finds out what it is
+    except (TypeError, ValueError, RecursionError):  # the general path handles it
         return None
     return _clean(line, max_bytes) if is_plain(line) else None
 
@@ -95,7 +95,7 @@ def _content(record: CallRecord) -> tuple[tuple[str, Any], ...]:
 
 
 def _facts(record: CallRecord) -> dict[str, Any]:
-    """What is known of a call besides its content; what is not known is left out."""
+    """Return the known facts of a call without its content."""
     facts = {
         "id": record.id,
         "operation": record.operation,
@@ -122,7 +122,7 @@ def _facts(record: CallRecord) -> dict[str, Any]:
         "headers": dict(record.headers) or None,
         "trace_id": record.trace_id,
         "span_id": record.span_id,
-        "attributes": {name: label_value(value) for name, value in record.attributes.items()} or None,
+        "attributes": {name: clip_label_value(value) for name, value in record.attributes.items()} or None,
     }
     return _known(facts)
 
@@ -142,22 +142,22 @@ def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping
         "input_tokens": usage.input_tokens if usage else None,
         "output_tokens": usage.output_tokens if usage else None,
         "cost_usd": f"{record.cost.total_usd:.9f}" if record.cost else None,
-        **{f"openai_{name}": identifiers.get(name) for name in TEXTS},
+        **{f"openai_{name}": identifiers.get(name) for name in IDENTIFIERS},
         **names,
     }
     texts = {**_filterable(record.attributes), **{name: str(value) for name, value in _known(own).items()}}
     together = "\n".join(texts.values())
     if without_secrets(together) != together:
         texts = {name: without_secrets(value) for name, value in texts.items()}
-    return {name: label_value(value) for name, value in texts.items()}
+    return {name: clip_label_value(value) for name, value in texts.items()}
 
 
 def _filterable(attributes: Mapping[str, str]) -> dict[str, str]:
-    """As many attributes as structured metadata has room for; the line has them all."""
+    """Return as many attributes as fit into structured metadata; the line contains all of them."""
     room = _MOST_ATTRIBUTE_BYTES
     kept: dict[str, str] = {}
     for name, value in islice(attributes.items(), _MOST_ATTRIBUTES):
-        room -= len(name) + len(label_value(value).encode())
+        room -= len(name) + len(clip_label_value(value).encode())
         if room < 0:
             break
         kept[name] = value
@@ -173,7 +173,7 @@ def _line(facts: dict[str, Any], content: Mapping[str, Any], max_bytes: int) -> 
 
 
 def shorter_line(line: str, max_bytes: int) -> str | None:
-    """The line of an entry with less content, in at most `max_bytes` of UTF-8; `None` if it cannot be made so short."""
+    """Return the line of an entry with less content, in at most `max_bytes` of UTF-8; `None` if that is impossible."""
     facts = decode(line.encode())
     content = {name: facts.pop(name) for name in _CONTENT if name in facts}
     shorter = (_written({**less, "cut": True}, max_bytes) for less in _shorter(facts, content))
@@ -181,7 +181,7 @@ def shorter_line(line: str, max_bytes: int) -> str | None:
 
 
 def _written(facts: dict[str, Any], max_bytes: int) -> str | None:
-    """The line without secrets, if it fits."""
+    """Return the line without secrets; `None` if it does not fit."""
     return _clean(encode(facts).decode(), max_bytes)
 
 
@@ -193,7 +193,7 @@ def _clean(line: str, max_bytes: int) -> str | None:
 
 
 def _shorter(facts: dict[str, Any], content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """What may be said instead when there is no room for everything, the most of it first."""
+    """Yield ever shorter versions of the entry, the longest first."""
     brief = _capped(facts, 1024, 128)
     for characters, members in _CAPS:
         yield {**brief, **_capped(content, characters, members)}
@@ -204,7 +204,7 @@ def _shorter(facts: dict[str, Any], content: Mapping[str, Any]) -> Iterator[dict
 
 
 def _capped(value: Any, characters: int, members: int | None = None) -> Any:
-    """The value with longer texts, lists and objects cut and marked; no secret is cut in two."""
+    """Return the value with longer texts, lists and objects cut and marked; never cuts a secret in two."""
     if isinstance(value, str):
         if len(value) <= characters:
             return value

@@ -1,4 +1,4 @@
-"""A monitored twin of a client that somebody else's code has made."""
+"""`monitor(client)`: a monitored twin of a client that other code has created."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _Settings: TypeAlias = MonitoringSettings | Monitoring | None
 
 
 @overload
-def monitor(client: AzureOpenAI, settings: _Settings = None) -> MonitoredAzureOpenAI: ...  # type: ignore[overload-overlap]  # of the classes that a client is of, the first here counts
+def monitor(client: AzureOpenAI, settings: _Settings = None) -> MonitoredAzureOpenAI: ...  # type: ignore[overload-overlap]  # the first matching class counts
 @overload
 def monitor(client: AsyncAzureOpenAI, settings: _Settings = None) -> AsyncMonitoredAzureOpenAI: ...  # type: ignore[overload-overlap]  # as above
 @overload
@@ -39,18 +39,18 @@ def monitor(client: OpenAI, settings: _Settings = None) -> MonitoredOpenAI: ...
 @overload
 def monitor(client: AsyncOpenAI, settings: _Settings = None) -> AsyncMonitoredOpenAI: ...
 def monitor(client: Any, settings: _Settings = None) -> Any:
-    """A monitored twin of a client: of its class, with its options as they are now, over its very connections.
+    """Return a monitored twin of a client: same class, current options, shared connections.
 
-    The client itself stays as it is and is not monitored. Closing either of the two closes the connections of both.
+    The client itself stays unchanged and unmonitored. Closing either of the two closes the connections of both.
 
     Args:
-        client: an official client, one of a class of your own derived from it, or one that is monitored already, of
-            which the twin is monitored by these settings instead.
+        client: an official client, a client of your own subclass, or a monitored client, whose twin uses these
+            settings instead.
         settings: as a client's `monitoring`: settings, another client's handle, or `None` for the environment.
 
     Raises:
-        SettingsError: the environment holds wrong settings (and `on_error` is not `disable`).
-        TypeError: it is no such client.
+        SettingsError: the environment has wrong settings (and `on_error` is not `disable`).
+        TypeError: `client` is not a client of the openai package.
     """
     if not isinstance(client, (OpenAI, AsyncOpenAI)):
         raise TypeError(f"client must be a client of the openai package, not {type(client).__name__}")
@@ -60,10 +60,10 @@ def monitor(client: Any, settings: _Settings = None) -> Any:
 
 
 def method_on_twin(method: Callable[..., Any], monitoring: Monitoring) -> Callable[..., Any]:
-    """The same method of the same resource, on a twin that goes on to follow every change of the client's options.
+    """Return the same method of the same resource, on a twin that shares all later changes of the client's options.
 
     Raises:
-        TypeError: it is no method of a client's resource.
+        TypeError: `method` is not a method of a client's resource.
     """
     resource: Any = getattr(method, "__self__", None)
     client = getattr(resource, "_client", None)
@@ -76,7 +76,7 @@ def method_on_twin(method: Callable[..., Any], monitoring: Monitoring) -> Callab
 
 
 def _is_cache(kind: type[Any], name: str) -> bool:
-    """Whether this is a resource that the client has made for itself, and that leads back to it."""
+    """Return whether the attribute is a cached resource, which refers to the original client."""
     return isinstance(getattr_static(kind, name, None), cached_property)
 
 
@@ -89,27 +89,27 @@ def _twin(kind: type[Any], state: dict[str, Any], monitoring: Monitoring) -> Any
 
 
 def _own_resources(kind: type[Any], official: type[Any]) -> dict[str, Any]:
-    """The resources that a user's class overrides itself: its twin keeps them, and finds their endpoints by path."""
+    """Return the resources that a user's class overrides: its twin keeps them, and finds their endpoints by path."""
     found = {name: getattr_static(kind, name) for name in OVERRIDDEN}
     return {name: resource for name, resource in found.items() if resource is not getattr_static(official, name)}
 
 
 def _with_state(kind: type[Any], state: dict[str, Any]) -> Any:
-    """An object of this class that has, and not only begins with, this state; its class's `__init__` does not run."""
-    made = object.__new__(kind)
-    made.__dict__ = state
-    return made
+    """Return an object of this class that shares this state; does not run `__init__`."""
+    twin = object.__new__(kind)
+    twin.__dict__ = state
+    return twin
 
 
 @lru_cache(_MOST_CLASSES)
 def _twin_class(kind: type[Any]) -> type[Any]:
-    """A monitored class derived from a client's class, and of its name, which the SDK puts into the User-Agent.
+    """Return a monitored subclass of a client's class with its name, which the SDK puts into the User-Agent.
 
     The handle and its token have slots, beside the state that the twin may share with the client.
     """
 
     def copy(self: Any, *, monitoring: _Settings = None, **options: Any) -> Any:
-        """The same as the client's, for a twin of the copy."""
+        """Return a twin of the client's copy."""
         handle = self._monitoring if monitoring is None else monitoring_for(monitoring)
         copied = kind.copy(_with_state(kind, vars(self)), **options)
         twin = _twin(type(copied), vars(copied), handle)

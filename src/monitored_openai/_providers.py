@@ -69,13 +69,17 @@ def provider_of(host: str, *, kind: str | None) -> str:
     return UNKNOWN if found is None else found.name
 
 
-def stream_usage_of(host: str, *, kind: str | None, named: str | None) -> StreamUsage:
+def stream_usage_of(host: str, *, kind: str | None, configured: str | None) -> StreamUsage:
     """When the server at a host reports the usage of a stream.
 
-    `named` is the provider that the user's settings name. Its name alone does not prove that the server accepts
+    `configured` is the provider that the user's settings name. Its name alone does not prove that the server accepts
     `stream_options`: the user may have a gateway in front of it.
     """
-    if any(p.stream_usage == "unrequested" for p in PROVIDERS if named in (p.name, p.price_id) and named is not None):
+    if any(
+        p.stream_usage == "unrequested"
+        for p in PROVIDERS
+        if configured in (p.name, p.price_id) and configured is not None
+    ):
         return "unrequested"
     found = _find(host, kind)
     return "untried" if found is None else found.stream_usage

@@ -1,4 +1,4 @@
-"""What one call to the API was: frozen values that every other part of the package speaks."""
+"""The record of a call and its parts: frozen values that the whole package uses."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ ErrorType = Literal[
     "abandoned",
     "other",
 ]
-"""Every way a call can fall short; the values of the metric label ``error_type``."""
+"""The types of errors; the values of the metric label ``error_type``."""
 
 UsageUnknown = (
     Literal["not_reported", "never_told", "invalid", "invalid_body", "unreadable", "not_read", "background"] | ErrorType
 )
-"""Every way not to know the tokens of a call; the values of the metric label ``reason``."""
+"""The reasons for unknown tokens; the values of the metric label ``reason``."""
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The tokens of one call as the API reported them; what it did not report is ``None``.
+    """The tokens of one call as the API reported them; ``None`` means not reported.
 
-    The counts of tokens with a longer name are parts of ``input_tokens`` or ``output_tokens``, never additions to them.
+    Counts with a longer name are parts of ``input_tokens`` or ``output_tokens``, never additions to them.
     """
 
     input_tokens: int | None = None
@@ -54,20 +54,20 @@ class Usage:
     output_rejected_prediction_tokens: int | None = None
     output_image_tokens: int | None = None
     input_seconds: float | None = None
-    """Of audio, where that is what the API bills."""
+    """Seconds of audio, if the API bills by them."""
     input_characters: int | None = None
-    """Of the text to be spoken; not reported by the API, but counted in what it was sent."""
+    """Characters of a text to be spoken, counted in the request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What one call cost in USD, in disjoint parts: ``input_usd`` is the uncached input only."""
+    """The cost of one call in USD, in disjoint parts: ``input_usd`` is the uncached input only."""
 
     input_usd: float
     input_cached_usd: float
     output_usd: float
     cache_savings_usd: float
-    """What the cached input would have cost more at the uncached rate."""
+    """The difference to the cost of the cached input at the uncached rate."""
 
     @property
     def total_usd(self) -> float:
@@ -77,7 +77,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRecord:
-    """One finished call: what was asked, what came back, how long it took, what it cost.
+    """One finished call: its request, response, durations, usage and cost.
 
     ``None`` means unknown, never zero. Durations are seconds, times are nanoseconds since the epoch.
     """
@@ -94,46 +94,46 @@ class CallRecord:
     response_model: str | None = None
     response_id: str | None = None
     request_id: str | None = None
-    """The ``x-request-id`` header, which the provider's support asks for."""
+    """The ``x-request-id`` header, by which the provider's support finds the request."""
 
     started_ns: int
     ended_ns: int
     duration: float
-    """From the call to the last byte received, without the time the caller spent between chunks."""
+    """Seconds from the call to the last byte received, without the caller's own time between chunks."""
     streamed: bool = False
     time_to_first_chunk: float | None = None
     chunk_intervals: Sequence[float] = ()
-    """Time waited for each chunk after the first."""
+    """Seconds waited for each chunk after the first."""
     chunks: int | None = None
-    """Chunks received, the hidden usage chunk not counted; ``None`` when not streamed."""
+    """Chunks received, without the hidden usage chunk; ``None`` if not streamed."""
 
     error_type: ErrorType | None = None
     error_message: str | None = None
     http_status: int | None = None
     retries: int | None = None
-    """How often the SDK sent the request again."""
+    """Number of retries by the SDK."""
 
     finish_reasons: tuple[str, ...] = ()
     service_tier: str | None = None
-    """As the response named it, not as the request wished it."""
+    """The tier in the response, which may differ from the requested one."""
     usage: Usage | None = None
     usage_unknown: UsageUnknown | None = None
-    """Why ``usage`` is ``None``: ``not_reported``, ``invalid``, ``not_read``, or the error that kept it away."""
+    """The reason why ``usage`` is ``None``: ``not_reported``, ``invalid``, ``not_read``, or the type of the error."""
     cost: Cost | None = None
     unpriced: str | None = None
-    """Why ``cost`` is ``None``: ``unknown_model``, ``usage_unknown``, ..."""
+    """The reason why ``cost`` is ``None``: ``unknown_model``, ``usage_unknown``, ..."""
     provider_cost: float | None = None
-    """What the reply itself says that the call cost (OpenRouter does so); never part of ``cost``."""
+    """The cost that the response reports (OpenRouter does so); never part of ``cost``."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
     """The rate-limit headers and ``openai-processing-ms``, ``openai-organization``, ``openai-project``."""
     request: Mapping[str, Any] | None = None
-    """The request's body as it was sent; ``None`` when content is not kept."""
+    """The body of the request as sent; ``None`` if content is not captured."""
     response: Mapping[str, Any] | str | None = None
-    """The answer's body (a stream's chunks put together); ``None`` when content is not kept or nothing came."""
+    """The body of the response, merged if streamed; ``None`` if content is not captured or no body arrived."""
     content_captured: bool = True
     attributes: Mapping[str, str] = field(default_factory=dict)
     identifiers: Mapping[str, Any] = field(default_factory=dict)
-    """The request's own ``user``, ``safety_identifier``, ``prompt_cache_key`` and ``metadata``, content kept or not."""
+    """The request's ``user``, ``safety_identifier``, ``prompt_cache_key`` and ``metadata``, with or without content."""
     trace_id: str | None = None
     span_id: str | None = None

@@ -1,4 +1,4 @@
-"""The books of an exporter, as values."""
+"""The counts of an exporter, as frozen values."""
 
 from __future__ import annotations
 
@@ -24,90 +24,90 @@ DropReason = Literal[
     "corrupt",
     "purged",
 ]
-"""Every way to be given up; the values of the metric label ``reason``."""
+"""The reasons for a loss; the values of the metric label ``reason``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleStats:
-    """What has become of the samples that calls bring one by one, when `metric_names` asks for such series.
+    """Counts of the samples of single calls, if `metric_names` includes the predecessor's series.
 
     ``produced == delivered + sum(dropped.values()) + queued`` at every instant.
     """
 
     produced: int = 0
-    """Samples to be: up to five for each call."""
+    """Samples created: up to five for each call."""
     delivered: int = 0
-    """Samples that the back end took."""
+    """Samples that the back end accepted."""
     dropped: Mapping[str, int] = field(default_factory=dict)
-    """Samples given up, by reason."""
+    """Samples dropped, by reason."""
     queued: int = 0
-    """Samples that wait or are on their way."""
+    """Samples waiting or in flight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """What has become of the calls of one exporter, at one instant, since the process started (or was forked).
+    """Counts of one exporter at one instant, since the process started or was forked.
 
     For the log entries ``produced == delivered + sum(dropped.values()) + queued + in_flight + spooled``, and for the
     metrics ``calls == folded + sum(metrics_dropped.values()) + metrics_queued``, at every instant.
     """
 
     calls: int
-    """Calls that ended."""
+    """Calls that have ended."""
     active: int
     """Calls that have not ended yet."""
     produced: int
-    """Log entries to be: one for each call, when a `logs_url` is set, and those adopted."""
+    """Log entries: one for each call, if a `logs_url` is set, and the adopted ones."""
     delivered: int
-    """Log entries that Loki took."""
+    """Log entries that Loki accepted."""
     dropped: Mapping[str, int]
-    """Log entries given up, by reason."""
+    """Log entries dropped, by reason."""
     queued: int
-    """Log entries that wait."""
+    """Log entries waiting in memory."""
     in_flight: int
-    """Log entries in the request that is under way."""
+    """Log entries in the current request."""
     spooled: int
-    """Log entries on disk, but for those in the request that is under way."""
+    """Log entries on disk, without those in the current request."""
     adopted: int
-    """Log entries taken over from the spools of processes that have ended."""
+    """Log entries adopted from the spools of ended processes."""
     spool_bytes: int
-    """Size of the spool's directory, when this exporter last looked at it."""
+    """Bytes in the spool's directory, when this exporter last measured it."""
     cut: int
-    """Log entries delivered or waiting with a part cut off: of their content, or of what the back end refused."""
+    """Log entries, delivered or waiting, that were shortened: their content, or a part that the back end refused."""
     content_failed: int
-    """Log entries without their content because the redaction of it raised."""
+    """Log entries without content, because the redactor raised."""
     folded: int
     """Calls added to the counters."""
     metrics_dropped: Mapping[str, int]
     """Calls missing from the counters, by reason."""
     metrics_queued: int
-    """Calls on their way to the counters."""
+    """Calls not yet added to the counters."""
     samples: SampleStats = field(default_factory=SampleStats)
     """The samples of single calls."""
     pushes: int
-    """Pushes of metrics that the back end took."""
+    """Pushes of metrics that the back end accepted."""
     failed_pushes: int
-    """Pushes of metrics that failed; the next one makes up for it."""
+    """Pushes of metrics that failed; the next push includes their values."""
     totals_refused: int = 0
-    """Parts of the totals of processes that have ended, taken over from their spools, that the back end refused (it has
-    later ones, or takes none so old) or that were damaged."""
+    """Counter snapshots of ended processes, adopted from their spools, that were damaged or that the back end refused
+    (because it has newer samples, or accepts none so old)."""
     last_push_ns: int | None
-    """When the back end last took metrics."""
+    """Time of the last accepted push of metrics."""
     last_delivery_ns: int | None
-    """When Loki last took entries."""
+    """Time of the last accepted push of log entries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlushResult:
-    """What a flush achieved."""
+    """The result of a flush."""
 
     complete: bool
     """Whether everything produced before the flush has been delivered or given up for good; false after a timeout."""
     delivered: int
-    """Log entries that Loki took, since the start of the process."""
+    """Log entries that Loki accepted since the start of the process."""
     dropped: int
-    """Log entries given up, since the start of the process."""
+    """Log entries dropped since the start of the process."""
     left: int
-    """Log entries that still wait, or are on their way."""
+    """Log entries still waiting or in flight."""
     pushed: bool
     """Whether the metrics' back end has the latest totals; false without a `metrics_url`."""

@@ -19,6 +19,7 @@ from monitored_openai import CallRecord, Usage, attributes, no_content
 from monitored_openai._calls import call as call_module
 from monitored_openai._calls.call import Call
 from monitored_openai._calls.pending_usage import PendingUsage
+from monitored_openai._calls.record_builder import build_record
 from monitored_openai._endpoints.chat import CHAT
 from tests.support.handles import MODEL, ask, client, http
 from tests.support.records import COST
@@ -53,7 +54,7 @@ def call(emit: Callable[[Call], None] = lambda ended: None, **fields: Any) -> Ca
         "body": ASKED,
         "extra_body": None,
         "streamed": False,
-        "whole": True,
+        "buffered": True,
         "injection": None,
         "keeps_content": True,
     }
@@ -61,7 +62,7 @@ def call(emit: Callable[[Call], None] = lambda ended: None, **fields: Any) -> Ca
 
 
 def record_of(made: Call) -> CallRecord:
-    return made.record("id-1", lambda provider, answer, at_ns: COST, PendingUsage())
+    return build_record(made.result, "id-1", price=lambda provider, parsed, at_ns: COST, pending_usage=PendingUsage())
 
 
 def response(status: int = 200, body: Any = None, headers: dict[str, str] | None = None, **asked: str) -> Any:
@@ -112,7 +113,7 @@ def test_a_plain_call_is_recorded_with_what_its_response_says(clock: Clock) -> N
     made = call(ended.append)
     with made:
         clock.now += 0.5
-        made.responded(response(headers={"x-request-id": "req_1", "openai-processing-ms": "9", "x-other": "1"}), 2)
+        made.on_response(response(headers={"x-request-id": "req_1", "openai-processing-ms": "9", "x-other": "1"}), 2)
     assert ended == [made]
     record = record_of(made)
     assert (record.duration, record.http_status, record.retries, record.error_type) == (0.5, 200, 2, None)
@@ -136,7 +137,7 @@ def test_of_many_ends_in_many_threads_one_counts() -> None:
         together.wait(10)
         way()
 
-    ways = [made.dropped, made.interrupted] * 4
+    ways = [made.on_closed, made.on_process_exit] * 4
     threads = [threading.Thread(target=end, args=(way,)) for way in ways]
     for thread in threads:
         thread.start()
@@ -151,28 +152,28 @@ def test_a_sink_that_raises_does_not_reach_the_caller(caplog: pytest.LogCaptureF
 
     made = call(breaks)
     with made:
-        made.responded(response(), 0)
-    assert made.size() > 0
+        made.on_response(response(), 0)
+    assert made.result.size() > 0
 
 
 def test_a_response_that_is_still_to_be_read_does_not_end_the_call_and_its_loss_abandons_it() -> None:
     ended: list[Call] = []
-    made = call(ended.append, streamed=True, whole=False)
+    made = call(ended.append, streamed=True, buffered=False)
     with made:
-        made.responded(unread(), 0)
+        made.on_response(unread(), 0)
     assert ended == []
-    made.dropped()
+    made.on_closed()
     assert (ended, record_of(made).error_type, record_of(made).usage_unknown) == ([made], "abandoned", "abandoned")
 
 
 @pytest.mark.parametrize(("waits", "word"), [(True, "cancelled"), (False, "abandoned")])
 def test_the_end_of_the_process_ends_a_call_by_whether_it_was_waiting(waits: bool, word: str) -> None:
-    made = call(streamed=True, whole=False)
+    made = call(streamed=True, buffered=False)
     if waits:
         with made:
-            made.interrupted()
+            made.on_process_exit()
     else:
-        made.interrupted()
+        made.on_process_exit()
     assert record_of(made).error_type == word
 
 
@@ -180,23 +181,23 @@ def test_the_end_of_the_process_ends_a_call_by_whether_it_was_waiting(waits: boo
 
 
 def test_the_time_the_caller_spends_between_chunks_is_left_out(clock: Clock) -> None:
-    made = call(streamed=True, whole=False)
+    made = call(streamed=True, buffered=False)
     with made:
         clock.now += 0.25
-        made.responded(unread(), 0)
-    made.streams_chunks()
+        made.on_response(unread(), 0)
+    made.start_stream()
     for waited in (0.5, 0.125, 2.0):
         clock.now += 60  # the caller is busy
-        assert made.takes_chunk(chunk("a"), waited)
+        assert made.on_chunk(chunk("a"), waited)
     clock.now += 60
-    made.stops(0.125)
+    made.on_stream_end(0.125)
     record = record_of(made)
     assert (record.duration, record.time_to_first_chunk) == (3.0, 0.75)
     assert (record.chunk_intervals, record.chunks) == ((0.125, 2.0), 3)
 
 
 def test_a_stream_without_a_chunk_has_no_time_to_the_first() -> None:
-    made = call(streamed=True, whole=False)
+    made = call(streamed=True, buffered=False)
     with pytest.raises(StopIteration), made:
         raise StopIteration
     record = record_of(made)
@@ -270,7 +271,7 @@ def test_what_a_block_says_at_the_start_of_a_call_holds_to_its_end() -> None:
     with attributes(user="alice"), no_content():
         made = call()
     with made:
-        made.responded(response(), 0)
+        made.on_response(response(), 0)
     record = record_of(made)
     assert (record.attributes, record.request, record.response) == ({"user": "alice"}, None, None)
     assert record.usage == Usage(input_tokens=5, output_tokens=2)
@@ -279,11 +280,11 @@ def test_what_a_block_says_at_the_start_of_a_call_holds_to_its_end() -> None:
 def test_a_call_that_sheds_its_content_keeps_what_the_metrics_need_and_nothing_large() -> None:
     made = call()
     with made:
-        made.responded(response(), 0)
-    before, full = made.size(), record_of(made)
-    made.sheds_content()
+        made.on_response(response(), 0)
+    before, full = made.result.size(), record_of(made)
+    made.result.discard_content()
     record = record_of(made)
-    assert (before > 200, made.size()) == (True, 0)
+    assert (before > 200, made.result.size()) == (True, 0)
     assert record == dataclasses.replace(full, request=None, response=None, content_captured=False)
 
 
@@ -291,10 +292,10 @@ def test_what_a_request_says_of_whom_it_is_for_is_kept_without_its_content_too()
     told = {"user": "u-1", "safety_identifier": "s-1", "metadata": {"team": "shop"}}
     made = call(body={**ASKED, **told}, extra_body={"user": "u-2", "prompt_cache_key": "k"}, keeps_content=False)
     with made:
-        made.responded(response(), 0)
+        made.on_response(response(), 0)
     expected = {**told, "user": "u-2", "prompt_cache_key": "k"}
     assert record_of(made).identifiers == expected
-    made.sheds_content()
+    made.result.discard_content()
     assert record_of(made).identifiers == expected
 
 
@@ -324,29 +325,29 @@ def test_a_long_error_message_counts_as_content_and_is_shed() -> None:
     made = call()
     with pytest.raises(ValueError, match="xxx"), made:
         raise ValueError("x" * 100_000)
-    assert made.size() >= 100_000
-    made.sheds_content()
-    assert (made.size(), record_of(made).error_message, record_of(made).error_type) == (0, None, "other")
+    assert made.result.size() >= 100_000
+    made.result.discard_content()
+    assert (made.result.size(), record_of(made).error_message, record_of(made).error_type) == (0, None, "other")
 
 
 def test_a_body_read_in_pieces_is_kept_up_to_a_limit_and_beyond_it_counts_as_not_read() -> None:
     body = json.dumps(ANSWER).encode()
-    short, long = call(whole=False), call(whole=False)
+    short, long = call(buffered=False), call(buffered=False)
     for made, pieces in ((short, [body[:50], body[50:]]), (long, [b"x" * 2**23] * 3)):
         with made:
-            made.responded(unread(), 0)
+            made.on_response(unread(), 0)
         for piece in pieces:
-            assert made.takes_piece(piece, 0.0)
-        made.stops(0.0)
+            assert made.on_piece(piece, 0.0)
+        made.on_stream_end(0.0)
     assert record_of(short).usage == Usage(input_tokens=5, output_tokens=2)
-    assert (record_of(long).usage_unknown, long.size() < 1000) == ("not_read", True)
+    assert (record_of(long).usage_unknown, long.result.size() < 1000) == ("not_read", True)
 
 
 def test_a_record_can_be_copied_compared_pickled_and_written_as_json() -> None:
     with attributes(user="alice"):
         made, bare = call(), failed(ValueError("no"), body=None)
     with made:
-        made.responded(response(), 0)
+        made.on_response(response(), 0)
     for record in (record_of(made), bare):
         assert pickle.loads(pickle.dumps(record)) == record  # noqa: S301 - our own
         assert json.loads(json.dumps(dataclasses.asdict(record)))["attributes"] == dict(record.attributes)

@@ -103,4 +103,4 @@ def test_each_provider_has_an_entry_in_the_price_table(provider: str) -> None:
 def test_the_usage_of_streams_is_known_by_host_and_by_the_provider_that_the_user_names(
     host: str, kind: str | None, named: str | None, usage: str
 ) -> None:
-    assert stream_usage_of(host, kind=kind, named=named) == usage
+    assert stream_usage_of(host, kind=kind, configured=named) == usage

@@ -11,11 +11,11 @@ import pytest
 from openai import BaseModel
 
 from monitored_openai import Cost, Usage
-from monitored_openai._calls.uploads import described
+from monitored_openai._calls.request_fields import describe_files
 from monitored_openai._endpoints.audio import SPEECH, TRANSCRIPTIONS
-from monitored_openai._endpoints.base import Endpoint, read_body
+from monitored_openai._endpoints.base import Endpoint, parse_body
 from monitored_openai._endpoints.embeddings import EMBEDDINGS
-from monitored_openai._endpoints.final_event import Events
+from monitored_openai._endpoints.final_event import FinalEventAccumulator
 from monitored_openai._endpoints.images import GENERATIONS
 from monitored_openai._pricing.price_book import PriceBook, Unpriced
 
@@ -25,14 +25,14 @@ OWN = PriceBook({"heard": {"minute": 0.6}, "said": {"characters": 12.0}, "text":
 
 
 def usage_of(family: Endpoint, **body: Any) -> tuple[Usage | None, str | None]:
-    answer = read_body(family, json.dumps(body).encode())
+    answer = parse_body(family, json.dumps(body).encode())
     return answer.usage, answer.usage_unknown
 
 
 def test_the_tokens_of_embeddings_are_input_and_their_vectors_are_not_kept() -> None:
     vectors = [{"index": 0, "embedding": [0.1, 0.2]}, {"index": 1, "embedding": "AAAAPwAAgL4AAIA/"}, {"index": 2}, 7]
     body = {"model": "m", "data": vectors, "usage": {"prompt_tokens": 5, "total_tokens": 5}}
-    answer = read_body(EMBEDDINGS, json.dumps(body).encode())
+    answer = parse_body(EMBEDDINGS, json.dumps(body).encode())
     assert (answer.usage, answer.model) == (Usage(input_tokens=5), "m")
     assert isinstance(answer.body, dict)
     assert [entry if entry == 7 else entry.get("embedding") for entry in answer.body["data"]] == [
@@ -64,22 +64,22 @@ def test_audio_is_told_in_seconds_or_in_tokens(usage: Any, read: Any) -> None:
 
 def test_a_transcript_in_plain_text_is_no_fault() -> None:
     for said in (b"What was said.", b"42", b"null"):
-        answer = read_body(TRANSCRIPTIONS, said)
+        answer = parse_body(TRANSCRIPTIONS, said)
         assert (answer.body, answer.usage_unknown) == (said.decode().replace("null", "None"), "not_reported")
 
 
 def test_a_picture_drawn_by_another_model_too_has_no_cost() -> None:
     usage = {"input_tokens": 3, "output_tokens": 4, "output_tokens_details": {"image_tokens": 4}}
-    answer = read_body(GENERATIONS, json.dumps({"usage": usage, "svg_usage": {"model": "m"}}).encode())
+    answer = parse_body(GENERATIONS, json.dumps({"usage": usage, "svg_usage": {"model": "m"}}).encode())
     assert (answer.usage, answer.unpriced) == (
         Usage(input_tokens=3, output_tokens=4, output_image_tokens=4),
         "split_unknown",
     )
-    assert read_body(GENERATIONS, json.dumps({"usage": usage}).encode()).unpriced is None
+    assert parse_body(GENERATIONS, json.dumps({"usage": usage}).encode()).unpriced is None
 
 
 def test_a_stream_keeps_its_last_event_and_of_a_broken_one_the_text() -> None:
-    events = Events()
+    events = FinalEventAccumulator()
     told: list[dict[str, Any]] = [
         {"type": "transcript.text.delta", "delta": "What "},
         {"type": "image_generation.partial_image", "b64_json": "A" * 1000},
@@ -93,9 +93,9 @@ def test_a_stream_keeps_its_last_event_and_of_a_broken_one_the_text() -> None:
 
 
 def test_what_is_spoken_is_counted_in_characters() -> None:
-    assert SPEECH.asked is not None
-    assert SPEECH.asked({"input": "grüß"}) == Usage(input_characters=4)
-    assert SPEECH.asked({"input": None}) == Usage()
+    assert SPEECH.billed_request is not None
+    assert SPEECH.billed_request({"input": "grüß"}) == Usage(input_characters=4)
+    assert SPEECH.billed_request({"input": None}) == Usage()
 
 
 def test_files_are_described_without_being_read() -> None:
@@ -107,14 +107,14 @@ def test_files_are_described_without_being_read() -> None:
         ("file", stream),
         ("odd", ("name.bin", stream)),
     ]
-    assert described(files) == {
+    assert describe_files(files) == {
         "image": ["[file, a.png, image/png, 3 bytes]", "[file, b.png]"],
         "mask": "[file, 2 bytes]",
         "file": "[file]",
         "odd": "[file, name.bin]",
     }
-    assert described({"file": b""}) == {"file": "[file, 0 bytes]"}
-    assert described([]) == {}
+    assert describe_files({"file": b""}) == {"file": "[file, 0 bytes]"}
+    assert describe_files([]) == {}
     assert stream.tell() == 0
 
 

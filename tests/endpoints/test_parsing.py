@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitored_openai import Usage
-from monitored_openai._endpoints.base import ParsedResponse, count, dictionary, read_body, text
+from monitored_openai._endpoints.base import ParsedResponse, count, dictionary, parse_body, text
 from monitored_openai._endpoints.chat import CHAT
 from monitored_openai._endpoints.completions import COMPLETIONS
 
@@ -29,7 +29,7 @@ GOOD: dict[str, Any] = {
 
 def read(**fields: Any) -> ParsedResponse:
     """The answer in a good body with these fields instead."""
-    return read_body(CHAT, json.dumps(GOOD | fields).encode())
+    return parse_body(CHAT, json.dumps(GOOD | fields).encode())
 
 
 @pytest.mark.parametrize(
@@ -199,14 +199,14 @@ def test_a_field_that_is_no_text_is_unknown(field: str, value: Any) -> None:
     ids=lambda body: body[:8],
 )
 def test_what_is_no_answer_is_kept_as_text_with_its_usage_unknown(body: bytes) -> None:
-    answer = read_body(CHAT, body)
+    answer = parse_body(CHAT, body)
     assert (answer.usage, answer.usage_unknown, answer.model) == (None, "invalid_body", None)
     assert isinstance(answer.body, str)
 
 
 @pytest.mark.parametrize("body", [{"data": GOOD, "success": True}, {"error": {"message": "no", "code": 1}}])
 def test_another_servers_envelope_is_kept_with_its_usage_unknown(body: dict[str, Any]) -> None:
-    answer = read_body(CHAT, json.dumps(body).encode())
+    answer = parse_body(CHAT, json.dumps(body).encode())
     assert (answer.body, answer.usage, answer.usage_unknown) == (body, None, "not_reported")
 
 
@@ -286,13 +286,13 @@ def content_of(answer: ParsedResponse) -> Any:
     ],
 )
 def test_a_stream_of_events_is_put_together(body: bytes) -> None:
-    answer = read_body(CHAT, body)
+    answer = parse_body(CHAT, body)
     assert (answer.usage, content_of(answer)) == (Usage(input_tokens=5, output_tokens=2), "hello")
     assert (answer.finish_reasons, answer.model, answer.id) == (("stop",), "gpt-4o", "chatcmpl-1")
 
 
 def test_of_a_stream_that_broke_off_the_beginning_is_known() -> None:
-    answer = read_body(CHAT, sse(chunk("he"), chunk("llo"))[:-30])
+    answer = parse_body(CHAT, sse(chunk("he"), chunk("llo"))[:-30])
     assert (answer.usage, answer.usage_unknown, content_of(answer)) == (None, "not_reported", "he")
 
 
@@ -301,7 +301,7 @@ def test_a_legacy_stream_is_put_together() -> None:
         {"id": "cmpl-1", "model": "m", "choices": [{"index": index, "text": part, "finish_reason": None}]}
         for index, part in ((0, "a"), (1, "x"), (0, "b"), (1, "y"))
     ]
-    answer = read_body(COMPLETIONS, sse(*events, {"id": "cmpl-1", "model": "m", "choices": [], "usage": USAGE}))
+    answer = parse_body(COMPLETIONS, sse(*events, {"id": "cmpl-1", "model": "m", "choices": [], "usage": USAGE}))
     assert answer.usage == Usage(input_tokens=5, output_tokens=2)
     assert isinstance(answer.body, dict)
     assert [choice["text"] for choice in answer.body["choices"]] == ["ab", "xy"]
@@ -310,7 +310,7 @@ def test_a_legacy_stream_is_put_together() -> None:
 @given(st.binary(max_size=200) | st.binary(max_size=100).map(gzip.compress))
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_are_read_as_something(body: bytes) -> None:
-    assert isinstance(read_body(CHAT, body), ParsedResponse)
+    assert isinstance(parse_body(CHAT, body), ParsedResponse)
 
 
 JSON = st.recursive(
@@ -325,11 +325,11 @@ JSON = st.recursive(
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(GOOD, JSON)))
 @settings(max_examples=200, deadline=None)
 def test_a_body_of_the_right_names_and_any_values_is_read(body: dict[str, Any]) -> None:
-    answer = read_body(CHAT, json.dumps(body).encode())
+    answer = parse_body(CHAT, json.dumps(body).encode())
     assert answer.usage is not None or answer.usage_unknown is not None
 
 
 @given(st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(GOOD, JSON)), min_size=1, max_size=3))
 @settings(max_examples=200, deadline=None)
 def test_events_of_the_right_names_and_any_values_are_read(events: list[dict[str, Any]]) -> None:
-    assert isinstance(read_body(CHAT, sse(*events)), ParsedResponse)
+    assert isinstance(parse_body(CHAT, sse(*events)), ParsedResponse)

@@ -11,7 +11,7 @@ from openai.types.responses import ResponseTextDeltaEvent
 from monitored_openai import Usage
 from monitored_openai._calls.error_types import error_type_of_code
 from monitored_openai._calls.pending_usage import MOST, PendingUsage
-from monitored_openai._endpoints.base import ParsedResponse, read_body
+from monitored_openai._endpoints.base import ParsedResponse, parse_body
 from monitored_openai._endpoints.registry import ENDPOINTS, endpoint_of
 from monitored_openai._endpoints.responses import COMPACT, RESPONSES, ResponseAccumulator
 
@@ -39,7 +39,7 @@ TOKENS = Usage(
 
 
 def read(**fields: Any) -> ParsedResponse:
-    return read_body(RESPONSES, json.dumps(GOOD | fields).encode())
+    return parse_body(RESPONSES, json.dumps(GOOD | fields).encode())
 
 
 def test_a_good_response_is_read_whole() -> None:
@@ -118,13 +118,13 @@ def test_events_read_as_bytes_are_read_as_those_that_the_sdk_makes() -> None:
         delta,
     ]
     body = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
-    answer = read_body(RESPONSES, body.encode())
+    answer = parse_body(RESPONSES, body.encode())
     assert isinstance(answer.body, dict)
     assert answer.body["output"] == [{"content": [{"type": "output_text", "text": "fine"}]}]
     assert (answer.id, answer.usage_unknown) == ("resp_1", "not_reported")
 
     body += f"data: {json.dumps({'type': 'response.completed', 'response': GOOD})}\n\n"
-    assert read_body(RESPONSES, body.encode()).usage == TOKENS
+    assert parse_body(RESPONSES, body.encode()).usage == TOKENS
 
 
 def test_events_out_of_order_or_of_unknown_kind_cost_nothing() -> None:
@@ -151,8 +151,8 @@ def test_a_delta_that_is_no_text_costs_neither_the_call_nor_the_rest(delta: Any)
 
 
 def test_a_compacted_response_names_no_model() -> None:
-    answer = read_body(COMPACT, json.dumps({"id": "resp_1", "usage": GOOD["usage"], "output": []}).encode())
-    assert (answer.model, answer.usage, COMPACT.names_model) == (None, TOKENS, False)
+    answer = parse_body(COMPACT, json.dumps({"id": "resp_1", "usage": GOOD["usage"], "output": []}).encode())
+    assert (answer.model, answer.usage, COMPACT.returns_model) == (None, TOKENS, False)
 
 
 @pytest.mark.parametrize(
@@ -181,12 +181,12 @@ def test_no_two_families_are_the_same() -> None:
 
 
 def test_what_is_owed_is_settled_once_and_no_more_than_so_many_are_remembered() -> None:
-    owed = PendingUsage()
+    pending = PendingUsage()
     for number in range(MOST + 1):
-        owed.add("api.test", f"resp_{number}")
-    assert not owed.settle("api.test", "resp_0")
-    assert not owed.settle("other.test", "resp_1")
-    assert owed.settle("api.test", "resp_1")
-    assert not owed.settle("api.test", "resp_1")
-    owed.clear()
-    assert not owed.settle("api.test", "resp_2")
+        pending.add("api.test", f"resp_{number}")
+    assert not pending.resolve("api.test", "resp_0")
+    assert not pending.resolve("other.test", "resp_1")
+    assert pending.resolve("api.test", "resp_1")
+    assert not pending.resolve("api.test", "resp_1")
+    pending.clear()
+    assert not pending.resolve("api.test", "resp_2")

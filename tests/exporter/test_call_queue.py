@@ -24,7 +24,7 @@ from monitored_openai._stats import DropReason
 from tests.support.handles import imbalance
 
 URL = httpx.URL("http://api.test/v1/")
-CLIENT = SimpleNamespace(_base_url=URL, _made_for=None, _attributes={})
+CLIENT = SimpleNamespace(_base_url=URL, _client_kind=None, _attributes={})
 BODY = {"model": "gpt-4o", "messages": []}
 DEADLINE = 30
 
@@ -45,16 +45,16 @@ class Pair:
         self.stats = self.ledger.stats
 
 
-def opened(books: Pair, family: Endpoint = CHAT) -> Call:
-    observer = CallTracker(
+def opened(books: Pair, endpoint: Endpoint = CHAT) -> Call:
+    tracker = CallTracker(
         emit=books.queue.put,
-        opened=books.queue.on_start,
-        lost=books.queue.on_untracked,
+        on_start=books.queue.on_start,
+        on_untracked=books.queue.on_untracked,
         inject_usage=False,
         keeps_content=True,
         provider=None,
     )
-    call = observer.open(family, CLIENT, {"body": BODY})
+    call = tracker.open(endpoint, CLIENT, {"body": BODY})
     assert call is not None
     return call
 
@@ -63,7 +63,7 @@ def end(call: Call, size: int = 10) -> None:
     """The call gets an answer, and holds so many bytes of content from then on."""
     request = httpx.Request("POST", URL, content=b"q" * (size // 2))
     with call:
-        call.responded(httpx.Response(200, content=b"a" * (size - size // 2), request=request), 0)
+        call.on_response(httpx.Response(200, content=b"a" * (size - size // 2), request=request), 0)
 
 
 class Books(RuleBasedStateMachine):
@@ -94,7 +94,7 @@ class Books(RuleBasedStateMachine):
     def ends_again(self, data: Any) -> None:
         before = self.books.stats()
         call = data.draw(st.sampled_from(self.over))
-        call.dropped()
+        call.on_closed()
         self.books.queue.put(call)
         assert self.books.stats() == before
 
@@ -304,9 +304,9 @@ class Unmeasurable(ChatAccumulator):
 
 def test_a_call_whose_content_cannot_be_measured_is_lost_and_counted() -> None:
     books = Pair()
-    call = opened(books, replace(CHAT, chunks=Unmeasurable))
-    call.streams_chunks()
-    call.stops(0.0)
+    call = opened(books, replace(CHAT, accumulator=Unmeasurable))
+    call.start_stream()
+    call.on_stream_end(0.0)
     stats = books.stats()
     assert (stats.calls, stats.active, stats.metrics_dropped, stats.dropped) == (1, 0, {"fault": 1}, {"fault": 1})
     assert imbalance(stats) == (0, 0)

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import Histogram as ReferenceHistogram
 
 from monitored_openai import CallRecord, Usage
+from monitored_openai._labels import clip_label_value
 from monitored_openai._metrics.names import (
     CALL_LABELS,
     CALL_METRICS,
@@ -35,7 +36,6 @@ from monitored_openai._metrics.store import (
     Labels,
     Metrics,
     Sample,
-    label_value,
 )
 from monitored_openai._record import ErrorType
 from tests.support.records import COST, full_record, record
@@ -335,13 +335,13 @@ def test_a_label_set_that_was_there_before_the_limit_goes_on_past_it() -> None:
     ids=["short", "at the limit", "past it", "two bytes each", "odd", "four bytes each", "surrogate", "control"],
 )
 def test_a_label_value_is_cut_at_a_character_below_1024_bytes(given_text: str, label: str) -> None:
-    assert label_value(given_text) == label
+    assert clip_label_value(given_text) == label
 
 
 @given(st.text(st.characters(), max_size=3000))
 def test_a_label_value_is_always_utf8_of_at_most_1024_bytes(text: str) -> None:
-    assert len(label_value(text).encode()) <= 1024
-    assert label_value(label_value(text)) == label_value(text)
+    assert len(clip_label_value(text).encode()) <= 1024
+    assert clip_label_value(clip_label_value(text)) == clip_label_value(text)
 
 
 def test_two_long_names_that_are_cut_to_the_same_share_a_series() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitored_openai._metrics.store import label_value
+from monitored_openai._labels import clip_label_value
 from monitored_openai._redaction.redactor import REDACTED, without_secrets
 from monitored_openai._redaction.secrets import _found, secret_spans
 from monitored_openai._redaction.unescape import Unescaped
@@ -97,7 +97,7 @@ def test_codes_in_front_of_a_key_and_inside_of_it_hide_nothing(
 
 
 def test_a_long_label_is_redacted_before_it_is_cut() -> None:
-    label = label_value("x" * 1010 + " sk-proj-Ab3_9xYz-0123456789")
+    label = clip_label_value("x" * 1010 + " sk-proj-Ab3_9xYz-0123456789")
     assert label.startswith("x" * 1010)
     assert "sk-" not in label
 

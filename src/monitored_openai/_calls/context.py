@@ -1,4 +1,4 @@
-"""What the caller says about the calls made inside a `with` block, or by one client."""
+"""Attributes and content capture for the calls inside a `with` block, and the attributes of a client."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from monitored_openai._calls.attribute_values import attribute_text
+from monitored_openai._labels import InvalidValue, label_name
 from monitored_openai._logging import warn_sparsely
 from monitored_openai._record import NOTHING
-from monitored_openai._settings.urls import InvalidValue, label_name
-from monitored_openai._text_forms import plain_text
 
 _T = TypeVar("_T")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -21,11 +21,11 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 current_attributes: ContextVar[Mapping[str, str]] = ContextVar("monitored_openai_attributes", default=NOTHING)
 content_allowed: ContextVar[bool] = ContextVar("monitored_openai_content_allowed", default=True)
 _MOST_CHARACTERS = 4096
-"""Of a value, which each waiting call holds: a label has room for 1,024 bytes, structured metadata for as many."""
+"""Limit for an attribute's value, which each queued call holds. A label or structured metadata takes 1,024 bytes."""
 
 
 class Block(AbstractContextManager[None], Generic[_T]):
-    """A `with` block, or a function decorated to be one, in which a context variable has a value of its own."""
+    """Sets a context variable inside a `with` block, or during each call of a decorated function."""
 
     __slots__ = ("_token", "_value", "_variable")
 
@@ -43,16 +43,16 @@ class Block(AbstractContextManager[None], Generic[_T]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         token, self._token = self._token, None
-        # A generator may be closed in another context than it was started in: there is nothing to reset there.
+        # A generator may be closed in another context than it was started in, which needs no reset.
         with suppress(ValueError):
             if token is not None:
                 self._variable.reset(token)
 
     def __call__(self, function: _Function) -> _Function:
-        """The function, plain or `async def`, with each of its calls inside of such a block.
+        """Return the function, plain or `async def`, with each of its calls inside such a block.
 
         Raises:
-            TypeError: it is a generator, whose `yield` would take whoever is yielded to into the block as well.
+            TypeError: the function is a generator, whose `yield` would leak the block into the consumer's code.
         """
         if isgeneratorfunction(function) or isasyncgenfunction(function):
             raise TypeError(f"{function.__name__} is a generator; use `with` in it, around no `yield`")
@@ -63,7 +63,7 @@ class Block(AbstractContextManager[None], Generic[_T]):
                 with Block(self._variable, self._value):
                     return await function(*args, **kwargs)
 
-            return inside_async  # type: ignore[return-value]  # wraps says no more than that it is a function
+            return inside_async  # type: ignore[return-value]  # `wraps` loses the exact type
 
         @wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
@@ -80,19 +80,19 @@ def attributes(**labels: object) -> Block[Mapping[str, str]]:
 
     Args:
         labels: texts, numbers, `bool` (`true` or `false`), `Decimal`, `UUID`, dates, times, enum members (by their
-            values) and NumPy scalars. Any other value, `None` and the empty text among them, means that the calls do
-            not get this label, not even from an outer block or the client; one warning a minute reports it. A text
-            keeps its first 4,096 characters.
+            values) and NumPy scalars. Any other value, including `None` and the empty text, removes the label from the
+            calls, even one from an outer block or the client; one warning a minute reports it. A text keeps its first
+            4,096 characters.
 
     Raises:
-        ValueError: a name is no legal label name or is one that the library sets itself.
+        ValueError: a name is not a legal label name, or the library sets it itself.
     """
     texts = attribute_texts(labels)
     return Block(current_attributes, lambda: {**current_attributes.get(), **texts})
 
 
 def no_content() -> Block[bool]:
-    """Keep what is asked and answered inside the block out of the log; everything else is recorded as ever."""
+    """Do not log the requests and responses of calls started inside the block; all other facts are recorded as usual."""
     return Block(content_allowed, lambda: False)
 
 
@@ -100,7 +100,7 @@ def attribute_texts(labels: Mapping[str, object]) -> dict[str, str]:
     """Return the attributes as texts, empty for a value without a text form, which a warning reports without the value.
 
     Raises:
-        ValueError: a name is no legal label name or is one that the library sets itself.
+        ValueError: a name is not a legal label name, or the library sets it itself.
     """
     for name in labels:
         try:
@@ -109,7 +109,7 @@ def attribute_texts(labels: Mapping[str, object]) -> dict[str, str]:
             raise ValueError(f"attribute {name[:128]!r} {refusal}") from None
     texts: dict[str, str] = {}
     for name, value in labels.items():
-        text = plain_text(value)
+        text = attribute_text(value)
         if text is None:
             _warn_of_omission(name, value)
         texts[str.__str__(name)] = (text or "")[:_MOST_CHARACTERS]
@@ -123,15 +123,15 @@ def _warn_of_omission(name: str, value: object) -> None:
         warn_sparsely("attribute", "attribute %s is left out: %s; give a text", str.__str__(name), form)
 
 
-def attributes_of_call(of_client: Mapping[str, str]) -> Mapping[str, str]:
-    """Those of a call that starts now: the client's and the blocks' around it, which win as they are nearer to it.
+def attributes_of_call(from_client: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the attributes of a call that starts now: the client's, overridden by those of the blocks around the call.
 
-    An empty text in a block takes the client's attribute away.
+    An empty text in a block removes the client's attribute.
     """
-    of_blocks = current_attributes.get()
-    if not of_blocks:
-        return of_client
-    merged = {**of_client, **of_blocks} if of_client else of_blocks
+    from_blocks = current_attributes.get()
+    if not from_blocks:
+        return from_client
+    merged = {**from_client, **from_blocks} if from_client else from_blocks
     return merged if all(merged.values()) else without_empty(merged)
 
 

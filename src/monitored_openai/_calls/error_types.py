@@ -1,7 +1,7 @@
-"""What went wrong, in the closed set of words that the metrics use.
+"""Maps errors to the fixed set of values of the label `error_type`.
 
-The SDK's classes are told apart by name along the method resolution order: the SDK is not imported here, its 1.x and
-2.x let transport errors of httpx through in the middle of a stream where 3.x wraps them, and 3.x is on httpx2.
+Exceptions are matched by the names in their method resolution order, because neither the SDK nor an HTTP library is
+imported here. SDK 1.x and 2.x raise transport errors of httpx in the middle of a stream, 3.x wraps them and uses httpx2.
 """
 
 from __future__ import annotations
@@ -52,30 +52,30 @@ CODES: dict[str, ErrorType] = {
     "misalignment_policy_violation": "content_filter",
     "image_content_policy_violation": "content_filter",
 }
-# Of the Responses API's codes the many that find fault with the request, with its images above all.
+# Codes of the Responses API for faults in the request, most of them in its images.
 _BAD_REQUEST = re.compile(r"(invalid|image|unsupported|empty|failed_to_download)_[a-z0-9_]*")
 _STATUS = re.compile(r"[45]\d\d")
 
 
 def error_type(error: BaseException) -> ErrorType:
-    """The word for an exception that a call raised."""
+    """Return the error type of an exception that a call raised."""
     status = status_of(error)
     if status is not None and status >= 400:
         return _of_status(status)
     for cls in type(error).__mro__:
         if cls.__name__ in CLASSES:
             return CLASSES[cls.__name__]
-    # An error that came as an event inside a stream: the status was 200, the body says what it was.
+    # An error event inside a stream with status 200 has a code or a type only.
     facts: Any = error
     kind = error_type_of_code(str(getattr(facts, "code", None)))
     return kind if kind != "other" else error_type_of_code(str(getattr(facts, "type", None)))
 
 
 def error_type_of_code(code: str) -> ErrorType:
-    """The word for an error's code, in the body of a response that came with a good status."""
+    """Return the error type for a code in the body of a response with a good status."""
     if code in CODES:
         return CODES[code]
-    if _STATUS.fullmatch(code):  # as OpenRouter has it
+    if _STATUS.fullmatch(code):  # OpenRouter's codes are statuses
         return _of_status(int(code))
     return "bad_request" if _BAD_REQUEST.fullmatch(code) else "other"
 
@@ -85,6 +85,6 @@ def _of_status(status: int) -> ErrorType:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status that an exception stands for, if any."""
+    """Return the HTTP status of an exception; `None` if it has none."""
     status = getattr(error, "status_code", None)
     return status if isinstance(status, int) and not isinstance(status, bool) else None

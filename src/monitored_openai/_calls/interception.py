@@ -1,9 +1,9 @@
-"""Puts a call around a request that the client sends, and around the stream or the body that comes back.
+"""Sends a request inside its `Call`, and reports the response, its chunks or the pieces of its body to the call.
 
-Every method of every resource that sends a request (`create`, `parse`, `stream`, the raw and streaming variants) does so
-through the client's `post`, in every SDK since 1.0; so that is the one thing overridden. The SDK hands whatever it made
-of a response to the request's `post_parser`, so that is where a stream shows up, and it is what carries the call to the
-client's `_process_response`, where the HTTP response shows up.
+In every SDK since 1.0, each method that sends a request (`create`, `parse`, `stream`, the raw and streaming variants)
+does so through the client's `post` or `get`, which the clients override. The SDK passes the parsed response to the
+request's `post_parser`: ours replaces the iterator of a stream. It also carries the call to the client's
+`_process_response`, which receives the HTTP response.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ _STREAMS = (Stream, AsyncStream)
 
 
 class _PostParser:
-    """A request's `post_parser`, which the SDK gives what it has made of the response: it looks out for a stream."""
+    """A request's `post_parser`: carries its call, and replaces the iterator of a stream."""
 
-    __slots__ = ("_inner", "_observed_chunks", "call", "observed_body")
+    __slots__ = ("_inner", "_observe_chunks", "body_type", "call")
 
-    def __init__(self, call: Call, inner: Any, observed_chunks: Callable[..., Any], observed_body: type[_Body]) -> None:
+    def __init__(self, call: Call, inner: Any, observe_chunks: Callable[..., Any], body_type: type[_Body]) -> None:
         self.call = call
-        self.observed_body = observed_body
+        self.body_type = body_type
         self._inner = inner
-        self._observed_chunks = observed_chunks
+        self._observe_chunks = observe_chunks
 
     def __call__(self, parsed: Any) -> Any:
         call = self.call
-        if isinstance(parsed, _STREAMS) and call.streams_chunks():
-            parsed._iterator = self._observed_chunks(call, parsed._iterator, call.takes_chunk)
+        if isinstance(parsed, _STREAMS) and call.start_stream():
+            parsed._iterator = self._observe_chunks(call, parsed._iterator, call.on_chunk)
         return self._inner(parsed) if callable(self._inner) else parsed
 
 
-def observed(call: Call, post: Callable[..., Any], path: str, request: dict[str, Any]) -> Any:
-    """Post a request whose call is seen."""
+def send_observed(call: Call, post: Callable[..., Any], path: str, request: dict[str, Any]) -> Any:
+    """Send a request inside its call."""
     options = request.get("options") or {}
-    parser = _PostParser(call, options.get("post_parser"), observed_chunks, ObservedBody)
+    parser = _PostParser(call, options.get("post_parser"), observe_chunks, ObservedBody)
     request["options"] = {**options, "post_parser": parser}
     while True:
         if "body" in request:
@@ -51,14 +51,14 @@ def observed(call: Call, post: Callable[..., Any], path: str, request: dict[str,
             with call:
                 return post(path, **request)
         except Exception:
-            if not call.tries_again():
+            if not call.take_retry():
                 raise
 
 
-async def observed_async(call: Call, post: Callable[..., Any], path: str, request: dict[str, Any]) -> Any:
-    """Post a request whose call is seen."""
+async def send_observed_async(call: Call, post: Callable[..., Any], path: str, request: dict[str, Any]) -> Any:
+    """Send a request inside its call."""
     options = request.get("options") or {}
-    parser = _PostParser(call, options.get("post_parser"), async_observed_chunks, AsyncObservedBody)
+    parser = _PostParser(call, options.get("post_parser"), async_observe_chunks, AsyncObservedBody)
     request["options"] = {**options, "post_parser": parser}
     while True:
         if "body" in request:
@@ -67,115 +67,115 @@ async def observed_async(call: Call, post: Callable[..., Any], path: str, reques
             with call:
                 return await post(path, **request)
         except Exception:
-            if not call.tries_again():
+            if not call.take_retry():
                 raise
 
 
-def see_response(options: Any, response: Any, retries: int) -> None:
-    """Take note of a response, if its request carries a call."""
+def observe_response(options: Any, response: Any, retries: int) -> None:
+    """Report a response to the call that its request carries, if any."""
     parser = options.post_parser
     if type(parser) is not _PostParser:
         return
     call = parser.call
     try:
-        if not call.whole:
-            response.stream = parser.observed_body(call, response.stream)
-        call.responded(response, retries)
+        if not call.buffered:
+            response.stream = parser.body_type(call, response.stream)
+        call.on_response(response, retries)
     except Exception:
         warn_sparsely("response", "a response could not be observed", exc_info=True)
 
 
-def observed_chunks(call: Call, chunks: Iterator[Any], takes: Callable[[Any, float], bool]) -> Iterator[Any]:
-    """The chunks of a stream, or the pieces of a body, as they come; `takes` says of each whether the caller sees it."""
+def observe_chunks(call: Call, chunks: Iterator[Any], on_item: Callable[[Any, float], bool]) -> Iterator[Any]:
+    """Yield the chunks of a stream or the pieces of a body; `on_item` records each and returns false to hide it."""
     call.waiting = True
-    asked = perf_counter()
+    started = perf_counter()
     try:
         for chunk in chunks:
             call.waiting = False
-            if takes(chunk, perf_counter() - asked):
+            if on_item(chunk, perf_counter() - started):
                 yield chunk
             call.waiting = True
-            asked = perf_counter()
+            started = perf_counter()
     except BaseException as error:
         if call.waiting:
-            call.stops(perf_counter() - asked, error)
+            call.on_stream_end(perf_counter() - started, error)
         raise
-    call.stops(perf_counter() - asked)
+    call.on_stream_end(perf_counter() - started)
 
 
-async def async_observed_chunks(
-    call: Call, chunks: AsyncIterator[Any], takes: Callable[[Any, float], bool], *, closes: bool = False
+async def async_observe_chunks(
+    call: Call, chunks: AsyncIterator[Any], on_item: Callable[[Any, float], bool], *, closes: bool = False
 ) -> AsyncIterator[Any]:
-    """The same for async streams and bodies.
+    """The async form of `observe_chunks`.
 
-    `closes`: what is stood in for is closed with this, as httpx2 does with the pieces of a body. The chunks of a stream
-    are nobody's to close: of those that nobody holds any more the event loop closes both, and complains of a second try.
+    `closes`: whether to close `chunks` together with this generator, as httpx2 does with the pieces of a body. The event
+    loop closes an unreferenced iterator of chunks itself and logs an error if it is closed twice.
     """
     call.waiting = True
-    asked = perf_counter()
+    started = perf_counter()
     try:
         async for chunk in chunks:
             call.waiting = False
-            if takes(chunk, perf_counter() - asked):
+            if on_item(chunk, perf_counter() - started):
                 yield chunk
             call.waiting = True
-            asked = perf_counter()
+            started = perf_counter()
     except BaseException as error:
         if call.waiting:
-            call.stops(perf_counter() - asked, error)
+            call.on_stream_end(perf_counter() - started, error)
         elif closes and isinstance(error, GeneratorExit) and isinstance(chunks, AsyncGenerator):
             await chunks.aclose()
         raise
-    call.stops(perf_counter() - asked)
+    call.on_stream_end(perf_counter() - started)
 
 
 class _Body:
-    """Stands in for the stream of bytes of a response, where every way of reading it comes by; it goes when that goes."""
+    """Proxy for a response's byte stream, through which every way of reading the body passes; reports reads to the call."""
 
     def __init__(self, call: Call, stream: Any) -> None:
         self._call, self._stream = call, stream
 
-    # A response asks for a stream of its own library, which is not imported here.
-    __class__ = property(lambda self: type(self._stream))  # pyright: ignore[reportIncompatibleMethodOverride]  # nobody sets it
+    # A response checks that its stream has a type of its own HTTP library, which is not imported here.
+    __class__ = property(lambda self: type(self._stream))  # pyright: ignore[reportIncompatibleMethodOverride]  # never set
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def __del__(self) -> None:
-        self._call.dropped()
+        self._call.on_closed()
 
 
 class ObservedBody(_Body):
-    """Sees a body that is still to be read, whether piece by piece, whole or never."""
+    """Observes a body that has not been read yet."""
 
     def __iter__(self) -> Iterator[bytes]:
-        """What the stream gives; where the SDK makes chunks of it, those are seen instead."""
+        """Iterate the stream; observed only if the SDK does not parse it into chunks, which are observed themselves."""
         pieces: Iterator[bytes] = iter(self._stream)
-        return pieces if self._call.reads_chunks() else observed_chunks(self._call, pieces, self._call.takes_piece)
+        return pieces if self._call.sdk_iterates() else observe_chunks(self._call, pieces, self._call.on_piece)
 
     def close(self) -> None:
-        """Close the stream, of which there is nothing more to see; if that breaks it off, the call ends here."""
+        """Close the stream; a call that has not ended yet ends here."""
         error = sys.exception()
         try:
             self._stream.close()
         finally:
-            self._call.dropped(error)
+            self._call.on_closed(error)
 
 
 class AsyncObservedBody(_Body):
-    """Sees an async body that is still to be read, whether piece by piece, whole or never."""
+    """The async form of `ObservedBody`."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """What the stream gives; where the SDK makes chunks of it, those are seen instead."""
+        """Iterate the stream; observed only if the SDK does not parse it into chunks, which are observed themselves."""
         pieces: AsyncIterator[bytes] = aiter(self._stream)
-        if self._call.reads_chunks():
+        if self._call.sdk_iterates():
             return pieces
-        return async_observed_chunks(self._call, pieces, self._call.takes_piece, closes=True)
+        return async_observe_chunks(self._call, pieces, self._call.on_piece, closes=True)
 
     async def aclose(self) -> None:
-        """Close the stream, of which there is nothing more to see; if that breaks it off, the call ends here."""
+        """Close the stream; a call that has not ended yet ends here."""
         error = sys.exception()
         try:
             await self._stream.aclose()
         finally:
-            self._call.dropped(error)
+            self._call.on_closed(error)

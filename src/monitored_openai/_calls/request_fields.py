@@ -1,25 +1,58 @@
-"""What a request itself tells the API of whom and what it is for."""
+"""Fields of a request that a record keeps without its content: model, identifiers, descriptions of uploaded files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import Any
 
-from monitored_openai._text_forms import enum_value, text_sent
+from monitored_openai._json import enum_value
 
-TEXTS = ("user", "safety_identifier", "prompt_cache_key")
-_PAIRS = "metadata"
+IDENTIFIERS = ("user", "safety_identifier", "prompt_cache_key")
+_METADATA = "metadata"
+
+
+def text_sent(value: object) -> str | None:
+    """Return the text that the API receives for a text or an enum member; `None` for an empty text and other types.
+
+    The official SDK writes a text enum member into JSON as its text, whatever its `__str__` returns.
+    """
+    if type(value) is not str:
+        value = enum_value(value)
+        value = str.__str__(value) if isinstance(value, str) else None
+    return value or None
 
 
 def identifiers(body: Mapping[str, Any]) -> dict[str, Any]:
-    """`user`, `safety_identifier`, `prompt_cache_key` and `metadata` of a request, those that have the API's form."""
-    found: dict[str, Any] = {name: text for name in TEXTS if (text := text_sent(body.get(name))) is not None}
-    pairs = body.get(_PAIRS)
+    """Return `user`, `safety_identifier`, `prompt_cache_key` and `metadata` of a request; omits malformed ones."""
+    found: dict[str, Any] = {name: text for name in IDENTIFIERS if (text := text_sent(body.get(name))) is not None}
+    pairs = body.get(_METADATA)
     if isinstance(pairs, dict):
         texts = {
             str.__str__(key): str.__str__(text)
             for key, value in pairs.items()
             if isinstance(key, str) and isinstance(text := enum_value(value), str)
         }
-        found.update({_PAIRS: texts} if texts else {})
+        found.update({_METADATA: texts} if texts else {})
     return found
+
+
+def describe_files(files: Any) -> dict[str, Any]:
+    """Return a description of each uploaded file by field: name, type and size, without reading the file.
+
+    A field with several files has a list of descriptions.
+    """
+    pairs: Iterable[tuple[str, Any]] = files.items() if isinstance(files, Mapping) else files
+    form: dict[str, Any] = {}
+    for field, file in pairs:
+        form.setdefault(field.removesuffix("[]"), []).append(_describe_file(file))
+    return {field: texts[0] if len(texts) == 1 else texts for field, texts in form.items()}
+
+
+def _describe_file(file: Any) -> str:
+    name, content, kind = (*file, None, None)[:3] if isinstance(file, tuple) else (None, file, None)
+    name = name or (content if isinstance(content, os.PathLike) else getattr(content, "name", None))
+    size = f"{len(content)} bytes" if isinstance(content, (bytes, bytearray)) else None
+    file_name = PurePath(name).name if isinstance(name, (str, os.PathLike)) else None
+    return f"[{', '.join(str(part) for part in ('file', file_name, kind, size) if part)}]"

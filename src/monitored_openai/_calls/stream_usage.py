@@ -1,4 +1,4 @@
-"""Requesting the usage of a stream whose caller did not, and remembering the servers that refuse the request."""
+"""Requests the usage of a stream if the caller did not, and remembers the servers that reject this."""
 
 from __future__ import annotations
 
@@ -8,72 +8,72 @@ from dataclasses import dataclass, field
 
 from monitored_openai._calls.error_types import status_of
 
-_REFUSALS = (400, 422)
+_REJECTED = (400, 422)
 _FIELD = ("stream_options", "include_usage")
 _MOST_SERVERS = 1000
-_ENOUGH_REFUSALS = 2
-"""One that does not name the field may be a passing fault, which only seems to be mended by leaving it out."""
-_MOST_FRUITLESS = 3
-"""Second tries that may fail as the first did; from then on a refusal that does not name the field is the caller's."""
+_ENOUGH_REJECTIONS = 2
+"""A rejection that does not name the field may be a transient fault: it takes two to stop the injection."""
+_MOST_FAILED_RETRIES = 3
+"""After so many retries that fail as well, a rejection that does not name the field is the caller's error."""
 
 
 @dataclass(slots=True)
 class StreamUsageSupport:
-    """Which servers take `stream_options.include_usage` and which refuse it, by base URL, for this process."""
+    """The servers that accept or reject `stream_options.include_usage`, by base URL, for one handle."""
 
     accepting: set[str] = field(default_factory=set)
-    refusing: Counter[str] = field(default_factory=Counter)
-    fruitless: Counter[str] = field(default_factory=Counter)
+    rejections: Counter[str] = field(default_factory=Counter)
+    failed_retries: Counter[str] = field(default_factory=Counter)
 
     def injection(self, base_url: str) -> Injection | None:
-        """The injection into one call; none for a server that refuses."""
-        return None if self.refusing[base_url] >= _ENOUGH_REFUSALS else Injection(self, base_url)
+        """Return the injection for one call; `None` for a server that rejects the field."""
+        return None if self.rejections[base_url] >= _ENOUGH_REJECTIONS else Injection(self, base_url)
 
-    def means_something_else(self, base_url: str) -> bool:
-        """Whether a refusal that does not name the field is about something else in the request."""
-        return base_url in self.accepting or self.fruitless[base_url] >= _MOST_FRUITLESS
+    def has_other_cause(self, base_url: str) -> bool:
+        """Return whether a rejection that does not name the field has another cause."""
+        return base_url in self.accepting or self.failed_retries[base_url] >= _MOST_FAILED_RETRIES
 
-    def accepts(self, base_url: str) -> None:
-        """The server is known to accept the field."""
+    def mark_accepting(self, base_url: str) -> None:
+        """Record that the server accepts the field."""
         if len(self.accepting) < _MOST_SERVERS:
             self.accepting.add(base_url)
 
 
 class Injection:
-    """`stream_options.include_usage` put into one call by us."""
+    """`stream_options.include_usage`, added by the library to one call."""
 
-    __slots__ = ("_asking", "_base_url", "_named", "taken_back")
+    __slots__ = ("_base_url", "_names_field", "_support", "withdrawn")
 
-    def __init__(self, asking: StreamUsageSupport, base_url: str) -> None:
-        self._asking = asking
+    def __init__(self, support: StreamUsageSupport, base_url: str) -> None:
+        self._support = support
         self._base_url = base_url
-        self._named = False
-        self.taken_back = False
+        self._names_field = False
+        self.withdrawn = False
 
-    def take_back(self, error: BaseException) -> bool:
-        """Whether the field may be what the server refused, so that the call deserves a second try without it."""
-        if status_of(error) not in _REFUSALS:
+    def should_retry_without(self, error: BaseException) -> bool:
+        """Withdraw the field if the server may have rejected it; return whether to send the request again without it."""
+        if status_of(error) not in _REJECTED:
             return False
-        if self.taken_back:
-            _count(self._asking.fruitless, self._base_url, 1)
+        if self.withdrawn:
+            _count(self._support.failed_retries, self._base_url, 1)
             return False
-        self._named = any(word in str(error) for word in _FIELD)
-        self.taken_back = self._named or not self._asking.means_something_else(self._base_url)
-        return self.taken_back
+        self._names_field = any(word in str(error) for word in _FIELD)
+        self.withdrawn = self._names_field or not self._support.has_other_cause(self._base_url)
+        return self.withdrawn
 
-    def answered(self) -> None:
-        """The server gave a good response: to the field, or to its absence after it was refused."""
-        if self.taken_back:
-            _count(self._asking.refusing, self._base_url, _ENOUGH_REFUSALS if self._named else 1)
+    def on_success(self) -> None:
+        """Record that the server accepted the request: with the field, or only without it."""
+        if self.withdrawn:
+            _count(self._support.rejections, self._base_url, _ENOUGH_REJECTIONS if self._names_field else 1)
         else:
-            self._asking.accepts(self._base_url)
+            self._support.mark_accepting(self._base_url)
 
 
 def leaves_usage_open(body: object, extra_body: object, headers: Iterable[object]) -> bool:
-    """Whether a request can take `stream_options` and has no field or header of the caller's about usage.
+    """Return whether a request can carry `stream_options` and has no field or header of the caller's about usage.
 
-    Servers have options of their own by which a caller requests the usage, such as ``usage: {"include": true}`` or
-    the header ``helicone-stream-usage``. Whatever such an option has for its value, the caller decides.
+    Some servers have options of their own to request the usage, such as ``usage: {"include": true}`` or the header
+    ``helicone-stream-usage``. If the request has such an option, the caller decides, whatever its value.
     """
     if not isinstance(body, Mapping):
         return False

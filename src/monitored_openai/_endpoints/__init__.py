@@ -1,1 +1,1 @@
-"""The overridden resources, one file per family of endpoints."""
+"""The overridden resources, one file per endpoint of endpoints."""

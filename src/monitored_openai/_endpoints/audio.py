@@ -1,4 +1,4 @@
-"""Speech, transcriptions and translations: how their bodies and the events of their streams are read."""
+"""Speech, transcriptions and translations."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any
 from openai import BaseModel
 
 from monitored_openai._endpoints.base import Endpoint
-from monitored_openai._endpoints.final_event import Events
-from monitored_openai._endpoints.reading import read_plain
+from monitored_openai._endpoints.final_event import FinalEventAccumulator
+from monitored_openai._endpoints.parsing import parse_plain
 from monitored_openai._record import Usage
 
 
 def _characters(request: Mapping[str, Any]) -> Usage:
-    spoken = request.get("input")
-    return Usage(input_characters=len(spoken) if isinstance(spoken, str) else None)
+    spoken_text = request.get("input")
+    return Usage(input_characters=len(spoken_text) if isinstance(spoken_text, str) else None)
 
 
-def _family(path: str, operation: str, **more: Any) -> Endpoint:
+def _endpoint(path: str, operation: str, **more: Any) -> Endpoint:
     return Endpoint(
         path=path,
         operation=operation,
-        answer=read_plain,
-        chunks=Events,
+        parse=parse_plain,
+        accumulator=FinalEventAccumulator,
         chunk_type=BaseModel,
-        names_model=False,
-        unstructured=True,
+        returns_model=False,
+        non_json=True,
         **more,
     )
 
 
-SPEECH = _family("/audio/speech", "speech", asked=_characters)
-TRANSCRIPTIONS = _family("/audio/transcriptions", "transcription")
-TRANSLATIONS = _family("/audio/translations", "translation")
+SPEECH = _endpoint("/audio/speech", "speech", billed_request=_characters)
+TRANSCRIPTIONS = _endpoint("/audio/transcriptions", "transcription")
+TRANSLATIONS = _endpoint("/audio/translations", "translation")

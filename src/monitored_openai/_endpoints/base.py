@@ -1,4 +1,4 @@
-"""What a family of endpoints reads out of its bodies, in the terms that all families share."""
+"""The types that all endpoints share, and the parsing of a whole body."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from monitored_openai._record import NOTHING, Cost, Usage, UsageUnknown
 
 _EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _LARGEST_COUNT = 2**53
-"""Above this a JSON number is no longer exact, and no count of tokens."""
+"""A larger JSON number is not exact, and no count of tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedResponse:
-    """What one response said; ``None`` where it did not."""
+    """The facts in one response; ``None`` for a fact that it does not contain."""
 
     model: str | None = None
     id: str | None = None
@@ -28,109 +28,110 @@ class ParsedResponse:
     usage_unknown: UsageUnknown | None = None
     body: Mapping[str, Any] | str | None = None
     error_code: str | None = None
-    """What went wrong, in a response that came with a good status; `None` when nothing did."""
+    """The code of an error in a response with a good status; `None` if it contains no error."""
     error_message: str | None = None
     finished: bool = True
-    """Whether it will not change any more."""
+    """False if a later response with this id may differ."""
     unpriced: str | None = None
-    """Why it cannot be priced, however well its usage is known."""
+    """The reason why the response cannot be priced even if its usage is known."""
     cost: Cost | None = None
-    """What it cost, where that is known already."""
+    """The cost, if it is known before pricing."""
     provider_cost: float | None = None
-    """What the server says that it cost, in a unit of its own."""
+    """The cost that the server reports, in the server's own unit."""
 
 
 BACKGROUND: Literal["background"] = "background"
-"""Why neither usage nor cost is known of a response that is still being made in the background."""
+"""The reason for an unknown usage and cost of a response that the server still generates in the background."""
 
 
 class StreamAccumulator(Protocol):
-    """What the chunks of one stream have added up to so far."""
+    """Collects the chunks of one stream."""
 
     def add(self, chunk: Any) -> bool | None:
-        """Take in one chunk; true when it adds nothing but the usage, `None` when the answer has not begun by it.
+        """Add one chunk; true if it contains nothing but the usage, `None` if it precedes the first output.
 
-        On the caller's thread: cheap.
+        Runs on the caller's thread, so it must be cheap.
         """
         ...
 
     def size(self) -> int:
-        """About how many bytes of content are kept."""
+        """Return the approximate number of bytes of content held."""
         ...
 
     def body(self) -> dict[str, Any]:
-        """The chunks put together, in the shape of the body of an unstreamed response."""
+        """Return the collected chunks in the shape of a body that was not streamed."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One kind of call: where it goes, what the conventions call it, and how its bodies are read."""
+    """One endpoint of the API: its path, its operation name, and the parsing of its responses."""
 
     path: str
-    """As the SDK has it, with a name in braces for each part that differs: `/responses/{response_id}`."""
+    """The path as in the SDK, with a name in braces for each variable part: `/responses/{response_id}`."""
     method: Literal["get", "post"] = "post"
     operation: str
-    answer: Callable[[Mapping[str, Any]], ParsedResponse]
-    chunks: Callable[[], StreamAccumulator]
+    """OpenTelemetry's `gen_ai.operation.name`."""
+    parse: Callable[[Mapping[str, Any]], ParsedResponse]
+    accumulator: Callable[[], StreamAccumulator]
     chunk_type: Any
-    injects_usage: bool = False
-    """Whether its streams report usage only when `stream_options.include_usage` asks for it."""
-    tells_usage: bool = True
-    """Whether any of its responses may; where none does, that one does not is no news."""
-    names_model: bool = True
-    """Whether its responses name the model; where they never do, the one asked for is what was billed."""
-    owes: bool = False
-    """Whether what a response leaves out may be told later, under its id, by a family that `repeats`."""
-    repeats: bool = False
-    """Whether it tells of a response that another call began: what was used counts if it is still owed."""
+    usage_on_request: bool = False
+    """Its streams report usage only if the request has `stream_options.include_usage`."""
+    reports_usage: bool = True
+    """False if no response of this endpoint ever reports usage."""
+    returns_model: bool = True
+    """False if no response names the model; calls are then priced by the requested model."""
+    defers_usage: bool = False
+    """A missing usage may be reported later under the response's id, by an endpoint that `reports_deferred_usage`."""
+    reports_deferred_usage: bool = False
+    """Its responses repeat a response that another call started; their usage counts only while it is pending."""
     billed: bool = True
-    """Whether it costs anything; where it does not, neither usage nor cost is missed."""
-    unstructured: bool = False
-    """Whether its answers may be plain text, or media, of which only the type and the size are kept."""
-    asked: Callable[[Mapping[str, Any]], Usage] | None = None
-    """What of a request's body is itself billed, such as the characters of a text that is to be spoken."""
+    """False if calls are free, so that they have neither usage nor cost."""
+    non_json: bool = False
+    """Its responses may be plain text, or media. Only type and size of media are kept."""
+    billed_request: Callable[[Mapping[str, Any]], Usage] | None = None
+    """Returns the billed part of a request's body, such as the characters of a text to be spoken."""
 
 
-def read_body(family: Endpoint, body: bytes) -> ParsedResponse:
-    """Read a whole response: JSON, or the server-sent events of a stream that the caller read as bytes, or plain text."""
-    unknown: UsageUnknown = "not_reported" if family.unstructured else "invalid_body"
+def parse_body(endpoint: Endpoint, body: bytes) -> ParsedResponse:
+    """Parse a whole body: JSON, plain text, or the server-sent events of a stream that the caller read as bytes."""
+    unknown: UsageUnknown = "not_reported" if endpoint.non_json else "invalid_body"
     if body.lstrip().startswith(_EVENT_STARTS):
-        return _read_events(family, body)
+        return _parse_events(endpoint, body)
     try:
         decoded = decode(body)
     except ValueError:
         return ParsedResponse(usage_unknown=unknown, body=body.decode("utf-8", "replace"))
     if not isinstance(decoded, dict):
         return ParsedResponse(usage_unknown=unknown, body=str(decoded))
-    return family.answer(decoded)
+    return endpoint.parse(decoded)
 
 
-def _read_events(family: Endpoint, body: bytes) -> ParsedResponse:
-    chunks = family.chunks()
-    construct: Callable[..., Any] = family.chunk_type.construct
+def _parse_events(endpoint: Endpoint, body: bytes) -> ParsedResponse:
+    accumulator = endpoint.accumulator()
+    construct: Callable[..., Any] = endpoint.chunk_type.construct
     for event in _events(body):
         try:
-            chunks.add(construct(**event))
+            accumulator.add(construct(**event))
         except Exception:
             warn_sparsely("event", "an event of a stream could not be read", exc_info=True)
-    return family.answer(chunks.body())
+    return endpoint.parse(accumulator.body())
 
 
 def _events(body: bytes) -> Iterator[dict[str, Any]]:
-    """The JSON objects in the data lines of a server-sent event stream."""
+    """Yield the JSON objects in the data lines of a server-sent event stream."""
     for line in body.splitlines():
         if line.startswith(b"data:"):
             try:
                 event = decode(line[5:])
             except ValueError:
-                continue  # `[DONE]`, or a torn last line
+                continue  # `[DONE]`, or a truncated last line
             if isinstance(event, dict):
                 yield event
 
 
 def count(value: object) -> int | None:
-    """A count of tokens, or `None` for what cannot be one: null, negative, a text, a fraction, beyond 2**53."""
+    """Return a count of tokens; `None` for any other value, such as a negative number, a text or a fraction."""
     if type(value) is int:
         return value if 0 <= value <= _LARGEST_COUNT else None
     if type(value) is float and value.is_integer():
@@ -139,16 +140,16 @@ def count(value: object) -> int | None:
 
 
 def amount(value: object) -> float | None:
-    """A length or a sum of money, or `None` for what cannot be one."""
+    """Return a length or a sum of money; `None` for a value that is neither."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if number and 0 <= value < math.inf else None  # type: ignore[arg-type, operator]  # it is one
 
 
 def text(value: object) -> str | None:
-    """A non-empty text, or `None`."""
+    """Return a non-empty text; `None` for any other value."""
     return value if isinstance(value, str) and value else None
 
 
 def dictionary(value: object) -> Mapping[str, Any]:
-    """The dictionary itself, or an empty one for anything else."""
+    """Return a dictionary itself; an empty mapping for any other value."""
     return value if isinstance(value, dict) else NOTHING

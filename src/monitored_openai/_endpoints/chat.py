@@ -1,4 +1,4 @@
-"""Chat completions: how their bodies and chunks are read."""
+"""Chat completions."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from openai.types.chat import ChatCompletionChunk
 
 from monitored_openai._endpoints.base import Endpoint
-from monitored_openai._endpoints.parsing import adds_only_usage, dump, head, merge, read_answer
+from monitored_openai._endpoints.parsing import adds_only_usage, as_dict, merge_delta, parse_completion, stream_head
 from monitored_openai._logging import warn_sparsely
 
 
 class ChatAccumulator:
-    """A chat stream as far as it got: its text apart, the deltas that carry more than text as they came."""
+    """Collects a chat stream: texts by choice, and choices with more than text as they are."""
 
     __slots__ = ("_first", "_last", "_rest", "_texts", "_usage")
 
@@ -25,18 +25,18 @@ class ChatAccumulator:
         self._usage: Any = None
 
     def add(self, chunk: Any) -> bool:
-        """Take in one chunk; true when it adds nothing but the usage."""
+        """Add one chunk; true if it contains nothing but the usage."""
         last, self._last = self._last, chunk
         choices = chunk.choices
         if chunk.usage is None and len(choices) == 1:
             (choice,) = choices
             delta = choice.delta
             if choice.finish_reason is None and delta.__pydantic_fields_set__ == _ONLY_CONTENT:
-                self._texts[choice.index].append(delta.content)  # by far the most of a stream is of this kind
+                self._texts[choice.index].append(delta.content)  # most chunks of a stream
                 return False
-        return self._adds(chunk, last)
+        return self._add_other(chunk, last)
 
-    def _adds(self, chunk: Any, last: Any) -> bool:
+    def _add_other(self, chunk: Any, last: Any) -> bool:
         first = self._first
         if first is None:
             self._first = chunk
@@ -51,20 +51,20 @@ class ChatAccumulator:
         return False
 
     def size(self) -> int:
-        """About how many bytes of content are kept."""
+        """Return the approximate number of bytes of content held."""
         return sum(sum(map(len, self._texts_of(index))) for index in self._texts) + _REST_BYTES * len(self._rest)
 
     def _texts_of(self, index: int) -> list[str]:
         return [text for text in self._texts[index] if isinstance(text, str)]
 
     def body(self) -> dict[str, Any]:
-        """The stream put together as if it had not been streamed."""
+        """Return the stream as a body that was not streamed."""
         try:
             choices = self._choices()
         except Exception:
             warn_sparsely("chunks", "the content of a stream could not be put together", exc_info=True)
             choices = []
-        return {**head(self._first or self._last, self._last), "choices": choices, "usage": dump(self._usage)}
+        return {**stream_head(self._first or self._last, self._last), "choices": choices, "usage": as_dict(self._usage)}
 
     def _choices(self) -> list[dict[str, Any]]:
         choices: dict[int, dict[str, Any]] = {}
@@ -73,7 +73,7 @@ class ChatAccumulator:
             if choice.finish_reason is not None:
                 whole["finish_reason"] = choice.finish_reason
             if choice.delta is not None:
-                merge(whole["message"], choice.delta.model_dump(exclude={"content"}, warnings=False))
+                merge_delta(whole["message"], choice.delta.model_dump(exclude={"content"}, warnings=False))
         for index in self._texts:
             whole = choices.setdefault(index, {"index": index, "message": {}})
             if texts := self._texts_of(index):
@@ -83,13 +83,13 @@ class ChatAccumulator:
 
 _ONLY_CONTENT = {"content"}
 _REST_BYTES = 1000
-"""Roughly what one delta kept as an object takes."""
+"""Approximate memory of one choice kept as an object."""
 
 CHAT = Endpoint(
     path="/chat/completions",
     operation="chat",
-    injects_usage=True,
-    chunks=ChatAccumulator,
+    usage_on_request=True,
+    accumulator=ChatAccumulator,
     chunk_type=ChatCompletionChunk,
-    answer=read_answer,
+    parse=parse_completion,
 )

@@ -1,4 +1,4 @@
-"""Legacy completions: how their bodies and chunks are read."""
+"""Legacy completions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from openai.types import Completion
 
 from monitored_openai._endpoints.base import Endpoint
-from monitored_openai._endpoints.parsing import adds_only_usage, dump, head, read_answer
+from monitored_openai._endpoints.parsing import adds_only_usage, as_dict, parse_completion, stream_head
 
 
-class CompletionChunks:
-    """A stream of a legacy completion as far as it got."""
+class CompletionAccumulator:
+    """Collects a stream of a legacy completion."""
 
     __slots__ = ("_finish_reasons", "_first", "_last", "_texts", "_usage")
 
@@ -24,7 +24,7 @@ class CompletionChunks:
         self._usage: Any = None
 
     def add(self, chunk: Any) -> bool:
-        """Take in one chunk; true when it adds nothing but the usage."""
+        """Add one chunk; true if it contains nothing but the usage."""
         first, last = self._first, self._last
         if first is None:
             self._first = chunk
@@ -42,23 +42,23 @@ class CompletionChunks:
         return False
 
     def size(self) -> int:
-        """About how many bytes of content are kept."""
+        """Return the approximate number of bytes of content held."""
         return sum(sum(map(len, texts)) for texts in self._texts.values())
 
     def body(self) -> dict[str, Any]:
-        """The stream put together as if it had not been streamed."""
+        """Return the stream as a body that was not streamed."""
         choices = [
             {"index": index, "text": "".join(texts), "finish_reason": self._finish_reasons.get(index)}
             for index, texts in self._texts.items()
         ]
-        return {**head(self._first, self._last), "choices": choices, "usage": dump(self._usage)}
+        return {**stream_head(self._first, self._last), "choices": choices, "usage": as_dict(self._usage)}
 
 
 COMPLETIONS = Endpoint(
     path="/completions",
     operation="text_completion",
-    injects_usage=True,
-    chunks=CompletionChunks,
+    usage_on_request=True,
+    accumulator=CompletionAccumulator,
     chunk_type=Completion,
-    answer=read_answer,
+    parse=parse_completion,
 )

@@ -1,37 +1,37 @@
-"""Streams whose last event has it all: images, speech and transcriptions."""
+"""Streams with a final event that contains the whole result: images, speech and transcriptions."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from monitored_openai._endpoints.base import dictionary
-from monitored_openai._endpoints.reading import plain
+from monitored_openai._endpoints.parsing import as_plain
 
 
-class Events:
-    """Such a stream as far as it got: its text and its last event. Pictures and sounds on the way are not kept."""
+class FinalEventAccumulator:
+    """Collects the text and the final event of a stream; partial images and audio are not kept."""
 
-    __slots__ = ("_texts", "_whole")
+    __slots__ = ("_final_event", "_texts")
 
     def __init__(self) -> None:
-        self._whole: Any = None
+        self._final_event: Any = None
         self._texts: list[str] = []
 
     def add(self, chunk: Any) -> bool | None:
-        """Take in one event."""
+        """Add one event."""
         kind = str(getattr(chunk, "type", None))
         if kind.endswith((".done", ".completed")):
-            self._whole = chunk
+            self._final_event = chunk
         elif kind.endswith(".delta") and isinstance(delta := getattr(chunk, "delta", None), str):
             self._texts.append(delta)
         return False
 
     def size(self) -> int:
-        """About how many bytes of content are kept."""
-        picture = getattr(self._whole, "b64_json", None)
-        return sum(map(len, self._texts)) + (len(picture) if isinstance(picture, str) else 0)
+        """Return the approximate number of bytes of content held."""
+        image = getattr(self._final_event, "b64_json", None)
+        return sum(map(len, self._texts)) + (len(image) if isinstance(image, str) else 0)
 
     def body(self) -> dict[str, Any]:
-        """The last event, or the text up to where the stream broke off."""
-        said = {"text": "".join(self._texts)} if self._texts else {}
-        return {**said, **dictionary(plain(self._whole))}
+        """Return the final event, or the text so far if there is none."""
+        streamed = {"text": "".join(self._texts)} if self._texts else {}
+        return {**streamed, **dictionary(as_plain(self._final_event))}

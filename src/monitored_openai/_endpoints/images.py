@@ -1,4 +1,4 @@
-"""Images made, edited and varied: how their bodies and the events of their streams are read."""
+"""Images: generations, edits and variations."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Any
 from openai import BaseModel
 
 from monitored_openai._endpoints.base import Endpoint, ParsedResponse
-from monitored_openai._endpoints.final_event import Events
-from monitored_openai._endpoints.reading import read_plain
+from monitored_openai._endpoints.final_event import FinalEventAccumulator
+from monitored_openai._endpoints.parsing import parse_plain
 
 _OTHER_MODEL = "split_unknown"
-"""Drawings in SVG are written by a model of their own, whose tokens come beside those of the images."""
+"""Another model writes SVG drawings; the usage reports its tokens beside those of the images."""
 
 
-def read_images(body: Mapping[str, Any]) -> ParsedResponse:
-    """Read the body of an answer with images, or the last event of a stream of one."""
-    answer = read_plain(body)
-    return answer if body.get("svg_usage") is None else dataclasses.replace(answer, unpriced=_OTHER_MODEL)
+def parse_images(body: Mapping[str, Any]) -> ParsedResponse:
+    """Parse a body with images, or the final event of a stream."""
+    parsed = parse_plain(body)
+    return parsed if body.get("svg_usage") is None else dataclasses.replace(parsed, unpriced=_OTHER_MODEL)
 
 
-def _family(path: str, *, tells_usage: bool = True) -> Endpoint:
+def _endpoint(path: str, *, reports_usage: bool = True) -> Endpoint:
     return Endpoint(
         path=path,
         operation="image_generation",
-        answer=read_images,
-        chunks=Events,
+        parse=parse_images,
+        accumulator=FinalEventAccumulator,
         chunk_type=BaseModel,
-        names_model=False,
-        tells_usage=tells_usage,
+        returns_model=False,
+        reports_usage=reports_usage,
     )
 
 
-GENERATIONS = _family("/images/generations")
-EDITS = _family("/images/edits")
-VARIATIONS = _family("/images/variations", tells_usage=False)
+GENERATIONS = _endpoint("/images/generations")
+EDITS = _endpoint("/images/edits")
+VARIATIONS = _endpoint("/images/variations", reports_usage=False)

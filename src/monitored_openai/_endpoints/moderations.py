@@ -1,13 +1,18 @@
-"""Moderations, which cost nothing: seen as calls, with what they found, without usage and cost."""
+"""Moderations, which are free: their records have no usage and no cost."""
 
 from __future__ import annotations
 
 from openai import BaseModel
 
 from monitored_openai._endpoints.base import Endpoint
-from monitored_openai._endpoints.final_event import Events
-from monitored_openai._endpoints.reading import read_plain
+from monitored_openai._endpoints.final_event import FinalEventAccumulator
+from monitored_openai._endpoints.parsing import parse_plain
 
 MODERATIONS = Endpoint(
-    path="/moderations", operation="moderation", answer=read_plain, chunks=Events, chunk_type=BaseModel, billed=False
+    path="/moderations",
+    operation="moderation",
+    parse=parse_plain,
+    accumulator=FinalEventAccumulator,
+    chunk_type=BaseModel,
+    billed=False,
 )

@@ -1,4 +1,4 @@
-"""What chat and legacy completions have in common: choices, finish reasons and the form of their usage."""
+"""Parsers that several endpoints share: of completions, of usage, and of bodies with their facts at the top level."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 from openai import BaseModel
 
 from monitored_openai._endpoints.base import ParsedResponse, amount, count, dictionary, text
-from monitored_openai._record import Usage
+from monitored_openai._record import Usage, UsageUnknown
 
 
-def read_answer(body: Mapping[str, Any]) -> ParsedResponse:
-    """Read the body of a chat or a legacy completion."""
+def parse_completion(body: Mapping[str, Any]) -> ParsedResponse:
+    """Parse the body of a chat completion or a legacy completion."""
     choices = body.get("choices")
     reasons = (dictionary(choice).get("finish_reason") for choice in choices) if isinstance(choices, list) else ()
-    usage = read_completion_usage(body.get("usage"))
+    usage = parse_completion_usage(body.get("usage"))
     return ParsedResponse(
         model=text(body.get("model")),
         id=text(body.get("id")),
         service_tier=text(body.get("service_tier")),
         finish_reasons=tuple(reason for reason in reasons if isinstance(reason, str)),
         usage=usage,
-        usage_unknown=None if usage is not None else "not_reported" if body.get("usage") is None else "invalid",
+        usage_unknown=usage_unknown_reason(usage, body.get("usage")),
         body=body,
         error_code=None if choices else _error_code(dictionary(body.get("error"))),
         error_message=text(dictionary(body.get("error")).get("message")),
@@ -31,26 +31,24 @@ def read_answer(body: Mapping[str, Any]) -> ParsedResponse:
 
 
 def _error_code(error: Mapping[str, Any]) -> str | None:
-    """What a proxy such as OpenRouter has put into a body with a good status instead of an answer."""
+    """Return the code of an error that a proxy such as OpenRouter reports in a body with a good status."""
     if not error:
         return None
     code = error.get("code")
     return text(code) or (str(code) if isinstance(code, int) else None) or text(error.get("type")) or "failed"
 
 
-def read_completion_usage(reported: object) -> Usage | None:
-    """Read a usage in `prompt_tokens` and `completion_tokens`; `None` if neither is a count."""
+def parse_completion_usage(reported: object) -> Usage | None:
+    """Parse a usage with `prompt_tokens` and `completion_tokens`; `None` if neither is a count."""
     usage = dictionary(reported)
     input_tokens, output_tokens = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
     if input_tokens is None and output_tokens is None:
         return None
-    of_input, of_output = (
-        dictionary(usage.get("prompt_tokens_details")),
-        dictionary(usage.get("completion_tokens_details")),
-    )
+    of_input = dictionary(usage.get("prompt_tokens_details"))
+    of_output = dictionary(usage.get("completion_tokens_details"))
     reasoning = count(of_output.get("reasoning_tokens"))
     if reasoning and count(usage.get("total_tokens")) == (input_tokens or 0) + (output_tokens or 0) + reasoning:
-        output_tokens = (output_tokens or 0) + reasoning  # xAI tells it beside its output, not as a part
+        output_tokens = (output_tokens or 0) + reasoning  # xAI does not include it in the output
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
@@ -66,32 +64,32 @@ def read_completion_usage(reported: object) -> Usage | None:
 
 
 _OF_EVERY_CHUNK = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation"})
-"""Fields without news for the caller. Some servers set `created` anew for each chunk; `obfuscation` is padding."""
+"""Fields that carry no output. Some servers change `created` with each chunk; `obfuscation` is padding."""
 
 
 def adds_only_usage(chunk: Any, *earlier: Any) -> bool:
-    """Whether a chunk without choices has a usage, and no other value that an earlier chunk did not have already."""
+    """Return whether a chunk without choices has a usage, and no other value that is new since the `earlier` chunks."""
     return chunk.usage is not None and all(
         value is None or name in _OF_EVERY_CHUNK or any(getattr(other, name, None) == value for other in earlier)
         for name, value in (*vars(chunk).items(), *(chunk.model_extra or {}).items())
     )
 
 
-def head(first: Any, last: Any) -> dict[str, Any]:
-    """What a stream says of itself: the last chunk has the last word, Azure's first chunk has none of it."""
+def stream_head(first: Any, last: Any) -> dict[str, Any]:
+    """Return the facts about a stream from its last chunk, else its first; Azure's first chunk has none."""
     return {
         name: getattr(last, name, None) or getattr(first, name, None)
         for name in ("id", "model", "created", "service_tier", "system_fingerprint")
     }
 
 
-def dump(model: Any) -> Any:
-    """The plain form of a part of the SDK's response; what is no such part stays as it is."""
+def as_dict(model: Any) -> Any:
+    """Return an SDK object as a dictionary with all its fields; any other value unchanged."""
     return model.model_dump(warnings=False) if isinstance(model, BaseModel) else model
 
 
-def merge(whole: dict[str, Any], delta: Mapping[str, Any]) -> None:
-    """Add one delta of a stream to what came before: texts grow, entries of lists are matched by their `index`."""
+def merge_delta(whole: dict[str, Any], delta: Mapping[str, Any]) -> None:
+    """Merge one delta of a stream into the message so far: append texts, match entries of lists by their `index`."""
     for name, value in delta.items():
         before = whole.get(name)
         if value is None or (name in ("index", "role", "id", "type") and before is not None):
@@ -99,7 +97,7 @@ def merge(whole: dict[str, Any], delta: Mapping[str, Any]) -> None:
         if isinstance(value, str) and isinstance(before, str):
             whole[name] = before + value
         elif isinstance(value, dict):
-            merge(whole.setdefault(name, {}), value)
+            merge_delta(whole.setdefault(name, {}), value)
         elif isinstance(value, list) and (before is None or isinstance(before, list)):
             _merge_lists(whole.setdefault(name, []), value)
         else:
@@ -111,6 +109,61 @@ def _merge_lists(whole: list[Any], delta: list[Any]) -> None:
         index = part.get("index") if isinstance(part, dict) else None
         matching = [entry for entry in whole if index is not None and entry.get("index") == index]
         if matching:
-            merge(matching[0], part)
+            merge_delta(matching[0], part)
         else:
             whole.append(dict(part) if isinstance(part, dict) else part)
+
+
+def parse_usage(reported: object) -> Usage | None:
+    """Parse a usage with `input_tokens` and `output_tokens`, or with `seconds`; `None` if none of them is a count."""
+    usage = dictionary(reported)
+    if usage.get("type") == "duration":
+        return _length(usage.get("seconds"))
+    input_tokens, output_tokens = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
+    if input_tokens is None and output_tokens is None:
+        return None
+    of_input, of_output = _details(usage, "input"), _details(usage, "output")
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        input_cached_tokens=count(of_input.get("cached_tokens")),
+        input_cache_write_tokens=count(of_input.get("cache_write_tokens")),
+        input_audio_tokens=count(of_input.get("audio_tokens")),
+        input_image_tokens=count(of_input.get("image_tokens")),
+        output_audio_tokens=count(of_output.get("audio_tokens")),
+        output_reasoning_tokens=count(of_output.get("reasoning_tokens")),
+        output_image_tokens=count(of_output.get("image_tokens")),
+    )
+
+
+def _length(reported: object) -> Usage | None:
+    seconds = amount(reported)
+    return None if seconds is None else Usage(input_seconds=seconds)
+
+
+def parse_plain(body: Mapping[str, Any]) -> ParsedResponse:
+    """Parse a body with its facts at the top level."""
+    usage, reason = parse_usage(body.get("usage")), text(body.get("status"))
+    return ParsedResponse(
+        model=text(body.get("model")),
+        id=text(body.get("id")),
+        service_tier=text(body.get("service_tier")),
+        finish_reasons=(reason,) if reason else (),
+        usage=usage,
+        usage_unknown=usage_unknown_reason(usage, body.get("usage")),
+        body=body,
+    )
+
+
+def usage_unknown_reason(usage: Usage | None, reported: object) -> UsageUnknown | None:
+    """Return the reason for a missing usage; `None` if there is a usage."""
+    return None if usage is not None else "not_reported" if reported is None else "invalid"
+
+
+def as_plain(value: Any) -> Any:
+    """Return an SDK object as the JSON data that it was made from; any other value unchanged."""
+    return value.model_dump(mode="json", exclude_unset=True, warnings=False) if isinstance(value, BaseModel) else value
+
+
+def _details(usage: Any, side: str) -> Any:
+    return dictionary(usage.get(f"{side}_tokens_details") or usage.get(f"{side}_token_details"))

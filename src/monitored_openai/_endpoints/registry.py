@@ -1,4 +1,4 @@
-"""Which family of endpoints a request belongs to."""
+"""Finds the endpoint of a request."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ ENDPOINTS = (
     *(EMBEDDINGS, GENERATIONS, EDITS, VARIATIONS, SPEECH, TRANSCRIPTIONS, TRANSLATIONS),
     *(MODERATIONS, DECISIONS, BATCHES, *VIDEOS, *TRAINING, *SESSIONS, *RUNS),
 )
-"""Every kind of call that is observed."""
+"""All observed endpoints."""
 
 _PLAIN: dict[tuple[str, str], Endpoint] = {
-    (family.method, family.path): family for family in ENDPOINTS if "{" not in family.path
+    (endpoint.method, endpoint.path): endpoint for endpoint in ENDPOINTS if "{" not in endpoint.path
 }
 _WITH_IDS: defaultdict[tuple[str, int], list[tuple[list[str], Endpoint]]] = defaultdict(list)
-for _family in ENDPOINTS:
-    if "{" in _family.path:
-        _WITH_IDS[_family.method, _family.path.count("/")].append((_family.path.split("/"), _family))
+for _endpoint in ENDPOINTS:
+    if "{" in _endpoint.path:
+        _WITH_IDS[_endpoint.method, _endpoint.path.count("/")].append((_endpoint.path.split("/"), _endpoint))
 
 
 class EndpointPath(str):
-    """A request's path that knows its endpoint; equal to the plain path for everyone else."""
+    """A request's path that knows its endpoint; equal to the plain path for other code."""
 
     __slots__ = ("endpoint",)
     endpoint: Endpoint
 
     def __new__(cls, endpoint: Endpoint) -> Self:
-        """The endpoint's own path."""
+        """Return the endpoint's path."""
         path = super().__new__(cls, endpoint.path)
         path.endpoint = endpoint
         return path
 
 
 def with_endpoints(post: Callable[..., Any], *endpoints: Endpoint) -> Any:
-    """A resource's `post` that passes these endpoints along with their paths."""
+    """Return a resource's `post` that passes these endpoints along with their paths."""
     return partial(_post, post, {endpoint.path: EndpointPath(endpoint) for endpoint in endpoints})
 
 
@@ -58,20 +58,20 @@ def _post(post: Callable[..., Any], paths: Mapping[str, EndpointPath], path: str
 
 
 def endpoint_of(method: str, path: object) -> Endpoint | None:
-    """The family of the endpoint that a request goes to, or `None` for one that is not observed."""
+    """Return the endpoint of a request; `None` if it is not observed."""
     if type(path) is EndpointPath:
         return path.endpoint
     if not isinstance(path, str):
         return None
-    family = _PLAIN.get((method, path))
-    if family is not None:
-        return family
-    plain = "/" + path.partition("?")[0].strip("/")
-    family = _PLAIN.get((method, plain))
-    if family is None and (candidates := _WITH_IDS.get((method, plain.count("/")))):
-        parts = plain.split("/")
-        return next((family for pattern, family in candidates if _fits(parts, pattern)), None)
-    return family
+    endpoint = _PLAIN.get((method, path))
+    if endpoint is not None:
+        return endpoint
+    bare_path = "/" + path.partition("?")[0].strip("/")
+    endpoint = _PLAIN.get((method, bare_path))
+    if endpoint is None and (candidates := _WITH_IDS.get((method, bare_path.count("/")))):
+        parts = bare_path.split("/")
+        return next((endpoint for pattern, endpoint in candidates if _fits(parts, pattern)), None)
+    return endpoint
 
 
 def _fits(parts: list[str], pattern: list[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Responses: how their bodies and the events of their streams are read; making, compacting, looking at and cancelling."""
+"""Responses: create, compact, retrieve and cancel."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Any
 from openai import BaseModel
 
 from monitored_openai._endpoints.base import BACKGROUND, Endpoint, ParsedResponse, amount, dictionary, text
-from monitored_openai._endpoints.reading import plain, read_usage, why_unknown
+from monitored_openai._endpoints.parsing import as_plain, parse_usage, usage_unknown_reason
 from monitored_openai._logging import warn_sparsely
 
-_NOT_BEGUN = frozenset({"response.created", "response.queued", "response.in_progress"})
-_WAITING = frozenset({"queued", "in_progress"})
+_BEFORE_OUTPUT = frozenset({"response.created", "response.queued", "response.in_progress"})
+_UNFINISHED = frozenset({"queued", "in_progress"})
 _PARTS = {
     "response.output_text.delta": ("content", "output_text", "text"),
     "response.refusal.delta": ("content", "refusal", "refusal"),
     "response.reasoning_text.delta": ("content", "reasoning_text", "text"),
     "response.reasoning_summary_text.delta": ("summary", "summary_text", "text"),
 }
-"""For the deltas that are parts of an item: the list in it, the type of the part, and the field that grows."""
+"""By the type of a delta for a part of an item: the list in the item, the type of the part, the field to append to."""
 _FIELDS = {
     "response.function_call_arguments.delta": "arguments",
     "response.mcp_call_arguments.delta": "arguments",
     "response.custom_tool_call_input.delta": "input",
     "response.code_interpreter_call_code.delta": "code",
 }
-"""For the deltas of an item itself: the field that grows."""
+"""By the type of a delta for an item itself: the field to append to."""
 _ITEM_BYTES = 1000
-"""Roughly what one item of the output takes."""
+"""Approximate memory of one item of the output."""
 
 
 class ResponseAccumulator:
-    """A stream's events as far as they got: the last state of the whole, and what has been said since."""
+    """Collects the events of a stream: the latest state of the response, and the deltas since."""
 
     __slots__ = ("_deltas", "_done", "_error", "_items", "_response")
 
@@ -45,7 +45,7 @@ class ResponseAccumulator:
         self._error: dict[str, Any] | None = None
 
     def add(self, chunk: Any) -> bool | None:
-        """Take in one event; `None` when the answer has not begun by it."""
+        """Add one event; `None` if it precedes the first output."""
         event, kind = chunk, chunk.type
         if kind in _PARTS:
             part = event.summary_index if kind == "response.reasoning_summary_text.delta" else event.content_index
@@ -59,19 +59,19 @@ class ResponseAccumulator:
         elif kind == "error":
             self._error = {"code": event.code, "message": event.message}
         elif kind is None and (data := dictionary(getattr(event, "data", None))).get("type") == "error":
-            self._error = {"code": data.get("code"), "message": data.get("message")}  # the SDK before 2.x
+            self._error = {"code": data.get("code"), "message": data.get("message")}  # SDK 1.x
         elif (response := getattr(event, "response", None)) is not None:
             self._response = response
-            return None if kind in _NOT_BEGUN else False
+            return None if kind in _BEFORE_OUTPUT else False
         return False
 
     def size(self) -> int:
-        """About how many bytes of content are kept."""
+        """Return the approximate number of bytes of content held."""
         return sum(len("".join(map(str, texts))) for texts in self._deltas.values()) + _ITEM_BYTES * len(self._items)
 
     def body(self) -> dict[str, Any]:
-        """The stream put together as if it had not been streamed."""
-        body: dict[str, Any] = dict(dictionary(plain(self._response)))
+        """Return the stream as a body that was not streamed."""
+        body: dict[str, Any] = dict(dictionary(as_plain(self._response)))
         if not body.get("output"):
             try:
                 body["output"] = self._output()
@@ -80,7 +80,7 @@ class ResponseAccumulator:
         return body if self._error is None else {"status": "failed", **body, "error": self._error}
 
     def _output(self) -> list[Any]:
-        items = {index: plain(item) for index, item in self._items.items()}
+        items = {index: as_plain(item) for index, item in self._items.items()}
         for (kind, index, _), texts in self._deltas.items():
             if index in self._done:
                 continue
@@ -94,10 +94,10 @@ class ResponseAccumulator:
         return [items[index] for index in sorted(items)]
 
 
-def read_response(body: Mapping[str, Any]) -> ParsedResponse:
-    """Read the body of a response."""
+def parse_response(body: Mapping[str, Any]) -> ParsedResponse:
+    """Parse the body of a response."""
     status, error = text(body.get("status")), dictionary(body.get("error"))
-    usage, finished = read_usage(body.get("usage")), status not in _WAITING
+    usage, finished = parse_usage(body.get("usage")), status not in _UNFINISHED
     in_background = usage is None and not finished and body.get("background") is True
     failed = bool(error) or status == "failed"
     reason = "failed" if failed else text(dictionary(body.get("incomplete_details")).get("reason")) or status
@@ -107,7 +107,7 @@ def read_response(body: Mapping[str, Any]) -> ParsedResponse:
         service_tier=text(body.get("service_tier")),
         finish_reasons=(reason,) if reason else (),
         usage=usage,
-        usage_unknown=BACKGROUND if in_background else why_unknown(usage, body.get("usage")),
+        usage_unknown=BACKGROUND if in_background else usage_unknown_reason(usage, body.get("usage")),
         body=body,
         error_code=text(error.get("code")) or "failed" if failed else None,
         error_message=text(error.get("message")),
@@ -116,18 +116,18 @@ def read_response(body: Mapping[str, Any]) -> ParsedResponse:
     )
 
 
-def _family(path: str, operation: str, **more: Any) -> Endpoint:
+def _endpoint(path: str, operation: str, **more: Any) -> Endpoint:
     return Endpoint(
         path=path,
         operation=operation,
-        answer=read_response,
-        chunks=ResponseAccumulator,
+        parse=parse_response,
+        accumulator=ResponseAccumulator,
         chunk_type=BaseModel,
         **more,
     )
 
 
-RESPONSES = _family("/responses", "chat", owes=True)
-COMPACT = _family("/responses/compact", "compaction", names_model=False)
-RETRIEVE = _family("/responses/{response_id}", "retrieve", method="get", repeats=True)
-CANCEL = _family("/responses/{response_id}/cancel", "cancel", repeats=True)
+RESPONSES = _endpoint("/responses", "chat", defers_usage=True)
+COMPACT = _endpoint("/responses/compact", "compaction", returns_model=False)
+RETRIEVE = _endpoint("/responses/{response_id}", "retrieve", method="get", reports_deferred_usage=True)
+CANCEL = _endpoint("/responses/{response_id}/cancel", "cancel", reports_deferred_usage=True)

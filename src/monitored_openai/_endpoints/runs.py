@@ -1,6 +1,6 @@
-"""Runs of assistants on threads: how their bodies and the events of their streams are read.
+"""Runs of assistants on threads.
 
-A run is made in the background unless it is streamed: what it used is told by a later look at it.
+A run that is not streamed is executed in the background: a later request for the run reports its usage.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from typing import Any
 from openai import BaseModel
 
 from monitored_openai._endpoints.base import BACKGROUND, Endpoint, ParsedResponse, dictionary, text
-from monitored_openai._endpoints.parsing import read_completion_usage
-from monitored_openai._endpoints.reading import plain, why_unknown
+from monitored_openai._endpoints.parsing import as_plain, parse_completion_usage, usage_unknown_reason
 
 _UNFINISHED = frozenset({"queued", "in_progress", "requires_action", "cancelling"})
-_NOT_BEGUN = frozenset({"thread.created", "thread.run.created", "thread.run.queued", "thread.run.in_progress"})
+_BEFORE_OUTPUT = frozenset({"thread.created", "thread.run.created", "thread.run.queued", "thread.run.in_progress"})
 
 
-class RunEvents:
-    """A stream's events as far as they got: the last state of the run, and what was said."""
+class RunAccumulator:
+    """Collects the events of a stream: the latest state of the run, and the text of its messages."""
 
     __slots__ = ("_run", "_texts")
 
@@ -28,27 +27,27 @@ class RunEvents:
         self._texts: list[str] = []
 
     def add(self, chunk: Any) -> bool | None:
-        """Take in one event; `None` when the answer has not begun by it."""
+        """Add one event; `None` if it precedes the first output."""
         kind, data = chunk.event, chunk.data
         if kind.startswith("thread.run.") and not kind.startswith("thread.run.step."):
             self._run = data
         elif kind == "thread.message.delta":
             parts = (getattr(part, "text", None) for part in data.delta.content or ())
             self._texts += [part.value for part in parts if part is not None and isinstance(part.value, str)]
-        return None if kind in _NOT_BEGUN else False
+        return None if kind in _BEFORE_OUTPUT else False
 
     def size(self) -> int:
-        """About how many bytes of content are kept."""
+        """Return the approximate number of bytes of content held."""
         return sum(map(len, self._texts))
 
     def body(self) -> dict[str, Any]:
-        """The run as it was last told, with what was said."""
-        return {**dictionary(plain(self._run)), **({"text": "".join(self._texts)} if self._texts else {})}
+        """Return the latest state of the run, with the text so far."""
+        return {**dictionary(as_plain(self._run)), **({"text": "".join(self._texts)} if self._texts else {})}
 
 
-def read_run(body: Mapping[str, Any]) -> ParsedResponse:
-    """Read the body of a run."""
-    usage, status = read_completion_usage(body.get("usage")), text(body.get("status"))
+def parse_run(body: Mapping[str, Any]) -> ParsedResponse:
+    """Parse the body of a run."""
+    usage, status = parse_completion_usage(body.get("usage")), text(body.get("status"))
     error = dictionary(body.get("last_error"))
     reason = text(dictionary(body.get("incomplete_details")).get("reason")) or status
     finished = status not in _UNFINISHED
@@ -57,7 +56,7 @@ def read_run(body: Mapping[str, Any]) -> ParsedResponse:
         id=text(body.get("id")),
         finish_reasons=(reason,) if reason else (),
         usage=usage,
-        usage_unknown=BACKGROUND if usage is None and not finished else why_unknown(usage, body.get("usage")),
+        usage_unknown=BACKGROUND if usage is None and not finished else usage_unknown_reason(usage, body.get("usage")),
         body=body,
         error_code=(text(error.get("code")) or "failed") if status == "failed" else None,
         error_message=text(error.get("message")),
@@ -65,14 +64,16 @@ def read_run(body: Mapping[str, Any]) -> ParsedResponse:
     )
 
 
-def _family(path: str, operation: str, **more: Any) -> Endpoint:
-    return Endpoint(path=path, operation=operation, answer=read_run, chunks=RunEvents, chunk_type=BaseModel, **more)
+def _endpoint(path: str, operation: str, **more: Any) -> Endpoint:
+    return Endpoint(
+        path=path, operation=operation, parse=parse_run, accumulator=RunAccumulator, chunk_type=BaseModel, **more
+    )
 
 
 RUNS = (
-    _family("/threads/runs", "invoke_agent", owes=True),
-    _family("/threads/{thread_id}/runs", "invoke_agent", owes=True),
-    _family("/threads/{thread_id}/runs/{run_id}", "retrieve", method="get", repeats=True),
-    _family("/threads/{thread_id}/runs/{run_id}/submit_tool_outputs", "invoke_agent", repeats=True),
-    _family("/threads/{thread_id}/runs/{run_id}/cancel", "cancel", repeats=True),
+    _endpoint("/threads/runs", "invoke_agent", defers_usage=True),
+    _endpoint("/threads/{thread_id}/runs", "invoke_agent", defers_usage=True),
+    _endpoint("/threads/{thread_id}/runs/{run_id}", "retrieve", method="get", reports_deferred_usage=True),
+    _endpoint("/threads/{thread_id}/runs/{run_id}/submit_tool_outputs", "invoke_agent", reports_deferred_usage=True),
+    _endpoint("/threads/{thread_id}/runs/{run_id}/cancel", "cancel", reports_deferred_usage=True),
 )

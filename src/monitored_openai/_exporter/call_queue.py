@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from monitored_openai._calls.call import Call
+    from monitored_openai._calls.finished_call import FinishedCall
     from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._stats import DropReason
 
@@ -36,7 +37,7 @@ class CallQueue:
         """Start empty, as a forked child must."""
         self._pid = os.getpid()
         self._idle = True
-        self._calls: deque[tuple[Call, int, bool]] = deque()
+        self._calls: deque[tuple[FinishedCall, int, bool]] = deque()
         """Each call, its bytes of content that count against the bound, and whether it could keep its content."""
 
     # On the callers' threads
@@ -66,14 +67,14 @@ class CallQueue:
                 ledger.record_untracked("closed" if ledger.is_closed else "queue_full")
                 return
             try:
-                size = call.size()
+                size = call.result.size()
             except Exception:  # the texts of a stream may have any type
                 ledger.record_untracked("fault")
                 raise
             fits = ledger.record_ended(size)
-            self._calls.append((call, size if fits else 0, fits))
+            self._calls.append((call.result, size if fits else 0, fits))
             if not fits:
-                call.sheds_content()
+                call.result.discard_content()
             wakes, self._idle = self._idle, False
         if wakes:
             self._wake()
@@ -88,7 +89,7 @@ class CallQueue:
 
     # On the exporter's thread
 
-    def peek(self) -> Call | None:
+    def peek(self) -> FinishedCall | None:
         """The oldest call, which stays in the queue; `None`, and the next call wakes the consumer, if there is none."""
         with self._ledger.lock:
             if self._calls and not self._ledger.is_closed:

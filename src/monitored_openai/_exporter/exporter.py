@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from monitored_openai._calls.record_builder import build_record
 from monitored_openai._exporter.build import build_log_pusher, build_metrics_pusher, build_recovery, build_sample_pusher
 from monitored_openai._exporter.delivery.flush_gate import FlushGate
 from monitored_openai._exporter.delivery.legacy_sample_pusher import LegacySamplePusher
@@ -24,7 +25,7 @@ from monitored_openai._redaction.redactor import redactor
 from monitored_openai._stats import DropReason
 
 if TYPE_CHECKING:
-    from monitored_openai._calls.call import Call
+    from monitored_openai._calls.finished_call import FinishedCall
     from monitored_openai._calls.pending_usage import PendingUsage
     from monitored_openai._endpoints.base import ParsedResponse
     from monitored_openai._exporter.call_queue import CallQueue
@@ -188,10 +189,10 @@ class Exporter:
                 await asyncio.sleep(0)
         self._state.log_queue.store()
 
-    def _record(self, call: Call) -> None:
+    def _record(self, call: FinishedCall) -> None:
         """Turn the oldest call into a record, its counters and its log entry."""
         try:
-            record = call.record(next(self._ids), self._price, self._pending_usage)
+            record = build_record(call, next(self._ids), price=self._price, pending_usage=self._pending_usage)
             self._metrics.fold(record)
         except Exception:
             warn_sparsely("record", "a call could not be recorded", exc_info=True)
@@ -209,9 +210,9 @@ class Exporter:
             self._state.log_queue.add(entry.encoded, self._last_entry_ns)
             self._log_pusher.more()
 
-    def _price(self, provider: str, answer: ParsedResponse, at_ns: int) -> Cost | str:
+    def _price(self, provider: str, parsed: ParsedResponse, at_ns: int) -> Cost | str:
         return self._prices.cost(
-            provider=provider, model=answer.model, service_tier=answer.service_tier, usage=answer.usage, at_ns=at_ns
+            provider=provider, model=parsed.model, service_tier=parsed.service_tier, usage=parsed.usage, at_ns=at_ns
         )
 
     def _add_samples(self, record: CallRecord) -> None:

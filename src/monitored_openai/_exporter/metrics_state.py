@@ -110,7 +110,10 @@ class MetricsState:
         """Include label sets without a call now: otherwise Prometheus would show their last value for minutes."""
         numbers = Count(dict.fromkeys(self._ever_active, 0))
         for call in self._ledger.active.copy():
-            labels = self._metrics.labels(call.family.operation, call.provider, call.request_model, call.attributes)
+            facts = call.result
+            labels = self._metrics.labels(
+                facts.endpoint.operation, facts.provider, facts.request_model, facts.attributes
+            )
             if labels not in numbers:
                 labels = self._metrics.admitted(labels, numbers) or self._metrics.folded(labels)
             numbers[labels] += 1

@@ -67,8 +67,8 @@ class Runner:
         settings = self.settings
         return CallTracker(
             emit=self._put_and_flush if settings.flush_on_call else self.calls.put,
-            opened=self.calls.on_start if settings.spool_dir is None else self._on_start_with_spool,
-            lost=self.calls.on_untracked,
+            on_start=self.calls.on_start if settings.spool_dir is None else self._on_start_with_spool,
+            on_untracked=self.calls.on_untracked,
             inject_usage=settings.inject_stream_usage,
             keeps_content=settings.capture_content
             and (settings.logs_url is not None or settings.on_record is not None),
@@ -105,7 +105,7 @@ class Runner:
     def end_active(self) -> None:
         """End the calls that are under way, because the process exits."""
         for call in self.ledger.active.copy():
-            call.interrupted()
+            call.on_process_exit()
 
     def end(self, reason: DropReason) -> None:
         """Stop for good, and count what is neither delivered nor in the spool as dropped for `reason`."""

@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
+from monitored_openai._labels import clip_label_value
 from monitored_openai._metrics.names import LIMIT, REMAINING, RESET
-from monitored_openai._metrics.store import Labels, Sample, label_value
+from monitored_openai._metrics.store import Labels, Sample
 from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
 
@@ -128,5 +129,5 @@ def _headers_came_at(record: CallRecord) -> float:
 
 def _labels(provider: str, model: str | None, organization: str | None, project: str | None, resource: str) -> Labels:
     optional = (("gen_ai_request_model", model), ("organization", organization), ("project", project))
-    texts = tuple((name, label_value(without_secrets(text))) for name, text in optional if text)
+    texts = tuple((name, clip_label_value(without_secrets(text))) for name, text in optional if text)
     return (("gen_ai_provider_name", provider), *texts, ("resource", resource))

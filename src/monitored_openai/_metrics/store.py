@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from monitored_openai._labels import clip_label_value
 from monitored_openai._metrics import names
 from monitored_openai._metrics.names import Metric
 from monitored_openai._record import CallRecord
@@ -16,7 +17,6 @@ from monitored_openai._redaction.redactor import without_secrets
 Labels = tuple[tuple[str, str], ...]
 
 OTHER = "other"
-_MOST_LABEL_BYTES = 1024
 
 
 class Sample(NamedTuple):
@@ -44,14 +44,6 @@ _DETAILS = {
 }
 _MILLISECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
 _UNBOUNDED = frozenset({"gen_ai_request_model", "gen_ai_response_model"})
-
-
-def label_value(text: str) -> str:
-    """Cut a text to a label value that each back end accepts: valid UTF-8 of at most 1024 bytes (Mimir: 2048)."""
-    if len(text) <= _MOST_LABEL_BYTES // 4 and text.isascii():
-        return text
-    whole = without_secrets(text)  # before the cut, which could keep the beginning of a secret
-    return whole.encode("utf-8", "replace")[:_MOST_LABEL_BYTES].decode("utf-8", "ignore")
 
 
 def bound_text(bound: float) -> str:
@@ -116,9 +108,11 @@ class Metrics:
         own = (
             ("gen_ai_operation_name", operation),
             ("gen_ai_provider_name", provider),
-            *((("gen_ai_request_model", label_value(model)),) if model else ()),
+            *((("gen_ai_request_model", clip_label_value(model)),) if model else ()),
         )
-        return own + tuple((name, label_value(attributes[name])) for name in self._label_names if name in attributes)
+        return own + tuple(
+            (name, clip_label_value(attributes[name])) for name in self._label_names if name in attributes
+        )
 
     def fold(self, record: CallRecord) -> None:
         """Add a call to the totals."""
@@ -135,7 +129,7 @@ class Metrics:
         if processing is not None and _MILLISECONDS.fullmatch(processing):
             self._observe(names.PROCESSING, base, float(processing) / 1000)
         answered_by = record.response_model
-        full = (*base, ("gen_ai_response_model", label_value(answered_by))) if answered_by else base
+        full = (*base, ("gen_ai_response_model", clip_label_value(answered_by))) if answered_by else base
         self._fold_tokens(record, base, full)
         self._fold_cost(record, full)
         if record.retries:

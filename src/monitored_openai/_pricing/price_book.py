@@ -1,4 +1,4 @@
-"""What a call cost: the user's own prices first, then the published ones, else the reason why it is unknown."""
+"""The cost of a call by the user's own prices, else by the published prices, else the reason why it is unknown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TIERS_WITH_OWN_PRICE = frozenset({"flex", "priority", "fast", "scale"})
 class PriceBook:
     """Prices calls by provider, the response's model and the response's service tier. For use by one thread.
 
-    The published prices are those of `genai-prices`, imported at the first use; no network is touched.
+    The published prices are those of `genai-prices`, imported at first use, without network access.
 
     Args:
         overrides: by model name (or, for all fine-tunes of a model, ``ft:<base model>``) the keys ``input``,
@@ -46,15 +46,15 @@ class PriceBook:
         at_ns: int,
         batch: bool = False,
     ) -> Cost | Unpriced:
-        """The cost of one call, or why it is unknown. Never raises.
+        """Return the cost of one call, or the reason why it is unknown. Never raises.
 
         Args:
             provider: OpenTelemetry's name of the provider, or an id of `genai-prices`.
-            model: as the response named it.
-            service_tier: as the response named it; `None` is the standard price.
+            model: the model in the response.
+            service_tier: the tier in the response; `None` is the standard price.
             usage: the tokens that the response reported.
             at_ns: the time of the call in nanoseconds since the epoch, as prices change.
-            batch: whether the call was part of a batch, which has a price of its own whatever the tier.
+            batch: whether the call was part of a batch, which has its own price in every tier.
         """
         if usage is None:
             return Unpriced.USAGE_UNKNOWN
@@ -73,11 +73,11 @@ class PriceBook:
 
     @property
     def table_timestamp(self) -> float:
-        """How new the published prices are, in seconds since the epoch; not-a-number when that is unknown.
+        """The age of the published prices as seconds since the epoch; not-a-number if it is unknown.
 
-        The bundled table carries no date of its own, so this is the newest day on which a price in it took effect
-        (prices announced for later are left out): the table is at least this new. After an update that the program
-        itself asked `genai-prices` for, it is the time of that update. Takes some milliseconds.
+        The bundled table has no date. This is the newest day on which one of its prices took effect (without future
+        prices), so the table is at least this new. After an update by `genai-prices`, which the program may start, it is
+        the time of that update. Takes some milliseconds.
         """
         try:
             return self._table().newest_date()
@@ -86,7 +86,7 @@ class PriceBook:
             return math.nan
 
     def own(self, model: str) -> Bands | None:
-        """The user's price for the model itself, or for all fine-tunes of its base model."""
+        """Return the user's price for the model, or for all fine-tunes of its base model; `None` if there is none."""
         base = ":".join(model.split(":")[:2]) if model.startswith("ft:") else model
         return self._overrides.get(model) or self._overrides.get(base)
 

@@ -1,7 +1,7 @@
-"""The table of published prices, read from `genai-prices`: a model's rates at a moment and in a service tier.
+"""Published prices from `genai-prices`: a model's rates at a time and in a service tier.
 
-Importing this module imports the table (140 ms): only `PriceBook` does so, at its first use. Nothing here touches the
-network; where the program itself keeps the table fresh (`genai_prices.UpdatePrices`), its newer snapshot is used.
+Importing this module imports the table (140 ms): only `PriceBook` does so, at first use. Nothing here uses the network.
+If the program itself updates the table (`genai_prices.UpdatePrices`), the newer snapshot is used.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from monitored_openai._providers import price_id_of
 _MOST_REMEMBERED = 1024
 _MINUTE_NS = 60 * 10**9
 _DAY_NS = 24 * 60 * _MINUTE_NS
-_STANDARD_TIERS = frozenset({None, "default", "standard", "on_demand"})  # the last one is Groq's word
-# Output of these kinds is billed at rates of its own, and no usage of the OpenAI API says how much of it there was.
+_STANDARD_TIERS = frozenset({None, "default", "standard", "on_demand"})  # the last one is Groq's name
+# Output of these kinds has its own rates, but no usage of the OpenAI API counts it.
 _UNCOUNTED_OUTPUT = {"output_video_mtok", "output_citation_mtok"}
 _BILLED_BY = {"input_mtok", "output_mtok", "audio_hours", "input_audio_hours", "input_mchars"}
 
@@ -35,7 +35,7 @@ _PriceValues = Mapping[str, Decimal | types.TieredPrices]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Priced:
-    """A model's rates, or the reason for none, and the span of time that this holds for."""
+    """A model's rates, or the reason for none, and the time span in which they are valid."""
 
     bands: Bands | Unpriced
     start_ns: int
@@ -43,14 +43,14 @@ class _Priced:
 
 
 class PriceTable:
-    """The published rates; those asked for are kept, as taking them costs ten times what using them does."""
+    """Published rates, cached: a lookup costs ten times a use."""
 
     def __init__(self) -> None:
         self._snapshot = get_snapshot()
         self._priced: dict[tuple[str, str, str | None, bool], _Priced] = {}
 
     def bands(self, provider: str, model: str, service_tier: str | None, batch: bool, at_ns: int) -> Bands | Unpriced:
-        """The rates of a model at a moment, or why there are none."""
+        """Return the rates of a model at a time, or the reason for none."""
         snapshot = get_snapshot()
         if snapshot is not self._snapshot:
             self._priced.clear()
@@ -65,7 +65,7 @@ class PriceTable:
         return priced.bands
 
     def newest_date(self) -> float:
-        """When the snapshot was fetched, or for the bundled one the newest day on which a price in it took effect."""
+        """Return the time of the update or, for the bundled table, the newest day on which one of its prices took effect."""
         snapshot = get_snapshot()
         if snapshot.from_auto_update:
             return snapshot.timestamp.timestamp()
@@ -75,12 +75,12 @@ class PriceTable:
             for constraint in chain.from_iterable(_constraints(model) for model in models)
             if isinstance(constraint, types.StartDateConstraint)
         )
-        now = time.time()  # the table also knows prices that were announced for later
+        now = time.time()  # the table also has announced future prices
         return max((start for start in starts if start <= now), default=math.nan)
 
 
 def _price_context(service_tier: str | None, *, batch: bool) -> dict[str, str] | Unpriced:
-    """The table's own words for what may change a price; none for the standard price."""
+    """Return the table's terms for a tier or a batch; empty for the standard price."""
     if batch:
         return {"processing": "batch"}
     if service_tier == "scale":
@@ -91,7 +91,7 @@ def _price_context(service_tier: str | None, *, batch: bool) -> dict[str, str] |
 def _look_up(
     snapshot: DataSnapshot, provider: str, model: str, context: Mapping[str, str] | Unpriced, at_ns: int
 ) -> _Priced:
-    # The library's own look-up would take any name that resembles a provider's ("my-openai-proxy").
+    # The library's own lookup matches any name that resembles a provider's ("my-openai-proxy").
     seller = next((p for p in snapshot.providers if p.id == price_id_of(provider)), None)
     found = _find_model(snapshot, seller, model) if seller is not None else None
     by_the_hour = found is not None and any(isinstance(c, types.TimeOfDateConstraint) for c in _constraints(found))
@@ -110,7 +110,7 @@ def _look_up(
 
 
 def _find_model(snapshot: DataSnapshot, seller: types.Provider, model: str) -> types.ModelInfo | None:
-    """The table's entry; for a fine-tune only an entry of fine-tunes, as their base models cost less."""
+    """Return the table's entry; for a fine-tune only a fine-tune's entry, as base models are cheaper."""
     found = seller.find_model(model, all_providers=snapshot.providers)
     if not _fine_tuned(model) or (found is not None and _fine_tuned(found.id)):
         return found
@@ -120,7 +120,7 @@ def _find_model(snapshot: DataSnapshot, seller: types.Provider, model: str) -> t
 
 
 def _fine_tuned(model: str) -> bool:
-    """OpenAI's names begin with `ft:`, Azure's hold `.ft-`."""
+    """Return whether the name is a fine-tune's: OpenAI's begin with `ft:`, Azure's contain `.ft-`."""
     return model.lower().startswith("ft:") or ".ft-" in model.lower()
 
 
@@ -135,9 +135,9 @@ def _constraints(model: types.ModelInfo) -> Iterator[_Constraint]:
 def _bands_at(
     at: datetime, seller: types.Provider, model: types.ModelInfo, context: Mapping[str, str]
 ) -> Bands | Unpriced:
-    """The bands of the context's own price: where there is none, the library would give the standard price."""
+    """Return the bands of the context's own price; the library falls back to the standard price."""
     if context:
-        # Tiers are the seller's own: Azure's are not those of OpenAI, whose entries stand in for its models.
+        # Tiers differ by seller: Azure's are not those of OpenAI, whose entries the table uses for Azure's models.
         own = any(model is entry for entry in seller.models)
         if not own or not _has_variant(model, context, at):
             return Unpriced.NO_RATE_FOR_TIER
@@ -190,7 +190,7 @@ def _rates(values: _PriceValues, longer_than: int, *, cached_as_input: bool) -> 
 
 
 def _per_token(price: Decimal | types.TieredPrices, longer_than: int) -> float:
-    """USD per token; past a threshold the whole prompt and its answer cost the higher price."""
+    """Return USD per token; past a threshold the whole prompt and its response have the higher price."""
     if isinstance(price, types.TieredPrices):
         reached = [tier.price for tier in price.tiers if tier.start <= longer_than]
         price = reached[-1] if reached else price.base

@@ -1,4 +1,4 @@
-"""What one model's tokens cost each, and what a call's usage comes to at those rates. Pure arithmetic."""
+"""The rates of one model, and the cost of a usage at these rates. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from enum import StrEnum
 from monitored_openai._record import Cost, Usage
 
 MOST_TOKENS = 10**9
-"""More tokens than any one call can have (the largest context windows of 2026 hold ten million)."""
+"""More tokens than one call can have (the largest context windows of 2026 have ten million)."""
 
 
 class Unpriced(StrEnum):
-    """Why a call has no cost; the values of the metric label ``reason``."""
+    """The reasons for an unknown cost; the values of the metric label ``reason``."""
 
     USAGE_UNKNOWN = "usage_unknown"
-    """The reply did not say how many tokens were used."""
+    """The response does not report the tokens."""
     USAGE_INVALID = "usage_invalid"
-    """The reply's token counts contradict each other: a part above its whole, a negative or an absurd count."""
+    """The token counts contradict each other: a part above its whole, a negative or an absurd count."""
     UNKNOWN_PROVIDER = "unknown_provider"
     UNKNOWN_MODEL = "unknown_model"
     NO_RATE_FOR_TIER = "no_rate_for_tier"
-    """The model has no published price for the service tier (or batch), or the tier is no known one."""
+    """The model has no published price for the service tier (or batch), or the tier is unknown."""
     NO_RATE_FOR_KIND = "no_rate_for_kind"
-    """A kind of tokens that the call used has no rate, or the model is not billed by the token."""
+    """A used kind of tokens has no rate, or the model is not billed by the token."""
     SPLIT_UNKNOWN = "split_unknown"
-    """Kinds of tokens that are priced apart are not told apart by the usage."""
+    """The usage does not separate kinds of tokens with different prices."""
     PREPAID = "prepaid"
-    """The scale tier: the capacity was paid for in advance, whatever the number of tokens."""
+    """The scale tier: capacity is paid in advance, independent of tokens."""
     PRICE_ERROR = "price_error"
-    """The price table could not be read; the log says why."""
+    """Reading the price table failed; the log has the reason."""
     BACKGROUND = "background"
-    """The response is still being made; a look at it later may tell its usage, which is priced then."""
+    """The server still generates the response; a later request for it may report the usage, which is priced then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """USD per token of each kind; ``None`` where no rate is known.
+    """USD per token of each kind; ``None`` if no rate is known.
 
-    ``input_image`` and ``output_reasoning`` are ``None`` also where such tokens cost what other ones do.
+    ``input_image`` and ``output_reasoning`` are also ``None`` if such tokens have the rate of other tokens.
     """
 
     input: float | None
@@ -52,24 +52,24 @@ class Rates:
     output_reasoning: float | None = None
     output_image: float | None = None
     output_mixed: bool = False
-    """Whether some output (video, citations) has a price of its own that no usage counts."""
+    """Whether some output (video, citations) has its own price, but no count in the usage."""
     input_second: float | None = None
-    """Of audio, for models that are billed by its length."""
+    """USD per second of audio, for models billed by its length."""
     input_character: float | None = None
-    """Of text to be spoken, for models that are billed by its length."""
+    """USD per character of a text to be spoken, for models billed by its length."""
 
 
 Bands = Sequence[tuple[int, Rates]]
-"""Rates by the length of the prompt, longest first: each for prompts of more tokens than the number beside it."""
+"""(Tokens, rates) pairs, longest prompt first: the rates for prompts of more than this number of tokens."""
 
 
 def charge(bands: Bands, usage: Usage) -> Cost | Unpriced:
-    """What the usage costs. A side that is not reported counts as none only where nothing of it can cost anything."""
+    """Return the cost of a usage. An unreported side counts as zero only if it is free."""
     rates = bands[-1][1]
     if rates.input_second is not None or rates.input_character is not None:
         return _charge_length(rates, usage)
-    if (why_not := _unfit(rates, usage)) is not None:
-        return why_not
+    if (reason := _unpriceable(rates, usage)) is not None:
+        return reason
     tokens = usage.input_tokens or 0
     for longer_than, higher in bands[:-1]:
         if tokens > longer_than:
@@ -90,8 +90,8 @@ def charge(bands: Bands, usage: Usage) -> Cost | Unpriced:
     )
 
 
-def _unfit(rates: Rates, usage: Usage) -> Unpriced | None:
-    """Why the usage cannot be priced by the token, whatever its parts cost."""
+def _unpriceable(rates: Rates, usage: Usage) -> Unpriced | None:
+    """Return the reason why no rates can price the usage by the token; `None` if they can."""
     if usage.input_tokens is None and usage.output_tokens is None:
         length_alone = usage.input_seconds is not None or usage.input_characters is not None
         return Unpriced.NO_RATE_FOR_KIND if length_alone else Unpriced.USAGE_UNKNOWN
@@ -102,7 +102,7 @@ def _unfit(rates: Rates, usage: Usage) -> Unpriced | None:
 
 
 def _charge_length(rates: Rates, usage: Usage) -> Cost | Unpriced:
-    """What the length of the audio or of the text costs, where that is what is billed."""
+    """Return the cost of audio or text that is billed by its length."""
     lengths = ((usage.input_seconds, rates.input_second), (usage.input_characters, rates.input_character))
     usd = [length * rate for length, rate in lengths if length is not None and rate is not None]
     if not usd:
@@ -112,7 +112,7 @@ def _charge_length(rates: Rates, usage: Usage) -> Cost | Unpriced:
 
 
 def _consistent(usage: Usage) -> bool:
-    """Whether no part is above its whole and no count negative or absurd."""
+    """Return whether no part exceeds its whole and no count is negative or absurd."""
     cached, written = usage.input_cached_tokens or 0, usage.input_cache_write_tokens or 0
     audio, image = usage.input_audio_tokens or 0, usage.input_image_tokens or 0
     if cached < 0 or written < 0 or audio < 0 or image < 0:
@@ -126,23 +126,23 @@ def _consistent(usage: Usage) -> bool:
 
 
 def _input_usd(rates: Rates, usage: Usage) -> tuple[float, float, float] | Unpriced:
-    """The cost of the uncached input, that of the cached, and what the cache saved."""
+    """Return the cost of the uncached input, the cost of the cached input, and the savings by the cache."""
     tokens = usage.input_tokens or 0
     if not tokens:
         return 0.0, 0.0, 0.0
     audio = usage.input_audio_tokens or 0
     if rates.input is None or (audio and rates.input_audio is None):
         return Unpriced.NO_RATE_FOR_KIND
-    usd, apart = 0.0, audio
+    usd, separate = 0.0, audio
     if audio and rates.input_audio is not None:
         usd = audio * rates.input_audio
     if usage.input_image_tokens and rates.input_image is not None:
         usd += usage.input_image_tokens * rates.input_image
-        apart += usage.input_image_tokens
+        separate += usage.input_image_tokens
     cached, written = usage.input_cached_tokens or 0, usage.input_cache_write_tokens or 0
     if not cached and not written:
-        return usd + (tokens - apart) * rates.input, 0.0, 0.0
-    if apart:
+        return usd + (tokens - separate) * rates.input, 0.0, 0.0
+    if separate:
         return Unpriced.SPLIT_UNKNOWN
     if rates.input_cached is None or rates.input_cache_write is None:
         return Unpriced.NO_RATE_FOR_KIND

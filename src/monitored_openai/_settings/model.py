@@ -1,4 +1,4 @@
-"""`MonitoringSettings`: every setting in one frozen value, checked once when it is made."""
+"""`MonitoringSettings`: all settings in one frozen value, validated when it is created."""
 
 from __future__ import annotations
 
@@ -22,28 +22,29 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from monitored_openai._labels import InvalidValue
 from monitored_openai._logging import DECIDED, logger
 from monitored_openai._settings import urls, validators
-from monitored_openai._settings.urls import InvalidValue, MetricsProtocol, Signal
+from monitored_openai._settings.urls import MetricsProtocol, Signal
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
 ENV_PREFIX = "MONITORED_OPENAI_"
-"""What the environment variable of every setting begins with; the field's name in capitals follows."""
+"""Prefix of the environment variable of each setting; the field's name in capitals follows."""
 
-_LANES: tuple[Signal, ...] = ("metrics", "logs")
+_SIGNALS: tuple[Signal, ...] = ("metrics", "logs")
 _UNKNOWN_VARIABLES = "unknown variables"
-"""The key of what the sources found wrong with names of variables, among the values of the fields."""
+"""The key under which a source adds its faults in names of variables to the values of the fields."""
 
 
 class SettingsError(ValueError):
-    """Settings that cannot be used: one line per wrong field, with its name, what is wrong and how to mend it."""
+    """Invalid settings. The message has one line per field: its name, the fault and the fix."""
 
 
 class _Conflicts(ValueError):
-    """Fields that do not go together: (field, text) pairs."""
+    """Fields that conflict: (field, text) pairs."""
 
     def __init__(self, faults: list[tuple[str, str]]) -> None:
         super().__init__()
@@ -51,7 +52,7 @@ class _Conflicts(ValueError):
 
 
 class MonitoringSettings(BaseSettings):
-    """All settings of the monitoring; what is not given comes from ``MONITORED_OPENAI_*`` in the environment.
+    """All settings of the monitoring; fields that are not given come from ``MONITORED_OPENAI_*`` in the environment.
 
     Frozen and hashable; settings with equal fields are equal. Each field is described in its declaration.
     """
@@ -153,7 +154,7 @@ class MonitoringSettings(BaseSettings):
     inject_stream_usage: bool = Field(
         True,
         description="Whether the client requests the usage of a stream if the caller does not, and hides the chunk that "
-        "has nothing but this usage: [the rules](urls.md#usage-of-streams).",
+        "has nothing but this usage: [the rules](endpoints.md#usage-of-streams).",
     )
     prices: Annotated[Mapping[str, Mapping[str, float]], PlainValidator(validators.prices)] = Field(
         validators.NO_ITEMS,
@@ -208,7 +209,7 @@ class MonitoringSettings(BaseSettings):
     enabled: bool = Field(True, description="Whether calls are monitored at all.")
 
     def __init__(self, *, _env_file: str | Path | None = None, **values: Any) -> None:
-        """Check ``values`` and what the environment adds; a `.env` file is read only when ``_env_file`` names it.
+        """Validate ``values`` and the environment; a `.env` file is read only if ``_env_file`` names it.
 
         Raises `SettingsError` with a line for each wrong field, and for an ``_env_file`` that cannot be read.
         """
@@ -226,39 +227,39 @@ class MonitoringSettings(BaseSettings):
 
     @classmethod
     def local(cls, url: str = urls.LOCAL_URL, **values: Any) -> Self:
-        """Settings for the page that `monitored-openai local` serves, with a push every 2 seconds; others as usual."""
+        """Return settings for the page of `monitored-openai local`, with a push every 2 seconds and the usual defaults."""
         page = {"metrics_url": url, "logs_url": url, "metrics_protocol": "remote_write", "metric_names": ("gen_ai",)}
         return cls(**{**page, "push_interval": 2.0, "log_linger": 0.5, **values})
 
     @property
     def push_seconds(self) -> float:
-        """Seconds between pushes of metrics: `push_interval`, or what it defaults to for the host of `metrics_url`."""
+        """Seconds between pushes of metrics: `push_interval`, or its default for the host of `metrics_url`."""
         if self.push_interval is not None:
             return self.push_interval
         return 60.0 if self.metrics_url and urls.is_grafana_cloud(self.metrics_url) else 15.0
 
     @property
     def shared_labels(self) -> dict[str, str]:
-        """The labels that say whose calls these are, on every series and every stream of the log."""
+        """The labels of every series and every log stream."""
         service = {"service_name": self.service_name} if self.service_name else {}
         return {"environment": self.environment, **service, **self.extra_labels}
 
-    def request_headers(self, lane: Signal) -> dict[str, str]:
-        """What these settings add to the headers of a push on ``lane``: credentials in clear, for the wire alone."""
+    def request_headers(self, signal: Signal) -> dict[str, str]:
+        """Return the headers that these settings add to a push, including credentials in clear text."""
         headers = {name: value.get_secret_value() for name, value in self.headers.items()}
         if self.tenant_id is not None:
             headers["X-Scope-OrgID"] = self.tenant_id
-        _, username, token = self._way(lane)
+        _, username, token = self._destination(signal)
         if token is not None:
             headers["Authorization"] = urls.authorization(username, token.get_secret_value())
         return headers
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every form in which what is secret in the pushes may come back in a reply, in clear, the longest first."""
+        """The secrets of the pushes in every form that a reply may repeat, in clear text, the longest first."""
         given = (*self.headers.values(), self.access_token, self.metrics_token, self.logs_token, self.proxy)
         texts = {secret.get_secret_value() for secret in given if secret is not None}
-        sent = (self.request_headers(lane).get("Authorization", "") for lane in _LANES)
+        sent = (self.request_headers(signal).get("Authorization", "") for signal in _SIGNALS)
         texts |= {part for header in sent for part in (header, header.rpartition(" ")[2]) if part}
         return tuple(sorted(texts, key=len, reverse=True))
 
@@ -271,11 +272,11 @@ class MonitoringSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it by name
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the environment, then the `.env` file if one is named."""
+        """Order the sources: arguments, then the environment, then the `.env` file if one is named."""
         return init_settings, _Variables(settings_cls, env_settings), _Variables(settings_cls, dotenv_settings)
 
     @model_validator(mode="after")
-    def _fit_together(self) -> Self:
+    def _check_combinations(self) -> Self:
         if faults := list(self._faults()):
             raise _Conflicts(faults)
         return self
@@ -301,16 +302,16 @@ class MonitoringSettings(BaseSettings):
     def _dumped(self, value: object, info: SerializationInfo) -> object:
         return validators.plain(value, info.mode)
 
-    def _way(self, lane: Signal) -> tuple[str | None, str | None, SecretStr | None]:
-        """The URL, user name and token of a lane."""
-        if lane == "metrics":
+    def _destination(self, signal: Signal) -> tuple[str | None, str | None, SecretStr | None]:
+        """Return URL, user name and token of a signal."""
+        if signal == "metrics":
             return self.metrics_url, self.metrics_username, self.metrics_token or self.access_token
         return self.logs_url, self.logs_username, self.logs_token or self.access_token
 
     def _faults(self) -> Iterator[tuple[str, str]]:
-        """(Field, text) of the fields that do not go together."""
-        for lane in _LANES:
-            yield from self._lane_faults(lane)
+        """Yield (field, text) for fields that conflict."""
+        for signal in _SIGNALS:
+            yield from self._signal_faults(signal)
         if self.proxy is not None:
             proxy = self.proxy.get_secret_value()
             yield from self._host_faults("proxy", proxy, credentials="@" in proxy, trusted=urls.is_loopback(proxy))
@@ -324,19 +325,22 @@ class MonitoringSettings(BaseSettings):
         if self.queue_bytes < self.max_content_bytes:
             yield "queue_bytes", "is less than max_content_bytes, so no full log entry fits; raise it"
 
-    def _lane_faults(self, lane: Signal) -> Iterator[tuple[str, str]]:
-        url, username, token = self._way(lane)
+    def _signal_faults(self, signal: Signal) -> Iterator[tuple[str, str]]:
+        url, username, token = self._destination(signal)
         if username is not None and token is None:
-            yield f"{lane}_username", f"has no token to go with it; set access_token or {lane}_token"
+            yield f"{signal}_username", f"has no token to go with it; set access_token or {signal}_token"
         if username is None and token is not None and " " in token.get_secret_value():
-            own_token = self.metrics_token if lane == "metrics" else self.logs_token
-            field = "access_token" if own_token is None else f"{lane}_token"
-            yield field, f"has a space, which a Bearer token cannot have; set {lane}_username, or copy the token again"
+            own_token = self.metrics_token if signal == "metrics" else self.logs_token
+            field = "access_token" if own_token is None else f"{signal}_token"
+            yield (
+                field,
+                f"has a space, which a Bearer token cannot have; set {signal}_username, or copy the token again",
+            )
         if url is not None:
             secret = token is not None or any(map(urls.is_secret_header, self.headers))
             private = self.proxy is None or urls.is_loopback(self.proxy.get_secret_value())
             trusted = urls.is_loopback(url) and private
-            yield from self._host_faults(f"{lane}_url", url, credentials=secret, trusted=trusted)
+            yield from self._host_faults(f"{signal}_url", url, credentials=secret, trusted=trusted)
 
     def _host_faults(self, field: str, url: str, *, credentials: bool, trusted: bool) -> Iterator[tuple[str, str]]:
         if self.allow_insecure:
@@ -348,7 +352,7 @@ class MonitoringSettings(BaseSettings):
 
 
 class _Variables(PydanticBaseSettingsSource):
-    """The settings in one set of variables: blank ones count as unset, unknown ones are warned of by name."""
+    """Settings from one set of variables: blank variables count as unset, unknown ones cause a warning."""
 
     def __init__(self, settings_cls: type[BaseSettings], variables: PydanticBaseSettingsSource) -> None:
         super().__init__(settings_cls)
@@ -366,7 +370,7 @@ class _Variables(PydanticBaseSettingsSource):
 
 
 def unknown_variables(names: Iterable[str]) -> dict[str, str]:
-    """Return, by name, what is wrong with each of these variables that has the prefix and belongs to no setting."""
+    """Return a warning for each variable that has the prefix and belongs to no setting, by name."""
     fields = [name.lower().removeprefix(ENV_PREFIX.lower()) for name in names if _has_prefix(name)]
     return {
         _printable(ENV_PREFIX + field.upper()): _unknown(field, prefix=ENV_PREFIX)
@@ -390,7 +394,7 @@ def _log_once(level: int, text: str) -> None:
 
 
 def _printable(name: str) -> str:
-    """``name`` on one line of at most 80 characters, whatever is in it."""
+    """Return ``name`` as one line of at most 80 ASCII characters."""
     return ascii(name)[1:-1][:80]
 
 
@@ -402,18 +406,18 @@ def _unknown(name: str, prefix: str = "") -> str:
 
 
 def _without_userinfo(data: dict[str, Any]) -> dict[str, Any]:
-    """``data`` with user names and passwords moved from the URLs to their own fields."""
+    """Return ``data`` with user names and passwords moved from the URLs to their own fields."""
     moved = dict(data)
-    for lane in _LANES:
-        field = f"{lane}_url"
+    for signal in _SIGNALS:
+        field = f"{signal}_url"
         if not isinstance(url := data.get(field), str):
             continue
         try:
             bare, *credentials = urls.split_userinfo(url)
-        except InvalidValue:  # as the field itself will say
+        except InvalidValue:  # the validator of the field reports it
             continue
         moved[field] = bare
-        for name, value in zip((f"{lane}_username", f"{lane}_token"), credentials, strict=True):
+        for name, value in zip((f"{signal}_username", f"{signal}_token"), credentials, strict=True):
             if value is not None and data.get(name) is not None:
                 raise _Conflicts([(field, f"holds a credential that {name} gives as well; remove one of them")])
             if value is not None:
@@ -422,7 +426,7 @@ def _without_userinfo(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lines(error: ValidationError | _Conflicts, *, given: Collection[str]) -> list[str]:
-    """A line for each wrong field; one not ``given`` in code is named with its environment variable as well."""
+    """Return a line for each wrong field; a field not ``given`` in code also names its environment variable."""
     faults = (
         error.faults
         if isinstance(error, _Conflicts)
@@ -453,7 +457,7 @@ def _details_faults(details: ErrorDetails) -> list[tuple[str, str]]:
         return [(_printable(field), _unknown(field))]
     if isinstance(cause, InvalidValue):
         return [(field, str(cause))]
-    if isinstance(cause, ValueError):  # not one of ours: its text may repeat the value
+    if isinstance(cause, ValueError):  # not our exception: its message may contain the value
         return [(field, "is not valid; correct it")]
     return [(field, f"{details['msg'].replace('Input should be', 'must be')}; correct it")]
 

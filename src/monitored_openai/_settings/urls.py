@@ -1,6 +1,6 @@
-"""What back ends take: pure rules over push URLs, credentials, headers and labels, no I/O.
+"""Rules for push URLs, credentials, tenants and headers, as the back ends accept them. Pure functions without I/O.
 
-Every rule raises `InvalidValue`, whose text says what is wrong and how to mend it and never repeats the value.
+A rule raises `InvalidValue` for a value that can never work.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from monitored_openai._labels import InvalidValue
+
 Signal = Literal["metrics", "logs"]
-"""One of the two ways out."""
+"""One kind of telemetry, each with its own push URL."""
 MetricsProtocol = Literal["remote_write", "influx"]
 Push = Literal["remote_write", "influx", "loki"]
-"""What is pushed to a URL."""
+"""The protocol of the pushes to a URL."""
 
 _LOKI_PUSH = "/loki/api/v1/push"
 _CLOUD_WRITE = "/api/prom/push"
@@ -70,9 +72,9 @@ _RESERVED_HEADERS = frozenset(
     "connection content-encoding content-length content-type host transfer-encoding user-agent"
     " x-prometheus-remote-write-version".split()
 )
-LOCAL_PORT = 8642
-LOCAL_URL = f"http://127.0.0.1:{LOCAL_PORT}"
-"""Where `monitored-openai local` listens unless it is told otherwise."""
+LOCAL_HOST, LOCAL_PORT = "127.0.0.1", 8642
+LOCAL_URL = f"http://{LOCAL_HOST}:{LOCAL_PORT}"
+"""The default address of `monitored-openai local`."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
@@ -83,25 +85,12 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[!-~\xa0-\xff](?:[\t -~\xa0-\xff]*[!-~\xa0-\xff])?")
 _CREDENTIAL = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _SECRET_HEADER = re.compile(r"auth|token|key|secret|cookie|password", re.IGNORECASE)
-_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
-_RESERVED_LABELS = frozenset(
-    "job instance environment service_name shard replay detected_level le quantile error_type kind reason signal"
-    " resource organization project id operation provider model request_model request_id trace_id span_id"
-    " finish_reason input_tokens output_tokens cost_usd".split()
-)
-"""The labels of streams and series, and the structured metadata of entries, that are set here or by the back ends."""
-_RESERVED_PREFIXES = ("__", "gen_ai_", "openai_")
-_LABEL_VALUE_BYTES = 1024  # half of what Mimir and Loki take by default, as the instance is made longer
-
-
-class InvalidValue(ValueError):
-    """A value that cannot be used; the text says what is wrong and how to mend it, never the value."""
 
 
 def split_userinfo(url: str) -> tuple[str, str | None, str | None]:
-    """Take ``user:password@`` out of a URL: the URL without it, the user name, the password (percent-decoded).
+    """Return the URL without ``user:password@``, the user name and the password, both percent-decoded.
 
-    Raises `InvalidValue` for what cannot be a credential.
+    Raises `InvalidValue` for an impossible credential.
     """
     scheme, separator, rest = url.partition("://")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
@@ -119,10 +108,10 @@ def split_userinfo(url: str) -> tuple[str, str | None, str | None]:
 
 
 def push_url(url: str, push: Push) -> str:
-    """The full push URL meant by ``url``, in one spelling: host in lower case, path complete, no default port or user.
+    """Return the normalised push URL: host in lower case, path complete, no default port, no user.
 
-    A host alone gets the back end's standard path; a path that is already complete, or unknown, stays.
-    Raises `InvalidValue` for what can never work as a push URL.
+    A host alone gets the back end's standard path; a complete or unknown path stays.
+    Raises `InvalidValue` for a URL that can never work.
     """
     bare, query = _without_query(split_userinfo(url)[0]) if push == "influx" else (split_userinfo(url)[0], "")
     parts = _split(bare)
@@ -133,7 +122,7 @@ def push_url(url: str, push: Push) -> str:
 
 
 def proxy_url(url: str) -> str:
-    """``url`` if it can be a proxy for HTTP requests, user name and password allowed; else raises `InvalidValue`."""
+    """Return ``url`` if it can be an HTTP proxy, with or without user name and password; else raise `InvalidValue`."""
     if url.lower().startswith("socks"):
         raise InvalidValue("is a SOCKS proxy, which is not supported; give an http:// or https:// proxy")
     if _split(split_userinfo(url)[0]).path not in ("", "/"):
@@ -142,25 +131,25 @@ def proxy_url(url: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this very machine, by its name or address and without asking the resolver."""
+    """Return whether the URL's host is this machine, by its name or address, without DNS."""
     host = (urlsplit(url).hostname or "").removesuffix(".")
     address = _address(host)
     return address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
 
 
 def is_link_local(url: str) -> bool:
-    """Whether the URL's host is a link-local address (169.254.0.0/16, fe80::/10), where cloud metadata lives."""
+    """Return whether the URL's host is a link-local address (169.254.0.0/16, fe80::/10), as of cloud metadata servers."""
     address = _address(urlsplit(url).hostname or "")
     return address is not None and address.is_link_local
 
 
 def is_grafana_cloud(url: str) -> bool:
-    """Whether the URL's host belongs to grafana.net."""
+    """Return whether the URL's host belongs to grafana.net."""
     return _is_cloud_host(urlsplit(url).hostname or "")
 
 
 def credential(text: str) -> str:
-    """``text`` if it can be a user name or a token on the wire; else raises `InvalidValue`."""
+    """Return ``text`` if it can be a user name or a token; else raise `InvalidValue`."""
     if text != text.strip():
         raise InvalidValue("begins or ends with white space or a line break; remove it")
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
@@ -173,14 +162,14 @@ def credential(text: str) -> str:
 
 
 def tenant(text: str) -> str:
-    """``text`` if Mimir and Loki accept it as a tenant (their documented rule); else raises `InvalidValue`."""
+    """Return ``text`` if Mimir and Loki accept it as a tenant (their documented rule); else raise `InvalidValue`."""
     if not re.fullmatch(r"[A-Za-z0-9!_.*'()-]{1,150}", text) or text in (".", ".."):
         raise InvalidValue("must be one tenant of 1 to 150 of the characters A-Z a-z 0-9 ! - _ . * ' ( )")
     return text
 
 
 def header(name: str, value: str) -> None:
-    """Raise `InvalidValue` unless the header may be sent along and its value fits into a header."""
+    """Raise `InvalidValue` unless the header is legal and not reserved by the protocol."""
     if not _HEADER_NAME.fullmatch(name):
         raise InvalidValue("has an illegal header name; use letters, digits and hyphens")
     if name.lower() in _RESERVED_HEADERS:
@@ -189,47 +178,20 @@ def header(name: str, value: str) -> None:
         raise InvalidValue(f"has a value for {name.lower()} that no header can carry; use one line of Latin-1 text")
 
 
-def label_name(text: str) -> str:
-    """``text`` if Prometheus, Mimir and Loki take it as a label and the library does not set it; else `InvalidValue`.
-
-    The one rule for the names of extra labels and of per-call attributes, which may become labels.
-    """
-    if not _LABEL_NAME.fullmatch(text):
-        raise InvalidValue("has an illegal label name; use 1 to 128 of A-Z a-z 0-9 _ and no digit first")
-    if text.startswith(_RESERVED_PREFIXES):
-        raise InvalidValue(
-            "has a label name that begins with __, gen_ai_ or openai_, which are reserved; choose another"
-        )
-    if text in _RESERVED_LABELS:
-        raise InvalidValue("has a label name that the library sets itself; choose another")
-    return text
-
-
-def label_value(text: str) -> str:
-    """``text`` if it can be a label's value: one line of Unicode text, at most 1024 bytes; else `InvalidValue`."""
-    if not text.strip():
-        raise InvalidValue("is empty; give it a value or leave it out")
-    if not text.isprintable():  # lone surrogates are not printable either
-        raise InvalidValue("has a line break, a control character or broken Unicode in it; remove it")
-    if len(text.encode()) > _LABEL_VALUE_BYTES:
-        raise InvalidValue(f"is longer than {_LABEL_VALUE_BYTES} bytes; shorten it")
-    return text
-
-
 def is_secret_header(name: str) -> bool:
-    """Whether a header of this name most likely carries a credential."""
+    """Return whether a header of this name probably carries a credential."""
     return _SECRET_HEADER.search(name) is not None
 
 
 def authorization(username: str | None, token: str) -> str:
-    """The value of ``Authorization``: Basic with a user name, Bearer without."""
+    """Return the value of ``Authorization``: Basic with a user name, Bearer without."""
     if username is None:
         return f"Bearer {token}"
     return "Basic " + base64.b64encode(f"{username}:{token}".encode()).decode("ascii")
 
 
 def _split(url: str) -> SplitResult:
-    """The parts of an http(s) URL without user name, query and fragment, each of them checked."""
+    """Return the checked parts of an http(s) URL without user name, query and fragment."""
     if not url.lower().startswith(("http://", "https://")):
         raise InvalidValue("must begin with https:// (or http://), without quotation marks or spaces before it")
     if "?" in url or "#" in url:
@@ -239,7 +201,7 @@ def _split(url: str) -> SplitResult:
     try:
         parts: SplitResult | None = urlsplit(url)
         usable = parts is not None and parts.port != 0 and _AUTHORITY.fullmatch(parts.netloc) is not None
-    except ValueError:  # not passed on: its text repeats the value
+    except ValueError:  # its message contains the value
         parts, usable = None, False
     if parts is None or not usable:
         raise InvalidValue("has a malformed host or port; write https://HOST or https://HOST:PORT, PORT 1 to 65535")
@@ -296,7 +258,7 @@ def _authority(parts: SplitResult) -> str:
 
 
 def _without_query(url: str) -> tuple[str, str]:
-    """An Influx URL and its query, which says to which database (or bucket) the lines go, and nothing else."""
+    """Split an Influx URL from its query, which may only select the database or bucket."""
     bare, mark, query = url.partition("?")
     if not mark:
         return url, ""
@@ -306,7 +268,7 @@ def _without_query(url: str) -> tuple[str, str]:
 
 
 def _influx_authority(authority: str) -> str:
-    """The host to which the Prometheus URL of a Grafana Cloud stack leads over, by the predecessor's rule."""
+    """Return the Influx host of a Grafana Cloud stack for its Prometheus host, by the predecessor's rule."""
     return authority.replace("prometheus", "influx").replace("-us-central1", "-prod-06-prod-us-central-0")
 
 

@@ -1,4 +1,4 @@
-"""What each setting may be given as: a rule per form, which gives the value or raises `InvalidValue` with what is wrong."""
+"""Validators for the fields of `MonitoringSettings`. Each returns the parsed value or raises `InvalidValue`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from pydantic import (
     ValidationInfo,
 )
 
+from monitored_openai._labels import InvalidValue, check_label_value, label_name
 from monitored_openai._settings import urls
-from monitored_openai._settings.urls import InvalidValue, MetricsProtocol
+from monitored_openai._settings.urls import MetricsProtocol
 
 _MAX_LABELS = 10  # with the library's own, the 30 labels of a series that Mimir takes and the 15 of a Loki stream
 _MAX_PRICE = 1_000_000
@@ -33,7 +34,7 @@ _Item_co = TypeVar("_Item_co", covariant=True)
 
 
 class FrozenMapping(Mapping[str, _Item_co]):
-    """A mapping that cannot change and can be hashed, so that settings can be compared and shared."""
+    """An immutable, hashable mapping, so that settings can be compared and shared."""
 
     __slots__ = ("_items",)
 
@@ -59,7 +60,7 @@ class FrozenMapping(Mapping[str, _Item_co]):
 def plain_text(value: object) -> str:
     if not isinstance(value, str):
         raise InvalidValue("must be text")
-    return str.__str__(value)  # the text of an enum member, whose own `str` is its name
+    return str.__str__(value)  # the value of a text enum member, not its name
 
 
 def optional(rule: Callable[[Any], object]) -> PlainValidator:
@@ -67,7 +68,7 @@ def optional(rule: Callable[[Any], object]) -> PlainValidator:
 
 
 def identifier(value: object) -> str:
-    """Text, or a whole number as Grafana Cloud gives them out for user names and tenants."""
+    """Return a text, or the text of a whole number, which Grafana Cloud uses as user name and tenant."""
     return str(value) if type(value) is int else plain_text(value)
 
 
@@ -102,7 +103,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _json(text: str, opening: str) -> object:
-    """The JSON in ``text`` if it begins with ``opening`` and is JSON, else ``None``."""
+    """Return the JSON value in ``text`` if it begins with ``opening`` and is JSON, else ``None``."""
     if not text.lstrip().startswith(opening):
         return None
     try:
@@ -145,14 +146,14 @@ def headers(value: object) -> FrozenMapping[SecretStr]:
 
 
 def extra_labels(value: object) -> FrozenMapping[str]:
-    labels = {urls.label_name(name): urls.label_value(plain_text(item)) for name, item in _mapped(value).items()}
+    labels = {label_name(name): check_label_value(plain_text(item)) for name, item in _mapped(value).items()}
     if len(labels) > _MAX_LABELS:
         raise InvalidValue(f"has more than {_MAX_LABELS} labels; remove some")
     return FrozenMapping(labels)
 
 
 def label_names(value: object) -> tuple[str, ...]:
-    names = sorted(urls.label_name(name) for name in _listed(value))
+    names = sorted(label_name(name) for name in _listed(value))
     if len(names) > _MAX_LABELS:
         raise InvalidValue(f"has more than {_MAX_LABELS} names; remove some")
     return tuple(_unique([(name, None) for name in names]))
@@ -173,12 +174,12 @@ def prices(value: object) -> FrozenMapping[FrozenMapping[float]]:
                 raise InvalidValue(
                     f"must be in USD per million tokens (or characters, or minute), each a number from 0 to {_MAX_PRICE}"
                 )
-        prices[urls.label_value(model)] = FrozenMapping({kind: float(rate) for kind, rate in rates.items()})
+        prices[check_label_value(model)] = FrozenMapping({kind: float(rate) for kind, rate in rates.items()})
     return FrozenMapping(prices)
 
 
-def _named(function: object, arguments: int) -> Callable[..., Any]:
-    """``function`` if its module finds it again by its name: only then are two settings with it equal."""
+def _importable(function: object, arguments: int) -> Callable[..., Any]:
+    """Return ``function`` if its module has it under its name: only then are two settings with it equal."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not callable(function) or not isinstance(module, str) or not isinstance(name, str):
         raise InvalidValue("must be a function with a name, given in code; objects and partials cannot be compared")
@@ -202,12 +203,12 @@ def _named(function: object, arguments: int) -> Callable[..., Any]:
 
 
 def on_record(value: object) -> Callable[..., Any]:
-    return _named(value, arguments=1)
+    return _importable(value, arguments=1)
 
 
 def redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
     if callable(value):
-        return _named(value, arguments=2)
+        return _importable(value, arguments=2)
     if isinstance(value, str) and "," in value and re.search(r"[\[({]", value) and _json(value, "[") is None:
         raise InvalidValue("has a comma that may belong to a pattern; write the patterns as a JSON list")
     if isinstance(value, AbstractSet):
@@ -215,7 +216,7 @@ def redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
     patterns = tuple(_listed(value))
     if not patterns:
         return patterns
-    import regex  # with a time limit for each search, which `re` has not
+    import regex  # supports a time limit for a search, `re` does not
 
     for pattern in patterns:
         try:
@@ -243,7 +244,7 @@ def spool_dir(value: object) -> str:
         raise InvalidValue("is relative, so it would depend on where the program is started; write the path in full")
     try:
         found = path.lstat()
-    except OSError:  # it is made when it is needed
+    except OSError:  # created at first use
         return str(path)
     if not stat.S_ISDIR(found.st_mode):
         raise InvalidValue("is a symbolic link or no directory; give a directory that is this user's alone")
@@ -255,10 +256,10 @@ def spool_dir(value: object) -> str:
 
 
 def _require_files(*paths: str) -> None:
-    """Refuse what would block or never end when it is read, such as a FIFO; links are followed.
+    """Reject files such as a FIFO, which could block a reader for ever; follow links.
 
     Raises:
-        OSError: one is no regular file.
+        OSError: a path is not a regular file.
     """
     for path in paths:
         if not stat.S_ISREG(Path(path).stat().st_mode):
@@ -303,7 +304,7 @@ def client_cert(value: object) -> tuple[str, ...]:
 
 
 def plain(value: object, mode: str) -> object:
-    """``value`` with plain mappings; as JSON with secrets hidden and functions by their names."""
+    """Return ``value`` with plain mappings; in the mode `json` with hidden secrets and functions by their names."""
     if isinstance(value, Mapping):
         return {key: plain(item, mode) for key, item in value.items()}
     if mode == "json" and isinstance(value, SecretStr):
@@ -338,8 +339,8 @@ def metric_names(value: object) -> tuple[str, ...]:
 
 Username = Annotated[str | None, optional(_username)]
 Token = Annotated[SecretStr | None, optional(_token)]
-LabelValue = Annotated[str, PlainValidator(lambda value: urls.label_value(plain_text(value)))]
-OptionalLabelValue = Annotated[str | None, optional(lambda value: urls.label_value(plain_text(value)))]
+LabelValue = Annotated[str, PlainValidator(lambda value: check_label_value(plain_text(value)))]
+OptionalLabelValue = Annotated[str | None, optional(lambda value: check_label_value(plain_text(value)))]
 Whole = Annotated[int, BeforeValidator(not_bool)]
 Number = Annotated[float, BeforeValidator(not_bool)]
 NO_ITEMS: FrozenMapping[Any] = FrozenMapping()

@@ -1,4 +1,4 @@
-"""The text of a plain value, for what callers give where a text belongs: attributes, models, users."""
+"""The text form of an attribute's value."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import sys
 from collections.abc import Callable
 from datetime import date, time
 from decimal import Decimal
-from enum import Enum
-from itertools import repeat
 from typing import Any
 from uuid import UUID
 
-_MOST_NESTED_ENUMS = 4
-"""A member may have a member of another class as its value."""
+from monitored_openai._json import enum_value
+
 _WRITTEN: tuple[tuple[type[Any], Callable[[Any], str]], ...] = (
     (bool, lambda value: "true" if value else "false"),
     (int, int.__repr__),
@@ -23,34 +21,14 @@ _WRITTEN: tuple[tuple[type[Any], Callable[[Any], str]], ...] = (
     (date, lambda value: value.isoformat() if value == value else ""),  # noqa: PLR0124 - the NaT of pandas is a date
     (time, time.isoformat),
 )
-"""The first row that a value is an instance of decides; `bool` is a subclass of `int`."""
+"""The first matching row decides; `bool` comes first because it is a subclass of `int`."""
 
 
-def enum_value(value: object) -> Any:
-    """Return the value of an enum member, and any other object unchanged; a text member counts as its text."""
-    for _ in repeat(None, _MOST_NESTED_ENUMS):
-        if isinstance(value, str) or not isinstance(value, Enum):
-            break
-        value = value.value
-    return value
-
-
-def text_sent(value: object) -> str | None:
-    """Return the text that the API receives for a text or an enum member; `None` for an empty text and other types.
-
-    The official SDK writes a text enum member into JSON as its text, whatever its `__str__` returns.
-    """
-    if type(value) is not str:
-        value = enum_value(value)
-        value = str.__str__(value) if isinstance(value, str) else None
-    return value or None
-
-
-def plain_text(value: object) -> str | None:
-    """Return the obvious text form of a value; `None` if it has none or the text is empty. Never raises.
+def attribute_text(value: object) -> str | None:
+    """Return the text form of a value; `None` if it has none or the text is empty. Never raises.
 
     Texts, numbers, `UUID`, `date`, `datetime`, `time`, enum members (by their values) and NumPy scalars have one.
-    Containers, bytes, NaN, infinities, `None` and other objects have none: their `str` is no value to group by.
+    Containers, bytes, NaN, infinities, `None` and other objects have none: their `str` is unfit to group by.
     """
     if type(value) is str:
         return value or None

@@ -1,0 +1,159 @@
+"""The raw facts of one call, collected on the caller's thread and parsed on the exporter's thread."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Any
+
+from monitored_openai._calls.request_fields import identifiers
+from monitored_openai._endpoints.base import Endpoint, ParsedResponse, StreamAccumulator, dictionary, parse_body
+from monitored_openai._json import decode
+from monitored_openai._logging import warn_sparsely
+from monitored_openai._record import NOTHING, ErrorType, Usage
+
+_RECORDED_HEADERS = {
+    name.encode(): name
+    for name in (
+        *("x-request-id", "openai-processing-ms", "openai-organization", "openai-project"),
+        *(f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")),
+    )
+}
+MOST_PIECES_BYTES = 16 * 1024 * 1024
+"""Limit for a body that the caller reads in pieces; a longer body counts as not read."""
+
+
+class FinishedCall:
+    """The raw facts of a call, complete once it has ended.
+
+    `Call` creates it on the caller's thread, so most fields have class-level defaults: creation sets only the fields
+    without one.
+    """
+
+    endpoint: Endpoint
+    provider: str
+    server: str
+    request_model: str | None
+    attributes: Mapping[str, str]
+    started_ns: int
+    captures_content: bool
+
+    trace: tuple[str, str] | None = None
+    """Ids of the trace and the span."""
+    streamed = False
+    body: Any = None
+    """The body that the SDK received from the caller, until `release_body`."""
+    extra_body: Any = None
+    form: Mapping[str, Any] | None = None
+    """Descriptions of the files in a multipart request."""
+    usage_injected = False
+    """The library added `stream_options` to the request, and the server accepted it."""
+    billed_request: Usage | None = None
+    identifiers: Mapping[str, Any] = NOTHING
+    request: bytes | None = None
+    """The body as sent, if content is captured."""
+
+    status: int | None = None
+    retries: int | None = None
+    headers: Mapping[bytes, bytes] = MappingProxyType({})
+    response: bytes | None = None
+    """The whole body, if the SDK has read it at once."""
+    pieces: list[bytes] | None = None
+    """The body in the pieces that the caller has read."""
+    pieces_bytes = 0
+    accumulator: StreamAccumulator | None = None
+    response_type: Any = None
+    """The HTTP library's class of responses, which decompresses `pieces`."""
+    media_type: str | None = None
+    """Content type of a body that is neither text nor JSON; its bytes are not kept."""
+    parsed: ParsedResponse | None = None
+
+    error: ErrorType | None = None
+    message: str | None = None
+    wait_before_chunks = 0.0
+    """Seconds waited for the response, and for chunks that precede the first output."""
+    chunk_waits: Sequence[float] = ()
+    """Seconds waited for each chunk or piece."""
+    wait_after_chunks = 0.0
+    ended_ns = 0
+
+    def size(self) -> int:
+        """Return the approximate number of bytes of content held."""
+        size = len(self.request or b"") + len(self.response or b"") + len(self.message or "")
+        if self.accumulator is not None and self.pieces is None:
+            return size + self.accumulator.size()
+        return size + self.pieces_bytes if self.pieces else size
+
+    def discard_content(self) -> None:
+        """Release the content of request and response; keep the facts for the metrics."""
+        self.parsed = dataclasses.replace(self.parse(), body=None, error_message=None)
+        self.headers = {name.encode(): value.encode("latin-1") for name, value in self.recorded_headers().items()}
+        self.identifiers = self.identifiers or identifiers(self.request_body())
+        self.body = self.extra_body = self.request = self.response = None
+        self.accumulator = self.pieces = self.message = None
+        self.captures_content = False
+
+    def release_body(self) -> None:
+        """Release the caller's body: the fewer objects wait for the exporter, the shorter the garbage collector's pauses."""
+        if self.request is None and self.body is not None:
+            self.identifiers = identifiers(self.given_body())
+        self.body = self.extra_body = None
+
+    def parse(self) -> ParsedResponse:
+        """Return the facts in the response. Never raises."""
+        if self.parsed is not None:
+            return self.parsed
+        if self.media_type is not None:
+            media = {"content_type": self.media_type, "bytes": self.pieces_bytes}
+            return ParsedResponse(usage_unknown="not_reported", body=media)
+        try:
+            return self._parse_body()
+        except Exception:
+            warn_sparsely("answer", "a response could not be read", exc_info=True)
+            return ParsedResponse(usage_unknown="unreadable")
+
+    def _parse_body(self) -> ParsedResponse:
+        if self.accumulator is not None and self.pieces is None:
+            return self.endpoint.parse(self.accumulator.body())
+        body = self.response if self.response is not None else self._joined_pieces()
+        return parse_body(self.endpoint, body) if body is not None else ParsedResponse(usage_unknown="not_read")
+
+    def _joined_pieces(self) -> bytes | None:
+        """Return the joined and decompressed pieces; `None` if there are none, or more than the limit."""
+        encodings = [value for name, value in self.headers.items() if name.lower() == b"content-encoding"]
+        if not self.pieces or not encodings:
+            return b"".join(self.pieces) if self.pieces else None
+        body = bytearray()
+        response = self.response_type(200, headers={b"content-encoding": encodings[-1]}, content=iter(self.pieces))
+        with suppress(Exception):  # an interrupted body lacks its end
+            for piece in response.iter_bytes():
+                body += piece
+                if len(body) > MOST_PIECES_BYTES:
+                    return None
+        return bytes(body)
+
+    def given_body(self) -> dict[str, Any]:
+        """Return the body as the caller gave it to the SDK."""
+        return {**dictionary(self.body), **dictionary(self.extra_body), **(self.form or {})}
+
+    def request_body(self) -> Mapping[str, Any]:
+        """Return the body as sent or, if the sent bytes are not known, as the caller gave it."""
+        if self.request is None:
+            return self.given_body()
+        try:
+            body = dict(dictionary(decode(self.request)))
+        except ValueError:
+            return {}
+        if self.usage_injected:
+            body.pop("stream_options", None)
+        return body
+
+    def recorded_headers(self) -> dict[str, str]:
+        """Return the response's headers that a record contains."""
+        return {
+            _RECORDED_HEADERS[lower]: value.decode("latin-1")
+            for name, value in self.headers.items()
+            if (lower := name.lower()) in _RECORDED_HEADERS
+        }

@@ -1,0 +1,57 @@
+"""Rules for the names and values of labels, as Prometheus, Mimir and Loki accept them."""
+
+from __future__ import annotations
+
+import re
+
+from monitored_openai._redaction.redactor import without_secrets
+
+_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
+_RESERVED_NAMES = frozenset(
+    "job instance environment service_name shard replay detected_level le quantile error_type kind reason signal"
+    " resource organization project id operation provider model request_model request_id trace_id span_id"
+    " finish_reason input_tokens output_tokens cost_usd".split()
+)
+"""Labels of streams and series, and structured metadata, that this library or a back end sets."""
+_RESERVED_PREFIXES = ("__", "gen_ai_", "openai_")
+_MOST_VALUE_BYTES = 1024
+"""Half of the default limit of Mimir and Loki, as the library appends to the label `instance`."""
+
+
+class InvalidValue(ValueError):
+    """A value that cannot be used. The message states the fault and the fix, and never contains the value."""
+
+
+def label_name(text: str) -> str:
+    """Return a legal label name that the library does not set itself; else raise `InvalidValue`.
+
+    The rule for extra labels and for per-call attributes, which may become labels.
+    """
+    if not _NAME.fullmatch(text):
+        raise InvalidValue("has an illegal label name; use 1 to 128 of A-Z a-z 0-9 _ and no digit first")
+    if text.startswith(_RESERVED_PREFIXES):
+        raise InvalidValue(
+            "has a label name that begins with __, gen_ai_ or openai_, which are reserved; choose another"
+        )
+    if text in _RESERVED_NAMES:
+        raise InvalidValue("has a label name that the library sets itself; choose another")
+    return text
+
+
+def check_label_value(text: str) -> str:
+    """Return a label value of one line and at most 1,024 bytes; else raise `InvalidValue`. For settings."""
+    if not text.strip():
+        raise InvalidValue("is empty; give it a value or leave it out")
+    if not text.isprintable():  # lone surrogates are not printable either
+        raise InvalidValue("has a line break, a control character or broken Unicode in it; remove it")
+    if len(text.encode()) > _MOST_VALUE_BYTES:
+        raise InvalidValue(f"is longer than {_MOST_VALUE_BYTES} bytes; shorten it")
+    return text
+
+
+def clip_label_value(text: str) -> str:
+    """Return the text as valid UTF-8, cut to at most 1,024 bytes. For values of calls, which must not be refused."""
+    if len(text) <= _MOST_VALUE_BYTES // 4 and text.isascii():
+        return text
+    whole = without_secrets(text)  # a cut could leave the beginning of a secret, which no rule would find
+    return whole.encode("utf-8", "replace")[:_MOST_VALUE_BYTES].decode("utf-8", "ignore")
