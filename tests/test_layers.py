@@ -28,15 +28,15 @@ LAYERS: dict[str, set[str]] = {
     "_files": set(),
     "_redaction": set(),
     "_labels": {"_redaction"},
-    "_settings": {"_logging"},
+    "_settings": {"_labels", "_logging"},
     # the caller's thread
     "_endpoints": {"_json", "_logging", "_record"},
     "_resources": {"_endpoints"},
     "_calls": {"_endpoints", "_json", "_labels", "_logging", "_providers", "_record", "_stats"},
     # a finished record to its price, its series and its log entry
     "_pricing": {"_logging", "_providers", "_record"},
-    "_metrics": {"_record", "_redaction"},
-    "_legacy_series": {"_metrics", "_record", "_redaction"},
+    "_metrics": {"_labels", "_record", "_redaction"},
+    "_legacy_series": {"_labels", "_metrics", "_record", "_redaction"},
     "_log_entry": {"_calls", "_json", "_labels", "_legacy_series", "_record", "_redaction"},
     # the exporter's thread, with all I/O
     "_exporter.values": set(),
@@ -78,14 +78,14 @@ LAYERS: dict[str, set[str]] = {
         *("_exporter.runtime", "_exporter.state", "_logging", "_settings", "_stats"),
     },
     "_exporter.handle": {
-        *("_calls", "_exporter.metrics_state", "_exporter.runner", "_exporter.runtime", "_exporter.spool"),
+        *("_calls", "_exporter.runner", "_exporter.runtime", "_exporter.spool"),
         *("_logging", "_metrics", "_settings", "_stats"),
     },
     "_exporter": {"_exporter.handle"},
     # the public classes and functions
     "_clients": {"_calls", "_endpoints", "_exporter", "_providers", "_record", "_resources", "_settings"},
     "_monitor": {"_clients", "_exporter", "_settings"},
-    "_batches": {"_calls", "_clients", "_endpoints", "_json", "_pricing", "_record"},
+    "_batches": {"_calls", "_clients", "_endpoints", "_exporter", "_json", "_pricing", "_record"},
     "__init__": {
         *("_batches", "_calls", "_clients", "_exporter", "_monitor", "_record", "_settings", "_stats", "_version"),
     },
