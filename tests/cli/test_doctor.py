@@ -4,7 +4,7 @@ import email.utils
 import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -114,6 +114,95 @@ def test_what_refuses_metrics_gets_the_advice_for_metrics(answer: httpx.Response
 
     assert advice in finding.advice
     assert "logs" not in finding.advice
+
+
+STREAM = 'stream \'{environment="no org id, out of order", job="integrations/openai"}\''
+ADJUST = "To adjust the related per-tenant limit, configure {}, or contact your service administrator."
+MIMIR = {
+    "failed pushing to ingester: user=acme: per-user series limit of 150000 exceeded (err-mimir-max-series-per-user). "
+    + ADJUST.format("-ingester.max-global-series-per-user"): (400, "max_label_sets"),
+    "received a series whose number of labels exceeds the limit (actual: 31, limit: 30) series: 'up{tenant=\"a\"}' "
+    "(err-mimir-max-label-names-per-series). " + ADJUST.format("-validation.max-label-names-per-series"): (
+        400,
+        "label_names, or raise the label limits",
+    ),
+    "received a series whose label value length exceeds the limit, label: 'model', value: 'x' (truncated) series: 'x' "
+    "(err-mimir-label-value-too-long). " + ADJUST.format("-validation.max-length-label-value"): (
+        400,
+        "label_names, or raise the label limits",
+    ),
+    "received a sample whose timestamp is too far in the future, timestamp: 1770000000000 series: 'x' "
+    "(err-mimir-too-far-in-future). " + ADJUST.format("-validation.create-grace-period"): (400, "NTP"),
+    "received a sample whose timestamp is too far in the past, timestamp: 1 series: 'x' (err-mimir-too-far-in-past). "
+    + ADJUST.format("-validation.past-grace-period"): (400, "NTP"),
+    "the request has been rejected because the tenant exceeded the ingestion rate limit, set to 10 items/s with a "
+    "maximum allowed burst of 100. This limit is applied on the total number of samples, exemplars and metadata "
+    "received across all distributors (err-mimir-tenant-max-ingestion-rate). To adjust the related per-tenant limits, "
+    "configure -distributor.ingestion-rate-limit and -distributor.ingestion-burst-size, or contact your service "
+    "administrator.": (429, "push_interval"),
+    "the incoming push request has been rejected because its message size of 200000000 bytes is larger than the allowed "
+    "limit of 104857600 bytes (err-mimir-distributor-max-write-message-size). To adjust the related limit, configure "
+    "-distributor.max-recv-msg-size, or contact your service administrator.": (400, "a request's size"),
+    "no org id": (401, "set tenant_id"),
+    "remote write receiver needs to be enabled with --web.enable-remote-write-receiver": (404, "--web.enable"),
+    "the text of no rule": (400, "metrics_protocol"),
+    "<html><title>403 Forbidden</title></html>": (403, "metrics:write"),
+}
+LOKI = {
+    f"Per stream rate limit exceeded (limit: 3MB/sec) while attempting to ingest for {STREAM} totaling 5MB, consider "
+    "splitting a stream via additional labels or contact your Loki administrator to see if the limit can be "
+    "increased": (429, "log_shards, or Loki's per_stream_rate_limit"),
+    'Maximum active stream limit exceeded when trying to create stream {a="b"}, reduce the number of active streams '
+    "(reduce labels or reduce label values), or contact your Loki administrator to see if the limit can be increased, "
+    "user: 'fake'": (429, "max_global_streams_per_user"),
+    "Ingestion rate limit exceeded for user fake (limit: 4194304 bytes/sec) while attempting to ingest '1' lines "
+    "totaling '100' bytes, reduce log volume or contact your Loki administrator to see if the limit can be "
+    "increased": (429, "log_sample_ratio"),
+    f"{STREAM} includes structured metadata, but this feature is disallowed. Please see "
+    "`limits_config.structured_metadata` or contact your Loki administrator to enable it.": (
+        400,
+        "allow_structured_metadata",
+    ),
+    f"{STREAM} has structured metadata size too large: '70000' bytes, limit: '65536' bytes. Please see "
+    "`limits_config.max_structured_metadata_size` or contact your Loki administrator to increase it.": (
+        400,
+        "max_structured_metadata_size",
+    ),
+    f"Max entry size '262144' bytes exceeded for {STREAM} while adding an entry with length '300000' bytes": (
+        400,
+        "max_line_size",
+    ),
+    f"entry for {STREAM} has 16 label names; limit 15": (400, "fewer or shorter extra_labels"),
+    f"entry for {STREAM} has timestamp too old: 2020-01-01T00:00:00Z, oldest acceptable timestamp is: "
+    "2026-01-01T00:00:00Z": (400, "NTP"),
+    f"entry for {STREAM} has timestamp too new: 2030-01-01T00:00:00Z": (400, "NTP"),
+    "entry too far behind, entry timestamp is: 2026-01-01T00:00:00Z, oldest acceptable timestamp is: "
+    "2026-01-01T01:00:00Z": (400, "NTP"),
+    "no org id": (401, "set tenant_id"),
+    "tenant ID 'a b' contains unsupported character ' '": (400, "check tenant_id"),
+    '{"status":"error","error":"authentication error: invalid token for tenant"}': (401, "check access_token"),
+    "<html><h1>403 Forbidden</h1></html>": (403, "logs:write"),
+    "error at least one label pair is required per stream": (400, "extra_labels"),
+    "unsupported media type": (415, "/loki/api/v1/push"),
+}
+
+
+@pytest.mark.parametrize(
+    ("signal", "others", "text", "status", "advice"),
+    [
+        *(("metrics", r"[Ll]oki|log_|logs|content", text, *rest) for text, rest in MIMIR.items()),
+        *(("logs", r"metrics|label_names|Prometheus|push_interval", text, *rest) for text, rest in LOKI.items()),
+    ],
+)
+def test_complete_texts_of_refusals_get_the_advice_of_their_signal(
+    signal: Literal["metrics", "logs"], others: str, text: str, status: int, advice: str
+) -> None:
+    finding = found_after(signal, httpx.Response(status, text=text))
+
+    assert advice in finding.advice
+    assert ("tenant_id" in finding.advice) == ("tenant_id" in advice or status == 403)
+    assert not re.search(others, finding.advice)
+    assert text[:300] in finding.says
 
 
 @pytest.mark.parametrize(

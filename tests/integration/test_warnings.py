@@ -10,10 +10,10 @@ import pytest
 
 from monitored_openai import MonitoringSettings, _logging
 from monitored_openai._logging import warn_sparsely
-from tests.support.handles import ask, handle, in_process
+from tests.support.handles import ask, call, flush_until, handle, in_process
 from tests.support.programs import Ended, run, settings
 from tests.support.programs.prompts import PROMPT
-from tests.support.servers.loki import FakeLoki, Status
+from tests.support.servers.loki import FakeLoki, NeverAnswer, Rate, Status
 from tests.support.servers.remote_write import RemoteWriteProxy
 
 SECRETS = ("glc_token-0123456789", "pa55word-0123456789", PROMPT)
@@ -166,3 +166,45 @@ def test_settings_that_turn_warnings_off_say_nothing_of_unknown_variables(
         assert not caplog.messages
         MonitoringSettings()
     assert caplog.messages == ["MONITORED_OPENAI_LOGZ_URL: is no setting; did you mean MONITORED_OPENAI_LOGS_URL?"]
+
+
+def lost_at_close(caplog: pytest.LogCaptureFixture) -> str:
+    (line,) = [line for line in caplog.messages if line.startswith("lost when the handle was closed: ")]
+    return line.removeprefix("lost when the handle was closed: ")
+
+
+def test_a_limit_that_slows_delivery_is_the_cause_of_the_loss(caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        FakeLoki(stream_rate=Rate(20_000, 40_000)) as loki,
+        RemoteWriteProxy(rate=Rate(20, 40)) as proxy,
+        handle(logs_url=loki.push_url, metrics_url=proxy.write_url) as monitoring,
+    ):
+        call(monitoring, 100, "x" * 4000)
+        flush_until(monitoring, lambda: 429 in proxy.statuses and monitoring.stats().delivered > 0)
+        monitoring.close(0.5)
+    entries, totals = lost_at_close(caplog).split("; ")[:2]
+    limit = "waiting for the back end's limit, HTTP 429 Too Many Requests"
+    assert entries.endswith(f" of 100 log entries ({limit}: limit of a stream's rate)")
+    assert totals.startswith("the totals ")
+    assert limit in totals
+
+
+def test_a_loss_without_a_request_or_an_answer_has_that_cause(
+    proxy: RemoteWriteProxy, loki: FakeLoki, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy.always = loki.always = NeverAnswer()
+    urls = {"logs_url": loki.push_url, "metrics_url": proxy.write_url}
+    with handle(**urls) as monitoring:
+        call(monitoring)
+        flush_until(monitoring, lambda: bool(loki.requests and proxy.requests))
+        monitoring.close(0.1)
+    unanswered = "1 of 1 log entries (no answer in time); the totals of all 1 calls (no answer in time)"
+    assert lost_at_close(caplog) == unanswered
+
+
+def test_an_exit_without_time_for_a_request_names_no_answer(proxy: RemoteWriteProxy, loki: FakeLoki) -> None:
+    lines = without_attribute(warned(proxy, loki, "none", 5, exit_timeout=0, log_linger=30).err)
+    assert len(lines) == 1
+    assert lines[0].startswith("monitored_openai: lost when the process ended: 5 of 5 log entries (not sent in time)")
+    assert "no answer" not in lines[0]
+    assert loki.requests == []

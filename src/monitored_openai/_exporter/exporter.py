@@ -133,7 +133,7 @@ class Exporter:
 
     @property
     def failures(self) -> Failures:
-        """How the last request of each pusher failed, and whether the last flush left totals that no process will push."""
+        """Why each pusher has not delivered what waits, and whether the last flush left totals that no process will push."""
         return Failures(
             logs=self._log_pusher.failure if self._log_pusher else "",
             metrics=self._metrics_pusher.failure if self._metrics_pusher else "",

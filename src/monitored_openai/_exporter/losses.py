@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from monitored_openai._stats import DropReason, Stats
 
 _NO_LOSS = ("sampled", "purged")
-_NO_ANSWER = "no answer in time"
+_NOT_SENT = "not sent in time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failures:
-    """The error of the last request of each signal; empty after a success or without a reply."""
+    """Why what waits for each pusher has not been delivered; empty if nothing was sent."""
 
     logs: str = ""
     metrics: str = ""
@@ -31,14 +31,14 @@ def losses(stats: Stats, failures: Failures, reason: DropReason) -> str:
 
 def _losses(stats: Stats, failures: Failures, reason: DropReason) -> Iterator[str]:
     if lost := stats.dropped.get(reason):
-        yield f"{lost} of {stats.produced} log entries ({failures.logs or _NO_ANSWER})"
+        yield f"{lost} of {stats.produced} log entries ({failures.logs or _NOT_SENT})"
     if lost := stats.metrics_dropped.get(reason):
         yield f"{lost} of {stats.calls} calls in the metrics (not counted in time)"
     if failures.owes_totals:
         since = "since the last push" if stats.pushes else f"of all {stats.folded} calls"
-        yield f"the totals {since} ({failures.metrics or _NO_ANSWER})"
+        yield f"the totals {since} ({failures.metrics or _NOT_SENT})"
     if lost := stats.samples.dropped.get(reason):
-        yield f"{lost} samples of calls ({failures.samples or _NO_ANSWER})"
+        yield f"{lost} samples of calls ({failures.samples or _NOT_SENT})"
     if before := _in_words(stats.dropped, reason):
         yield f"log entries given up before: {before}"
     if before := _in_words(stats.samples.dropped, reason):

@@ -113,13 +113,28 @@ def test_any_reply_comes_to_its_end_in_time_and_takes_neither_memory_nor_the_con
     if isinstance(expected, Reply):
         assert isinstance(outcome, Reply), outcome
         assert outcome.status == expected.status
-        assert len(outcome.excerpt) <= 4096
-        assert outcome.excerpt.isprintable()
+        assert len(outcome.text) <= 4096
+        assert outcome.text.isprintable()
     else:
         assert outcome is expected
     assert took < MOST_SECONDS
     assert most < MOST_MEMORY
     assert {request.method for request in server.requests} == {"POST"}
+
+
+def test_the_reason_of_a_proxy_that_refuses_is_in_no_error() -> None:
+    async def posted(proxy: str) -> tuple[Reply | Failure, str]:
+        url = "https://localhost:9/push"
+        sender = Sender(url, "logs", MonitoringSettings(logs_url=url, proxy=proxy))
+        outcome = await sender.post(b"{}", {})
+        await sender.aclose()
+        return outcome, sender.failure
+
+    with Hostile([head("Content-Length: 0", status="407 You sent Basic Ym9iOnBhNTV3b3Jk")]) as server:
+        outcome, failure = asyncio.run(posted(server.url))
+
+    assert outcome is Failure.CONNECT
+    assert failure == "no connection: ProxyError: HTTP 407"
 
 
 def test_what_the_environment_says_of_proxies_and_certificates_is_for_others(

@@ -24,6 +24,7 @@ import anyio
 import certifi
 import httpx
 
+from monitored_openai._exporter.delivery.request_history import RequestHistory
 from monitored_openai._exporter.delivery.retry import Failure, Reply
 from monitored_openai._logging import warn_sparsely
 from monitored_openai._redaction.redactor import REDACTED, without_secrets
@@ -43,9 +44,12 @@ _KEPT_SECONDS_WITHOUT_CLIENTS = 1.0
 _MAX_IDLE = 32
 """Senders of one loop that keep connections without a request; further ones close those of the longest idle."""
 _MAX_READ_BYTES = 4096
-_MAX_EXCERPT_CHARACTERS = 300
+_MAX_ERROR_CHARACTERS = 300
 _LONGEST_RETRY_AFTER = 300.0
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_OWN_TEXT = (httpx.NetworkError, httpx.TimeoutException)
+_DISCONNECTED = "Server disconnected without sending a response."
+_PROXY_STATUS = re.compile(r"(\d{3})(?: |\Z)")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 _idle: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Sender, None]] = WeakKeyDictionary()
@@ -80,9 +84,8 @@ class Sender:
             "User-Agent": f"monitored-openai/{__version__}",
         }
         self.trouble = ""
-        """The error of the last request without an answer, in words."""
-        self.failure = ""
-        """How the last request failed, in words for a log line; empty after a success."""
+        """The error of the last request without an answer, in words that quote no reply."""
+        self._history = RequestHistory()
         self._new_transport = partial(
             httpx.AsyncHTTPTransport,
             verify=ssl_context(self._url, settings),
@@ -99,10 +102,19 @@ class Sender:
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Reply | Failure:
         """Send one request. Raise nothing except a cancellation."""
         self._stop_timer()
+        self._history.begin(time.monotonic())
         try:
-            return await self._post(body, headers)
+            outcome = await self._post(body, headers)
+            self._history.end(outcome, time.monotonic(), self.trouble if isinstance(outcome, Failure) else "")
+            return outcome
         finally:
+            self._history.interrupt(time.monotonic())
             self._start_timer()
+
+    @property
+    def failure(self) -> str:
+        """Why what waits for this back end has not been delivered, in words for a log line; empty if nothing was sent."""
+        return self._history.undelivered(time.monotonic())
 
     async def _post(self, body: bytes, headers: Mapping[str, str]) -> Reply | Failure:
         request = httpx.Request(
@@ -116,25 +128,20 @@ class Sender:
                 with _untraced():
                     response = await self._transport.handle_async_request(request)
                 try:
-                    text = without(self._secrets, await _excerpt(response))
+                    text = without(self._secrets, await _beginning(response))
                     retry_after = _retry_after(response.headers.get("retry-after"))
                     date = _date(response.headers.get("date"))
-                    excerpt = text[:_MAX_EXCERPT_CHARACTERS]
-                    reply = Reply(response.status_code, retry_after, excerpt, date, text)
+                    reply = Reply(response.status_code, retry_after, date, text)
                 finally:
                     await response.aclose()
         except _NOT_SENT as error:
-            return self._failed(Failure.CONNECT, error)
+            self.trouble = _in_words(error)
+            return Failure.CONNECT
         except Exception as error:
-            return self._failed(Failure.LOST, error)
+            self.trouble = _in_words(error)
+            return Failure.LOST
         self._broken_off = False
-        self.failure = "" if reply.is_success else str(reply)
         return reply
-
-    def _failed(self, failure: Failure, error: Exception) -> Failure:
-        self.trouble = _in_words(error)
-        self.failure = f"{failure}: {self.trouble}"
-        return failure
 
     async def aclose(self) -> None:
         """Close the kept connections."""
@@ -197,7 +204,7 @@ def _untraced() -> Iterator[None]:
         context.detach(token)
 
 
-async def _excerpt(response: httpx.Response) -> str:
+async def _beginning(response: httpx.Response) -> str:
     """The beginning of the body, undecoded: a compressed one could be any size. Read to its end, if that is near, as
     only then the connection can be used again.
     """
@@ -240,7 +247,16 @@ def _date(header: str | None) -> float | None:
 
 
 def _in_words(error: Exception) -> str:
-    text = without_secrets(_UNPRINTABLE.sub(" ", str(error)))[:_MAX_EXCERPT_CHARACTERS]
+    """The type of an error, and its text if that comes from this system or our libraries.
+
+    The text of another one may quote what the other side sent: a line that is no HTTP, the reason of a proxy's refusal.
+    """
+    text = str(error)
+    if isinstance(error, httpx.ProxyError) and (status := _PROXY_STATUS.match(text)):
+        text = f"HTTP {status[1]}"
+    elif not isinstance(error, _OWN_TEXT) and text != _DISCONNECTED:
+        text = ""
+    text = without_secrets(_UNPRINTABLE.sub(" ", text))[:_MAX_ERROR_CHARACTERS]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

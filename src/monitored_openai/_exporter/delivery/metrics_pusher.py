@@ -82,7 +82,7 @@ class MetricsPusher:
 
     @property
     def failure(self) -> str:
-        """How the last request failed, in words for a log line; empty after a success."""
+        """Why what waits has not been delivered, in words for a log line; empty if nothing was sent."""
         return self._sender.failure
 
     async def aclose(self) -> None:

@@ -17,7 +17,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 
+from monitored_openai._exporter.delivery.causes import Cause, cause_of
 from monitored_openai._exporter.delivery.pacer import LONGEST_PAUSE
 from monitored_openai._stats import DropReason
 
@@ -41,6 +43,7 @@ _TRIES_OF_HOPELESS = 2
 _TRANSIENT = frozenset({408, 425, 429})
 _NOT_IMPLEMENTED, _TOO_LARGE, _LIMITED = 501, 413, 429
 _MISCONFIGURED = frozenset({401, 403, 404, 405, 407})
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 class Failure(StrEnum):
@@ -59,20 +62,25 @@ class Reply:
     status: int
     retry_after: float | None = None
     """Seconds, as far as the header made sense."""
-    excerpt: str = ""
-    """The beginning of the body, fit for a log line."""
     server_time: float | None = None
     """Its clock, in seconds of the epoch."""
     text: str = field(default="", repr=False)
-    """More of the body, without secrets; may hold content of users, so that it goes into no log."""
+    """The beginning of the body. It may quote content, in any form, and must not reach a log."""
 
     @property
     def is_success(self) -> bool:
         """Prometheus says 204, Mimir 200."""
         return 200 <= self.status < 300
 
+    @property
+    def cause(self) -> Cause | None:
+        """The known cause of a refusal."""
+        return None if self.is_success else cause_of(self.status, self.text)
+
     def __str__(self) -> str:
-        return f"HTTP {self.status} {self.excerpt}".rstrip()
+        """Return words for a log line, without any text of the reply."""
+        phrase = f" {_PHRASES[self.status]}" if self.status in _PHRASES else ""
+        return f"HTTP {self.status}{phrase}" + (f": {self.cause}" if self.cause else "")
 
 
 class Action(StrEnum):

@@ -1,0 +1,61 @@
+"""How the requests to one back end have ended, as the cause of a loss. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from monitored_openai._exporter.delivery.retry import Failure, Reply, is_limited
+
+_NOT_ALL_SENT = "not all sent in time"
+_NO_ANSWER = "no answer in time"
+_PATIENCE_SECONDS = 1.0
+"""A younger request without an answer is not the cause of a loss if an earlier one failed."""
+_LIMIT_SECONDS = 60.0
+"""While a limit sets the pace, one request in this time is refused at least: it is twice the longest pause."""
+
+
+class RequestHistory:
+    """The last outcome, the last refusal for a limit of volume, and the age of a request without an answer."""
+
+    def __init__(self) -> None:
+        self._started_at: float | None = None
+        self._ended_at: float | None = None
+        self._has_answer = False
+        self._failure = ""
+        self._limit = ""
+        self._limited_at = -math.inf
+        self._limited_last = False
+
+    def begin(self, now: float) -> None:
+        """Note a request that starts at `now`, in monotonic seconds."""
+        self._started_at, self._ended_at, self._has_answer = now, None, False
+
+    def interrupt(self, now: float) -> None:
+        """Note that nobody waits for the answer any more. After an outcome, do nothing."""
+        if self._ended_at is None:
+            self._ended_at = now
+
+    def end(self, outcome: Reply | Failure, now: float, error: str = "") -> None:
+        """Note the outcome; `error` describes one without a reply."""
+        self._ended_at, self._has_answer = now, True
+        self._limited_last = is_limited(outcome)
+        is_taken = isinstance(outcome, Reply) and outcome.is_success
+        if self._limited_last:
+            self._failure, self._limit, self._limited_at = "", str(outcome), now
+        elif is_taken:
+            self._failure = ""
+        else:
+            self._failure = f"{outcome}: {error}" if error else str(outcome)
+            self._limited_at = -math.inf
+
+    def undelivered(self, now: float) -> str:
+        """Return why what waits at `now` has not been delivered, in words for a log line; empty if nothing was sent."""
+        if self._started_at is None:
+            return ""
+        limited = self._limited_last or now - self._limited_at < _LIMIT_SECONDS
+        waited = (now if self._ended_at is None else self._ended_at) - self._started_at
+        if not self._has_answer and (waited >= _PATIENCE_SECONDS or not (self._failure or limited)):
+            return _NO_ANSWER
+        if limited:
+            return f"waiting for the back end's limit, {self._limit}"
+        return self._failure or _NOT_ALL_SENT
