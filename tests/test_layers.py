@@ -152,7 +152,7 @@ RESERVED: dict[str, set[str]] = {
     "cramjam": {"_exporter.encoders", "_local.remote_write_decoder"},
     "genai_prices": {"_pricing"},
     "h11": {"_local.http"},
-    "http": {"_local.http"},
+    "http": {"_exporter.delivery", "_local.http"},
     "httpx": {"_cli.query", "_exporter", "_exporter.delivery"},
     "httpx2": set(),  # the HTTP library of the SDK's version 3, which may be missing
     "multiprocessing": set(),
