@@ -19,12 +19,15 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
+from monitored_openai._cli.query.following import Follower
+from monitored_openai._cli.query.http_api import HttpApi
+from monitored_openai._cli.query.loki_log import Entry, LokiLog
 from monitored_openai._local import counters, ingest, remote_write_decoder, strict_json
 from monitored_openai._local.history import History
 from monitored_openai._local.http import framing
 from monitored_openai._local.http.connection import Connection, Timeouts
 from monitored_openai._local.http.server import Server
-from monitored_openai._local.query import logql, promql
+from monitored_openai._local.query import logql, promql, queries
 from monitored_openai._local.server import LOGS_PATH, LocalServer
 from monitored_openai._metrics.names import TOKENS_TOTAL
 from tests.support import hostile
@@ -427,6 +430,24 @@ def test_odd_queries_are_refused_and_histograms_tolerate_odd_bounds(page: Page, 
 
     assert page.get("/api/v1/query", time=time.time() + 5, query=query).status_code == status  # type: ignore[arg-type]  # httpx takes it
     assert page.get("/api/overview", seconds=900).status_code == 200
+
+
+def test_a_log_whose_pages_would_be_too_large_is_followed_entry_by_entry(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "MOST_RESULT_BYTES", 5000)
+    now = time.time_ns()
+    with HttpApi(page.server.url, {}) as loki:
+        log = LokiLog(loki, '{job="x"}')
+        follower = Follower(log, clock=lambda: now)
+        page.log(*({**CALL, "id": f"c{number}", "text": "x" * 1500} for number in range(40)), at_ns=now - 10**9)
+        newest = log.page(0, now, limit=100, newest=True)
+
+        followed = [one.call["id"] for one in follower.poll() if isinstance(one, Entry)]
+
+    assert followed == [f"c{number}" for number in range(40)]
+    assert 1 <= len(newest) < 4
+    assert newest[-1].call["id"] == "c39"
 
 
 @pytest.mark.parametrize("path", ["/api/v1/query", "/loki/api/v1/query_range", "/loki/api/v1/query"])

@@ -149,7 +149,7 @@ class LocalServer(Server):
             with self._room_for_answer(connection):
                 body = queries.PATHS[path](self._history, {name: those[-1] for name, those in fields.items()})
         except (ValueError, OverflowError) as error:
-            raise HTTPError(400, str(error)) from error
+            raise HTTPError(413 if isinstance(error, Oversized) else 400, str(error)) from error
         connection.reply(200, body, {**SECURITY_HEADERS, **_JSON})
 
     def _send_overview(self, connection: Connection, seconds: int, parameters: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from monitored_openai._json import encode
 from monitored_openai._local.history import History
 from monitored_openai._local.query import logql, promql
+from monitored_openai._local.remote_write_decoder import Oversized
 
 VECTOR_PATH = "/api/v1/query"
 MOST_QUERY_BYTES = 64 * 1024
@@ -28,12 +29,19 @@ def _vector(history: History, parameters: Mapping[str, str]) -> bytes:
         items.append(encode({"metric": dict(labels), "value": [at, str(value)]}))
         size += len(items[-1]) + 1
         if size > MOST_RESULT_BYTES:
-            raise ValueError(f"the result has more than {MOST_RESULT_BYTES} bytes; sum by fewer labels")
+            raise Oversized(f"the result has more than {MOST_RESULT_BYTES} bytes; sum by fewer labels")
     return _success("vector", items)
 
 
 def _streams(history: History, parameters: Mapping[str, str]) -> bytes:
-    """Return Loki's response to a range query, with fewer entries than asked for if they have too many bytes."""
+    """Return Loki's response to a range query.
+
+    If the entries have too many bytes, the newest come without the others. Entries in their order are refused instead: a
+    client that pages takes a short page for the last one.
+
+    Raises:
+        Oversized: the client must ask for fewer entries.
+    """
     limit = min(_number(parameters, "limit"), _MOST_ENTRIES)
     query = logql.LogQuery.of(parameters.get("query", ""))
     newest = parameters.get("direction") != "forward"
@@ -43,6 +51,8 @@ def _streams(history: History, parameters: Mapping[str, str]) -> bytes:
         value = encode([str(at), line])
         size += len(value) + 1
         if size > MOST_RESULT_BYTES:
+            if not newest:
+                raise Oversized(f"the entries have more than {MOST_RESULT_BYTES} bytes; ask for fewer")
             break
         values.append(value)
         if len(values) == limit:
@@ -64,7 +74,7 @@ PATHS: Mapping[str, Callable[[History, Mapping[str, str]], bytes]] = {
     "/loki/api/v1/query_range": _streams,
     "/loki/api/v1/query": _count,
 }
-"""The function for each path; it raises `ValueError` for an unsupported query."""
+"""The function for each path; it raises `ValueError` for an unsupported query, `Oversized` for a result that is too large."""
 
 
 def _number(parameters: Mapping[str, str], name: str) -> int:
