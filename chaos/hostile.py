@@ -14,7 +14,18 @@ from typing import NoReturn
 import httpx
 from hypothesis import HealthCheck, given, settings
 
-from tests.support.hostile import BOMBS, ENTRIES, HEAVY, REQUESTS, SERIES, LimitedServer, conversation
+from tests.support.hostile import (
+    ANSWERS,
+    BOMBS,
+    ENTRIES,
+    HEAVY,
+    LONG_QUERY,
+    REQUESTS,
+    SERIES,
+    LimitedServer,
+    conversation,
+    large_history,
+)
 
 EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "5000"))
 AT_ONCE = 8
@@ -35,6 +46,7 @@ def run(directory: Path) -> str:
             for pushes, expected in ((BOMBS, REFUSED), (HEAVY, TAKEN)):
                 for done in [pool.submit(_push_all, client, pushes, expected | BUSY) for _ in range(AT_ONCE)]:
                     done.result()
+        _answers(client)
         _page_is_json(client)
         refused = client.get("/api/status").json()["refused"]
         return (
@@ -73,6 +85,18 @@ def _pushes(client: httpx.Client, statuses: Counter[int]) -> None:
             statuses[status] += 1
 
     answer()
+
+
+def _answers(client: httpx.Client) -> None:
+    """Ask for large answers, one after the other and at once, after pushes that fill the history."""
+    for path, body in large_history():
+        assert client.post(path, content=body).status_code == 204
+    assert client.post("/api/v1/query", content=LONG_QUERY).status_code == 413
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for path, most_bytes in ANSWERS:
+            for answer in pool.map(client.get, [path] * AT_ONCE):
+                assert answer.status_code in {200} | BUSY, path
+                assert len(answer.content) <= most_bytes, path
 
 
 def _page_is_json(client: httpx.Client) -> None:

@@ -20,6 +20,7 @@ import pytest
 from monitored_openai import MonitoringSettings, SettingsError, _logging
 from monitored_openai._cli.main import main
 from monitored_openai._exporter.spool.directory import SpoolDirectory
+from monitored_openai._files import private
 from monitored_openai._local import history
 from monitored_openai._local.history import History
 from tests.support.local_page import CALL, open_page
@@ -150,7 +151,7 @@ FILES: dict[str, tuple[Make, str]] = {
     "a FIFO": (fifo, "is no regular file"),
     "a file of another user": (of_another_user, "belongs to another user"),
     "a file that others may write": (mode(0o666), "can be written by other users"),
-    "a folder where others may swap it": (in_a_folder_of_all, "where every user can replace it"),
+    "a folder where others may swap it": (in_a_folder_of_all, "where other users can replace it; chmod go-w"),
     "a text as its log": (beside("-wal", text), "a -wal file beside it that is not SQLite's"),
     "a link as its log": (beside("-wal", link_to(text)), "a -wal file beside it that is a symbolic link"),
     "a text as its shared memory": (beside("-shm", text), "a -shm file beside it that is not SQLite's"),
@@ -285,6 +286,90 @@ def test_a_foreign_file_in_the_place_of_a_damaged_history_is_not_moved(tmp_path:
 
         assert path.read_bytes() == before
         assert list(tmp_path.glob("*damaged*")) == []
+
+
+# Folders above the history and the spool
+
+
+def folder(mode: int, *, uid: int = 0, gid: int = 0) -> Callable[[Path], Path]:
+    def make(path: Path) -> Path:
+        path.mkdir()
+        os.chown(path, uid, gid)
+        path.chmod(mode)
+        return path
+
+    return make
+
+
+def _below(make: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    def below(path: Path) -> Path:
+        (make(path) / "inner").mkdir()
+        return path / "inner"
+
+    return below
+
+
+def _linked(*, uid: int) -> Callable[[Path], Path]:
+    def linked(path: Path) -> Path:
+        (path.parent / "real").mkdir()
+        path.symlink_to("real")
+        os.lchown(path, uid, uid)
+        return path
+
+    return linked
+
+
+def _looping(path: Path) -> Path:
+    path.symlink_to(path.name)
+    return path
+
+
+FOLDERS: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "a home": (folder(0o755), ""),
+    "a private folder": (folder(0o700), ""),
+    "a folder with the sticky bit": (folder(0o1777), ""),
+    "a folder of the owner's private group": (folder(0o2775), ""),
+    "a folder behind a link of ours": (_linked(uid=0), ""),
+    "a folder of a foreign group": (folder(0o775, gid=OTHER_USER), "where other users can replace it; chmod go-w"),
+    "a folder of everybody": (folder(0o777), "where other users can replace it; chmod go-w"),
+    "a folder of another user": (folder(0o755, uid=OTHER_USER), "which belongs to another user"),
+    "a folder in one of everybody": (_below(folder(0o777)), "where other users can replace it; chmod go-w"),
+    "a folder in one of another user": (_below(folder(0o700, uid=OTHER_USER)), "which belongs to another user"),
+    "a folder behind a link of another user": (_linked(uid=OTHER_USER), "which belongs to another user"),
+    "a link to itself": (_looping, "behind too many symbolic links"),
+}
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_that_another_user_can_replace_is_refused(name: str, tmp_path: Path) -> None:
+    make, reason = FOLDERS[name]
+    place = make(tmp_path / "folder")
+    before = contents(tmp_path)
+    actions: list[Callable[[], Any]] = [
+        lambda: own(place / "new" / "history.sqlite3"),
+        lambda: SpoolDirectory(place / "spool", "d").sizes(None),
+    ]
+    if not reason:
+        for action in actions:
+            action()
+        return
+    for action in actions:
+        with pytest.raises(private.NotOurs, match=re.escape(reason)) as refused:
+            action()
+        assert str(tmp_path) in str(refused.value)
+    assert contents(tmp_path) == before
+
+
+def test_a_volume_of_a_container_is_accepted_whatever_its_mode(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    volume.chmod(0o777)
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == volume)  # only a privileged process can mount
+    if os.geteuid():
+        pytest.skip("only root makes folders of root")
+
+    own(volume / "history.sqlite3")
 
 
 # The spool, a directory that foreign files may share

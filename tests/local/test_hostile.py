@@ -8,7 +8,9 @@ import math
 import re
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,10 +19,15 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
+from monitored_openai._cli.query.following import Follower
+from monitored_openai._cli.query.http_api import HttpApi
+from monitored_openai._cli.query.loki_log import Entry, LokiLog
 from monitored_openai._local import counters, ingest, remote_write_decoder, strict_json
 from monitored_openai._local.history import History
 from monitored_openai._local.http import framing
-from monitored_openai._local.http.connection import Timeouts
+from monitored_openai._local.http.connection import Connection, Timeouts
+from monitored_openai._local.http.server import Server
+from monitored_openai._local.query import logql, promql, queries
 from monitored_openai._local.server import LOGS_PATH, LocalServer
 from monitored_openai._metrics.names import TOKENS_TOTAL
 from tests.support import hostile
@@ -91,6 +98,14 @@ SIZE = f"Content-Length: {len(PUSH)}"
         request(LOKI, SIZE, body=PUSH + HIDDEN),
         request(LOKI, HOST, "Transfer-Encoding: chunked", body=b"5;a\n\r\nabcde\r\n0\r\n\r\n" + HIDDEN),
         request(LOKI, HOST, "Transfer-Encoding: chunked", body=b"1\r\naXX0\r\n\r\n" + HIDDEN),
+        *(
+            request(LOKI, HOST, "Transfer-Encoding: chunked", body=end + HIDDEN)
+            for end in (
+                *(b"0\r\n\n", b"0\n\n", b"0\n\r\n", b"0\r\nA: b\n\n", b"0\r\nA: b\r\n\n", b"0\r\nA: b\r\n\r\n"),
+                *(b"0;a\rb\r\n\r\n", b"0;a=b\r\n\r\n", b"0 \r\n\r\n", b"0\t\r\n\r\n", b" 0\r\n\r\n", b"0\r\r\n\r\n"),
+                *(b"0x0\r\n\r\n", b"000000000\r\n\r\n", b"+0\r\n\r\n", b"\r\n0\r\n\r\n", b"1\r\na\n0\r\n\r\n"),
+            )
+        ),
         request(LOKI, HOST, "Transfer-Encoding: chunked", body=b"-1\r\na\r\n0\r\n\r\n" + HIDDEN),
         request(LOKI, HOST, "Transfer-Encoding: chunked", body=b"0\r\nX:" + b" " * 30_000 + b"\x00\r\n\r\n" + HIDDEN),
         request(f"POST http://127.0.0.1{LOGS_PATH} HTTP/1.1", HOST, SIZE, body=PUSH + HIDDEN),
@@ -366,6 +381,112 @@ def test_small_pushes_that_ask_for_much_memory_are_refused_in_512_mib(tmp_path: 
         assert sum(httpx.get(f"{server.url}/api/status").json()["refused"].values()) == len(hostile.BOMBS)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="an address space can be limited on Linux")
+def test_answers_from_a_history_made_to_be_large_take_little_in_512_mib(tmp_path: Path) -> None:
+    with LimitedServer(tmp_path) as server, httpx.Client(base_url=server.url, timeout=120) as client:
+        for path, body in hostile.large_history():
+            assert client.post(path, content=body).status_code == 204
+        for path, _ in hostile.ANSWERS:
+            assert client.get(path).status_code == 200, path
+        with ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(client.get, [path for path, _ in hostile.ANSWERS] * 2))
+        started = time.monotonic()
+        assert client.post("/api/v1/query", content=hostile.LONG_QUERY).status_code == 413
+        assert time.monotonic() - started < 20
+        assert server.most_mib() < 400
+
+    assert {one.status_code for one in together} == {200}
+    assert all(len(one.content) <= most for one, (_, most) in zip(together, hostile.ANSWERS * 2, strict=True))
+
+
+def test_a_query_as_long_as_allowed_is_parsed_in_linear_time_and_little_memory(page: Page) -> None:
+    started = time.monotonic()
+    tracemalloc.start()
+    for text in ("x" * 65_000, "\\x" * 32_000, 'x",b="' * 10, "x" * 65_000 + "\\"):
+        with pytest.raises(ValueError, match="only the queries"):
+            promql.evaluate(page.history, f'sum (last_over_time(a{{b="{text}"}}[1h]) - 1)', 1.0)
+        with pytest.raises(ValueError, match="only the queries"):
+            logql.LogQuery.of(f'{{b="{text}"}} - 1')
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert most_bytes < 2_000_000
+    assert time.monotonic() - started < 20
+
+
+BUCKET = "gen_ai_client_operation_duration_seconds_bucket"
+GROWN = f"last_over_time({BUCKET}[1d]) - (last_over_time({BUCKET}[1d] offset 1d) or last_over_time({BUCKET}[1d]) * 0)"
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        (f"histogram_quantile(0.5, sum ({GROWN}))", 400),
+        (f"histogram_quantile(5, sum by (le) ({GROWN}))", 400),
+        (f"histogram_quantile(0, sum by (le) ({GROWN}))", 400),
+        (f"histogram_quantile(., sum by (le) ({GROWN}))", 400),
+        (f"histogram_quantile(0.{'0' * 17}1, sum by (le) ({GROWN}))", 200),
+        (f"histogram_quantile(1, sum by (le) ({GROWN}))", 200),
+        (f"sum by ({', '.join(f'a{n}' for n in range(65))}) ({GROWN})", 400),
+        (f"sum ({GROWN})".replace(BUCKET, "a{" + ", ".join(['b="c"'] * 65) + "}"), 400),
+    ],
+)
+def test_odd_queries_are_refused_and_histograms_tolerate_odd_bounds(page: Page, query: str, status: int) -> None:
+    odd = [("x", 3.0), ("nan", 4.0), ("", 5.0)] if status == 200 else []
+    page.push([(BUCKET, {"le": le}, value) for le, value in (("0.01", 0.0), *odd, ("+Inf", 9.0))])
+
+    assert page.get("/api/v1/query", time=time.time() + 5, query=query).status_code == status  # type: ignore[arg-type]  # httpx takes it
+    assert page.get("/api/overview", seconds=900).status_code == 200
+
+
+def test_a_log_whose_pages_would_be_too_large_is_followed_entry_by_entry(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "MOST_RESULT_BYTES", 5000)
+    now = time.time_ns()
+    with HttpApi(page.server.url, {}) as loki:
+        log = LokiLog(loki, '{job="x"}')
+        follower = Follower(log, clock=lambda: now)
+        page.log(*({**CALL, "id": f"c{number}", "text": "x" * 1500} for number in range(40)), at_ns=now - 10**9)
+        newest = log.page(0, now, limit=100, newest=True)
+
+        followed = [one.call["id"] for one in follower.poll() if isinstance(one, Entry)]
+
+    assert followed == [f"c{number}" for number in range(40)]
+    assert 1 <= len(newest) < 4
+    assert newest[-1].call["id"] == "c39"
+
+
+@pytest.mark.parametrize("path", ["/api/v1/query", "/loki/api/v1/query_range", "/loki/api/v1/query"])
+def test_a_query_with_too_many_fields_is_refused(page: Page, path: str) -> None:
+    fields = "&".join(f"a{number}=1" for number in range(21))
+
+    assert page.get(f"{path}?{fields}").status_code == 400
+    assert page.server.rejections.counts == {"malformed": 1}
+
+
+def test_an_error_of_the_server_is_answered_counted_and_reported_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reported = list[str]()
+
+    class Faulty(Server):
+        def serve(self, connection: Connection) -> None:
+            if connection.path == "/fault":
+                raise KeyError("a secret")
+            connection.reply(200, b"fine")
+
+    with Faulty(report=reported.append) as server:
+        sent = request("GET /fault HTTP/1.1", HOST) * 2 + request("GET / HTTP/1.1", HOST)
+        assert answers(server.url, sent) == [500, 500, 200]
+        assert server.rejections.counts == {"fault": 2}
+        faults = [line for line in reported if line.startswith("a request failed")]
+
+    assert len(faults) == 1
+    assert re.fullmatch(r"a request failed: KeyError in test_hostile\.py, line [0-9]+; please report this", faults[0])
+    assert capsys.readouterr() == ("", "")
+
+
 def test_refusals_are_counted_by_reason_and_reported_once_a_minute(tmp_path: Path) -> None:
     kept, reported = History(tmp_path / "history.sqlite3", say=print), list[str]()
     with LocalServer(kept, report=reported.append) as server:
@@ -411,16 +532,43 @@ def test_a_head_that_comes_drop_by_drop_ends_at_its_deadline(tmp_path: Path) -> 
     kept.close()
 
 
+EXPECTS_BODY = request(LOKI, HOST, SIZE, "Expect: 100-continue")
+
+
 def test_connections_beyond_the_bound_are_refused_and_the_others_served(page: Page) -> None:
-    page.server._most_connections = 4
+    page.server._most_connections = 3
     with ExitStack() as stack:
-        page.calls()
-        open_ones = [stack.enter_context(connected(page.server.url)) for _ in range(5)]
-        received = [open_ones[-1].recv(65536), open_ones[-2].recv(65536)]
-        assert all(one.startswith(b"HTTP/1.1 503 ") for one in received)
-        open_ones[0].sendall(HIDDEN)
-        assert open_ones[0].recv(65536).startswith(b"HTTP/1.1 200 ")
-        assert page.get("/api/status").json() == {"connections": 4, "refused": {"busy": 2}}
+        busy = [stack.enter_context(connected(page.server.url)) for _ in range(3)]
+        for one in busy:
+            one.sendall(EXPECTS_BODY)
+            assert one.recv(65536).startswith(b"HTTP/1.1 100 ")  # from here on it waits for the body
+        for _ in range(2):
+            assert stack.enter_context(connected(page.server.url)).recv(65536).startswith(b"HTTP/1.1 503 ")
+        for one in busy:
+            one.sendall(PUSH)
+            assert one.recv(65536).startswith(b"HTTP/1.1 204 ")
+        assert page.server.connections == 3
+        assert page.server.rejections.counts == {"busy": 2}
+
+
+def test_the_connection_that_has_waited_longest_makes_room_for_a_new_one(page: Page) -> None:
+    page.server._most_connections = 3
+    with ExitStack() as stack:
+        first, second, third = (stack.enter_context(connected(page.server.url)) for _ in range(3))
+        for one in (third, first, second):
+            one.sendall(HIDDEN)
+            assert one.recv(65536).startswith(b"HTTP/1.1 200 ")
+            while len(page.server._waiting) < 3:  # its thread has still to wait again
+                time.sleep(0.001)
+
+        new = stack.enter_context(connected(page.server.url))
+        new.sendall(HIDDEN)
+
+        assert new.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert third.recv(65536) == b""
+        first.sendall(HIDDEN)
+        assert first.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert (page.server.connections, page.server.rejections.counts) == (3, {})
 
 
 def test_bodies_under_way_are_bounded_over_all_connections(page: Page) -> None:

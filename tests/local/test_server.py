@@ -416,6 +416,22 @@ def test_nothing_but_the_page_is_handed_out(page: Page, path: str) -> None:
         ("evil.example:8642", None, "", None, 403),
         ("", None, "", None, 403),
         ("[", None, "", None, 403),
+        ("127.0.0.1", None, "", None, None),
+        ("app.localhost:80", None, "", None, None),
+        ("[::1", None, "", None, 403),
+        ("[::1]x", None, "", None, 403),
+        ("evil.example\\@127.0.0.1", None, "", None, 403),
+        ("evil.example@127.0.0.1", None, "", None, 403),
+        ("127.0.0.1#.evil.example", None, "", None, 403),
+        ("127.0.0.1?.evil.example", None, "", None, 403),
+        ("127.0.0.1/x", None, "", None, 403),
+        ("127.0.0.1:99999999", None, "", None, 403),
+        ("127.0.0.1:65536", None, "", None, 403),
+        ("127.0.0.1:", None, "", None, 403),
+        ("127.0.0.1:x", None, "", None, 403),
+        ("127.0.0.1\t", None, "", None, 403),
+        ("localhost.evil.example", None, "", None, 403),
+        ("\u0661\u0662\u0667.0.0.1", None, "", None, 403),
         ("127.0.0.1:8642", "http://evil.example", "", None, 403),
         ("127.0.0.1:8642", "null", "", None, 403),
         ("server:1", None, "Bearer secret", "secret", None),
@@ -429,9 +445,30 @@ def test_nothing_but_the_page_is_handed_out(page: Page, path: str) -> None:
 def test_only_those_who_may_are_answered(
     host: str, origin: str | None, authorization: str, token: str | None, status: int | None
 ) -> None:
-    refused = auth.request_error(host=host, origin=origin, authorization=authorization, token=token)
+    headers = {"host": host, "authorization": authorization} | ({} if origin is None else {"origin": origin})
+    refused = auth.request_error(headers, token)
 
     assert (refused and refused[0]) == status
+
+
+@pytest.mark.parametrize(
+    ("site", "destination", "status"),
+    [
+        ("cross-site", "image", 403),
+        ("cross-site", "iframe", 403),
+        ("cross-site", None, 403),
+        ("same-site", "script", 403),
+        ("cross-site", "document", 200),
+        ("same-origin", "empty", 200),
+        ("none", "document", 200),
+    ],
+)
+def test_an_image_or_a_frame_of_another_page_is_refused(
+    page: Page, site: str, destination: str | None, status: int
+) -> None:
+    headers = {"Sec-Fetch-Site": site} | ({"Sec-Fetch-Dest": destination} if destination else {})
+
+    assert httpx.get(f"{page.server.url}/api/calls", headers=headers).status_code == status
 
 
 def test_every_answer_forbids_foreign_scripts_and_frames(page: Page) -> None:

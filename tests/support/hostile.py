@@ -11,10 +11,11 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import cramjam
@@ -119,11 +120,38 @@ HEAVY: dict[str, tuple[str, Callable[[], bytes]]] = {
 """Pushes that use the bounds to the full and are taken, each with its path."""
 
 
+LONG_QUERY = b'time=1&query=sum (last_over_time(a{b="' + b"x" * 15_000_000 + b'"}[1h]))'
+ANSWERS = [
+    ("/api/overview?seconds=900", 1_000_000),
+    ("/api/overview?seconds=900&by=error_type", 1_000_000),
+    (f"/loki/api/v1/query_range?query=%7Bjob%3D%22x%22%7D&start=0&end={'9' * 18}1&limit=5000", 9_000_000),
+    ("/api/calls?limit=200", 9_000_000),
+]
+"""Questions about `large_history`, each with the most bytes that its answer may have."""
+
+
+def large_history() -> Iterator[tuple[str, bytes]]:
+    """Pushes, each with its path, that are taken and whose answers would be large without bounds."""
+    for number in range(2):
+        errors = (
+            label("error_type", f"e{number}-{each}-{'p' * 300}") + label("m", f"{each}") for each in range(10_000)
+        )
+        sample = sized(2, b"\x09" + b"\0" * 6 + b"\xf0\x3f" + b"\x10" + varint(time.time_ns() // 1_000_000))
+        yield "/api/v1/write", snappy(b"".join(sized(1, CALLS + error + sample) for error in errors))
+    for number in range(3):
+        lines = (json.dumps({"id": f"{number}-{each}", "request": {"prompt": "a" * 250_000}}) for each in range(60))
+        yield "/loki/api/v1/push", pushed([[f"{time.time_ns()}", line] for line in lines])
+
+
 def loki(*values: object, times: int = 1) -> bytes:
     """A push to Loki of these values, so many times over."""
-    return gzip.compress(
-        json.dumps({"streams": [{"stream": {}, "values": [*values] * times}]}, ensure_ascii=False).encode(), 1
-    )
+    return pushed([*values] * times)
+
+
+def pushed(values: list[Any]) -> bytes:
+    """A push to Loki of these values."""
+    text = json.dumps({"streams": [{"stream": {}, "values": values}]}, ensure_ascii=False)
+    return gzip.compress(text.encode(), 1)
 
 
 class LimitedServer:
@@ -169,6 +197,7 @@ class LimitedServer:
             self._errors.seek(0)
             errors = self._errors.read()
         assert "Traceback" not in errors, errors
+        assert "a request failed" not in errors, errors
 
 
 # Requests made by grammar

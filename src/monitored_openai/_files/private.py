@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_MOST_LINKS = 40
 _HAS_OWNERS = hasattr(os, "geteuid")
 SAFELY = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
 """Flags for `os.open`: follow no link, inherit no descriptor, do not block on a FIFO, convert no line ends."""
@@ -44,8 +45,9 @@ def make_directory(path: Path) -> None:
 
     Raises:
         OSError: it cannot be created.
-        NotOurs: it exists and is not private to this user.
+        NotOurs: it exists and is not private to this user, or another user can replace it.
     """
+    check_folders(path.parent)
     _make_missing(path)
     check(path.lstat(), is_directory=True)
 
@@ -55,14 +57,72 @@ def make_parents(path: Path) -> None:
 
     Raises:
         OSError: they cannot be created.
-        NotOurs: every user can replace the files of the directory.
+        NotOurs: another user can replace the file, its directory, or one above it.
     """
+    check_folders(path.parent)
     _make_missing(path.parent)
-    mode = path.parent.stat().st_mode
-    if not stat.S_ISDIR(mode):
+    if not path.parent.is_dir():
         raise NotOurs("is in no directory")
-    if _HAS_OWNERS and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        raise NotOurs("is in a directory where every user can replace it")
+
+
+def check_folders(folder: Path) -> None:
+    """Raise if another user can replace the folder, one above it, or a link on the way; ignore missing ones.
+
+    Each must belong to root or this user. Others must not be able to write to it, with three exceptions: a directory with
+    the sticky bit, where nobody can rename the files of another user; the private group of its owner; and a mount point
+    of root, because container runtimes mount volumes with mode 0777 or for a group.
+
+    Raises:
+        OSError: one cannot be read.
+        NotOurs: another user can replace one, or one is no directory.
+    """
+    if not _HAS_OWNERS:
+        return
+    here, *parts = folder.absolute().parts
+    left, links = parts[::-1], 0
+    path = Path(here)
+    while left:
+        path = path.parent if (part := left.pop()) == ".." else path / part
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return
+        _check_folder(path, found)
+        if stat.S_ISLNK(found.st_mode):
+            links += 1
+            if links > _MOST_LINKS:
+                raise NotOurs(f"is below {str(path)!r}, and behind too many symbolic links")
+            target = path.readlink()
+            left += target.parts[::-1]  # the root of an absolute target replaces the path
+            path = path.parent
+
+
+def _check_folder(path: Path, found: os.stat_result) -> None:
+    if found.st_uid not in (0, os.geteuid()):
+        raise NotOurs(f"is below {str(path)!r}, which belongs to another user, who can replace it")
+    if stat.S_ISLNK(found.st_mode):
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotOurs(f"is below {str(path)!r}, which is no directory")
+    by_others = found.st_mode & _OTHERS_MAY_WRITE
+    if by_others == stat.S_IWGRP and _is_private_group(found):
+        return
+    is_volume = found.st_uid == 0 and path != path.parent and os.path.ismount(path)
+    if by_others and not found.st_mode & stat.S_ISVTX and not is_volume:
+        raise NotOurs(f"is below {str(path)!r}, where other users can replace it; chmod go-w removes their right")
+
+
+def _is_private_group(found: os.stat_result) -> bool:
+    """Return true if the group is the owner's primary group, has the owner's name, and has no other members."""
+    import grp  # Windows has neither
+    import pwd
+
+    try:
+        owner, group = pwd.getpwuid(found.st_uid), grp.getgrgid(found.st_gid)
+    except KeyError:
+        return False
+    is_owners = owner.pw_gid == group.gr_gid and group.gr_name == owner.pw_name
+    return is_owners and set(group.gr_mem) <= {owner.pw_name}
 
 
 def make_file(path: Path, content: bytes = b"") -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitored_openai._json import encode
+from monitored_openai._local import strict_json
 from monitored_openai._local.conversation import Turn, turns
 from monitored_openai._local.history import History
 from monitored_openai._local.ingest import ReceivedEntry
@@ -17,6 +18,7 @@ from monitored_openai._local.ingest import ReceivedEntry
 _SNIPPET_CHARACTERS = 240
 _NAME_CHARACTERS = 200
 _MOST_LABELS = 100
+_MOST_LIST_BYTES = 8 * 1024 * 1024
 _LEVEL = 1
 """Compression level; a line is written once and rarely read."""
 _TEXTS = ("id", "operation", "provider", "request_model", "response_model", "response_id", "request_id", "trace_id")
@@ -49,7 +51,7 @@ def keep(history: History, entries: Iterable[ReceivedEntry]) -> None:
 
 
 def search(history: History, chosen: CallFilter) -> list[bytes]:
-    """Return the newest calls that fit the filter, each as the JSON of a row of the list."""
+    """Return the newest calls that fit the filter, each as the JSON of a row; fewer if the rows have too many bytes."""
     conditions, values = ["at_ns >= ?"], list[object]([chosen.since_ns])
     if chosen.before is not None:
         conditions.append("(at_ns, id) < (?, ?)")
@@ -64,7 +66,15 @@ def search(history: History, chosen: CallFilter) -> list[bytes]:
         values.append(_clean(word.casefold()))
     sql = f"SELECT row FROM call WHERE {' AND '.join(conditions)} ORDER BY at_ns DESC, id DESC LIMIT ?"  # noqa: S608  # fixed texts
     with history.reading() as connection:
-        return [row.encode() for (row,) in connection.execute(sql, (*values, chosen.limit))]
+        cursor = connection.execute(sql, (*values, chosen.limit))
+        rows, size = list[bytes](), 0
+        for (row,) in cursor:
+            rows.append(row.encode())
+            size += len(rows[-1]) + 1
+            if size > _MOST_LIST_BYTES:
+                break
+        cursor.close()
+        return rows
 
 
 def number(history: History) -> int:
@@ -82,9 +92,16 @@ def details(history: History, identity: str) -> bytes | None:
         return None
     line = zlib.decompress(row[1])
     spoken_turns = [
-        {"role": turn.role, "side": turn.side, "text": turn.text, "tool": turn.tool} for turn in turns(json.loads(line))
+        {"role": turn.role, "side": turn.side, "text": turn.text, "tool": turn.tool} for turn in turns(_opened(line))
     ]
     return b'{"row":%b,"turns":%b,"line":%b}' % (row[0].encode(), encode(spoken_turns), encode(line.decode()))
+
+
+def _opened(line: bytes) -> Mapping[str, Any]:
+    try:
+        return strict_json.parse(line)  # type: ignore[no-any-return]  # the history keeps objects only
+    except ValueError:  # nested too deep
+        return {}
 
 
 def _columns(entry: ReceivedEntry) -> tuple[Any, ...]:

@@ -10,10 +10,12 @@ import json
 import math
 import sqlite3
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import groupby
+from operator import itemgetter
 
 from monitored_openai._local.history import RESOLUTIONS, History
 from monitored_openai._local.remote_write_decoder import Oversized, Series
@@ -38,10 +40,14 @@ KEPT = frozenset(
 _NOT_KEPT = frozenset({"__name__", "instance", "job", "gen_ai_response_model"})
 _MOST_LABEL_CHARACTERS = 1024
 _MOST_DIMENSIONS = 50_000
-_MOST_DIMENSION_CHARACTERS = 32 * 1024 * 1024
+_MOST_DIMENSION_CHARACTERS = 16 * 1024 * 1024
 _FOLDED = {"gen_ai_request_model": "other"}
 _KEPT_IF_FOLDED = ("error_type", "gen_ai_token_type", "kind", "le", "reason", "signal")
 """Labels that separate values of the same call; without them a sum would mix input with output tokens."""
+_GROWN = """
+SELECT dimension, slot * resolution / ?1 * ?1 AS at, sum(value) FROM point
+WHERE resolution = ?2 AND slot >= ?3 GROUP BY dimension, at ORDER BY dimension, at
+"""
 _REWRITE_MS = 3_600_000
 """Interval at which an unchanged series is written again, because pruning deletes series without writes."""
 
@@ -71,24 +77,28 @@ def keep(history: History, received: Iterable[Series]) -> None:
                 _keep(connection, series, now_ms, dimensions)
 
 
-def growth(history: History, *, since: int, step: int) -> list[Growth]:
-    """Return the growth in each step from `since` on; both arguments are multiples of a stored resolution, in seconds."""
+@contextmanager
+def growth(history: History, *, since: int, step: int) -> Iterator[Callable[[], Iterator[Growth]]]:
+    """Open a snapshot of the growth in each step from `since` on, which can be read more than once.
+
+    Both arguments are multiples of a stored resolution, in seconds. Reading holds one label set in memory at a time.
+    """
     resolution = max(seconds for seconds in RESOLUTIONS if step % seconds == 0)
-    steps: defaultdict[int, dict[int, float]] = defaultdict(dict)
     with history.reading() as connection:
-        dimensions = connection.execute("SELECT id, name, labels FROM dimension").fetchall()
-        rows = connection.execute(
-            "SELECT dimension, slot * resolution / ?1 * ?1 AS at, sum(value) FROM point WHERE resolution = ?2 "
-            "AND slot >= ?3 GROUP BY dimension, at",
-            (step, resolution, since // resolution),
-        )
-        for dimension, at, value in rows:
-            steps[dimension][at] = value
-    return [
-        Growth(name=name, labels=json.loads(labels), steps=steps[identity])
-        for identity, name, labels in dimensions
-        if identity in steps
-    ]
+        connection.execute("BEGIN")
+        try:
+            yield lambda: _growth(connection, (step, resolution, since // resolution))
+        finally:
+            with suppress(sqlite3.Error):  # the error that ended the block counts
+                connection.execute("ROLLBACK")
+
+
+def _growth(connection: sqlite3.Connection, bounds: tuple[int, int, int]) -> Iterator[Growth]:
+    rows = connection.execute(_GROWN, bounds)
+    for dimension, steps in groupby(rows, key=itemgetter(0)):
+        found = connection.execute("SELECT name, labels FROM dimension WHERE id = ?", (dimension,)).fetchone()
+        if found:
+            yield Growth(name=found[0], labels=json.loads(found[1]), steps={at: value for _, at, value in steps})
 
 
 def _keep(connection: sqlite3.Connection, series: Series, now_ms: int, dimensions: _Dimensions) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from monitored_openai._local.counters import Growth
@@ -36,6 +36,11 @@ _PARTS = frozenset({"le", "gen_ai_token_type", "kind", "reason", "signal", "erro
 _MOST_GROUPS = 8
 _MOST_ROWS = 100
 _MOST_VALUES = 200
+_MOST_VALUE_NAMES = 50
+_MOST_VALUE_CHARACTERS = 256 * 1024
+_MOST_LINES = 20
+"""Error types and reasons of drops; the others are counted together."""
+_TOKEN_TYPES = frozenset({"input", "output"})
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 CALLS = DURATION.count
 _COUNTS = {
@@ -85,9 +90,10 @@ def keys_of(growth: Growth) -> tuple[Key, ...]:
     """Return the keys that a counter's growth adds to."""
     if growth.name in _HISTOGRAMS:
         bound = _bound(growth.labels.get("le", ""))
-        return () if bound is None else ((_HISTOGRAMS[growth.name], bound),)
+        return () if bound is None or bound not in _BOUNDS else ((_HISTOGRAMS[growth.name], bound),)
     if growth.name == TOKENS_TOTAL.name:
-        return (f"{growth.labels.get('gen_ai_token_type', '')}_tokens",)
+        kind = growth.labels.get("gen_ai_token_type", "")
+        return (f"{kind}_tokens",) if kind in _TOKEN_TYPES else ()
     if growth.name == CALLS and "error_type" in growth.labels:
         return ("calls", "errors")
     return (_COUNTS[growth.name],) if growth.name in _COUNTS else ()
@@ -99,52 +105,110 @@ def first_step(now: float, seconds: int) -> int:
     return (int(now - seconds) // step + 1) * step
 
 
-def overview(grown: Iterable[Growth], *, now: float, seconds: int, by: str, where: Mapping[str, str]) -> dict[str, Any]:
-    """Return the page's data for a time range: growth grouped by one label and filtered by others."""
+def overview(
+    read: Callable[[], Iterable[Growth]], *, now: float, seconds: int, by: str, where: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the page's data for a time range: growth grouped by one label and filtered by others.
+
+    `read` returns the same growth each time: the first pass finds the largest groups, the second fills the charts of
+    these, so that memory does not grow with the number of label sets times the number of steps.
+    """
     step, start = STEPS[seconds], first_step(now, seconds)
     times = list(range(start, int(now) + 1, step))
-    dropped: defaultdict[str, float] = defaultdict(float)
-    values: defaultdict[str, set[str]] = defaultdict(set)
-    counted: list[tuple[str, Growth]] = []
-    for growth in grown:
-        if growth.name == DROPPED.name:
-            dropped[growth.labels.get("reason", "")] += sum(growth.steps.values())
-            continue
-        labels = {NAMES.get(name, name): value for name, value in growth.labels.items() if name not in _PARTS}
-        for name, value in labels.items():
-            values[name].add(value)
-        if all(labels.get(name, "") == value for name, value in where.items()):
-            counted.append((labels.get(by, ""), growth))
-    return {
-        "now": now,
-        "step": step,
-        "times": times,
-        "values": {name: sorted(those)[:_MOST_VALUES] for name, those in sorted(values.items())},
-        "dropped": {reason: _finite(number) for reason, number in dropped.items()},
-        **_grouped(counted, times),
-    }
-
-
-def _grouped(counted: Sequence[tuple[str, Growth]], times: Sequence[int]) -> dict[str, Any]:
-    total, groups = Aggregates(), defaultdict[str, Aggregates](Aggregates)
-    for group, growth in counted:
-        keys, grown = keys_of(growth), sum(growth.steps.values())
-        total.add(keys, grown)
-        groups[group].add(keys, grown)
+    sums = _Sums(by, where)
+    for growth in read():
+        sums.add(growth)
+    groups = sums.groups
     order = sorted(groups, key=lambda name: (-groups[name]["calls"], name))
     named = set(order if len(order) <= _MOST_GROUPS else order[: _MOST_GROUPS - 1])
     rest = len(named) < len(order) or OTHER in named
     return {
-        "total": total.as_json(),
+        "now": now,
+        "step": step,
+        "times": times,
+        "values": sums.values.as_json(),
+        "dropped": {reason: _finite(number) for reason, number in _largest(sums.dropped).items()},
+        "total": sums.total.as_json(),
         "groups": [{"name": name, **groups[name].as_json()} for name in order[:_MOST_ROWS]],
         "more_groups": max(0, len(order) - _MOST_ROWS),
         "series": [name for name in order if name in named - {OTHER}] + ([OTHER] if rest else []),
-        "charts": _charts(counted, times, named),
+        "charts": _charts(sums.selected(read()), times, named, set(_largest(sums.errors))),
     }
 
 
+class _Values:
+    """Values of labels for the page's filters, up to a number and a size."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, set[str]] = {}
+        self._free = _MOST_VALUE_CHARACTERS
+
+    def add(self, labels: Mapping[str, str]) -> None:
+        """Add the values of a label set."""
+        for name, value in labels.items():
+            known = self._values.get(name)
+            if known is None and len(self._values) < _MOST_VALUE_NAMES and len(name) <= self._free:
+                self._free -= len(name)
+                known = self._values[name] = set()
+            if known is not None and value not in known and len(known) < _MOST_VALUES and len(value) <= self._free:
+                self._free -= len(value)
+                known.add(value)
+
+    def as_json(self) -> dict[str, list[str]]:
+        """Return the sorted values by name."""
+        return {name: sorted(those) for name, those in sorted(self._values.items())}
+
+
+class _Sums:
+    """Sums over a whole time range: in all, by group, by error type and by reason of a drop."""
+
+    def __init__(self, by: str, where: Mapping[str, str]) -> None:
+        self.total = Aggregates()
+        self.groups: defaultdict[str, Aggregates] = defaultdict(Aggregates)
+        self.errors: defaultdict[str, float] = defaultdict(float)
+        self.dropped: defaultdict[str, float] = defaultdict(float)
+        self.values = _Values()
+        self._by = by
+        self._where = where
+
+    def add(self, growth: Growth) -> None:
+        """Add the growth of one label set."""
+        keys, grown = keys_of(growth), sum(growth.steps.values())
+        if growth.name == DROPPED.name:
+            self.dropped[growth.labels.get("reason", "")] += grown
+            return
+        self.values.add(_shown_labels(growth))
+        for group, _ in self.selected([growth]):
+            self.total.add(keys, grown)
+            self.groups[group].add(keys, grown)
+            if "errors" in keys:
+                self.errors[growth.labels["error_type"]] += grown
+
+    def selected(self, grown: Iterable[Growth]) -> Iterator[tuple[str, Growth]]:
+        """Yield the group and the growth of each label set that fits the filters."""
+        for growth in grown:
+            labels = _shown_labels(growth)
+            if growth.name != DROPPED.name and all(
+                labels.get(name, "") == value for name, value in self._where.items()
+            ):
+                yield labels.get(self._by, ""), growth
+
+
+def _shown_labels(growth: Growth) -> dict[str, str]:
+    return {NAMES.get(name, name): value for name, value in growth.labels.items() if name not in _PARTS}
+
+
+def _largest(sums: Mapping[str, float]) -> dict[str, float]:
+    """Return the largest sums by name, and the sum of the others under `other`."""
+    order = sorted(sums, key=lambda name: (-sums[name], name))
+    if len(order) <= _MOST_LINES:
+        return {name: sums[name] for name in sums}
+    largest = {name: sums[name] for name in order[: _MOST_LINES - 1]}
+    return {**largest, OTHER: largest.get(OTHER, 0) + sum(sums[name] for name in order[_MOST_LINES - 1 :])}
+
+
 def _charts(
-    counted: Iterable[tuple[str, Growth]], times: Sequence[int], named: set[str]
+    counted: Iterable[tuple[str, Growth]], times: Sequence[int], named: set[str], error_types: set[str]
 ) -> dict[str, dict[str, list[float | None]]]:
     """Return the values of each line of each chart, one for each time."""
     lines: defaultdict[str, defaultdict[int, Aggregates]] = defaultdict(lambda: defaultdict(Aggregates))
@@ -154,7 +218,8 @@ def _charts(
         for time, value in growth.steps.items():
             line[time].add(keys, value)
             if "errors" in keys:
-                errors[growth.labels["error_type"]].add((time,), value)
+                error = growth.labels["error_type"]
+                errors[error if error in error_types else OTHER].add((time,), value)
     charts: dict[str, dict[str, list[float | None]]] = {
         "errors": {name: [_finite(errors[name][time]) for time in times] for name in sorted(errors)}
     }

@@ -15,6 +15,8 @@ def histogram_quantile(share: float, buckets: Mapping[float, float]) -> float:
     if len(bounds) < 2 or not buckets[math.inf] > 0:
         return math.nan
     rank = share * buckets[math.inf]
+    if not rank > 0:
+        return math.nan
     at = next(number for number, bound in enumerate(bounds) if buckets[bound] >= rank)
     if bounds[at] == math.inf:
         return bounds[-2]

@@ -6,7 +6,8 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 from urllib.parse import parse_qs, unquote
 
@@ -28,6 +29,8 @@ _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg"
 _JSON, _PLAIN = {"Content-Type": "application/json"}, {"Content-Type": "text/plain; charset=utf-8"}
 _LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _MOST_CALLS = 200
+_MOST_ANSWERS_AT_ONCE = 2
+_WAIT_SECONDS = 20.0
 _MOST_LABELS = 20
 _MOST_NS = 2**63 - 1
 
@@ -54,6 +57,7 @@ class LocalServer(Server):
         self._history = history
         self._token = token
         self._ingest_lock = threading.Lock()
+        self._computing = threading.BoundedSemaphore(_MOST_ANSWERS_AT_ONCE)
 
     def error_headers(self, status: int) -> Mapping[str, str]:
         """Return the security headers, and for 401 the header that makes a browser prompt for the token."""
@@ -72,20 +76,25 @@ class LocalServer(Server):
             raise HTTPError(503, f"the history cannot be used now: {error}") from error
 
     def _check(self, connection: Connection) -> None:
-        headers = connection.headers
-        refused = request_error(
-            host=headers.get("host", ""),
-            origin=headers.get("origin"),
-            authorization=headers.get("authorization", ""),
-            token=self._token,
-        )
-        if refused:
+        if refused := request_error(connection.headers, self._token):
             raise HTTPError(*refused)
+
+    @contextmanager
+    def _room_for_answer(self, connection: Connection) -> Iterator[None]:
+        """Compute an answer from the history: few at once, each with its memory reserved first."""
+        if not self._computing.acquire(timeout=_WAIT_SECONDS):
+            raise HTTPError(503, "too many answers are being computed; try again")
+        try:
+            connection.reserve_response(queries.MOST_RESULT_BYTES)
+            yield
+        finally:
+            self._computing.release()
 
     def _handle_post(self, connection: Connection) -> None:
         path = connection.path.partition("?")[0]
         if path == queries.VECTOR_PATH:
-            self._send_query_result(connection, path, connection.body().decode("utf-8", "replace"))
+            form = connection.body(queries.MOST_QUERY_BYTES).decode("utf-8", "replace")
+            self._send_query_result(connection, path, form)
             return
         keep = {METRICS_PATH: self._keep_series, LOGS_PATH: self._keep_entries}.get(path)
         if keep is None:
@@ -118,10 +127,13 @@ class LocalServer(Server):
             status = {"connections": self.connections, "refused": self.rejections.counts}
             connection.reply(200, encode(status), {**SECURITY_HEADERS, **_JSON})
         elif path == "/api/calls":
-            rows = calls.search(self._history, _call_filter(parameters))
-            connection.reply(200, b"[%b]" % b",".join(rows), {**SECURITY_HEADERS, **_JSON})
+            chosen = _call_filter(parameters)
+            with self._room_for_answer(connection):
+                body = b"[%b]" % b",".join(calls.search(self._history, chosen))
+            connection.reply(200, body, {**SECURITY_HEADERS, **_JSON})
         elif path.startswith("/api/calls/"):
-            call = calls.details(self._history, unquote(path.removeprefix("/api/calls/")))
+            with self._room_for_answer(connection):
+                call = calls.details(self._history, unquote(path.removeprefix("/api/calls/")))
             if call is None:
                 raise HTTPError(404, "there is no such call, or not any more")
             connection.reply(200, call, {**SECURITY_HEADERS, **_JSON})
@@ -132,13 +144,12 @@ class LocalServer(Server):
 
     def _send_query_result(self, connection: Connection, path: str, form: str) -> None:
         """Send the result of a query of `monitored-openai report`, `top` or `tail`."""
-        parameters = {
-            name: those[-1] for name, those in parse_qs(form, keep_blank_values=True, max_num_fields=20).items()
-        }
         try:
-            body = queries.PATHS[path](self._history, parameters)
+            fields = parse_qs(form, keep_blank_values=True, max_num_fields=20)
+            with self._room_for_answer(connection):
+                body = queries.PATHS[path](self._history, {name: those[-1] for name, those in fields.items()})
         except (ValueError, OverflowError) as error:
-            raise HTTPError(400, str(error)) from error
+            raise HTTPError(413 if isinstance(error, Oversized) else 400, str(error)) from error
         connection.reply(200, body, {**SECURITY_HEADERS, **_JSON})
 
     def _send_overview(self, connection: Connection, seconds: int, parameters: dict[str, str]) -> None:
@@ -149,11 +160,13 @@ class LocalServer(Server):
         if connection.headers.get("if-none-match") == tag:
             connection.reply(304, headers=headers)
             return
-        grown = counters.growth(self._history, since=first_step(now, seconds), step=STEPS[seconds])
-        by = parameters.pop("by", "model")
-        connection.reply(
-            200, encode(overview(grown, now=now, seconds=seconds, by=by, where=_where(parameters))), headers
-        )
+        by, where = parameters.pop("by", "model"), _where(parameters)
+        with (
+            self._room_for_answer(connection),
+            counters.growth(self._history, since=first_step(now, seconds), step=STEPS[seconds]) as read,
+        ):
+            body = encode(overview(read, now=now, seconds=seconds, by=by, where=where))
+        connection.reply(200, body, headers)
 
 
 def _seconds(text: str) -> int:

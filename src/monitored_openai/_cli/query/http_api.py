@@ -122,6 +122,8 @@ class HttpApi:
             with self._client.stream(method, path, **content) as response:
                 if response.status_code == httpx.codes.NOT_FOUND and method == "GET":
                     return None
+                if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+                    raise replies.Oversized(f"{self.url} refuses with 413: {self._refusal(response)}")
                 if not response.is_success:
                     raise UserError(f"{self.url} refuses with {response.status_code}: {self._refusal(response)}")
                 body = replies.body(response)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import hmac
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from monitored_openai._settings.urls import is_loopback
 
 _TOKEN = re.compile(r"[!-~]+")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,253})(?::([0-9]{1,5}))?")
+_MOST_PORT = 65_535
 _LEAST_TOKEN_CHARACTERS = 8
 
 SECURITY_HEADERS = {
@@ -36,17 +39,22 @@ def bind_error(host: str, token: str | None) -> str | None:
     return None
 
 
-def request_error(*, host: str, origin: str | None, authorization: str, token: str | None) -> tuple[int, str] | None:
+def request_error(headers: Mapping[str, str], token: str | None) -> tuple[int, str] | None:
     """Return status and text of the error for a request with these headers; `None` if the request is allowed.
 
     Without a token, `Host` must name this machine: a foreign page could resolve its own name to 127.0.0.1 (DNS
-    rebinding). Requests from pages of another origin are never allowed.
+    rebinding). Requests from pages of another origin are never allowed, except to open a link to the page: browsers
+    send no `Origin` with an image or a script, so `Sec-Fetch-Site` counts as well.
     """
+    host, origin = headers.get("host", ""), headers.get("origin")
+    is_embedded = headers.get("sec-fetch-dest") != "document"
     if origin is not None and _authority(origin) != host:
+        return 403, "requests from other pages are refused"
+    if headers.get("sec-fetch-site") in ("cross-site", "same-site") and is_embedded:
         return 403, "requests from other pages are refused"
     if token is None:
         return None if _names_this_machine(host) else (403, "this page is for this machine only, by its own name")
-    return None if _has_token(authorization, token) else (401, "the token is missing or wrong")
+    return None if _has_token(headers.get("authorization", ""), token) else (401, "the token is missing or wrong")
 
 
 def _authority(origin: str) -> str | None:
@@ -57,8 +65,12 @@ def _authority(origin: str) -> str | None:
 
 
 def _names_this_machine(host: str) -> bool:
+    """Return true for a loopback name or address with an optional port, and nothing else around it."""
+    found = _HOST.fullmatch(host)
+    if found is None or int(found[2] or "0") > _MOST_PORT:
+        return False
     try:
-        return is_loopback(f"http://{host}")
+        return is_loopback(f"http://{found[1]}")
     except ValueError:
         return False
 

@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 import h11
 
-from monitored_openai._local.http.framing import MOST_HEAD_BYTES, head_error, partial_head_error
+from monitored_openai._local.http.framing import MOST_HEAD_BYTES, ChunkedFraming, head_error, partial_head_error
 from monitored_openai._local.http.rejections import HTTPError, MemoryBudget
 
 MOST_BODY_BYTES = 16 * 1024 * 1024
@@ -50,7 +50,7 @@ class Connection:
         self._socket = client
         self._timeouts = timeouts
         self._budget = budget
-        self._reserved_bytes = 0
+        self._reserved_bytes = self._response_bytes = 0
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_SMALL_READ_BYTES)
 
     def next_request(self) -> bool:
@@ -73,29 +73,32 @@ class Connection:
         self._begin()
         return True
 
-    def body(self) -> bytes:
-        """Read the request's body.
+    def body(self, most_bytes: int = MOST_BODY_BYTES) -> bytes:
+        """Read the request's body of at most this size.
 
         Raises:
             HTTPError: it has no length, or is too large, too slow, cut off or malformed.
         """
         if not {"content-length", "transfer-encoding"} & self.headers.keys():
             raise HTTPError(411, "a push needs a Content-Length")
-        if int(self.headers.get("content-length", "0")) > MOST_BODY_BYTES:
-            raise HTTPError(413, f"more than {MOST_BODY_BYTES} bytes")
+        if int(self.headers.get("content-length", "0")) > most_bytes:
+            raise HTTPError(413, f"more than {most_bytes} bytes")
         if self._http.they_are_waiting_for_100_continue:
             self._send(h11.InformationalResponse(status_code=100, headers=[]))
         deadline, chunks = time.monotonic() + self._timeouts.body, 0
-        body = bytearray()
+        body, framing = bytearray(), ChunkedFraming() if "transfer-encoding" in self.headers else None
+        _check_chunks(framing, self._http.trailing_data[0])
         while not isinstance(event := self._event(), h11.EndOfMessage):
             if event is h11.NEED_DATA:
-                self._http.receive_data(self._receive_body(deadline))
+                received = self._receive_body(deadline)
+                _check_chunks(framing, received)
+                self._http.receive_data(received)
             elif isinstance(event, h11.Data):
                 chunks += event.chunk_start
                 self._reserve(len(event.data))
                 body += event.data
-                if len(body) > MOST_BODY_BYTES or chunks > _MOST_CHUNKS:
-                    raise HTTPError(413, f"more than {MOST_BODY_BYTES} bytes, or than {_MOST_CHUNKS} chunks")
+                if len(body) > most_bytes or chunks > _MOST_CHUNKS:
+                    raise HTTPError(413, f"more than {most_bytes} bytes, or than {_MOST_CHUNKS} chunks")
             else:
                 raise ConnectionResetError
         return bytes(body)
@@ -104,14 +107,24 @@ class Connection:
         """Send the head of a response."""
         self._send(self._head(status, headers))
 
+    def reserve_response(self, size: int) -> None:
+        """Reserve memory for the response before it is computed; `reply` returns what it does not need.
+
+        Raises:
+            HTTPError: other connections hold too many bytes.
+        """
+        self._reserve(size)
+        self._response_bytes += size
+
     def reply(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         """Send a whole response.
 
         Raises:
             HTTPError: the response is large, and other connections hold too many bytes.
         """
-        if len(body) > _SMALL_BYTES:
-            self._reserve(len(body))
+        needed = len(body) if len(body) > _SMALL_BYTES else 0
+        self._reserve(needed - self._response_bytes)
+        self._response_bytes = needed
         bodiless = status in (204, 304)
         length = {} if bodiless else {"Content-Length": str(len(body))}
         head = self._head(status, {**(headers or {}), **length})
@@ -147,7 +160,7 @@ class Connection:
 
     def _release(self) -> None:
         self._budget.release(self._reserved_bytes)
-        self._reserved_bytes = 0
+        self._reserved_bytes = self._response_bytes = 0
 
     def _received_head(self, pending: bytes) -> bytes:
         """Return `pending` and the following bytes up to or past the end of a head; empty if no request comes."""
@@ -222,3 +235,8 @@ class Connection:
     def _reserve(self, size: int) -> None:
         self._budget.reserve(size)
         self._reserved_bytes += size
+
+
+def _check_chunks(framing: ChunkedFraming | None, received: bytes) -> None:
+    if framing is not None and (text := framing.error(received)):  # before h11, which accepts more
+        raise HTTPError(400, text)

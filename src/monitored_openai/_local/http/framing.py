@@ -1,13 +1,14 @@
-"""Checks that the head of a request determines where the request ends.
+"""Checks that the head of a request, and the chunks of its body, determine where the request ends.
 
 A proxy and this server must agree on the end of each request; otherwise a client can smuggle a request in the body of
-another. h11 parses heads leniently, so these functions check the bytes as well.
+another. h11 parses both leniently, so this module checks the bytes as well.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 MOST_HEAD_BYTES = 64 * 1024
 MOST_FIELDS = 100
@@ -15,6 +16,9 @@ MOST_FIELDS = 100
 _REQUEST_LINE = re.compile(rb"[A-Z]{1,20} /[!-~]* HTTP/1\.[01]")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([!-~\x80-\xff]?[\t -~\x80-\xff]*)")
 _LENGTH = re.compile(rb"[0-9]{1,19}")
+_CRLF = b"\r\n"
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
+_PARTIAL_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{0,8}|[0-9A-Fa-f]{1,8}\r")
 _ONCE = frozenset(
     {b"authorization", b"content-length", b"expect", b"host", b"if-none-match", b"origin", b"transfer-encoding"}
 )
@@ -59,3 +63,44 @@ def _ambiguous_end(request_line: bytes, fields: Sequence[tuple[bytes, bytes]]) -
 def _repeated(fields: Sequence[tuple[bytes, bytes]]) -> str | None:
     names = [name for name, _ in fields if name in _ONCE]
     return next((name.decode() for name in names if names.count(name) > 1), None)
+
+
+class ChunkedFraming:
+    """Checks the framing of a chunked body as it arrives: sizes in hexadecimal, CRLF, no extensions, no trailers."""
+
+    def __init__(self) -> None:
+        self._unread = bytearray()
+        self._data_left = 0
+        self._next: Literal["size", "data end", "end"] = "size"
+        self._has_ended = False
+
+    def error(self, received: bytes) -> str | None:
+        """Return the error in the next bytes; `None` to read on. Bytes after the end of the body are ignored."""
+        self._unread += received
+        while self._unread and not self._has_ended:
+            if self._data_left:
+                taken = min(self._data_left, len(self._unread))
+                del self._unread[:taken]
+                self._data_left -= taken
+            elif (length := self._line_length()) is None:
+                return "a line between chunks is malformed; extensions and trailers are not served"
+            elif not length:
+                return None
+            else:
+                del self._unread[:length]
+        return None
+
+    def _line_length(self) -> int | None:
+        """Return the length of the next line, 0 if it is incomplete, and `None` if it is malformed; go to the next state."""
+        if self._next == "size":
+            found = _CHUNK_SIZE.match(self._unread)
+            if found is None:
+                return 0 if _PARTIAL_CHUNK_SIZE.fullmatch(self._unread) else None
+            self._data_left = int(found[1], 16)
+            self._next = "data end" if self._data_left else "end"
+            return found.end()
+        if not self._unread.startswith(_CRLF):
+            return 0 if self._unread == _CRLF[:1] else None
+        self._has_ended = self._next == "end"
+        self._next = "size"
+        return len(_CRLF)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from traceback import extract_tb
 
 _REASONS = {
     400: "malformed",
@@ -39,7 +42,7 @@ class RejectionCounts:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._unreported: Counter[str] = Counter()
-        self._reported = -_REPORT_SECONDS
+        self._reported = self._fault_reported = -_REPORT_SECONDS
 
     @property
     def counts(self) -> dict[str, int]:
@@ -56,6 +59,17 @@ class RejectionCounts:
             due = time.monotonic() - self._reported >= _REPORT_SECONDS
         if due:
             self.report()
+
+    def add_fault(self, error: BaseException) -> None:
+        """Report an error of this program in one line, at most once a minute; without the error's text, which may be data."""
+        with self._lock:
+            due = time.monotonic() - self._fault_reported >= _REPORT_SECONDS
+            if due:
+                self._fault_reported = time.monotonic()
+        if due:
+            places = extract_tb(error.__traceback__)
+            place = f" in {Path(places[-1].filename).name}, line {places[-1].lineno}" if places else ""
+            (self._report or _print)(f"a request failed: {type(error).__name__}{place}; please report this")
 
     def report(self) -> None:
         """Report the rejections since the last report, if any."""
@@ -88,3 +102,7 @@ class MemoryBudget:
         """Release reserved bytes."""
         with self._lock:
             self._free += size
+
+
+def _print(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

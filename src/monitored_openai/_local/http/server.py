@@ -47,6 +47,8 @@ class Server(ThreadingTCPServer):
         self._timeouts = timeouts or Timeouts()
         self._budget = MemoryBudget(_MOST_BYTES_UNDER_WAY)
         self._connections: set[socket.socket] = set()
+        self._waiting: dict[socket.socket, None] = {}
+        """Connections that wait for a request, the longest first."""
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name=type(self).__name__, daemon=True)
 
@@ -88,11 +90,14 @@ class Server(ThreadingTCPServer):
         self.rejections.report()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve the connection in its own thread, or reject it if too many are open."""
+        """Serve the connection in its own thread; if too many are open, end the one that has waited longest, or reject it."""
         with self._lock:
+            if len(self._connections) >= self._most_connections:
+                self._end_longest_waiting()
             free = len(self._connections) < self._most_connections
             if free:
                 self._connections.add(request)
+                self._waiting[request] = None
         try:
             if free:
                 super().process_request(request, client_address)
@@ -107,7 +112,7 @@ class Server(ThreadingTCPServer):
             request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         connection = Connection(request, budget=self._budget, timeouts=self._timeouts)
         try:
-            while connection.next_request():
+            while self._next_request(connection, request):
                 self._answer(connection)
         except HTTPError as error:
             self.send_error(connection, error)
@@ -123,15 +128,36 @@ class Server(ThreadingTCPServer):
         """Close the connection and remove it from the open ones."""
         with self._lock:
             self._connections.discard(request)
+            self._waiting.pop(request, None)
         super().shutdown_request(request)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore clients that disconnect, also during a response; show each other error."""
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  # socketserver's signature
+        """Ignore clients that disconnect, also during a response; count each other error."""
         error = sys.exception()
         if isinstance(error, TimeoutError):
             self.rejections.add(408)
         elif not isinstance(error, ConnectionError):
-            super().handle_error(request, client_address)
+            self.rejections.add(500)
+            self.rejections.add_fault(error or RuntimeError())
+
+    def _next_request(self, connection: Connection, request: socket.socket) -> bool:
+        with self._lock:
+            if request in self._connections:
+                self._waiting.pop(request, None)
+                self._waiting[request] = None
+        try:
+            return connection.next_request()
+        finally:
+            with self._lock:
+                self._waiting.pop(request, None)
+
+    def _end_longest_waiting(self) -> None:
+        longest = next(iter(self._waiting), None)
+        if longest is not None:
+            del self._waiting[longest]
+            self._connections.discard(longest)
+            with suppress(OSError):  # the client has closed it already
+                longest.shutdown(socket.SHUT_RD)  # its thread reads the end, and closes it
 
     def _answer(self, connection: Connection) -> None:
         try:
@@ -140,6 +166,13 @@ class Server(ThreadingTCPServer):
             self.send_error(connection, error)
         except MemoryError:
             self.send_error(connection, HTTPError(503, "out of memory; try again"))
+        except OSError:  # of the connection
+            raise
+        except Exception as error:
+            self.rejections.add_fault(error)
+            self.send_error(
+                connection, HTTPError(500, "the server failed on this request; its terminal names the place")
+            )
 
     def _reject_connection(self, request: Any) -> None:
         self.rejections.add(503)

@@ -10,17 +10,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from monitored_openai._local import strict_json
 from monitored_openai._local.history import History
 from monitored_openai._local.query.matchers import MATCHERS, STRING, Matcher, matchers_in, unquoted
 
 _FILTER = rf"\|= {STRING}|\| [A-Za-z_]\w*!?={STRING}"
-_QUERY = re.compile(rf"\{{(?P<stream>{MATCHERS})\}}(?P<filters>(?: (?:{_FILTER}))*)", re.DOTALL)
+_QUERY = re.compile(rf"\{{(?P<stream>{MATCHERS})\}}(?P<filters>(?: (?:{_FILTER}))*+)", re.DOTALL)
 _COUNT = re.compile(r"sum\(count_over_time\((?P<query>.*) \[(?P<range>[0-9]{1,18})ns\]\)\)", re.DOTALL)
 _NOT_KEPT = {"job", "shard"}
 _FIELDS = {"model": "response_model"}
 """Names of structured metadata that differ from the names in the line."""
-_ROWS = 500
-"""Rows per read; the page's requests wait meanwhile."""
+_MOST_FILTERS = 64
+_READ_ROWS, _READ_BYTES = 500, 2 * 1024 * 1024
+"""Size of one read; the page's requests wait meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class LogQuery:
         if found is None:
             raise ValueError("only the queries of `monitored-openai tail` are answered here")
         filters = re.findall(_FILTER, found["filters"], re.DOTALL)
+        if len(filters) > _MOST_FILTERS:
+            raise ValueError(f"more than {_MOST_FILTERS} filters")
         texts = tuple(unquoted(one.removeprefix("|= ")) for one in filters if one.startswith("|="))
         fields = (matcher for one in filters if not one.startswith("|=") for matcher in matchers_in(one[2:]))
         stream = (one for one in matchers_in(found["stream"]) if one.name not in _NOT_KEPT)
@@ -50,7 +54,7 @@ class LogQuery:
         """Return true if the query selects an entry with these labels and this line."""
         if not all(text in line for text in self.texts):
             return False
-        call = json.loads(line) if self.matchers else {}
+        call = _call(line) if self.matchers else {}
         return all(one.fits(_field(one.name, call, labels)) for one in self.matchers)
 
 
@@ -71,7 +75,7 @@ def entries(history: History, query: LogQuery, start: int, end: int, *, newest: 
     order, beyond = ("DESC", "<") if newest else ("ASC", ">")
     sql = (
         "SELECT at_ns, id, labels, line FROM call WHERE at_ns >= ? AND at_ns < ? "  # noqa: S608  # fixed texts
-        f"AND (at_ns, id) {beyond} (?, ?) ORDER BY at_ns {order}, id {order} LIMIT {_ROWS}"
+        f"AND (at_ns, id) {beyond} (?, ?) ORDER BY at_ns {order}, id {order} LIMIT {_READ_ROWS}"
     )
     last: tuple[int, str] = (end, "") if newest else (start - 1, "")
     while rows := _rows(history, sql, (start, end, *last)):
@@ -85,7 +89,21 @@ def entries(history: History, query: LogQuery, start: int, end: int, *, newest: 
 def _rows(history: History, sql: str, values: tuple[object, ...]) -> list[Any]:
     with history.reading() as connection:
         cursor: sqlite3.Cursor = connection.execute(sql, values)
-        return cursor.fetchall()
+        rows, size = [], 0
+        for row in cursor:
+            rows.append(row)
+            size += len(row[2]) + len(row[3])
+            if size > _READ_BYTES:
+                break
+        cursor.close()
+        return rows
+
+
+def _call(line: str) -> Mapping[str, Any]:
+    try:
+        return strict_json.parse(line)  # type: ignore[no-any-return]  # the history keeps objects only
+    except ValueError:  # nested too deep
+        return {}
 
 
 def _field(name: str, call: Mapping[str, Any], labels: Mapping[str, str]) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-STRING = r'"(?:[^"\\]|\\.)*"'
+STRING = r'"(?:[^"\\]++|\\.)*+"'
 _MATCHER = rf"[A-Za-z_]\w*!?={STRING}"
-MATCHERS = rf"(?:{_MATCHER}(?:, ?{_MATCHER})*)?"
-"""The pattern of any number of matchers."""
+MATCHERS = rf"(?:{_MATCHER}(?:, ?{_MATCHER})*+)?+"
+"""The pattern of any number of matchers; possessive, because backtracking would keep a state for each character."""
 _PARTS = re.compile(rf"([A-Za-z_]\w*)(!?=)({STRING})", re.DOTALL)
+_MOST_MATCHERS = 64
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -27,8 +28,15 @@ class Matcher:
 
 
 def matchers_in(text: str) -> list[Matcher]:
-    """Return the matchers in a text that matches `MATCHERS`."""
-    return [Matcher(name, unquoted(value), sign == "=") for name, sign, value in _PARTS.findall(text)]
+    """Return the matchers in a text that matches `MATCHERS`.
+
+    Raises:
+        ValueError: there are more than 64.
+    """
+    found = _PARTS.findall(text)
+    if len(found) > _MOST_MATCHERS:
+        raise ValueError(f"more than {_MOST_MATCHERS} matchers")
+    return [Matcher(name, unquoted(value), sign == "=") for name, sign, value in found]
 
 
 def unquoted(text: str) -> str:

@@ -23,6 +23,9 @@ _SUM = re.compile(rf"sum(?: by \((?P<by>[\w, ]*)\))? \({_GROWTH}\)", re.DOTALL)
 _QUANTILE = re.compile(r"histogram_quantile\((?P<share>[0-9.]{1,20}), (?P<sum>.*)\)", re.DOTALL)
 _UNITS = {"y": 365 * 86400.0, "w": 7 * 86400.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION = re.compile("".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS))
+_BOUNDS = frozenset((*SECONDS, math.inf))
+_MOST_LABELS = 64
+_MOST_LABEL_SETS = 20_000
 _NOT_KEPT = {"job", "instance", "gen_ai_response_model"}
 _GROWN = """
 SELECT labels, sum(value) FROM point JOIN dimension ON dimension.id = point.dimension
@@ -46,16 +49,23 @@ def evaluate(history: History, expression: str, at: float) -> dict[Labels, float
     """Return the value of each label set at a time in seconds since the epoch; empty labels are left out.
 
     Raises:
-        ValueError: `monitored-openai report` does not send such an expression, or the history lacks the label.
+        ValueError: `monitored-openai report` does not send such an expression, the history lacks the label, or the
+            result has more than 20,000 label sets.
     """
     quantile = _QUANTILE.fullmatch(expression)
     if quantile is None:
         return _summed(history, _parsed(expression), at)
-    buckets: defaultdict[Labels, dict[float, float]] = defaultdict(lambda: dict.fromkeys((*SECONDS, math.inf), 0.0))
-    for labels, value in _summed(history, _parsed(quantile["sum"]), at).items():
-        rest = tuple(pair for pair in labels if pair[0] != "le")
-        buckets[rest][float(dict(labels)["le"])] = value
-    return {labels: histogram_quantile(float(quantile["share"]), counts) for labels, counts in buckets.items()}
+    share, buckets_sum = float(quantile["share"]), _parsed(quantile["sum"])
+    if not 0 < share <= 1:
+        raise ValueError("the quantile must be above 0 and at most 1")
+    if "le" not in buckets_sum.by:
+        raise ValueError("histogram_quantile needs a sum by the label le")
+    buckets: defaultdict[Labels, dict[float, float]] = defaultdict(lambda: dict.fromkeys(_BOUNDS, 0.0))
+    for labels, value in _summed(history, buckets_sum, at).items():
+        bound = _bound(dict(labels).get("le", ""))
+        if bound in _BOUNDS:
+            buckets[tuple(pair for pair in labels if pair[0] != "le")][bound] = value
+    return {labels: histogram_quantile(share, counts) for labels, counts in buckets.items()}
 
 
 def _parsed(expression: str) -> _Sum:
@@ -65,6 +75,8 @@ def _parsed(expression: str) -> _Sum:
         raise ValueError("only the queries of `monitored-openai report` and `top` are answered here")
     matchers = tuple(matchers_in(found["matchers"] or ""))
     by = tuple(name for name in (found["by"] or "").split(", ") if name)
+    if len(by) > _MOST_LABELS:
+        raise ValueError(f"more than {_MOST_LABELS} labels")
     if missing := _NOT_KEPT.intersection((*by, *(one.name for one in matchers))):
         raise ValueError(f"the local history does not keep the label {min(missing)}")
     seconds = sum(int(n or 0) * unit for n, unit in zip(duration.groups(), _UNITS.values(), strict=True))
@@ -76,11 +88,19 @@ def _summed(history: History, query: _Sum, at: float) -> dict[Labels, float]:
     age = time.time() - begins
     resolution = next((step for step, kept in RESOLUTIONS.items() if age <= kept), max(RESOLUTIONS))
     slots = (math.ceil(begins / resolution), int(at // resolution))
-    with history.reading() as connection:
-        rows = connection.execute(_GROWN, (resolution, *slots, query.name)).fetchall()
     sums: defaultdict[Labels, float] = defaultdict(float)
-    for text, grown in rows:
-        labels = json.loads(text)
-        if all(one.fits(labels.get(one.name, "")) for one in query.matchers):
-            sums[tuple((name, labels[name]) for name in query.by if labels.get(name))] += grown
+    with history.reading() as connection:
+        for text, grown in connection.execute(_GROWN, (resolution, *slots, query.name)):
+            labels = json.loads(text)
+            if all(one.fits(labels.get(one.name, "")) for one in query.matchers):
+                sums[tuple((name, labels[name]) for name in query.by if labels.get(name))] += grown
+            if len(sums) > _MOST_LABEL_SETS:
+                raise ValueError(f"the result has more than {_MOST_LABEL_SETS} label sets; sum by fewer labels")
     return dict(sums)
+
+
+def _bound(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

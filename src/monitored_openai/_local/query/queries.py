@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import islice
-from typing import Any
 
 from monitored_openai._json import encode
 from monitored_openai._local.history import History
 from monitored_openai._local.query import logql, promql
+from monitored_openai._local.remote_write_decoder import Oversized
 
 VECTOR_PATH = "/api/v1/query"
+MOST_QUERY_BYTES = 64 * 1024
+MOST_RESULT_BYTES = 8 * 1024 * 1024
 _MOST_ENTRIES = 5000
 _MOST_NS = 2**63 - 1
 _NO_TIME = "the time must be a number"
@@ -23,17 +24,40 @@ def _vector(history: History, parameters: Mapping[str, str]) -> bytes:
     except (KeyError, ValueError) as error:
         raise ValueError(_NO_TIME) from error
     values = promql.evaluate(history, parameters.get("query", ""), at)
-    return _success("vector", [{"metric": dict(labels), "value": [at, str(value)]} for labels, value in values.items()])
+    items, size = [], 0
+    for labels, value in values.items():
+        items.append(encode({"metric": dict(labels), "value": [at, str(value)]}))
+        size += len(items[-1]) + 1
+        if size > MOST_RESULT_BYTES:
+            raise Oversized(f"the result has more than {MOST_RESULT_BYTES} bytes; sum by fewer labels")
+    return _success("vector", items)
 
 
 def _streams(history: History, parameters: Mapping[str, str]) -> bytes:
-    """Return Loki's response to a range query."""
+    """Return Loki's response to a range query.
+
+    If the entries have too many bytes, the newest come without the others. Entries in their order are refused instead: a
+    client that pages takes a short page for the last one.
+
+    Raises:
+        Oversized: the client must ask for fewer entries.
+    """
     limit = min(_number(parameters, "limit"), _MOST_ENTRIES)
     query = logql.LogQuery.of(parameters.get("query", ""))
     newest = parameters.get("direction") != "forward"
     found = logql.entries(history, query, _number(parameters, "start"), _number(parameters, "end"), newest=newest)
-    values = [[str(at), line] for at, line in islice(found, limit)]
-    return _success("streams", [{"stream": {}, "values": values}] if values else [])
+    values, size = [], 0
+    for at, line in found if limit else ():
+        value = encode([str(at), line])
+        size += len(value) + 1
+        if size > MOST_RESULT_BYTES:
+            if not newest:
+                raise Oversized(f"the entries have more than {MOST_RESULT_BYTES} bytes; ask for fewer")
+            break
+        values.append(value)
+        if len(values) == limit:
+            break
+    return _success("streams", [b'{"stream":{},"values":[%b]}' % b",".join(values)] if values else [])
 
 
 def _count(history: History, parameters: Mapping[str, str]) -> bytes:
@@ -42,7 +66,7 @@ def _count(history: History, parameters: Mapping[str, str]) -> bytes:
     end = _number(parameters, "time") + 1
     number = sum(1 for _ in logql.entries(history, query, max(end - range_ns, 0), end, newest=False))
     value = {"metric": {}, "value": [(end - 1) / 1e9, str(number)]}
-    return _success("vector", [value] if number else [])
+    return _success("vector", [encode(value)] if number else [])
 
 
 PATHS: Mapping[str, Callable[[History, Mapping[str, str]], bytes]] = {
@@ -50,7 +74,7 @@ PATHS: Mapping[str, Callable[[History, Mapping[str, str]], bytes]] = {
     "/loki/api/v1/query_range": _streams,
     "/loki/api/v1/query": _count,
 }
-"""The function for each path; it raises `ValueError` for an unsupported query."""
+"""The function for each path; it raises `ValueError` for an unsupported query, `Oversized` for a result that is too large."""
 
 
 def _number(parameters: Mapping[str, str], name: str) -> int:
@@ -60,5 +84,6 @@ def _number(parameters: Mapping[str, str], name: str) -> int:
     return min(int(text), _MOST_NS - 1)
 
 
-def _success(kind: str, result: list[Any]) -> bytes:
-    return encode({"status": "success", "data": {"resultType": kind, "result": result}})
+def _success(kind: str, items: list[bytes]) -> bytes:
+    """Return a response with these items, which are JSON already: a large result exists only once."""
+    return b'{"status":"success","data":{"resultType":"%b","result":[%b]}}' % (kind.encode(), b",".join(items))
