@@ -22,7 +22,7 @@ class Provider(NamedTuple):
     name: str
     """As OpenTelemetry's `gen_ai.provider.name` has it."""
     hosts: tuple[str, ...] = ()
-    """Patterns of the hosts at which it answers; `*` stands for any text."""
+    """Patterns of the hosts at which it answers, in lower case; `*` stands for any text."""
     kind: str | None = None
     """The kind of client that reaches it at any host: `azure`, or the name of the SDK's `provider=`."""
     price_id: str | None = None
@@ -51,11 +51,13 @@ PROVIDERS = (
     Provider("deepseek", ("api.deepseek.com",)),
     Provider("perplexity", ("api.perplexity.ai",), stream_usage="unrequested"),
     Provider("x_ai", ("api.x.ai",), price_id="x-ai"),
-    Provider("openrouter", ("openrouter.ai",), stream_usage="unrequested"),
+    Provider("openrouter", ("openrouter.ai", "*.openrouter.ai"), stream_usage="unrequested"),
     Provider("together", ("api.together.xyz", "api.together.ai")),
     Provider("fireworks", ("api.fireworks.ai",)),
     Provider("cerebras", ("api.cerebras.ai",)),
-    Provider("moonshot_ai", price_id="moonshotai"),
+    Provider("moonshot_ai", ("api.moonshot.ai",), price_id="moonshotai"),
+    # Mistral's regional hosts charge 10 % more than the table of prices has: an unknown price, not a false one.
+    Provider(UNKNOWN, ("api.eu.mistral.ai", "api.us.mistral.ai"), stream_usage="unrequested"),
 )
 _PRICE_IDS = {provider.name: provider.price_id or provider.name for provider in PROVIDERS}
 
@@ -78,7 +80,7 @@ def stream_usage_of(host: str, *, kind: str | None, configured: str | None) -> S
     if any(
         p.stream_usage == "unrequested"
         for p in PROVIDERS
-        if configured in (p.name, p.price_id) and configured is not None
+        if configured in (p.name, p.price_id) and configured not in (None, UNKNOWN)
     ):
         return "unrequested"
     found = _find(host, kind)
@@ -91,6 +93,7 @@ def price_id_of(provider: str) -> str:
 
 
 def _find(host: str, kind: str | None) -> Provider | None:
+    host = host.lower().removesuffix(".")  # a fully qualified name may end with a dot
     for provider in PROVIDERS:
         if kind is not None and provider.kind == kind:
             return provider

@@ -5,7 +5,7 @@ from __future__ import annotations
 import genai_prices.data
 import pytest
 
-from monitored_openai._providers import PROVIDERS, price_id_of, provider_of, stream_usage_of
+from monitored_openai._providers import PROVIDERS, UNKNOWN, price_id_of, provider_of, stream_usage_of
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,13 @@ from monitored_openai._providers import PROVIDERS, price_id_of, provider_of, str
         ("api.perplexity.ai", "perplexity"),
         ("api.x.ai", "x_ai"),
         ("openrouter.ai", "openrouter"),
+        ("eu.openrouter.ai", "openrouter"),
+        ("us.openrouter.ai", "openrouter"),
+        ("www.openrouter.ai", "openrouter"),
+        ("openrouter.ai.", "openrouter"),
+        ("OpenRouter.AI", "openrouter"),
+        ("EU.api.OpenAI.com.", "openai"),
+        ("api.moonshot.ai", "moonshot_ai"),
         ("api.together.xyz", "together"),
         ("api.together.ai", "together"),
         ("api.fireworks.ai", "fireworks"),
@@ -53,6 +60,10 @@ def test_a_known_host_has_its_provider(host: str, provider: str) -> None:
         "abc123.execute-api.eu-west-1.amazonaws.com",
         "lambda.eu-west-1.api.aws",
         "evilaiplatform.googleapis.com",
+        "evilopenrouter.ai",
+        "openrouter.ai.example.com",
+        ".",
+        "api.openai.com..",
     ],
 )
 def test_a_server_of_ones_own_is_unknown_also_behind_a_load_balancer_of_a_cloud(host: str) -> None:
@@ -81,7 +92,7 @@ def test_each_host_pattern_belongs_to_one_provider() -> None:
             assert provider_of(pattern.replace("*", "x"), kind=None) == provider.name
 
 
-@pytest.mark.parametrize("provider", [provider.name for provider in PROVIDERS])
+@pytest.mark.parametrize("provider", [provider.name for provider in PROVIDERS if provider.name != UNKNOWN])
 def test_each_provider_has_an_entry_in_the_price_table(provider: str) -> None:
     assert price_id_of(provider) in {known.id for known in genai_prices.data.providers}
 
@@ -91,6 +102,9 @@ def test_each_provider_has_an_entry_in_the_price_table(provider: str) -> None:
     [
         ("openrouter.ai", None, None, "unrequested"),
         ("openrouter.ai", None, "ours", "unrequested"),
+        ("eu.openrouter.ai.", None, None, "unrequested"),
+        ("api.eu.mistral.ai", None, None, "unrequested"),
+        ("gateway.example.com", None, "unknown", "untried"),
         ("gateway.example.com", None, "openrouter", "unrequested"),
         ("gateway.example.com", None, "mistral", "unrequested"),
         ("eu.api.openai.com", None, None, "on_request"),
@@ -104,3 +118,7 @@ def test_the_usage_of_streams_is_known_by_host_and_by_the_provider_that_the_user
     host: str, kind: str | None, named: str | None, usage: str
 ) -> None:
     assert stream_usage_of(host, kind=kind, configured=named) == usage
+
+
+def test_a_regional_host_with_other_prices_has_no_price_rather_than_a_false_one() -> None:
+    assert provider_of("api.eu.mistral.ai", kind=None) == "unknown"
