@@ -65,7 +65,7 @@ class Caller:
             events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in server(requested))
             return http.Response(200, text=events + "data: [DONE]\n\n", headers={"content-type": "text/event-stream"})
 
-        options = {
+        options: dict[str, Any] = {
             "api_key": "k",
             "base_url": f"https://{host}/v1",
             **({} if bare else {"monitoring": self.monitoring}),

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from monitored_openai import Monitoring
-from monitored_openai._exporter.delivery.entry_forms import Form, Forms, refused_form
+from monitored_openai._exporter.delivery.acceptance import Acceptance
+from monitored_openai._exporter.delivery.batch import Batch
+from monitored_openai._exporter.delivery.entry_forms import Form, Forms, few_labels, refused_form
+from monitored_openai._exporter.delivery.log_queue import MAX_BYTES
+from monitored_openai._exporter.delivery.retry import Action, Reply
 from monitored_openai._exporter.encoders.loki import encode_entry
 from monitored_openai._exporter.values import Entry
 from tests.support.handles import ask, handle, imbalance, in_process
@@ -81,6 +86,100 @@ def test_labels_beyond_a_limit_are_left_out_of_the_stream() -> None:
         assert (stats.delivered, stats.dropped, stats.cut) == (5, {}, 5)
         assert {one.labels["job"] for one in loki.entries} == {"here"}
         assert len(loki.requests) == 2
+
+
+def batch_of(lines: dict[str, object]) -> Batch:
+    encoded = encode_entry(1, json.dumps(lines), {"model": "m"})
+    return Batch([Entry(0, encoded, 1)], None)
+
+
+def sent(queue: Acceptance, answer: Callable[[Batch], Reply], now: float, **line: object) -> Batch:
+    """One batch, sent until it has come to an end."""
+    batch = batch_of({"id": "a", **line})
+    while True:
+        queue.prepare(batch, now)
+        reply = answer(batch)
+        if queue.next_step(batch, reply, now).action is not Action.RETRY:
+            return batch
+        batch.sent_as_replay = False
+
+
+def metadata_of(batch: Batch) -> object:
+    return json.loads(batch.entries[0].sent)[2]
+
+
+def test_entries_go_in_full_again_after_a_while() -> None:
+    acceptance = Acceptance(MAX_BYTES)
+    refused = Reply(400, text="stream '{}' includes structured metadata, but this feature is disallowed")
+    allowed = False
+    requests = 0
+
+    def answer(batch: Batch) -> Reply:
+        nonlocal requests
+        requests += 1
+        return Reply(204) if allowed or not metadata_of(batch) else refused
+
+    assert metadata_of(sent(acceptance, answer, 0.0)) == {}
+    assert metadata_of(sent(acceptance, answer, 599.0)) == {}
+    assert requests == 3
+    assert metadata_of(sent(acceptance, answer, 601.0)) == {}
+    assert metadata_of(sent(acceptance, answer, 602.0)) == {}
+    assert requests == 6  # one batch was refused in full
+    allowed = True
+    assert metadata_of(sent(acceptance, answer, 1100.0)) == {}
+    assert metadata_of(sent(acceptance, answer, 1202.0)) == {"model": "m"}
+    assert metadata_of(sent(acceptance, answer, 1203.0)) == {"model": "m"}
+
+
+def test_batches_go_with_all_labels_again_after_a_while() -> None:
+    acceptance = Acceptance(MAX_BYTES)
+    refused = Reply(400, text="entry for stream '{}' has 16 label names; limit 15")
+    allowed = False
+
+    def answer(batch: Batch) -> Reply:
+        return Reply(204) if allowed or batch.few_labels else refused
+
+    found = [sent(acceptance, answer, now).few_labels for now in (0.0, 300.0, 601.0, 900.0)]
+    allowed = True
+    found += [sent(acceptance, answer, now).few_labels for now in (1000.0, 1202.0, 1203.0)]
+
+    assert found == [True] * 5 + [False] * 2
+
+
+def test_a_batch_that_may_be_stored_keeps_its_labels_when_others_get_theirs_back() -> None:
+    acceptance = Acceptance(MAX_BYTES)
+    refused = Reply(400, text="entry for stream '{}' has 16 label names; limit 15")
+    sent(acceptance, lambda batch: Reply(204) if batch.few_labels else refused, 0.0)
+    lost = batch_of({"id": "b"})
+    acceptance.prepare(lost, 1.0)
+    lost.sent_as_replay = False
+    sent(acceptance, lambda batch: Reply(204), 700.0)
+
+    acceptance.prepare(lost, 701.0)
+
+    assert lost.few_labels
+
+
+def test_shards_stay_apart_with_few_labels() -> None:
+    labels = {"job": "j", "service_name": "s", "team": "t", "shard": "3"}
+
+    assert few_labels(labels) == {"job": "j", "service_name": "s", "shard": "3"}
+
+
+@pytest.mark.parametrize(("line", "loses_labels", "cut"), [({}, True, 1), ({}, False, 0), ({"cut": True}, True, 0)])
+def test_an_entry_counts_as_cut_once_and_only_if_it_lost_something(
+    line: dict[str, object], loses_labels: bool, cut: int
+) -> None:
+    assert batch_of({"id": "a", **line}).cuts(loses_labels=loses_labels) == cut
+
+
+def test_an_entry_cut_before_does_not_count_again_for_its_metadata() -> None:
+    (entry,) = batch_of({"id": "a", "cut": True}).entries
+
+    smaller = Forms().refuse(entry, "stream '{}' includes structured metadata, but this feature is disallowed")
+
+    assert smaller is not None
+    assert not smaller.is_cut
 
 
 def test_an_entry_that_is_refused_in_every_form_is_given_up_and_the_others_arrive() -> None:

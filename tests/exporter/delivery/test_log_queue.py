@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -119,7 +120,7 @@ class Deliveries(RuleBasedStateMachine):
 
     @rule()
     def sends(self) -> None:
-        self.life.batch = self.life.backlog.next()
+        self.life.batch = self.life.backlog.next(self.clock)
 
     @precondition(lambda self: self.life.batch is not None)
     @rule(answer=st.sampled_from(sorted(STORED)))
@@ -234,7 +235,10 @@ class Deliveries(RuleBasedStateMachine):
             shutil.rmtree(self.directory)
 
     def _drains(self) -> None:
-        while (batch := self.life.backlog.next()) is not None:
+        while self.life.backlog.has_any:
+            if (batch := self.life.backlog.next(self.clock)) is None:
+                self.clock += self.life.backlog.wait
+                continue
             self.stored.update({entry.encoded: () for entry in batch.entries})
             self.life.backlog.settle(Reply(204), self.clock)
 
@@ -245,15 +249,44 @@ Deliveries.TestCase.settings = settings(max_examples=40, stateful_step_count=STE
 TestDeliveries = Deliveries.TestCase
 
 
-def add(life: Life, *texts: str) -> None:
+def add(life: Life, *texts: str, at_ns: int = 1) -> None:
     for text in texts:
         end(opened(life.books))
         assert life.books.queue.pop_folded(len(text))
-        life.backlog.add(text.encode(), 1)
+        life.backlog.add(text.encode(), at_ns)
 
 
 def texts(batch: Batch | None) -> list[str]:
     return [] if batch is None else [entry.encoded.decode() for entry in batch.entries]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the spool needs POSIX")
+def test_entries_put_aside_survive_a_crash_and_arrive_once(tmp_path: Path) -> None:
+    life = Life(tmp_path, lambda: 1_760_000_000 * SECOND)
+    made = [f"{number} ".ljust(2000 if number % 10 == 0 else 20, "x") for number in range(40)]
+    add(life, *made, at_ns=1_760_000_000 * SECOND)
+    life.backlog.store()
+    arrived: list[str] = []
+    now = 0.0
+    while len(arrived) < 20:
+        batch = life.backlog.next(now)
+        large = any(len(text) > 1000 for text in texts(batch))
+        arrived += [] if large else texts(batch)
+        now += life.backlog.settle(Reply(429) if large else Reply(204), now).wait if batch else life.backlog.wait
+    life.dies()
+
+    life = Life(tmp_path, lambda: 1_760_000_000 * SECOND)
+    life.adopt()
+    assert life.stats.spooled == 40 - len(arrived)
+    while life.backlog.has_any:
+        batch = life.backlog.next(now)
+        arrived += texts(batch)
+        now += life.backlog.settle(Reply(204), now).wait if batch else life.backlog.wait
+
+    assert sorted(arrived) == sorted(made)
+    assert not any(life.stats.dropped.values())
+    assert life.spool is not None
+    life.spool.close()
 
 
 def test_one_entry_that_always_fails_is_isolated_and_the_others_are_delivered() -> None:
@@ -261,7 +294,7 @@ def test_one_entry_that_always_fails_is_isolated_and_the_others_are_delivered() 
     add(life, *(f"good {number}" for number in range(20)), "poison", *(f"fine {number}" for number in range(20)))
 
     now, delivered = 0.0, 0
-    while (batch := life.backlog.next()) is not None:
+    while (batch := life.backlog.next(now)) is not None:
         bad = "poison" in texts(batch)
         delivered += 0 if bad else len(batch.entries)
         now += life.backlog.settle(Reply(500) if bad else Reply(204), now).wait

@@ -59,6 +59,7 @@ class Drained:
     refused: int
     arrived: list[bytes]
     dropped: dict[str, int]
+    last_arrival: float
 
 
 def entries(total: int, largest: int) -> list[bytes]:
@@ -86,11 +87,16 @@ def drain(
     """Deliver it all on a clock of its own."""
     clock, requests, refused = 0.0, 0, 0
     arrived: list[bytes] = []
-    while (batch := backlog.next()) is not None:
+    last_arrival = 0.0
+    while backlog.has_any:
+        if (batch := backlog.next(clock)) is None:
+            clock += backlog.wait
+            continue
         clock += round_trip
         requests += 1
         if all(bucket.allows(batch.size, clock) for bucket in buckets):
             arrived.extend(entry.encoded for entry in batch.entries)
+            last_arrival = clock
             step = backlog.settle(Reply(204), clock)
         else:
             refused += 1
@@ -99,7 +105,7 @@ def drain(
         clock += step.wait
     stats = backlog._ledger.stats()
     assert imbalance(stats) == (0, 0)
-    return Drained(clock, requests, refused, arrived, dict(stats.dropped))
+    return Drained(clock, requests, refused, arrived, dict(stats.dropped), last_arrival)
 
 
 @pytest.mark.parametrize("burst", [8 * KB, 40 * KB, 300 * KB, 6 * MB])
@@ -129,7 +135,7 @@ def test_a_limit_that_is_raised_is_used_before_long() -> None:
     bucket = Bucket(20 * KB, 40 * KB)
     backlog = filled(entries(50 * MB, 4 * KB))
     clock = 0.0
-    while (batch := backlog.next()) is not None:
+    while (batch := backlog.next(clock)) is not None:
         if clock > 60:
             bucket.rate, bucket.burst = MB, 2 * MB
         allowed = bucket.allows(batch.size, clock)
@@ -164,6 +170,65 @@ def test_an_entry_that_fills_the_whole_bucket_passes_in_its_turn() -> None:
     assert (drained.arrived, drained.dropped) == (contents, {})
 
 
+def with_giants(share: float, giant: int, small: int) -> list[bytes]:
+    """Entries of `small` bytes, and this share of others of 0.8 to 1.2 times `giant` bytes."""
+    chance = random.Random(1)
+    sizes = (int(giant * chance.uniform(0.8, 1.2)) if chance.random() < share else small for _ in range(3000))
+    return [(b"%08d" % number).ljust(size, b"x") for number, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2])
+@pytest.mark.parametrize(
+    ("bucket", "giant", "small"),
+    [
+        (Bucket(20 * KB, 40 * KB), 60 * KB, 2 * KB),
+        (Bucket(200 * KB, 60 * KB), 80 * KB, 5 * KB),
+        (Bucket(1 * MB, 100 * KB), 130 * KB, 10 * KB),
+        (Bucket(3 * MB, 150 * KB), 200 * KB, 20 * KB),
+    ],
+)
+def test_entries_above_the_burst_cost_the_others_little(bucket: Bucket, giant: int, small: int, share: float) -> None:
+    bucket = Bucket(bucket.rate, bucket.burst)
+    contents = with_giants(share, giant, small)
+    passing = [encoded for encoded in contents if len(encoded) <= bucket.burst]
+
+    drained = drain(filled(contents), bucket)
+
+    assert drained.arrived == passing
+    assert drained.dropped == {"over_limit": len(contents) - len(passing)}
+    assert (sum(map(len, passing)) - bucket.burst) / drained.last_arrival >= LEAST_SHARE * bucket.rate
+    assert drained.seconds - drained.last_arrival < MOST_RETRY_SECONDS
+
+
+@pytest.mark.parametrize("giants", [1, 3, 20])
+def test_entries_above_the_burst_do_not_hold_up_the_first_others(giants: int) -> None:
+    small = entries(50 * KB, KB)
+
+    drained = drain(filled([b"giant".ljust(60 * KB)] * giants + small), Bucket(20 * KB, 40 * KB))
+
+    assert (drained.arrived, drained.dropped) == (small, {"over_limit": giants})
+    assert drained.last_arrival < MOST_RETRY_SECONDS / 2
+
+
+def test_calls_that_follow_large_ones_are_logged_at_once() -> None:
+    with (
+        FakeLoki(stream_rate=Rate(20 * KB, 40 * KB)) as loki,
+        handle(logs_url=loki.push_url, push_interval=60, log_linger=0.05) as monitoring,
+    ):
+        logged(monitoring, 3, 60 * KB)
+        logged(monitoring, 10, 10)
+        loki.wait_until(lambda: len(loki.entries) == 10)
+
+        assert monitoring.stats().dropped == {}
+
+
+def test_one_entry_above_the_burst_and_no_other_is_over_the_limit() -> None:
+    drained = drain(filled([b"giant".ljust(60 * KB)]), Bucket(20 * KB, 40 * KB))
+
+    assert (drained.arrived, drained.dropped) == ([], {"over_limit": 1})
+    assert MOST_RETRY_SECONDS <= drained.seconds < MOST_RETRY_SECONDS + 2 * LONGEST_PAUSE
+
+
 @pytest.mark.parametrize("size", [1, 5, 500, MB])
 def test_hours_of_refusals_slow_nothing_down_for_long_afterwards(size: int) -> None:
     pacer, clock = Pacer(MAX_BYTES), 0.0
@@ -182,7 +247,10 @@ def test_hours_of_refusals_slow_nothing_down_for_long_afterwards(size: int) -> N
 def test_nothing_is_given_up_as_too_large_for_a_limit_that_lets_nothing_pass() -> None:
     backlog = filled(entries(20 * KB, KB))
     clock = 0.0
-    while (batch := backlog.next()) is not None:
+    while backlog.has_any:
+        if (batch := backlog.next(clock)) is None:
+            clock += backlog.wait
+            continue
         clock += ROUND_TRIP
         clock += backlog.settle(Reply(429), clock).wait
         assert batch.size <= MAX_BYTES

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import TYPE_CHECKING
 
 from monitored_openai._exporter.delivery.entry_forms import Form, Forms, refused_form
-from monitored_openai._exporter.delivery.pacer import Pacer
-from monitored_openai._exporter.delivery.retry import Action, Failure, Reply, Step, is_limited, next_step
+from monitored_openai._exporter.delivery.pacer import LONGEST_PAUSE, Pacer
+from monitored_openai._exporter.delivery.retry import (
+    MOST_RETRY_SECONDS,
+    Action,
+    Failure,
+    Reply,
+    Step,
+    is_limited,
+    next_step,
+)
 from monitored_openai._logging import warn_sparsely
 
 if TYPE_CHECKING:
     from monitored_openai._exporter.delivery.batch import Batch
 
 _REFUSED = 400
+_FULL_AGAIN_SECONDS = 600.0
+"""After a refusal for a form, one batch in this time goes in full, as the back end's settings may have changed."""
+_FIRST_ASIDE = 0.5
+"""Seconds that an entry is put aside at first; doubled with each refusal."""
+_TRIES_AT_ONCE = 3
+"""Refusals of one entry, after which the bucket is left to fill before it is tried again."""
+_RESTS = 5
+"""An entry waits at least so many times as long as the bucket needs to fill for it."""
+_LEARNED = 2
+"""Refusals of one entry with a full bucket, until others that are not smaller are given up after one refusal."""
+_CERTAIN = 3
+"""Refusals of one entry with a full bucket, until it is given up itself, if others pass."""
 
 
 class Acceptance:
@@ -24,27 +45,44 @@ class Acceptance:
         self._pacer = Pacer(most_bytes)
         self._forms = Forms()
         self._few_labels = False
+        self._full_again_at = math.inf
+        """When a batch goes in full again although the back end has refused that."""
 
     @property
     def most_bytes(self) -> int:
         """Bytes of entries that the next request may have."""
         return self._pacer.size
 
-    def prepare(self, batch: Batch) -> None:
+    def prepare(self, batch: Batch, now: float) -> None:
         """Give the entries and labels of a batch the form that the back end accepts."""
-        batch.entries = [self._forms.fitting(entry) for entry in batch.entries]
-        batch.few_labels = self._few_labels
+        fresh = batch.sent_as_replay is None  # others keep their labels, by which the back end knows them again
+        batch.is_trial = fresh and now >= self._full_again_at
+        entries = [self._forms.fitting(entry) for entry in batch.entries]
+        if fresh:
+            batch.few_labels = self._few_labels and not batch.is_trial
+        if batch.is_trial:
+            first = next((i for i, entry in enumerate(entries) if entry is not batch.entries[i]), None)
+            batch.tries_form = first is not None
+            if first is not None:
+                entries[first] = batch.entries[first]
+            batch.is_trial = batch.tries_form or self._few_labels
+        if batch.is_trial:
+            self._full_again_at = now + _FULL_AGAIN_SECONDS
+        batch.entries = entries
 
     def next_step(self, batch: Batch, outcome: Reply | Failure, now: float) -> Step:
         """Decide on a batch after a try; `batch.retry` counts a failure already."""
         size, divisible = batch.size, len(batch.entries) > 1
         if isinstance(outcome, Reply) and outcome.is_success:
             self._pacer.accepts(size, now)
+            self._learn_from_trial(batch)
         elif isinstance(outcome, Reply) and is_limited(outcome):
-            alone = 0 if divisible else batch.retry.failures
-            wish = outcome.retry_after or 0.0
-            self._pacer.refuses(size, now, random=random.random, alone=alone, retry_after=wish)
-        elif isinstance(outcome, Reply) and outcome.status == _REFUSED and (step := self._step_of_form(batch, outcome)):
+            self._slow_down(batch, now, outcome.retry_after or 0.0)
+        elif (
+            isinstance(outcome, Reply)
+            and outcome.status == _REFUSED
+            and (step := self._step_of_form(batch, outcome, now))
+        ):
             return step
         step = next_step(
             outcome,
@@ -54,20 +92,92 @@ class Acceptance:
             random=random.random,
             durable=batch.file is not None,
             pause=self._pacer.pause(now),
-            hopeless=self._pacer.never_passes(size),
+            over_limit=not divisible and self._is_over_limit(batch, now),
+            waits_in_turn=self._waits_in_turn(batch),
         )
         if step.reason == "over_limit":
             self._pacer.gives_up(size)
         return step
 
-    def _step_of_form(self, batch: Batch, outcome: Reply) -> Step | None:
+    @property
+    def is_passing(self) -> bool:
+        """True if the last request passed, not counting entries that never pass."""
+        return self._pacer.is_passing
+
+    def may_be_over_limit(self, batch: Batch) -> bool:
+        """True if a batch is one entry that is not smaller than one refused alone with a full bucket."""
+        return len(batch.entries) == 1 and self._pacer.is_suspect(batch.size)
+
+    def is_known_over_limit(self, batch: Batch) -> bool:
+        """True if one refusal more suffices to give the entry up, because no entry of its size passes."""
+        return self._pacer.is_too_large(batch.size) and batch.retry.rested < _LEARNED
+
+    def rest(self, batch: Batch) -> float:
+        """Seconds without a request before an entry put aside is tried, in which the limit's bucket fills."""
+        return self._pacer.rest(batch.size, surely=batch.retry.failures >= _TRIES_AT_ONCE)
+
+    def has_rested(self, batch: Batch, seconds: float) -> bool:
+        """True if the limit's bucket was full for this batch after so many seconds without a request."""
+        return seconds >= self._pacer.rest(batch.size)
+
+    def aside_seconds(self, batch: Batch) -> float:
+        """Seconds that an entry is put aside: little while its size may not be the reason, then so that rests cost little."""
+        rest, retry = self.rest(batch), batch.retry
+        if retry.rested:
+            return max(LONGEST_PAUSE, _RESTS * rest)
+        return max(min(_FIRST_ASIDE * 2.0 ** min(retry.failures - 1, 10), LONGEST_PAUSE), 2 * rest)
+
+    def _slow_down(self, batch: Batch, now: float, retry_after: float) -> None:
+        size, retry = batch.size, batch.retry
+        if len(batch.entries) > 1:
+            self._pacer.refuses(size, now, random=random.random, retry_after=retry_after)
+        elif self._pacer.exceeds_passed(size):
+            first = retry.failures == 1
+            self._pacer.refuses_alone(size, now, random=random.random, first=first, retry_after=retry_after)
+        else:
+            self._pacer.refuses(size, now, random=random.random, alone=retry.failures, retry_after=retry_after)
+        if len(batch.entries) == 1 and retry.failures > 1:
+            self._pacer.refuses_again(size, is_certain=retry.rested >= _LEARNED)
+
+    def _waits_in_turn(self, batch: Batch) -> bool:
+        """True if others wait behind an entry that the limit refused alone, as it passes when the bucket is full."""
+        if self._pacer.has_passed(batch.size):
+            return batch.retry.rested < _CERTAIN
+        return self._pacer.fills_soon(batch.size) and batch.retry.failures < 2
+
+    def _is_over_limit(self, batch: Batch, now: float) -> bool:
+        """True if the limit never lets this one entry pass, as far as its refusals and those of others show."""
+        retry = batch.retry
+        if self.is_known_over_limit(batch) or (
+            retry.rested >= _CERTAIN and retry.isolated_failures and not self._pacer.has_passed(batch.size)
+        ):
+            return True
+        if now - retry.first_at < MOST_RETRY_SECONDS:
+            return False
+        alone = retry.rested > 0 and batch.file is None and not self._pacer.lets_nothing_pass
+        return alone or retry.isolated_failures >= _CERTAIN
+
+    def _learn_from_trial(self, batch: Batch) -> None:
+        """Send everything in full again after an entry or a batch that went in full has passed."""
+        if not batch.is_trial:
+            return
+        self._few_labels = False
+        if batch.tries_form:
+            self._forms.forget()
+        if not self._forms.any_refused:
+            self._full_again_at = math.inf
+
+    def _step_of_form(self, batch: Batch, outcome: Reply, now: float) -> Step | None:
         """Send entries that were refused for their form in another one, each once; `None` if there is none left."""
         form = refused_form(outcome.text)
         if form is None:
             return None
         warn_sparsely(f"loki {form}", "log entries go with a part cut off, as the back end refuses it: %s", outcome)
+        self._full_again_at = max(
+            now + _FULL_AGAIN_SECONDS, 0 if math.isinf(self._full_again_at) else self._full_again_at
+        )
         if form is Form.LABELS:
-            again, self._few_labels = not batch.few_labels, True
+            again, self._few_labels, batch.few_labels = not batch.few_labels, True, True
             return Step(Action.RETRY) if again else None
         if len(batch.entries) > 1:
             return Step(Action.SPLIT)

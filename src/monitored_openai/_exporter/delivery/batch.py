@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter.delivery.entry_forms import Form
+from monitored_openai._exporter.delivery.entry_forms import Form, is_cut_line
 from monitored_openai._exporter.delivery.retry import RetryState
 from monitored_openai._exporter.values import Entry
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.spool.file import SpoolFile
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Batch:
     """Entries that go in one request."""
 
@@ -29,17 +29,18 @@ class Batch:
     """The part of its one entry that was made smaller last."""
     few_labels: bool = False
     """Whether they go with few labels."""
+    is_trial: bool = False
+    """Goes in full although the back end has refused that before."""
+    tries_form: bool = False
+    """The trial includes an entry that would go in a smaller form."""
+    due_at: float | None = None
+    """Put aside until then, in monotonic seconds, while others go first."""
     retry: RetryState = field(default_factory=RetryState)
 
     @property
     def size(self) -> int:
         """Bytes, as the books in memory have them."""
         return sum(len(entry.encoded) for entry in self.entries)
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether it has come down to one entry that fails."""
-        return len(self.entries) == 1 and self.retry.failures > 0
 
     def halves(self) -> tuple[Batch, Batch]:
         """The two that it is split into."""
@@ -57,9 +58,10 @@ class Batch:
         return self, None
 
     def _part(self, entries: Sequence[Entry], retry: RetryState) -> Batch:
-        return Batch(entries, self.file, self.sent_as_replay, self.as_replay, self.reformed, self.few_labels, retry)
+        return Batch(
+            entries, self.file, self.sent_as_replay, self.as_replay, self.reformed, self.few_labels, retry=retry
+        )
 
-    @property
-    def cuts(self) -> int:
-        """Entries that go in a smaller form than they were made."""
-        return len(self.entries) if self.few_labels else sum(entry.is_cut for entry in self.entries)
+    def cuts(self, *, loses_labels: bool) -> int:
+        """Entries that lost something on the way, and nothing before."""
+        return sum(entry.is_cut or (loses_labels and not is_cut_line(entry)) for entry in self.entries)

@@ -23,7 +23,7 @@ from monitored_openai._log_entry import shorter_line
 _LINE_LIMIT = re.compile(r"Max entry size '(\d{1,12})'")
 _LINE_BYTES = 16 * 1024
 """Of a line that was too long, if the reply does not name the limit."""
-_LABELS = frozenset({"job", "environment", "service_name", "replay"})
+_LABELS = frozenset({"job", "environment", "service_name", "replay", "shard"})
 """Those that a stream keeps, if the back end takes no more or no longer ones."""
 _LABEL_CHARACTERS = 128
 
@@ -65,9 +65,18 @@ class Forms:
         self._refused_metadata = (math.inf, math.inf)
         """Number and bytes: what has at least as many of both is refused."""
 
+    @property
+    def any_refused(self) -> bool:
+        """True if some entries go in a smaller form."""
+        return not (math.isinf(self._refused_line) and math.isinf(self._refused_metadata[0]))
+
+    def forget(self) -> None:
+        """Send all entries in full again."""
+        self._refused_line, self._refused_metadata = math.inf, (math.inf, math.inf)
+
     def fitting(self, entry: Entry) -> Entry:
         """The entry, in a smaller form if the back end has refused one that is no larger."""
-        if math.isinf(self._refused_line) and math.isinf(self._refused_metadata[0]):
+        if not self.any_refused:
             return entry
         _, line, metadata = _parts(entry)
         if len(line.encode()) >= self._refused_line:
@@ -93,7 +102,7 @@ class Forms:
     def _smaller(self, entry: Entry, form: Form) -> Entry | None:
         at_ns, line, metadata = _parts(entry)
         if form is Form.METADATA:
-            return entry.as_sent(encode_entry(at_ns, line, {}), cut=True) if metadata else None
+            return entry.as_sent(encode_entry(at_ns, line, {}), cut=not _is_cut(line)) if metadata else None
         if form is Form.LINE:
             shorter = shorter_line(line, self._line_limit)
             return entry.as_sent(encode_entry(at_ns, shorter, metadata), cut=not _is_cut(line)) if shorter else None
@@ -111,3 +120,8 @@ def _measure(metadata: Mapping[str, str]) -> tuple[int, int]:
 
 def _is_cut(line: str) -> bool:
     return bool(decode(line.encode()).get("cut"))
+
+
+def is_cut_line(entry: Entry) -> bool:
+    """True if the line of an entry is marked as cut, so that the entry is counted already."""
+    return _is_cut(_parts(entry)[1])

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _REPLAYED_BYTES_PER_SECOND = 2 * 1024 * 1024
 """Loki's default limits are 3 MB/s for a stream and 4 MB/s for a tenant, which other processes share."""
-_UNREADABLE_SECONDS = 1.0
 
 
 class LogPusher:
@@ -72,11 +71,11 @@ class LogPusher:
             if not self._queue.is_enough:
                 self._enough.clear()
                 await self._flush_gate.wait(self._linger, until=self._enough)
-            batch = self._queue.next()
+            batch = self._queue.next(time.monotonic())
             if batch is not None:
                 await self._send(batch)
             elif self._queue.has_any:
-                await asyncio.sleep(_UNREADABLE_SECONDS)
+                await asyncio.sleep(self._queue.wait)
             if self._queue.is_empty:
                 self._idle.set()
             if not self._queue.has_any:

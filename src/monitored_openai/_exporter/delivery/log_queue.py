@@ -7,11 +7,13 @@ that after a crash the next process sends it again.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from monitored_openai._exporter.delivery.acceptance import Acceptance
+from monitored_openai._exporter.delivery.aside import LONGEST_WAIT, goes_untried, return_smaller, turn_of
 from monitored_openai._exporter.delivery.batch import Batch
 from monitored_openai._exporter.delivery.entry_forms import few_labels
 from monitored_openai._exporter.delivery.retry import Action, Failure, Reply, Step, is_limited, is_untouched
@@ -54,6 +56,9 @@ class LogQueue:
         self._delivered = 0
         self._turn = 0
         self._acceptance = Acceptance(MAX_BYTES)
+        self._last_request_at = -math.inf
+        self.wait = LONGEST_WAIT
+        """Seconds until `next` should be asked again, after it gave nothing although entries wait."""
 
     def add(self, encoded: bytes, at_ns: int) -> None:
         """Queue an entry that the ledger has admitted."""
@@ -94,7 +99,11 @@ class LogQueue:
         spooled = self._spool.files() if self._spool is not None else []
         waiting = len(self._memory) + sum(file.waiting for file in spooled)
         size = self._ledger.entry_bytes + sum(file.waiting_bytes for file in spooled)
-        return bool(self._taken) or waiting >= MAX_ENTRIES or size >= self._acceptance.most_bytes
+        return (
+            any(batch.due_at is None for batch in self._taken)
+            or waiting >= MAX_ENTRIES
+            or size >= self._acceptance.most_bytes
+        )
 
     @property
     def missing_on_disk(self) -> int:
@@ -105,20 +114,23 @@ class LogQueue:
         )
         return taken + sum(file.waiting for file in files if not file.is_in_place())
 
-    def next(self) -> Batch | None:
-        """The batch to send now, which is in flight until `settle`; `None` if there is none."""
+    def next(self, now: float) -> Batch | None:
+        """The batch to send now, in monotonic seconds, which is in flight until `settle`; `None` if there is none."""
         self.give_up()
-        while self._taken or self._take():
-            batch = self._taken[0]
+        while (batch := self._choose(now)) is not None:
             self._expire(batch)
-            if batch.entries:
-                batch = self._as_limited(batch)
-                self._acceptance.prepare(batch)
-                self._choose_labels(batch)
-                self._ledger.record_in_flight(len(batch.entries), spooled=batch.file is not None)
-                self._in_flight = batch
-                return batch
-            self._taken.popleft()
+            if not batch.entries:
+                self._taken.remove(batch)
+                continue
+            batch = self._as_limited(batch)
+            if goes_untried(batch, self._taken, self._acceptance):
+                batch.due_at = now
+                continue
+            self._acceptance.prepare(batch, now)
+            self._choose_labels(batch)
+            self._ledger.record_in_flight(len(batch.entries), spooled=batch.file is not None)
+            self._in_flight = batch
+            return batch
         return None
 
     def give_up(self) -> None:
@@ -134,15 +146,18 @@ class LogQueue:
         assert batch is not None, "an answer to nothing"  # noqa: S101
         number, spooled = len(batch.entries), batch.file is not None
         if not (isinstance(outcome, Reply) and outcome.is_success):
-            batch.retry = batch.retry.after(now, self._delivered)
+            rested = self._acceptance.has_rested(batch, now - self._last_request_at)
+            batch.retry = batch.retry.after(now, self._delivered, rested=rested)
+        self._last_request_at = now
         if not is_untouched(outcome):
             batch.sent_as_replay = batch.as_replay
         step = self._acceptance.next_step(batch, outcome, now)
         match step.action:
             case Action.DELIVERED:
                 self._delivered += 1
+                return_smaller(self._taken, batch.size)
                 self._ledger.record_delivered(number, 0 if spooled else batch.size, spooled=spooled)
-                self._ledger.record_cut(batch.cuts)
+                self._ledger.record_cut(batch.cuts(loses_labels=self._loses_labels(batch)))
                 self._finish(batch)
             case Action.DROP:
                 reason = step.reason or "fault"
@@ -152,17 +167,24 @@ class LogQueue:
             case _:
                 warn_sparsely("loki retry", "log entries could not be delivered yet: %s", outcome)
                 self._ledger.record_requeued(number, spooled=spooled)
-                self._requeue(batch, step, outcome)
+                self._requeue(batch, step, outcome, now)
         return step
 
     def labels(self, batch: Batch, shard: int | None) -> Mapping[str, str]:
         """The labels of the stream for the entries of a batch."""
-        labels = self._stream if batch.file is None else batch.file.stream
+        labels = self._labels_of_all(batch)
         if shard is not None:
             labels = {**labels, "shard": str(shard)}
         if batch.as_replay and batch.file is not None:
             labels = {**labels, "replay": batch.file.slot}
         return few_labels(labels) if batch.few_labels else labels
+
+    def _labels_of_all(self, batch: Batch) -> Mapping[str, str]:
+        return self._stream if batch.file is None else batch.file.stream
+
+    def _loses_labels(self, batch: Batch) -> bool:
+        labels = self._labels_of_all(batch)
+        return batch.few_labels and few_labels(labels) != labels
 
     def purge(self) -> None:
         """Drop everything in the spool except the batch in flight, which may still arrive."""
@@ -173,19 +195,34 @@ class LogQueue:
             self._spool.purge()
 
     def _as_limited(self, batch: Batch) -> Batch:
-        """Cut the first batch to the size that the back end's limit allows, and leave the rest behind it."""
+        """Cut the batch to the size that the back end's limit allows, and leave the rest behind it."""
         first, rest = batch.cut(self._acceptance.most_bytes)
         if rest is not None:
-            self._taken[0] = first
-            self._taken.insert(1, rest)
+            index = self._taken.index(batch)
+            self._taken[index] = first
+            self._taken.insert(index + 1, rest)
         return first
+
+    def _choose(self, now: float) -> Batch | None:
+        """The batch whose turn it is: one put aside that is due, or else the next in order."""
+        self.wait = LONGEST_WAIT
+        waiting = next((batch for batch in self._taken if batch.due_at is None), None)
+        if waiting is None and self._take():
+            waiting = self._taken[-1]
+        aside = [batch for batch in self._taken if batch.due_at is not None]
+        if aside and (waiting is None or self._acceptance.is_passing):
+            turn = turn_of(aside, self._acceptance, now, self._last_request_at)
+            self.wait = turn.wait
+            if turn.batch is not None or turn.rests:
+                return turn.batch
+        return waiting
 
     def _finish(self, batch: Batch) -> None:
         self._taken.remove(batch)
         if batch.file is not None and self._spool is not None:
             self._spool.remove(batch.file, batch.entries[0].id, batch.entries[-1].id)
 
-    def _requeue(self, batch: Batch, step: Step, outcome: Reply | Failure) -> None:
+    def _requeue(self, batch: Batch, step: Step, outcome: Reply | Failure, now: float) -> None:
         if batch.file is not None and self._spool is not None and batch.sent_as_replay is None:
             possibly_stored = self._possibly_stored(batch)
             through = max((other.entries[-1].id for other in possibly_stored), default=0)
@@ -194,23 +231,9 @@ class LogQueue:
             self._taken.remove(batch)
             self._taken.extendleft(reversed(batch.halves()))
         elif step.lets_next_go_first and is_limited(outcome):
-            self._let_one_pass(batch)
+            batch.due_at = now + max(step.wait, self._acceptance.aside_seconds(batch))
         elif step.lets_next_go_first and (len(self._taken) > 1 or self._take()):
             self._taken.rotate(-1)
-
-    def _let_one_pass(self, batch: Batch) -> None:
-        """Put one small batch that has not failed by itself before this one."""
-        others = (index for index, other in enumerate(self._taken) if other is not batch and not other.is_stuck)
-        index = next(others, None)
-        if index is None:
-            if not self._take():
-                return
-            index = len(self._taken) - 1
-        first, rest = self._taken[index].cut(self._acceptance.most_bytes)
-        del self._taken[index]
-        if rest is not None:
-            self._taken.insert(index, rest)
-        self._taken.appendleft(first)
 
     def _choose_labels(self, batch: Batch) -> None:
         """Choose the labels: those of the first sending, otherwise by age. The file records them before the request, so

@@ -24,10 +24,22 @@ _SIZE_GROWTH = 1 / 32
 _GROWTH = 1 / 128
 _CALM = 8
 """Accepted requests in a row after which the pace grows twice as fast."""
+_STEADY = 4
+"""Accepted requests in a row after which the pace at a refusal is close to the limit."""
 _SLOWDOWN = 0.9
 _JITTER = 0.25
 """Share of a pause after a refusal that chance adds, so that many processes do not return at once."""
 _VOLUME_SECONDS = 1.0
+_REST = 1.5
+"""Share of the time in which the pace would fill the bucket, after which it is full even if the pace is overrated."""
+_USUAL_REST = 5.0
+"""Seconds that fill Loki's default buckets."""
+_LONGEST_REST_IN_TURN = 16.0
+"""Seconds."""
+_PROBES = 3
+"""Refusals in a row that may be due to the size alone."""
+_PROBE_GROWTH = 1.25
+"""Growth of the pause with each refusal in a row of an entry alone, which may be due to its size."""
 
 
 class Pacer:
@@ -42,6 +54,8 @@ class Pacer:
         """Requests since the last refusal."""
         self._refused = 0
         """Requests in a row."""
+        self._calm = 0
+        """Requests accepted one after another, without a refusal in between."""
         self._passed = 0
         """Size of the largest accepted request, as far as no smaller one was refused since."""
         self._volume = 0
@@ -49,7 +63,14 @@ class Pacer:
         self._since = math.nan
         """The bucket could not serve a request then; before the first refusal: the first request."""
         self._not_before = -math.inf
-        self._hopeless = math.inf
+        self._largest = 0
+        """Size of the largest accepted request: the capacity is not below, unless the limit changes."""
+        self._suspect = self._too_large = math.inf
+        """The smallest sizes refused alone after a rest, and certainly with a full bucket."""
+        self._refused_alone = (math.inf, 0)
+        """The smallest and the largest size since the last accepted request."""
+        self._measured = 0.0
+        """The pace at the last refusal after many accepted requests; 0 if nothing is known."""
 
     @property
     def size(self) -> int:
@@ -60,13 +81,60 @@ class Pacer:
         """Seconds from now until the next request may go."""
         return max(0.0, self._not_before - now)
 
-    def never_passes(self, size: int) -> bool:
-        """Whether one entry of at most this size was given up because the limit let it never through."""
-        return size >= self._hopeless
+    def rest(self, size: int, *, surely: bool = True) -> float:
+        """Seconds without a request after which the bucket holds this size, if it ever does; else probably."""
+        if self._measured:
+            return min(_REST * size / self._measured, LONGEST_PAUSE)
+        return _USUAL_REST if surely else min(_REST * size / self._rate, LONGEST_PAUSE)
+
+    def fills_soon(self, size: int) -> bool:
+        """True if a refused entry of this size may wait in its turn: it probably passes, and others lose little time."""
+        is_likely = self.has_accepted and size < self._suspect / 2
+        return is_likely and self.rest(size, surely=False) <= _LONGEST_REST_IN_TURN
+
+    def exceeds_passed(self, size: int) -> bool:
+        """True if no request of this size passed lately, so that a refusal may be due to the size."""
+        return size > self._passed
+
+    @property
+    def is_passing(self) -> bool:
+        """True if the last request passed, not counting entries that never pass."""
+        return self.has_accepted and self._refused == 0
+
+    def has_passed(self, size: int) -> bool:
+        """True if a request of this size has passed, so that a refusal is due to its time."""
+        return size <= self._largest
+
+    @property
+    def has_accepted(self) -> bool:
+        """True if a request has passed."""
+        return self._largest > 0
+
+    @property
+    def lets_nothing_pass(self) -> bool:
+        """True if the size is not the reason: since the last accepted request, very different sizes were refused."""
+        smallest, largest = self._refused_alone
+        return largest > 2 * smallest
+
+    def is_suspect(self, size: int) -> bool:
+        """True if one entry that was not larger was refused alone after a rest."""
+        return size >= self._suspect
+
+    def is_too_large(self, size: int) -> bool:
+        """True if one entry that was not larger was refused alone with a full bucket twice."""
+        return size >= self._too_large
+
+    def refuses_again(self, size: int, *, is_certain: bool) -> None:
+        """The back end has refused one entry of this size alone, after a rest; `is_certain`: with a full bucket."""
+        if size > self._largest > 0:
+            self._suspect = min(self._suspect, size)
+            if is_certain:
+                self._too_large = min(self._too_large, size)
 
     def gives_up(self, size: int) -> None:
         """One entry of this size, sent alone, never passes."""
-        self._hopeless = min(self._hopeless, size)
+        self._suspect, self._too_large = min(self._suspect, size), min(self._too_large, size)
+        self._largest = min(self._largest, max(1, size - 1))
 
     def accepts(self, size: int, now: float) -> None:
         """The back end has taken a request of this size."""
@@ -74,10 +142,13 @@ class Pacer:
             self._since = now
         self._refused = 0
         self._accepted += 1
+        self._calm += 1
         self._volume += size
         self._passed = max(self._passed, size)
-        if size >= self._hopeless:
-            self._hopeless = math.inf
+        self._largest = max(self._largest, size)
+        self._refused_alone = (math.inf, 0)
+        if size >= self._suspect:
+            self._suspect = self._too_large = math.inf
         if math.isinf(self._rate):
             return
         growth = min(1.0, _GROWTH * 2.0 ** min(self._accepted / _CALM, 64))
@@ -85,6 +156,10 @@ class Pacer:
         self._size = min(self._most, self._size * (1 + max(_SIZE_GROWTH, growth)))
         pause = min(size / self._rate, LONGEST_PAUSE)
         self._not_before = max(self._not_before, now - _VOLUME_SECONDS) + pause
+
+    def postpone(self, until: float) -> None:
+        """Send nothing before this time, in monotonic seconds."""
+        self._not_before = max(self._not_before, until)
 
     def refuses(
         self, size: int, now: float, *, random: Callable[[], float], alone: int = 0, retry_after: float = 0.0
@@ -96,11 +171,37 @@ class Pacer:
         """
         self._refused += 1
         pause = self._pause_after(size, now, alone)
+        self._calm = 0
         if self._refused == 1:
             self._since, self._volume, self._accepted = now, 0, 0
         elif alone <= 1:
             self._accepted = _CALM * 64  # size and pace fell by halves, and double again until the next refusal
         pause = min(pause, LONGEST_PAUSE) * (1 + _JITTER * random())
+        self._not_before = max(self._not_before, now + max(pause, retry_after))
+
+    def refuses_alone(
+        self, size: int, now: float, *, random: Callable[[], float], first: bool, retry_after: float = 0.0
+    ) -> None:
+        """The back end has refused one entry that exceeds what passed; this does not change the pace of others.
+
+        `first`: its first refusal, after which it waits for the bucket to fill if the pace is known.
+        """
+        pause = 0.0
+        if not self.is_too_large(size):
+            self._refused += 1
+            smallest, largest = self._refused_alone
+            self._refused_alone = (min(smallest, size), max(largest, size))
+            self._size = min(self._size, max(1.0, size / 2, self._passed))
+            if math.isinf(self._rate):
+                elapsed = now - self._since
+                self._rate = self._volume / elapsed if self._volume and elapsed > 0 else size / _FIRST_PAUSE
+                self._since, self._volume, self._accepted = now, 0, 0
+            if first and self.fills_soon(size):
+                pause = self.rest(size, surely=False)
+            elif self._refused > _PROBES or not self.has_accepted:
+                longest = _USUAL_REST if self.has_accepted else LONGEST_PAUSE
+                pause = min(_FIRST_PAUSE * _PROBE_GROWTH ** min(self._refused, 64), longest)
+            pause = min(pause, LONGEST_PAUSE) * (1 + _JITTER * random())
         self._not_before = max(self._not_before, now + max(pause, retry_after))
 
     def _pause_after(self, size: int, now: float, alone: int) -> float:
@@ -120,6 +221,8 @@ class Pacer:
             self._rate *= _SLOWDOWN
             if now > self._since:  # the bucket held less than `size` at both ends of this time
                 self._rate = min(self._rate, (self._volume + size) / (now - self._since))
+            if self._calm >= _STEADY:
+                self._measured = self._rate
             return size / self._rate / 2  # a full pause would let a small bucket overflow
         return size / self._rate
 

@@ -3,6 +3,7 @@
     queued -> in flight -> delivered
        |      ^         -> waiting (retry, or parked while the back end says that the settings are wrong) -> in flight
        v      |         -> behind the next one, which shows whether the back end takes anything -> in flight
+       |      |         -> aside with a due time of its own, if a limit of volume refuses one entry -> in flight
       spooled           -> split in two halves -> in flight, one after the other
        |                -> dropped, for a reason
        v
@@ -20,7 +21,6 @@ from enum import StrEnum
 from http import HTTPStatus
 
 from monitored_openai._exporter.delivery.causes import Cause, cause_of
-from monitored_openai._exporter.delivery.pacer import LONGEST_PAUSE
 from monitored_openai._stats import DropReason
 
 MOST_RETRY_SECONDS = 300.0
@@ -35,10 +35,6 @@ _PROBE_EVERY = 4
 """Failures of a batch that cannot be split, after which another one goes first for once."""
 _MAX_ISOLATED_FAILURES = 3
 """So often something else was delivered between two failures of one entry, until the entry is what is wrong."""
-_RESTED = 3
-"""So often the limit refused one entry with a full bucket, until the entry is what is wrong, if others pass."""
-_TRIES_OF_HOPELESS = 2
-"""Refusals of one entry that is at least as large as one that never passed the limit, until it is given up too."""
 
 _TRANSIENT = frozenset({408, 425, 429})
 _NOT_IMPLEMENTED, _TOO_LARGE, _LIMITED = 501, 413, 429
@@ -115,16 +111,18 @@ class RetryState:
     """Failures before which something else was delivered since the failure before."""
     delivered: int = 0
     """How many others had been delivered at the last failure."""
-    last_at: float = math.inf
     rested: int = 0
     """Failures after a pause so long, with no other request in it, that the bucket of a limit was full."""
 
-    def after(self, now: float, delivered: int = 0) -> RetryState:
-        """With one more; so many other batches have been delivered by now."""
+    def after(self, now: float, delivered: int = 0, *, rested: bool = False) -> RetryState:
+        """With one more; so many other batches have been delivered by now. `rested`: the limit's bucket was full."""
         others = self.failures > 0 and delivered > self.delivered
-        rested = self.rested + (not others and now - self.last_at >= LONGEST_PAUSE)
         return RetryState(
-            self.failures + 1, min(self.first_at, now), self.isolated_failures + others, delivered, now, rested
+            self.failures + 1,
+            min(self.first_at, now),
+            self.isolated_failures + others,
+            delivered,
+            self.rested + (rested and self.failures > 0),
         )
 
 
@@ -149,13 +147,15 @@ def next_step(  # noqa: PLR0911 - one for each rule
     random: Callable[[], float],
     durable: bool = False,
     pause: float | None = None,
-    hopeless: bool = False,
+    over_limit: bool = False,
+    waits_in_turn: bool = True,
 ) -> Step:
     """Decide on a batch after a try.
 
     `retry` counts this failure already; `now` is monotonic seconds; `divisible`: the batch has more than one entry;
-    `random` gives numbers from 0 to 1; `durable`: the spool keeps the batch without a limit on tries;
-    `pause`: seconds that a pacer demands before the next request; `hopeless`: the limit let no entry of this size pass.
+    `random` gives numbers from 0 to 1; `durable`: the spool keeps the batch without a limit on tries; `pause`: seconds
+    that a pacer demands before the next request; `over_limit`: the limit never lets this one entry pass;
+    `waits_in_turn`: if the limit refuses one entry, others wait behind it.
     """
     if isinstance(outcome, Reply):
         if outcome.is_success:
@@ -166,7 +166,10 @@ def next_step(  # noqa: PLR0911 - one for each rule
             return Step(Action.DROP, reason="rejected")
     if pause is not None and is_limited(outcome):
         exhausted = not durable and now - retry.first_at >= MOST_RETRY_SECONDS
-        return _limited_step(retry, divisible=divisible, exhausted=exhausted, pause=pause, hopeless=hopeless)
+        action = Action.DROP if over_limit or exhausted else Action.RETRY
+        reason: DropReason = "over_limit" if over_limit else "retry_exhausted"
+        others_first = action is Action.RETRY and not (divisible or waits_in_turn)
+        return Step(action, pause, pause, reason if action is Action.DROP else None, others_first)
     batch_may_be_poison = _may_be_poison(outcome)
     if (
         batch_may_be_poison
@@ -186,18 +189,6 @@ def next_step(  # noqa: PLR0911 - one for each rule
     behind = batch_may_be_poison and not divisible and retry.failures % _PROBE_EVERY == 0
     wait = max(_backoff(retry, random), at_least)
     return Step(Action.RETRY, wait=wait, at_least=at_least, lets_next_go_first=behind)
-
-
-def _limited_step(retry: RetryState, *, divisible: bool, exhausted: bool, pause: float, hopeless: bool) -> Step:
-    """What follows a refusal for a limit of volume, when a pacer sets size and time of the next request."""
-    rested = not divisible and retry.rested >= _RESTED
-    if not divisible and hopeless and retry.failures >= _TRIES_OF_HOPELESS:
-        return Step(Action.DROP, reason="over_limit")
-    if rested and retry.isolated_failures:
-        return Step(Action.DROP, reason="over_limit")
-    if exhausted:
-        return Step(Action.DROP, reason="retry_exhausted")
-    return Step(Action.RETRY, wait=pause, at_least=pause, lets_next_go_first=rested)
 
 
 def _is_transient(status: int) -> bool:

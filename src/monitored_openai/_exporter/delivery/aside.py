@@ -1,0 +1,58 @@
+"""The turn of log entries that a limit of volume refused alone, while others pass.
+
+Such an entry is put aside with a due time of its own. Only the smallest one is tried again, after a rest in which the
+limit's bucket fills: as long as it does not pass, larger ones do not pass either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from monitored_openai._exporter.delivery.acceptance import Acceptance
+    from monitored_openai._exporter.delivery.batch import Batch
+
+LONGEST_WAIT = 1.0
+"""Seconds, if no entry can go, after which the queue looks again."""
+MAX_BYTES = 16 * 1024 * 1024
+"""Entries put aside, beyond which the smallest is due at once, to learn whether they are all too large."""
+_LEARNED = 2
+
+
+class Turn(NamedTuple):
+    """The entry put aside whose turn it is, or else the seconds until another look."""
+
+    batch: Batch | None
+    wait: float = LONGEST_WAIT
+    rests: bool = False
+    """True if no other entry may go in these seconds."""
+
+
+def turn_of(aside: Sequence[Batch], acceptance: Acceptance, now: float, last_request_at: float) -> Turn:
+    """The turn of the entries put aside; times are monotonic seconds."""
+    known = next((batch for batch in aside if acceptance.is_known_over_limit(batch)), None)
+    if known is not None:
+        return Turn(known)
+    smallest = min(aside, key=lambda batch: batch.size)
+    due_at = smallest.due_at or 0.0
+    if smallest.retry.rested < _LEARNED and sum(batch.size for batch in aside) > MAX_BYTES:
+        due_at = now
+    if now < due_at:
+        return Turn(None, min(due_at - now, LONGEST_WAIT))
+    rest = last_request_at + acceptance.rest(smallest) - now
+    return Turn(None, rest, rests=True) if rest > 0 else Turn(smallest)
+
+
+def goes_untried(batch: Batch, taken: Iterable[Batch], acceptance: Acceptance) -> bool:
+    """True if a smaller entry put aside is to show first whether the limit lets this one pass."""
+    if batch.due_at is not None or acceptance.is_known_over_limit(batch) or not acceptance.may_be_over_limit(batch):
+        return False
+    return any(other.due_at is not None and other.size <= batch.size for other in taken)
+
+
+def return_smaller(taken: Iterable[Batch], accepted_bytes: int) -> None:
+    """Return entries put aside to their places, because the limit lets at least their size pass."""
+    for batch in taken:
+        if batch.due_at is not None and batch.size <= accepted_bytes:
+            batch.due_at = None
