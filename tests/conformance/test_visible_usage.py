@@ -70,7 +70,12 @@ class Caller:
             "base_url": f"https://{host}/v1",
             **({} if bare else {"monitoring": self.monitoring}),
         }
-        asked = {"model": "m", "stream": True, **({"prompt": ""} if self.legacy else {"messages": []}), **more}
+        asked: dict[str, Any] = {
+            "model": "m",
+            "stream": True,
+            **({"prompt": ""} if self.legacy else {"messages": []}),
+            **more,
+        }
         transport = http.MockTransport(reply)
         if self.is_async:
             return asyncio.run(self._stream_async(transport, options, asked, bare=bare))

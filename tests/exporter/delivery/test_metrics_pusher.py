@@ -12,6 +12,8 @@ from monitored_openai import MonitoredOpenAI, Monitoring, attributes
 from monitored_openai._exporter.values import CounterSnapshot
 from tests.exporter.delivery.pushes import births, newest, pusher
 from tests.support.handles import MANUAL, ask, call, flush_until, handle, http, in_process, settled
+from tests.support.servers._steps import Request, whole
+from tests.support.servers._wire import decode
 from tests.support.servers.loki import NeverAnswer, Status
 from tests.support.servers.remote_write import Rate, RemoteWriteProxy, Reset
 
@@ -172,6 +174,56 @@ def test_a_push_beyond_a_limit_of_samples_goes_in_parts_that_pass() -> None:
         assert len(keys) == len(set(keys)) > 2000
         assert (proxy.total(CALLS), proxy.violations) == (40, [])
         assert monitoring.stats().failed_pushes == 0
+
+
+class RefusesSeries(RemoteWriteProxy):
+    """Refuses each request that contains a series with this label value."""
+
+    refused_value = "mallory"
+
+    async def take(self, request: Request) -> bytes:
+        if any(value == self.refused_value for series in decode(request.body) for _, value in series.labels):
+            self.statuses.append(429)
+            return whole(429, b"per-user series limit exceeded\n")
+        return await super().take(request)
+
+
+def teams(proxy: RemoteWriteProxy) -> set[str]:
+    return {dict(series.labels).get("team", "") for batch in proxy.stored for series in batch}
+
+
+def test_series_refused_for_a_limit_do_not_hold_up_the_others() -> None:
+    with (
+        RefusesSeries() as proxy,
+        handle(metrics_url=proxy.write_url, label_names=("team",), push_interval=60) as monitoring,
+    ):
+        with in_process(monitoring) as client:
+            for team in ("mallory", "bob", "carl", "dora"):
+                with attributes(team=team):
+                    ask(client)
+        monitoring.flush(20)
+
+        assert teams(proxy) >= {"bob", "carl", "dora"}
+        first = len(proxy.statuses)
+        assert monitoring.stats().failed_pushes == 1
+        monitoring.flush(20)
+
+        later = proxy.statuses[first:]
+        assert later.index(429) > 0  # the refused series go last
+        assert teams(proxy).isdisjoint({"mallory"})
+        assert proxy.violations == []
+
+
+def test_a_limit_that_lets_nothing_pass_ends_a_push_after_few_requests() -> None:
+    with (
+        RemoteWriteProxy(rate=Rate(0, 0)) as proxy,
+        handle(metrics_url=proxy.write_url, label_names=("team",), push_interval=0.5) as monitoring,
+    ):
+        with in_process(monitoring) as client:
+            ask(client)
+        proxy.wait_until(lambda: monitoring.stats().failed_pushes == 1)
+
+        assert len(proxy.statuses) < 30
 
 
 def test_a_push_that_the_limit_makes_too_long_is_gone_on_with_by_the_next() -> None:

@@ -7,6 +7,7 @@ Rules that keep totals exact and the back end content, beside those in `series`:
 - A refused payload (400) goes once more as the newest values alone.
 - A payload that exceeds a limit of volume (429) goes in smaller parts, at the pace that the limit allows. If a push
   takes longer than the interval, the next one begins with the series that it left out.
+- A series that exceeds a limit alone is left out, and goes last in the next push.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
+from monitored_openai._exporter.delivery.refused_series import RefusedSeries
 from monitored_openai._exporter.delivery.retry import Action, Failure, Reply, RetryState, Step, is_limited, next_step
 from monitored_openai._logging import warn_sparsely
 
@@ -64,6 +67,8 @@ class MetricsPusher:
         self._time_request = time_request
         self._left: frozenset[bytes] = frozenset()
         """Series that the last push did not reach."""
+        self._refused: AbstractSet[bytes] = frozenset()
+        """Series that the last push left out, because the back end refused them alone for a limit."""
         self._not_before = 0.0
         self._retry = RetryState()
         self._snapshots_not_before = 0.0
@@ -112,6 +117,8 @@ class MetricsPusher:
             warn_sparsely("push", "metrics could not be pushed; the next push makes up for it: %s", outcome)
         if self._keeper is not None:
             self._keeper.on_result(folded, taken=is_taken)
+        if is_limited(outcome) and self._refused:
+            return Step(Action.DROP)  # the others have gone; the refused series go last at the next interval
         return next_step(outcome, self._retry, now=now, divisible=False, random=random.random)
 
     async def push_snapshots(self, snapshots: Sequence[CounterSnapshot]) -> bool:
@@ -147,7 +154,10 @@ class MetricsPusher:
 
     async def _push_all(self) -> Reply | Failure:
         series = self._series
-        points = sorted(series.points(), key=lambda point: point.labels not in self._left)
+        present = sorted(series.points(), key=lambda point: point.labels not in self._left)
+        points = [point for point in present if point.labels not in self._refused]
+        last = [point for point in present if point.labels in self._refused]
+        refused = RefusedSeries()
         born_ms, now_ms = series.tick()
         if now_ms - time.time_ns() // 1_000_000 > _MAX_AHEAD_MS:
             warn_sparsely(
@@ -156,23 +166,39 @@ class MetricsPusher:
             return Failure.CONNECT
         outcome: Reply | Failure = Reply(204)
         until = time.monotonic() + series.interval
-        while points:
+        while points or last:
+            if not points:
+                points, last, refused.most = last, [], 1
             await asyncio.sleep(series.pacer.pause(time.monotonic()))
             part = series.part(points)
-            replied = await self._push_part(part, born_ms, now_ms)
+            part = part[: int(min(refused.most, len(part)))]
+            replied = await self._push_part(part, refused, born_ms, now_ms)
+            if is_limited(replied) and len(part) == 1 and not refused.are_too_many:
+                warn_sparsely("series refused", "one series was refused for a limit and is left out: %s", replied)
+                outcome, points = replied, points[1:]
+                middle = len(points) // 2  # the neighbours are probably of the same kind
+                points = [*points[middle:], *points[:middle]]
+                continue
+            if is_limited(replied) and refused.are_too_many:
+                break
             if is_limited(replied) and time.monotonic() + series.pacer.pause(time.monotonic()) < until:
                 warn_sparsely("push limit", "metrics exceed a limit; they go on in smaller requests: %s", replied)
                 continue
-            self._left = frozenset(point.labels for point in points)
+            self._left = frozenset(point.labels for point in (*points, *last))
             if isinstance(replied, Failure) or (not replied.is_success and replied.status != _REFUSED):
                 return replied
             points = points[len(part) :]
             if not replied.is_success:
                 outcome = replied  # refused for good; the back end may still take the other parts
-        self._left = frozenset()
+        if refused.any and not refused.any_accepted:  # the limit lets nothing pass, so that no series is special
+            self._left = self._refused = frozenset()
+        else:
+            self._left, self._refused = frozenset(), refused.labels.union(point.labels for point in (*points, *last))
         return outcome
 
-    async def _push_part(self, part: Sequence[Point], born_ms: int, now_ms: int) -> Reply | Failure:
+    async def _push_part(
+        self, part: Sequence[Point], refused: RefusedSeries, born_ms: int, now_ms: int
+    ) -> Reply | Failure:
         series = self._series
         births = series.births(part)
         body = series.encode(part, births, born_ms, now_ms)
@@ -189,19 +215,26 @@ class MetricsPusher:
         if births and isinstance(outcome, Reply) and outcome.status == _REFUSED:
             births = set()
             outcome = await self._post(series.encode(part, births, *series.tick()))
-        self._adapt_pace(part, births, outcome)
+        self._adapt_pace(part, births, refused, outcome)
         if isinstance(outcome, Reply) and outcome.is_success:
             series.withdrawn(part)
         return outcome
 
-    def _adapt_pace(self, part: Sequence[Point], births: set[bytes], outcome: Reply | Failure) -> None:
+    def _adapt_pace(
+        self, part: Sequence[Point], births: set[bytes], refused: RefusedSeries, outcome: Reply | Failure
+    ) -> None:
         """Pass the result of a request to the pacer."""
         size, now, pacer = len(part) + len(births), time.monotonic(), self._series.pacer
         if isinstance(outcome, Reply) and outcome.is_success:
             pacer.accepts(size, now)
+            refused.accept()
         elif isinstance(outcome, Reply) and is_limited(outcome):
-            alone = self._retry.failures + 1 if len(part) == 1 else 0
-            pacer.refuses(size, now, random=random.random, alone=alone, retry_after=outcome.retry_after or 0.0)
+            retry_after = outcome.retry_after or 0.0
+            if len(part) == 1 or refused.any:
+                refused.refuse(len(part), part[0].labels)
+                pacer.postpone(now + max(refused.pause, retry_after))
+            else:
+                pacer.refuses(size, now, random=random.random, retry_after=retry_after)
 
     async def _post(self, body: bytes) -> Reply | Failure:
         started = time.monotonic()
