@@ -122,6 +122,33 @@ def test_a_backlog_drains_at_nearly_the_limit_in_order_and_complete(rate: int, b
     assert drained.refused <= drained.requests * MOST_REFUSED
 
 
+def learned_share(bucket: Bucket, round_trip: float, retry_after: float) -> float:
+    """Share of the limit that a backlog without an end reaches between 600 and 900 seconds after its begin."""
+    pacer, clock, volume = Pacer(MAX_BYTES), 0.0, 0
+    jitter = random.Random(1).random
+    while clock < 900:
+        clock += round_trip
+        size = pacer.size
+        if bucket.allows(size, clock):
+            volume += size * (clock >= 600)
+            pacer.accepts(size, clock)
+        else:
+            pacer.refuses(size, clock, random=jitter, retry_after=retry_after)
+        clock += pacer.pause(clock)
+    return volume / 300 / bucket.rate
+
+
+@pytest.mark.parametrize("retry_after", [0.0, 1.0, 5.0])
+@pytest.mark.parametrize("round_trip", [0.0002, 0.005, 0.02])
+@pytest.mark.parametrize(("rate", "burst"), [(20 * KB, 8 * KB), (20 * KB, 40 * KB), (MB, 24 * KB), (MB, 300 * KB)])
+def test_the_share_of_the_limit_is_high_with_round_trips_and_retry_after(
+    rate: int, burst: int, round_trip: float, retry_after: float
+) -> None:
+    assert burst / round_trip >= 1.2 * rate  # one request under way at a time can reach the limit
+
+    assert learned_share(Bucket(rate, burst), round_trip, retry_after) >= LEAST_SHARE
+
+
 def test_two_limits_at_once_are_both_kept_to() -> None:
     contents = entries(10 * MB, 2 * KB)
 

@@ -6,6 +6,8 @@ at the limit. A refusal takes no tokens. Both the refill rate and the capacity a
 - A refusal halves the size of the next request, because a request above the capacity never passes.
 - A refusal slows the pace: a little after accepted requests, by half after another refusal.
 - An accepted request raises both again: slowly at first, faster the longer no refusal comes.
+- A size refused shortly above an accepted one bounds the next sizes; the bound rises slowly.
+- After a refusal with Retry-After, size and pace grow again only after 20 times that pause, because a probe costs much.
 - No request brings more than one second's volume, so that a refusal costs one second at most.
 
 Before the first refusal, requests have their full size and no pause in between.
@@ -27,6 +29,13 @@ _CALM = 8
 _STEADY = 4
 """Accepted requests in a row after which the pace at a refusal is close to the limit."""
 _SLOWDOWN = 0.9
+_NEAR = 1.5
+"""Times the largest accepted size, up to which a refused size shows the capacity well."""
+_BELOW_REFUSED = 15 / 16
+_BOUND_GROWTH = 1 / 4096
+"""Of the size with each accepted request after such a refusal; doubled every 64."""
+_PROBE_AFTER = 20
+"""Times the Retry-After of a refusal, after which size and pace grow again."""
 _JITTER = 0.25
 """Share of a pause after a refusal that chance adds, so that many processes do not return at once."""
 _VOLUME_SECONDS = 1.0
@@ -63,6 +72,16 @@ class Pacer:
         self._since = math.nan
         """The bucket could not serve a request then; before the first refusal: the first request."""
         self._not_before = -math.inf
+        self._fastest_growth = 1.0
+        """Of the pace with each accepted request."""
+        self._ceiling = math.inf
+        """The pace is kept below, and the size as it is, until `_probe_at`, after a refusal with Retry-After."""
+        self._probe_at = math.inf
+        self._most_size = math.inf
+        """A little less than the size refused last, which is probably above the capacity; grows slowly."""
+        self._size_calm = 0
+        """Accepted requests since then."""
+        self._size_probe_at = -math.inf
         self._largest = 0
         """Size of the largest accepted request: the capacity is not below, unless the limit changes."""
         self._suspect = self._too_large = math.inf
@@ -151,9 +170,12 @@ class Pacer:
             self._suspect = self._too_large = math.inf
         if math.isinf(self._rate):
             return
-        growth = min(1.0, _GROWTH * 2.0 ** min(self._accepted / _CALM, 64))
-        self._rate *= 1 + growth
-        self._size = min(self._most, self._size * (1 + max(_SIZE_GROWTH, growth)))
+        if now >= self._probe_at:
+            self._probe_at, self._ceiling, self._accepted = math.inf, math.inf, 0
+            self._since, self._volume, self._fastest_growth = now, 0, _SIZE_GROWTH
+        growth = min(self._fastest_growth, _GROWTH * 2.0 ** min(self._accepted / _CALM, 64))
+        self._rate = min(self._rate * (1 + growth), self._ceiling)
+        self._raise_size(growth, now)
         pause = min(size / self._rate, LONGEST_PAUSE)
         self._not_before = max(self._not_before, now - _VOLUME_SECONDS) + pause
 
@@ -170,7 +192,15 @@ class Pacer:
         request had several entries.
         """
         self._refused += 1
+        before = self._rate
         pause = self._pause_after(size, now, alone)
+        if retry_after and self._most_size < size:
+            self._size_probe_at = now + (1 + _PROBE_AFTER) * retry_after
+        elif retry_after:  # the refusal costs much, so that the next one must come late
+            known = self._rate if math.isinf(before) else math.sqrt(self._rate * before)
+            self._ceiling = min(known, before * _SLOWDOWN)
+            self._fastest_growth = 1.0
+            self._probe_at = now + (1 + _PROBE_AFTER) * retry_after
         self._calm = 0
         if self._refused == 1:
             self._since, self._volume, self._accepted = now, 0, 0
@@ -215,7 +245,13 @@ class Pacer:
             self._rate = max(self._rate / 2, size / LONGEST_PAUSE)
             self._halve(size)
         elif size > self._passed:  # the size is the news, not the pace
-            self._halve(size)
+            near = 0 < size <= _NEAR * self._passed
+            self._size, self._passed = (
+                min(self._size, self._passed if near else max(1.0, size / 2)),
+                min(self._passed, size),
+            )
+            if near:
+                self._most_size, self._size_calm = size * _BELOW_REFUSED, 0
             return 0.0
         else:
             self._rate *= _SLOWDOWN
@@ -225,6 +261,12 @@ class Pacer:
                 self._measured = self._rate
             return size / self._rate / 2  # a full pause would let a small bucket overflow
         return size / self._rate
+
+    def _raise_size(self, growth: float, now: float) -> None:
+        if now >= self._size_probe_at:
+            self._size_calm += 1
+            self._most_size *= 1 + min(1.0, _BOUND_GROWTH * 2.0 ** min(self._size_calm / 64, 64))
+        self._size = min(self._most, self._size * (1 + max(_SIZE_GROWTH, growth)), self._most_size)
 
     def _halve(self, size: int) -> None:
         self._size = min(self._size, max(1.0, size / 2))
