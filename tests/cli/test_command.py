@@ -696,7 +696,7 @@ VECTOR = '{"data": {"result": [{"metric": {}, "value": [1, "%s"]}]}}'
 def test_a_server_of_another_kind_is_told_from_the_right_one(
     arguments: str, body: str, ask: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GRAFANA_TOKEN", "x")
+    monkeypatch.setenv("GRAFANA_TOKEN", "any-token")
     with Other(body) as server:
         assert "is the address right?" in ask(*arguments.split(), server.url, code=2)
 
@@ -723,7 +723,7 @@ def test_servers_that_refuse_are_quoted(
 
     assert "refuses with 400" in ask("tail", "--url", loki.url, code=2)
     assert "syntax error" in ask("tail", "--url", loki.url, code=2)
-    monkeypatch.setenv("GRAFANA_TOKEN", "wrong")
+    monkeypatch.setenv("GRAFANA_TOKEN", "wrong-token")
     refused = ask("dashboards", "push", "--grafana-url", grafana.url, code=2)
     assert refused == f"{grafana.url} refuses with 401: Invalid API key"
     assert "refuses with 404" in ask("report", "--url", f"{done.prometheus.url}/graph", code=2)
