@@ -21,9 +21,10 @@ ESCAPED_INVISIBLE = (
 )
 _TOKEN = (
     rf"(?=[\x1b\x9b\\%]|{INVISIBLE})(?:(?P<noise>{_COLOUR}|{INVISIBLE}|{ESCAPED_INVISIBLE})"
-    rf"|\\+u(?P<unicode>[0-9a-fA-F]{{4}})|\\+x(?P<byte>[0-9a-fA-F]{{2}})|{_PERCENT}(?P<url>[0-7][0-9a-fA-F])|\\+(?P<slash>/))"
+    rf"|\\+u(?P<unicode>[0-9a-fA-F]{{4}})|\\+(?:x|U000000)(?P<byte>[0-9a-fA-F]{{2}})"
+    rf"|\\+(?P<octal>(?:0[4-7]|1[0-7])[0-7])|{_PERCENT}(?P<url>[0-7][0-9a-fA-F])|\\+(?P<slash>/))"
 )
-SIGNS = rf"[\x1b\x9b%]|\\[ux/0e]|{INVISIBLE}"
+SIGNS = rf"[\x1b\x9b%]|\\[uxU/01e]|{INVISIBLE}"
 """A text without a match has no escapes."""
 
 
@@ -77,4 +78,6 @@ def _token() -> re.Pattern[str]:
 def _decoded(token: re.Match[str]) -> str:
     if token["slash"]:
         return "/"
+    if token["octal"]:
+        return chr(int(token["octal"], 8))
     return chr(int(token["unicode"] or token["byte"] or token["url"], 16))
