@@ -42,6 +42,11 @@ def _has_digit(run: str) -> bool:
     return _DIGIT.search(run) is not None
 
 
+def _is_random_with_digit(run: str) -> bool:
+    """Return true for a random run that is no long name of a class, as lists of names have."""
+    return _has_digit(run) and is_random(run)
+
+
 def _is_any(_run: str) -> bool:
     return True
 
@@ -80,7 +85,11 @@ def _is_bearer(run: str) -> bool:
 
 
 def _is_password(run: str) -> bool:
-    return run.lower() not in _USUAL_PASSWORDS and _HAS_LETTER_OR_DIGIT.search(run) is not None
+    return (
+        run.lower() not in _USUAL_PASSWORDS
+        and not _IDENTIFIER.fullmatch(run)
+        and _HAS_LETTER_OR_DIGIT.search(run) is not None
+    )
 
 
 _USUAL_PASSWORDS = frozenset({"pass", "passwd", "password", "pwd", "secret", "token", "xxx", "your_password"})
@@ -183,7 +192,7 @@ NAMED = (
         Named(literal, f"{before}{literal}", between, _TOKEN, 8, is_secret)
         for word, before in _NAMES.items()
         for literal in (word, word.capitalize(), word.upper())
-        for between, is_secret in ((_IS, _is_value), (_PAIR, is_random))
+        for between, is_secret in ((_IS, _is_value), (_PAIR, _is_random_with_digit))
     ),
     *(
         rule
@@ -191,7 +200,7 @@ NAMED = (
         for rule in (
             Named(literal, literal, rf"{_IS}{_SCHEME}", _TOKEN, 8, _is_credentials),
             Named(literal, literal, rf"{_IS}(?:\w{{1,30}}[ ]{{1,9}})?", _TOKEN, 8, is_random),
-            Named(literal, literal, _PAIR, _TOKEN, 8, is_random),
+            Named(literal, literal, _PAIR, _TOKEN, 8, _is_random_with_digit),
         )
     ),
     *(
