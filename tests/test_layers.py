@@ -28,7 +28,7 @@ LAYERS: dict[str, set[str]] = {
     "_files": set(),
     "_redaction": set(),
     "_labels": {"_redaction"},
-    "_settings": {"_labels", "_logging"},
+    "_settings": {"_labels", "_logging", "_redaction"},
     # the caller's thread
     "_endpoints": {"_json", "_logging", "_record"},
     "_resources": {"_endpoints"},

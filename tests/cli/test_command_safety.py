@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +137,48 @@ def test_a_server_that_repeats_a_token_is_quoted_without_it(
     assert TOKEN not in said
 
 
+MARKS = "\u202e\u2066\u200f\u061c\u200b\ufeff\U000e0041\u2028\x85\x1b"
+
+
+def test_a_refusal_is_quoted_without_marks_that_change_its_direction(capsys: pytest.CaptureFixture[str]) -> None:
+    with Server(f"no{MARKS}t allowed".encode(), 403) as server:
+        text = refused(capsys, "tail", "--url", server.url)
+
+    assert text.rstrip("\n").isprintable()
+    assert text.startswith("monitored-openai: ")
+    assert "t allowed" in text
+
+
+def test_a_key_with_marks_in_it_is_not_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    for mark in MARKS:
+        with Server(f"bad key sk-proj-{mark}Ab3x9xYz0123456789Qw7".encode(), 403) as server:
+            text = refused(capsys, "tail", "--url", server.url)
+
+        assert "0123456789Qw7" not in text, repr(mark)
+
+
+@pytest.mark.parametrize("token", ["x", "1234567"])
+def test_a_token_of_less_than_8_characters_is_not_sent(
+    token: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "token").write_text(token)
+    for arguments in (["--token", token], ["--token-file", str(tmp_path / "token")], []):
+        if not arguments:
+            monkeypatch.setenv("PROMETHEUS_TOKEN", token)
+        text = refused(capsys, "report", "--url", server.url, *arguments)
+        assert "the token is shorter than 8 characters" in text
+        assert "1234567" not in text
+    assert list(server.requests) == []
+
+
+def test_a_password_may_be_shorter_than_a_token(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_TOKEN", "admin")
+    assert main(["report", "--url", server.url, "--username", "admin"]) == 0
+    assert server.sent("authorization") == {"Basic YWRtaW46YWRtaW4="}
+
+
 # The way that the settings prescribe
 
 
@@ -246,6 +289,8 @@ def test_pages_that_are_too_large_are_halved() -> None:
 # What is shown
 
 FORMULAS = [
+    "a;=cmd|'/c calc'!A1",
+    'a";=1',
     '=HYPERLINK("http://127.0.0.1/","x")',
     "@SUM(1)",
     "+1",
@@ -269,6 +314,10 @@ def test_csv_has_no_cell_that_a_spreadsheet_runs(capsys: pytest.CaptureFixture[s
     assert "gpt-4o" in names
     assert [name for name in names if name.lstrip()[:1] in tuple("=+-@\uff1d")] == []
     assert text.replace("\n", "").isprintable()
+    assert re.fullmatch(r'(?:(?:"(?:[^"]|"")*"|[0-9.]+)[,\n])+', text)
+    assert [
+        row[0] for row in csv.reader(io.StringIO(text), delimiter=";", quotechar='"') if row[1:] and row[1][:1] == "="
+    ] == []
 
 
 @pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31T23:59:59-14:00", "10000-01-01", "\uff12026-01-01", ""])

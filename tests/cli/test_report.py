@@ -211,7 +211,7 @@ def test_servers_that_refuse_are_quoted(
 
     assert "refuses with 400" in ask("tail", "--url", queries.url, code=2)
     assert "syntax error" in ask("tail", "--url", queries.url, code=2)
-    monkeypatch.setenv("GRAFANA_TOKEN", "wrong")
+    monkeypatch.setenv("GRAFANA_TOKEN", "wrong-token")
     refused = ask("dashboards", "push", "--grafana-url", grafana.url, code=2)
     assert refused == f"{grafana.url} refuses with 401: Invalid API key"
     assert "refuses with 404" in ask("report", "--url", f"{done.prometheus.url}/graph", code=2)

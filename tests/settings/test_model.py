@@ -120,6 +120,33 @@ def test_no_secret_shows_in_an_error_or_its_causes(caplog: pytest.LogCaptureFixt
     assert {line.split(":")[0] for line in str(error).splitlines()} == bad.keys()
 
 
+@pytest.mark.parametrize(
+    "field", ["environment", "job", "service_name", "instance", "provider", "extra_labels", "label_names", "prices"]
+)
+def test_a_label_that_looks_like_a_secret_is_refused_and_not_repeated(field: str) -> None:
+    key = "sk-proj-Ab3x9xYz0123456789Qw7"
+    name = "sk_live_Ab3x9xYz0123456789Qw7"
+    values: dict[str, list[Any]] = {
+        "extra_labels": [{"team": f"a {key}"}, {name: "a"}, f"team={key}"],
+        "label_names": [["team", name]],
+        "prices": [{key: {"input": 1, "output": 2}}],
+    }
+    for value in values.get(field, [key, f"prod-{key}", f"a\u00ad{key}", f"prod {key[:9]} {key}"]):
+        text = refusal(**{field: value})
+        assert text.startswith(f"{field}: ")
+        assert "secret" in text or "control character" in text
+        assert "Ab3x9" not in text
+
+
+def test_a_service_name_of_the_environment_is_refused_if_it_looks_like_a_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "sk-proj-Ab3x9xYz0123456789Qw7")
+    text = refusal()
+    assert text.startswith("service_name (MONITORED_OPENAI_SERVICE_NAME or OTEL_SERVICE_NAME): ")
+    assert "Ab3x9" not in text
+
+
 def test_each_wrong_field_gets_one_line_with_its_variable_if_it_came_from_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -17,8 +17,14 @@ from monitored_openai._redaction.unescape import ESCAPED_INVISIBLE, INVISIBLE, S
 Span = tuple[int, int]
 
 _PEM = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----")
-_PEM_REST = re.compile(r"(?:[A-Za-z0-9+/=:,. \r\n\t]|-(?!----)|\\+[nrt])*+-----END [A-Z0-9 ]{1,60}-----")
-_PEM_CUT = re.compile(r"(?:(?:\s|\\+[nrt])*+[A-Za-z0-9+/=]{16,}+)*+")
+_PEM_JOINT = (
+    r"(?P<escape>\\*)(?P<quote>[\"'])(?:[ \t]|\\+[nrt])*+[+.]?(?:\s|\\+[nrt])*+[+.]?[ \t]*+(?P=escape)(?P=quote)"
+)
+"""Between two lines in quotes. JSON never has two texts beside each other, so JSON stays JSON."""
+_PEM_REST = re.compile(
+    rf"(?:[A-Za-z0-9+/=:,. \r\n\t>|#*]|-(?!----)|\\+[nrt]|{_PEM_JOINT})*+-----END [A-Z0-9 ]{{1,60}}-----"
+)
+_PEM_CUT = re.compile(rf"(?:(?:[\s>|#*-]|[0-9]{{1,6}}[:|\t]|\\+[nrt]|{_PEM_JOINT})*+[A-Za-z0-9+/=]{{16,}}+)*+")
 _BREAK = re.compile(r"[ \t]{0,40}\\?(?:\r?\n|\r|(?:\\+[rn])+)(?:[ \t>|]|\\+t){0,40}")
 _MOST_LINES = 64
 _ALPHANUMERIC = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
@@ -65,18 +71,20 @@ def _signs_of_secrets() -> str:
     """Return a pattern that matches each text that may contain a secret."""
     begin = r"(?:^|[^A-Za-z0-9]|\\(?:[bfnrt]|u[0-9A-Fa-f]{4})|%[0-9A-Fa-f]{2})"
     prefixed = "|".join(re.escape(rule.literal) for rule in PREFIXED)
-    names = (
-        r"(?i-u:(?:api|subscription|account|access|session|refresh|auth|security|client|app)[-_ ]?(?:key|token|secret))"
-    )
+    names = r"(?i-u:(?:api|subscription|account|access|session|refresh|auth|security|client|app|openai)[-_ ]?(?:key|token|secret))"
+    noise = rf"(?:{INVISIBLE}|{ESCAPED_INVISIBLE})"
     signs = (
         r"\x1b|\x{9b}|\\(?:u001[bB]|x1[bB]|033|e\[)|%(?:25)*1[bB]"
-        r"|(?:\\u00|\\x|%(?:25)*)(?:2[dD]|3[0-9dDaA]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
-        rf"|(?:{INVISIBLE}|{ESCAPED_INVISIBLE})[A-Za-z0-9_\-]"
+        r"|(?:\\u00|\\U000000|\\x|%(?:25)*)"
+        r"(?:2[27cCdDfF]|3[0-9aAdDeE]|4[0-9a-fA-F]|5[0-9aAdDfF]|6[1-9a-fA-F]|7[0-9aA])"
+        r"|\\(?:0[4-7]|1[0-7])[0-7]"
+        rf"|{noise}[A-Za-z0-9_\-/:@,=>\"'\]]"
     )
-    sign_of_value = r"\\*[\"']?(?:\s|\\+[nrt]|%(?:25)*20|\\+u0020)*[:=]"
+    sign_of_value = rf"{noise}*\\*[\"']?(?:\s|\\+[nrt]|%(?:25)*20|\\+u0020)*[:=,>\]]"
     return (
         rf"{begin}(?:{prefixed})|(?:{names}|(?i-u:uthorization)){sign_of_value}"
-        r"|(?i-u:earer)(?:\s|\\+[nrt]|%(?:25)*(?:20|0[9aAdD])|\\+u00(?:20|0[9aAdD]))"
+        rf"|(?i-u:earer)(?:{sign_of_value}|{noise}*(?:\s|\\+[nrt]|%(?:25)*(?:20|0[9aAdD])|\\+u00(?:20|0[9aAdD])))"
+        r"|:\\*/\\*/[^\s/?#\"'<>\\]*:[^\s/?#\"'<>\\{}$]*@"
         rf"|API key provided:|hooks\.slack\.com|-----BEGIN|{signs}"
     )
 
@@ -90,7 +98,8 @@ def _found(text: str, unescaped: Unescaped | None) -> Iterator[Span]:
             yield from _named(named, text)
     for begin in _PEM.finditer(text):
         rest = _PEM_REST.match(text, begin.end()) or _PEM_CUT.match(text, begin.end())
-        yield begin.start(), rest.end() if rest else begin.end()
+        if rest is not None and rest.end() > begin.end():
+            yield begin.start(), rest.end()
 
 
 def _prefixed(rule: Prefixed, text: str, unescaped: Unescaped | None) -> Iterator[Span]:
@@ -142,6 +151,8 @@ def _named(rule: Named, text: str) -> Iterator[Span]:
         value = characters.match(text, link.end()) if link else None
         if value is not None:
             end, run = value.end(), value[0].rstrip(".")
+            if rule.after:
+                run = value[0].rpartition(rule.after)[0]
             if len(run) >= rule.least and rule.is_secret(run):
                 yield value.start(), value.start() + len(run)
         start = text.find(rule.literal, end)

@@ -23,6 +23,8 @@ from pydantic import (
 )
 
 from monitored_openai._labels import InvalidValue, check_label_value, label_name
+from monitored_openai._redaction.pattern_size import MOST_ITEMS, PatternTooLarge, pattern_size
+from monitored_openai._redaction.secrets import secret_spans
 from monitored_openai._settings import urls
 from monitored_openai._settings.urls import MetricsProtocol
 
@@ -61,6 +63,17 @@ def plain_text(value: object) -> str:
     if not isinstance(value, str):
         raise InvalidValue("must be text")
     return str.__str__(value)  # the value of a text enum member, not its name
+
+
+def _label(text: str) -> str:
+    """Return a label's name or value without change; refuse one with a secret, because labels leave the process as they are."""
+    if secret_spans(text):
+        raise InvalidValue("contains a text that looks like a secret, and every label can be read; remove the secret")
+    return text
+
+
+def _label_value(value: object) -> str:
+    return _label(check_label_value(plain_text(value)))
 
 
 def optional(rule: Callable[[Any], object]) -> PlainValidator:
@@ -146,14 +159,14 @@ def headers(value: object) -> FrozenMapping[SecretStr]:
 
 
 def extra_labels(value: object) -> FrozenMapping[str]:
-    labels = {label_name(name): check_label_value(plain_text(item)) for name, item in _mapped(value).items()}
+    labels = {_label(label_name(name)): _label_value(item) for name, item in _mapped(value).items()}
     if len(labels) > _MAX_LABELS:
         raise InvalidValue(f"has more than {_MAX_LABELS} labels; remove some")
     return FrozenMapping(labels)
 
 
 def label_names(value: object) -> tuple[str, ...]:
-    names = sorted(label_name(name) for name in _listed(value))
+    names = sorted(_label(label_name(name)) for name in _listed(value))
     if len(names) > _MAX_LABELS:
         raise InvalidValue(f"has more than {_MAX_LABELS} names; remove some")
     return tuple(_unique([(name, None) for name in names]))
@@ -174,7 +187,7 @@ def prices(value: object) -> FrozenMapping[FrozenMapping[float]]:
                 raise InvalidValue(
                     f"must be in USD per million tokens (or characters, or minute), each a number from 0 to {_MAX_PRICE}"
                 )
-        prices[check_label_value(model)] = FrozenMapping({kind: float(rate) for kind, rate in rates.items()})
+        prices[_label_value(model)] = FrozenMapping({kind: float(rate) for kind, rate in rates.items()})
     return FrozenMapping(prices)
 
 
@@ -216,16 +229,31 @@ def redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
     patterns = tuple(_listed(value))
     if not patterns:
         return patterns
+    _require_small(patterns)
     import regex  # supports a time limit for a search, `re` does not
 
     for pattern in patterns:
         try:
             matches_nothing = regex.compile(pattern).search("", timeout=_MOST_SECONDS_OF_A_CHECK) is not None
-        except (regex.error, RecursionError, OverflowError, TimeoutError, Warning):
+        except (regex.error, RecursionError, OverflowError, MemoryError, TimeoutError, Warning):
             raise InvalidValue("has a pattern that is not a regular expression; correct it") from None
         if matches_nothing:
             raise InvalidValue("has a pattern that matches the empty text, so everywhere; make it ask for a character")
     return patterns
+
+
+def _require_small(patterns: tuple[str, ...]) -> None:
+    """Refuse patterns that would take too much memory, before anything compiles them."""
+    size = 0
+    for place, pattern in enumerate(patterns, 1):
+        try:
+            size += pattern_size(pattern)
+        except PatternTooLarge as error:
+            raise InvalidValue(f"pattern {place} {error}; shorten it or lower its counts") from None
+    if size > MOST_ITEMS:
+        raise InvalidValue(
+            f"has patterns of more than {MOST_ITEMS:,} items together; shorten them or lower their counts"
+        )
 
 
 def _path(value: object) -> str:
@@ -339,8 +367,8 @@ def metric_names(value: object) -> tuple[str, ...]:
 
 Username = Annotated[str | None, optional(_username)]
 Token = Annotated[SecretStr | None, optional(_token)]
-LabelValue = Annotated[str, PlainValidator(lambda value: check_label_value(plain_text(value)))]
-OptionalLabelValue = Annotated[str | None, optional(lambda value: check_label_value(plain_text(value)))]
+LabelValue = Annotated[str, PlainValidator(_label_value)]
+OptionalLabelValue = Annotated[str | None, optional(_label_value)]
 Whole = Annotated[int, BeforeValidator(not_bool)]
 Number = Annotated[float, BeforeValidator(not_bool)]
 NO_ITEMS: FrozenMapping[Any] = FrozenMapping()

@@ -150,7 +150,7 @@ class HttpApi:
             text = str(reply.get("error") or reply.get("message") or reply) if isinstance(reply, dict) else str(reply)
         except (ValueError, RecursionError):
             pass  # plain text
-        text = without(self._secrets, " ".join(text.split())) or response.reason_phrase
+        text = " ".join(without(self._secrets, text).split()) or response.reason_phrase
         return escaped(text if len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS] + "...")
 
     def wrong_server(self, expected: str) -> UserError:

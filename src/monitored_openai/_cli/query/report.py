@@ -196,7 +196,7 @@ def show(found: Sequence[Row], report: Report, form: Format) -> None:
         }
         print(json.dumps(document, indent=2))
     elif form == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow([field.name for field in fields(Row)])
         writer.writerows(["" if value is None else _cell(value) for value in asdict(row).values()] for row in found)
     else:
@@ -206,7 +206,7 @@ def show(found: Sequence[Row], report: Report, form: Format) -> None:
 
 
 def _cell(value: float | str) -> float | str:
-    """A value for CSV: a spreadsheet must not run it as a formula, and it has no control characters."""
+    """A value for CSV, which no spreadsheet runs as a formula; without control characters."""
     if not isinstance(value, str):
         return value
     text = escaped(value)

@@ -10,6 +10,7 @@ from pathlib import Path
 from monitored_openai._cli.errors import UserError
 
 _MAX_BYTES = 64 * 1024
+_MIN_TOKEN_CHARACTERS = 8
 _BEARER = re.compile(r"[!-~]+")
 _PASSWORD = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
@@ -20,7 +21,7 @@ def read_token(argument: str | None, file: Path | None, variable: str, *, passwo
     `argument` is the value of `--token`, which still works with a warning. A `password` may contain spaces.
 
     Raises:
-        UserError: the token is empty or invalid, or the file cannot be read; the message does not repeat the token.
+        UserError: the token is empty, too short or invalid, or the file cannot be read; the message does not repeat the token.
     """
     if argument is not None and file is not None:
         raise UserError("--token and --token-file exclude each other: leave --token out")
@@ -54,4 +55,6 @@ def _check(text: str, source: str, *, password: bool) -> str:
         raise UserError(f"{source}: the token is empty: copy it again")
     if not (_PASSWORD if password else _BEARER).fullmatch(text):
         raise UserError(f"{source}: the token has spaces, line breaks or characters that no token has: copy it again")
+    if not password and len(text) < _MIN_TOKEN_CHARACTERS:
+        raise UserError(f"{source}: the token is shorter than {_MIN_TOKEN_CHARACTERS} characters: copy it again")
     return text

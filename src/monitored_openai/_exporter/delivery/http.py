@@ -46,11 +46,12 @@ _MAX_IDLE = 32
 _MAX_READ_BYTES = 4096
 _MAX_ERROR_CHARACTERS = 300
 _LONGEST_RETRY_AFTER = 300.0
+_INVISIBLE = "\u200b"
+"""A mark that the search for secrets ignores."""
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _OWN_TEXT = (httpx.NetworkError, httpx.TimeoutException)
 _DISCONNECTED = "Server disconnected without sending a response."
 _PROXY_STATUS = re.compile(r"(\d{3})(?: |\Z)")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 _idle: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Sender, None]] = WeakKeyDictionary()
 """The senders of each loop that keep connections without a request, the longest idle first."""
@@ -222,7 +223,19 @@ def without(secrets: tuple[str, ...], text: str) -> str:
     """Remove secrets from the text of a reply, which may repeat the request."""
     for secret in secrets:
         text = text.replace(secret, REDACTED)
-    return without_secrets(_UNPRINTABLE.sub(" ", text))
+    return _printable(text)
+
+
+def _printable(text: str) -> str:
+    """Return the text without secrets, and with spaces for control and direction marks, which could forge a line.
+
+    Secrets are removed before the marks become spaces, because a space inside of a key would hide the rest of the key.
+    """
+    text = without_secrets(text)
+    if text.isprintable():
+        return text
+    marked = "".join(character if character.isprintable() else _INVISIBLE for character in text)
+    return without_secrets(marked).replace(_INVISIBLE, " ")
 
 
 def _retry_after(header: str | None) -> float | None:
@@ -256,7 +269,7 @@ def _in_words(error: Exception) -> str:
         text = f"HTTP {status[1]}"
     elif not isinstance(error, _OWN_TEXT) and text != _DISCONNECTED:
         text = ""
-    text = without_secrets(_UNPRINTABLE.sub(" ", text))[:_MAX_ERROR_CHARACTERS]
+    text = _printable(text)[:_MAX_ERROR_CHARACTERS]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
