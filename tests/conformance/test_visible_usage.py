@@ -65,12 +65,17 @@ class Caller:
             events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in server(requested))
             return http.Response(200, text=events + "data: [DONE]\n\n", headers={"content-type": "text/event-stream"})
 
-        options = {
+        options: dict[str, Any] = {
             "api_key": "k",
             "base_url": f"https://{host}/v1",
             **({} if bare else {"monitoring": self.monitoring}),
         }
-        asked = {"model": "m", "stream": True, **({"prompt": ""} if self.legacy else {"messages": []}), **more}
+        asked: dict[str, Any] = {
+            "model": "m",
+            "stream": True,
+            **({"prompt": ""} if self.legacy else {"messages": []}),
+            **more,
+        }
         transport = http.MockTransport(reply)
         if self.is_async:
             return asyncio.run(self._stream_async(transport, options, asked, bare=bare))
@@ -88,6 +93,12 @@ class Caller:
 
     def _create(self, client: Any) -> Any:
         return client.completions.create if self.legacy else client.chat.completions.create
+
+
+@pytest.fixture
+def forgotten_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each warning be logged again, whatever an earlier test has logged within the minute."""
+    monkeypatch.setattr("monitored_openai._logging._said", {})
 
 
 @pytest.fixture
@@ -180,12 +191,6 @@ def test_an_odd_chunk_is_passed_on_and_read_without_a_warning(
     assert [line.getMessage() for line in caplog.records if "chunk" in line.getMessage()] == []
     assert record.usage is not None
     assert (record.usage.input_tokens, record.finish_reasons, record.chunks) == (5, ("stop",), len(bare))
-
-
-@pytest.fixture
-def forgotten_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each warning be logged again, whatever an earlier test has logged within the minute."""
-    monkeypatch.setattr("monitored_openai._logging._said", {})
 
 
 @pytest.mark.parametrize("choices", [{}, {"choices": None}, {"choices": []}])
