@@ -115,10 +115,10 @@ def test_a_chunk_with_nothing_but_the_usage_is_hidden(stage: Stage, name: str, p
     assert (record.usage.input_tokens, record.usage.output_tokens, record.chunks) == (5, 7, 2)
 
 
-def test_the_stream_helper_has_the_moderation_results(stage: Stage) -> None:
+def test_the_stream_helper_has_the_moderation_results(fresh_stage: Stage) -> None:
     row = PATHS_BY_NAME["helper"]
-    client = stage.ours(Cell(path=row, reading=next(iter(row.readings.values()))))
-    stage.server.begin(SEEN["moderation-with-usage"].behaviour)
+    client = fresh_stage.ours(Cell(path=row, reading=next(iter(row.readings.values()))))
+    fresh_stage.server.begin(SEEN["moderation-with-usage"].behaviour)
     with client.chat.completions.stream(**CHAT) as stream:
         events = list(stream)
         completion = stream.get_final_completion()
@@ -155,9 +155,12 @@ def any_stream() -> Iterator[Any]:
         def chunks(events: list[dict[str, Any]]) -> list[list[Any]]:
             nonlocal body
             body = body_of(events)
+            fresh = ours.with_options(
+                base_url=f"http://api.test/v1#{next(NUMBERS)}"
+            )  # no stream has stopped the requests
             return [
                 [one.to_dict(warnings=False) for one in client.chat.completions.create(**CHAT, stream=True)]
-                for client in (bare, ours)
+                for client in (bare, fresh)
             ]
 
         yield chunks

@@ -96,6 +96,12 @@ class Caller:
 
 
 @pytest.fixture
+def forgotten_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each warning be logged again, whatever an earlier test has logged within the minute."""
+    monkeypatch.setattr("monitored_openai._logging._said", {})
+
+
+@pytest.fixture
 def monitoring() -> Iterator[Monitoring]:
     with closing(Monitoring(KEEPING)) as handle:
         yield handle
@@ -185,12 +191,6 @@ def test_an_odd_chunk_is_passed_on_and_read_without_a_warning(
     assert [line.getMessage() for line in caplog.records if "chunk" in line.getMessage()] == []
     assert record.usage is not None
     assert (record.usage.input_tokens, record.finish_reasons, record.chunks) == (5, ("stop",), len(bare))
-
-
-@pytest.fixture
-def forgotten_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each warning be logged again, whatever an earlier test has logged within the minute."""
-    monkeypatch.setattr("monitored_openai._logging._said", {})
 
 
 @pytest.mark.parametrize("choices", [{}, {"choices": None}, {"choices": []}])
