@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from openai import BaseModel
-
-from monitored_openai._endpoints.base import Endpoint, ParsedResponse, count, dictionary, text
-from monitored_openai._endpoints.final_event import FinalEventAccumulator
+from monitored_openai._endpoints.base import ParsedResponse, count, dictionary, text
+from monitored_openai._endpoints.final_event import plain_endpoint
 from monitored_openai._endpoints.parsing import usage_unknown_reason
 from monitored_openai._record import Usage
 
@@ -36,10 +34,4 @@ def _without_vector(entry: Any) -> Any:
     return {**entry, "embedding": f"[{len(vector)} numbers]"} if isinstance(vector, list) else entry
 
 
-EMBEDDINGS = Endpoint(
-    path="/embeddings",
-    operation="embeddings",
-    parse=parse_embeddings,
-    accumulator=FinalEventAccumulator,
-    chunk_type=BaseModel,
-)
+EMBEDDINGS = plain_endpoint("/embeddings", "embeddings", parse=parse_embeddings)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
-
-from openai import BaseModel
 
 from monitored_openai._endpoints.base import BACKGROUND, Endpoint, ParsedResponse, amount, dictionary, text
 from monitored_openai._endpoints.parsing import as_plain, parse_usage, usage_unknown_reason
@@ -116,17 +115,7 @@ def parse_response(body: Mapping[str, Any]) -> ParsedResponse:
     )
 
 
-def _endpoint(path: str, operation: str, **more: Any) -> Endpoint:
-    return Endpoint(
-        path=path,
-        operation=operation,
-        parse=parse_response,
-        accumulator=ResponseAccumulator,
-        chunk_type=BaseModel,
-        **more,
-    )
-
-
+_endpoint = partial(Endpoint, parse=parse_response, accumulator=ResponseAccumulator)
 RESPONSES = _endpoint("/responses", "chat", defers_usage=True)
 COMPACT = _endpoint("/responses/compact", "compaction", returns_model=False)
 RETRIEVE = _endpoint("/responses/{response_id}", "retrieve", method="get", reports_deferred_usage=True)

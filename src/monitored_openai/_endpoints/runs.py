@@ -6,9 +6,8 @@ A run that is not streamed is executed in the background: a later request for th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
-
-from openai import BaseModel
 
 from monitored_openai._endpoints.base import BACKGROUND, Endpoint, ParsedResponse, dictionary, text
 from monitored_openai._endpoints.parsing import as_plain, parse_completion_usage, usage_unknown_reason
@@ -64,12 +63,7 @@ def parse_run(body: Mapping[str, Any]) -> ParsedResponse:
     )
 
 
-def _endpoint(path: str, operation: str, **more: Any) -> Endpoint:
-    return Endpoint(
-        path=path, operation=operation, parse=parse_run, accumulator=RunAccumulator, chunk_type=BaseModel, **more
-    )
-
-
+_endpoint = partial(Endpoint, parse=parse_run, accumulator=RunAccumulator)
 RUNS = (
     _endpoint("/threads/runs", "invoke_agent", defers_usage=True),
     _endpoint("/threads/{thread_id}/runs", "invoke_agent", defers_usage=True),
