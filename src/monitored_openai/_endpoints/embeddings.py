@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from monitored_openai._endpoints.base import ParsedResponse, count, dictionary, text
+from monitored_openai._endpoints.base import ParsedResponse, count, dictionary
 from monitored_openai._endpoints.final_event import plain_endpoint
-from monitored_openai._endpoints.parsing import usage_unknown_reason
+from monitored_openai._endpoints.parsing import parse_plain, usage_unknown_reason
 from monitored_openai._record import Usage
 
 _BYTES_OF_A_NUMBER = 4
@@ -18,9 +19,8 @@ def parse_embeddings(body: Mapping[str, Any]) -> ParsedResponse:
     tokens = count(dictionary(body.get("usage")).get("prompt_tokens"))
     usage = None if tokens is None else Usage(input_tokens=tokens)
     data = body.get("data")
-    return ParsedResponse(
-        model=text(body.get("model")),
-        id=text(body.get("id")),
+    return dataclasses.replace(
+        parse_plain(body),
         usage=usage,
         usage_unknown=usage_unknown_reason(usage, body.get("usage")),
         body={**body, "data": [_without_vector(entry) for entry in data]} if isinstance(data, list) else body,
