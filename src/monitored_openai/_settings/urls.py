@@ -114,7 +114,7 @@ def push_url(url: str, push: Push) -> str:
     Raises `InvalidValue` for a URL that can never work.
     """
     bare, query = _without_query(split_userinfo(url)[0]) if push == "influx" else (split_userinfo(url)[0], "")
-    parts = _split(bare)
+    parts = split_url(bare)
     if push == "influx" and "prometheus" in (parts.hostname or "") and parts.path.rstrip("/") in _CLOUD_PATHS:
         return f"{parts.scheme}://{_influx_authority(_authority(parts))}{_CLOUD_INFLUX}"
     path = _push_path(parts.path, parts.hostname or "", push)
@@ -125,7 +125,7 @@ def proxy_url(url: str) -> str:
     """Return ``url`` if it can be an HTTP proxy, with or without user name and password; else raise `InvalidValue`."""
     if url.lower().startswith("socks"):
         raise InvalidValue("is a SOCKS proxy, which is not supported; give an http:// or https:// proxy")
-    if _split(split_userinfo(url)[0]).path not in ("", "/"):
+    if split_url(split_userinfo(url)[0]).path not in ("", "/"):
         raise InvalidValue("has a path, which a proxy does not have; end it after the port")
     return url
 
@@ -190,7 +190,7 @@ def authorization(username: str | None, token: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{token}".encode()).decode("ascii")
 
 
-def _split(url: str) -> SplitResult:
+def split_url(url: str) -> SplitResult:
     """Return the checked parts of an http(s) URL without user name, query and fragment."""
     if not url.lower().startswith(("http://", "https://")):
         raise InvalidValue("must begin with https:// (or http://), without quotation marks or spaces before it")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -21,7 +22,6 @@ from monitored_openai._settings.urls import Push, Signal, is_grafana_cloud, is_l
 _TIMEOUT_SECONDS = 60.0
 _MAX_CHARACTERS = 300
 _MAX_REFUSAL_BYTES = 256 * 1024
-_MAX_PORT = 65535
 _QUERY_BASES: Mapping[Push, Mapping[str, str]] = {
     "remote_write": {"/api/prom/push": "/api/prom", "/api/v1/push": "/prometheus", "/api/v1/write": ""},
     "influx": {
@@ -151,9 +151,13 @@ class HttpApi:
         text = without(self._secrets, " ".join(text.split())) or response.reason_phrase
         return escaped(text if len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS] + "...")
 
-    def wrong_server(self, expected: str) -> UserError:
-        """The error for a reply that the expected kind of server would not give."""
-        return UserError(f"{self.url} answers, but not as {expected} does: is the address right?")
+    @contextmanager
+    def expecting(self, server: str) -> Iterator[None]:
+        """Read a reply of this kind of server; the error of a reply of another form becomes a `UserError`."""
+        try:
+            yield
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise UserError(f"{self.url} answers, but not as {server} does: is the address right?") from error
 
     def __enter__(self) -> Self:
         return self
@@ -163,7 +167,7 @@ class HttpApi:
 
 
 def check_url(url: str) -> str:
-    """Return the address.
+    """Return the address of a server.
 
     Raises:
         UserError: it is not an address, or contains a password, which the message does not repeat.
@@ -173,13 +177,9 @@ def check_url(url: str) -> str:
             "`ps` shows a user name and password in an address to all users: use --username and --token-file"
         )
     try:
-        parsed = httpx.URL(url)
-        valid = parsed.scheme in ("http", "https") and bool(parsed.host) and (parsed.port or 0) <= _MAX_PORT
-        valid = valid and not parsed.query and not parsed.fragment
-    except httpx.InvalidURL:
-        valid = False
-    if not valid:
-        raise UserError(f"{url!r} is not an address: write one such as http://localhost:9090")
+        urls.split_url(url)
+    except ValueError as error:  # its text has no part of the URL
+        raise UserError(f"{url!r} {error}") from error
     return url
 
 
