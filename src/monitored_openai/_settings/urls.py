@@ -12,6 +12,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from pydantic import SecretStr
+
 from monitored_openai._labels import InvalidValue
 
 Signal = Literal["metrics", "logs"]
@@ -141,6 +143,12 @@ def is_link_local(url: str) -> bool:
     """Return whether the URL's host is a link-local address (169.254.0.0/16, fe80::/10), as of cloud metadata servers."""
     address = _address(urlsplit(url).hostname or "")
     return address is not None and address.is_link_local
+
+
+def is_private(url: str, proxy: SecretStr | None = None) -> bool:
+    """Return whether nobody else can read a request: it is encrypted, or it stays on this machine."""
+    stays = is_loopback(url) and (proxy is None or is_loopback(proxy.get_secret_value()))
+    return stays or url.lower().startswith("https:")
 
 
 def is_grafana_cloud(url: str) -> bool:

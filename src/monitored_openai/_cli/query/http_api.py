@@ -17,7 +17,7 @@ from monitored_openai._cli.query import replies
 from monitored_openai._cli.terminal import escaped
 from monitored_openai._exporter.delivery.http import ssl_context, without
 from monitored_openai._settings import urls
-from monitored_openai._settings.urls import Push, Signal, is_grafana_cloud, is_link_local, is_loopback, is_secret_header
+from monitored_openai._settings.urls import Push, Signal, is_grafana_cloud, is_link_local, is_private, is_secret_header
 
 _TIMEOUT_SECONDS = 60.0
 _MAX_CHARACTERS = 300
@@ -209,9 +209,7 @@ def _check_exposure(url: str, headers: Mapping[str, str], settings: MonitoringSe
         return
     if is_link_local(url):
         raise UserError(f"{url} is a link-local address, where clouds serve secrets: use another address")
-    private = settings.proxy is None or is_loopback(settings.proxy.get_secret_value())
-    trusted = url.lower().startswith("https:") or (is_loopback(url) and private)
-    if not trusted and any(map(is_secret_header, headers)):
+    if any(map(is_secret_header, headers)) and not is_private(url, settings.proxy):
         raise UserError(
             f"the token would go to {url} unencrypted: use https://, or set MONITORED_OPENAI_ALLOW_INSECURE=true"
         )
