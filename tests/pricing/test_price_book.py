@@ -545,7 +545,7 @@ def test_what_is_remembered_is_bounded() -> None:
     book = PriceBook()
     for number in range(3000):
         price(Call(f"made-up-{number}", SOME, provider="groq"), book)
-    assert len(book._table()._priced) <= 1024
+    assert len(book._table._priced) <= 1024
 
 
 LAZY_AND_QUIET = """

@@ -112,7 +112,7 @@ def push_dashboards(arguments: argparse.Namespace) -> None:
     Leaves unchanged dashboards alone.
     """
     from monitored_openai._cli import dashboards
-    from monitored_openai._cli.query import progress
+    from monitored_openai._cli.query.progress import tracked
     from monitored_openai._cli.query.tokens import read_token
 
     url = arguments.grafana_url or os.environ.get("GRAFANA_URL")
@@ -121,10 +121,9 @@ def push_dashboards(arguments: argparse.Namespace) -> None:
     token = read_token(arguments.token, arguments.token_file, "GRAFANA_TOKEN")
     if token is None:
         raise UserError("no token: give --token-file, or set GRAFANA_TOKEN")
-    with progress.steps("pushing", len(dashboards.NAMES)) as advance:
-        for title, outcome in dashboards.push(url, token, arguments.folder):
-            advance()
-            print(f"{outcome:<10} {title}")
+    pushed = dashboards.push(url, token, arguments.folder)
+    for title, outcome in tracked(pushed, "pushing", len(dashboards.NAMES)):
+        print(f"{outcome:<10} {title}")
 
 
 def export_rules(arguments: argparse.Namespace) -> None:

@@ -33,14 +33,11 @@ def push(url: str, token: str, folder: str) -> Iterator[tuple[str, Outcome]]:
     Raises:
         UserError: Grafana refuses, or the server is not Grafana.
     """
-    with HttpApi(check_url(url), authorization(None, token)) as grafana:
-        try:
-            uid = _folder(grafana, folder)
-            for text in texts().values():
-                dashboard = json.loads(text)
-                yield dashboard["title"], _put(grafana, dashboard, uid)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise grafana.wrong_server("Grafana") from error
+    with HttpApi(check_url(url), authorization(None, token)) as grafana, grafana.expecting("Grafana"):
+        uid = _folder(grafana, folder)
+        for text in texts().values():
+            dashboard = json.loads(text)
+            yield dashboard["title"], _put(grafana, dashboard, uid)
 
 
 def _folder(grafana: HttpApi, title: str) -> str:

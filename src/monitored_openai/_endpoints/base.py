@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, Protocol
+
+from openai import BaseModel
 
 from monitored_openai._json import decode
 from monitored_openai._logging import warn_sparsely
@@ -63,18 +65,20 @@ class StreamAccumulator(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One endpoint of the API: its path, its operation name, and the parsing of its responses."""
 
     path: str
     """The path as in the SDK, with a name in braces for each variable part: `/responses/{response_id}`."""
-    method: Literal["get", "post"] = "post"
     operation: str
     """OpenTelemetry's `gen_ai.operation.name`."""
+    _: KW_ONLY
+    method: Literal["get", "post"] = "post"
     parse: Callable[[Mapping[str, Any]], ParsedResponse]
     accumulator: Callable[[], StreamAccumulator]
-    chunk_type: Any
+    chunk_type: type[BaseModel] = BaseModel
+    """The SDK's type of a stream's chunks."""
     usage_on_request: bool = False
     """Its streams report usage only if the request has `stream_options.include_usage`."""
     reports_usage: bool = True

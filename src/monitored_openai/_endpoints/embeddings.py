@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from openai import BaseModel
-
-from monitored_openai._endpoints.base import Endpoint, ParsedResponse, count, dictionary, text
-from monitored_openai._endpoints.final_event import FinalEventAccumulator
-from monitored_openai._endpoints.parsing import usage_unknown_reason
+from monitored_openai._endpoints.base import ParsedResponse, count, dictionary
+from monitored_openai._endpoints.final_event import plain_endpoint
+from monitored_openai._endpoints.parsing import parse_plain, usage_unknown_reason
 from monitored_openai._record import Usage
 
 _BYTES_OF_A_NUMBER = 4
@@ -20,9 +19,8 @@ def parse_embeddings(body: Mapping[str, Any]) -> ParsedResponse:
     tokens = count(dictionary(body.get("usage")).get("prompt_tokens"))
     usage = None if tokens is None else Usage(input_tokens=tokens)
     data = body.get("data")
-    return ParsedResponse(
-        model=text(body.get("model")),
-        id=text(body.get("id")),
+    return dataclasses.replace(
+        parse_plain(body),
         usage=usage,
         usage_unknown=usage_unknown_reason(usage, body.get("usage")),
         body={**body, "data": [_without_vector(entry) for entry in data]} if isinstance(data, list) else body,
@@ -36,10 +34,4 @@ def _without_vector(entry: Any) -> Any:
     return {**entry, "embedding": f"[{len(vector)} numbers]"} if isinstance(vector, list) else entry
 
 
-EMBEDDINGS = Endpoint(
-    path="/embeddings",
-    operation="embeddings",
-    parse=parse_embeddings,
-    accumulator=FinalEventAccumulator,
-    chunk_type=BaseModel,
-)
+EMBEDDINGS = plain_endpoint("/embeddings", "embeddings", parse=parse_embeddings)

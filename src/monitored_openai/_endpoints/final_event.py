@@ -1,11 +1,12 @@
-"""Streams with a final event that contains the whole result: images, speech and transcriptions."""
+"""Endpoints whose streams end with an event that contains the whole result, such as images and transcriptions."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from monitored_openai._endpoints.base import dictionary
-from monitored_openai._endpoints.parsing import as_plain
+from monitored_openai._endpoints.base import Endpoint, dictionary
+from monitored_openai._endpoints.parsing import as_plain, parse_plain
 
 
 class FinalEventAccumulator:
@@ -35,3 +36,7 @@ class FinalEventAccumulator:
         """Return the final event, or the text so far if there is none."""
         streamed = {"text": "".join(self._texts)} if self._texts else {}
         return {**streamed, **dictionary(as_plain(self._final_event))}
+
+
+plain_endpoint = partial(Endpoint, parse=parse_plain, accumulator=FinalEventAccumulator)
+"""Create an endpoint whose responses have their facts at the top level, unless `parse` replaces the parser."""

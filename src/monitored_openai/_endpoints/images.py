@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from openai import BaseModel
-
-from monitored_openai._endpoints.base import Endpoint, ParsedResponse
-from monitored_openai._endpoints.final_event import FinalEventAccumulator
+from monitored_openai._endpoints.base import ParsedResponse
+from monitored_openai._endpoints.final_event import plain_endpoint
 from monitored_openai._endpoints.parsing import parse_plain
 
 _OTHER_MODEL = "split_unknown"
@@ -22,18 +21,7 @@ def parse_images(body: Mapping[str, Any]) -> ParsedResponse:
     return parsed if body.get("svg_usage") is None else dataclasses.replace(parsed, unpriced=_OTHER_MODEL)
 
 
-def _endpoint(path: str, *, reports_usage: bool = True) -> Endpoint:
-    return Endpoint(
-        path=path,
-        operation="image_generation",
-        parse=parse_images,
-        accumulator=FinalEventAccumulator,
-        chunk_type=BaseModel,
-        returns_model=False,
-        reports_usage=reports_usage,
-    )
-
-
+_endpoint = partial(plain_endpoint, operation="image_generation", parse=parse_images, returns_model=False)
 GENERATIONS = _endpoint("/images/generations")
 EDITS = _endpoint("/images/edits")
 VARIATIONS = _endpoint("/images/variations", reports_usage=False)

@@ -6,13 +6,12 @@ A record contains the name and the first state of the job; its usage and cost ar
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from openai import BaseModel
-
-from monitored_openai._endpoints.base import BACKGROUND, Endpoint, ParsedResponse, dictionary, text
-from monitored_openai._endpoints.final_event import FinalEventAccumulator
+from monitored_openai._endpoints.base import BACKGROUND, ParsedResponse, dictionary, text
+from monitored_openai._endpoints.final_event import plain_endpoint
 from monitored_openai._endpoints.parsing import parse_plain
 
 
@@ -33,25 +32,7 @@ def _parse_batch(body: Mapping[str, Any]) -> ParsedResponse:
     return dataclasses.replace(parse_job(body), usage_unknown=BACKGROUND)
 
 
-def _job(
-    path: str,
-    operation: str,
-    *,
-    parse: Callable[[Mapping[str, Any]], ParsedResponse] = parse_job,
-    non_json: bool = False,
-    reports_usage: bool = False,
-) -> Endpoint:
-    return Endpoint(
-        path=path,
-        operation=operation,
-        parse=parse,
-        accumulator=FinalEventAccumulator,
-        chunk_type=BaseModel,
-        non_json=non_json,
-        reports_usage=reports_usage,
-    )
-
-
+_job = partial(plain_endpoint, parse=parse_job, reports_usage=False)
 BATCH_RESULT = _job("", "batch_result", reports_usage=True)
 """Not a request: the usage of a finished batch, recorded by `batch_usage(count=True)`."""
 BATCHES = _job("/batches", "batch", parse=_parse_batch)

@@ -2,17 +2,6 @@
 
 from __future__ import annotations
 
-from openai import BaseModel
+from monitored_openai._endpoints.final_event import plain_endpoint
 
-from monitored_openai._endpoints.base import Endpoint
-from monitored_openai._endpoints.final_event import FinalEventAccumulator
-from monitored_openai._endpoints.parsing import parse_plain
-
-MODERATIONS = Endpoint(
-    path="/moderations",
-    operation="moderation",
-    parse=parse_plain,
-    accumulator=FinalEventAccumulator,
-    chunk_type=BaseModel,
-    billed=False,
-)
+MODERATIONS = plain_endpoint("/moderations", "moderation", billed=False)

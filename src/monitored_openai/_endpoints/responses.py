@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from openai import BaseModel
-
 from monitored_openai._endpoints.base import BACKGROUND, Endpoint, ParsedResponse, amount, dictionary, text
-from monitored_openai._endpoints.parsing import as_plain, parse_usage, usage_unknown_reason
+from monitored_openai._endpoints.parsing import as_plain, parse_plain
 from monitored_openai._logging import warn_sparsely
 
 _BEFORE_OUTPUT = frozenset({"response.created", "response.queued", "response.in_progress"})
@@ -97,18 +97,14 @@ class ResponseAccumulator:
 def parse_response(body: Mapping[str, Any]) -> ParsedResponse:
     """Parse the body of a response."""
     status, error = text(body.get("status")), dictionary(body.get("error"))
-    usage, finished = parse_usage(body.get("usage")), status not in _UNFINISHED
-    in_background = usage is None and not finished and body.get("background") is True
+    plain, finished = parse_plain(body), status not in _UNFINISHED
+    in_background = plain.usage is None and not finished and body.get("background") is True
     failed = bool(error) or status == "failed"
     reason = "failed" if failed else text(dictionary(body.get("incomplete_details")).get("reason")) or status
-    return ParsedResponse(
-        model=text(body.get("model")),
-        id=text(body.get("id")),
-        service_tier=text(body.get("service_tier")),
+    return dataclasses.replace(
+        plain,
         finish_reasons=(reason,) if reason else (),
-        usage=usage,
-        usage_unknown=BACKGROUND if in_background else usage_unknown_reason(usage, body.get("usage")),
-        body=body,
+        usage_unknown=BACKGROUND if in_background else plain.usage_unknown,
         error_code=text(error.get("code")) or "failed" if failed else None,
         error_message=text(error.get("message")),
         finished=finished,
@@ -116,17 +112,7 @@ def parse_response(body: Mapping[str, Any]) -> ParsedResponse:
     )
 
 
-def _endpoint(path: str, operation: str, **more: Any) -> Endpoint:
-    return Endpoint(
-        path=path,
-        operation=operation,
-        parse=parse_response,
-        accumulator=ResponseAccumulator,
-        chunk_type=BaseModel,
-        **more,
-    )
-
-
+_endpoint = partial(Endpoint, parse=parse_response, accumulator=ResponseAccumulator)
 RESPONSES = _endpoint("/responses", "chat", defers_usage=True)
 COMPACT = _endpoint("/responses/compact", "compaction", returns_model=False)
 RETRIEVE = _endpoint("/responses/{response_id}", "retrieve", method="get", reports_deferred_usage=True)

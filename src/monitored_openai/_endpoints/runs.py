@@ -5,13 +5,13 @@ A run that is not streamed is executed in the background: a later request for th
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from openai import BaseModel
-
 from monitored_openai._endpoints.base import BACKGROUND, Endpoint, ParsedResponse, dictionary, text
-from monitored_openai._endpoints.parsing import as_plain, parse_completion_usage, usage_unknown_reason
+from monitored_openai._endpoints.parsing import as_plain, parse_completion_usage, parse_plain, usage_unknown_reason
 
 _UNFINISHED = frozenset({"queued", "in_progress", "requires_action", "cancelling"})
 _BEFORE_OUTPUT = frozenset({"thread.created", "thread.run.created", "thread.run.queued", "thread.run.in_progress"})
@@ -51,25 +51,18 @@ def parse_run(body: Mapping[str, Any]) -> ParsedResponse:
     error = dictionary(body.get("last_error"))
     reason = text(dictionary(body.get("incomplete_details")).get("reason")) or status
     finished = status not in _UNFINISHED
-    return ParsedResponse(
-        model=text(body.get("model")),
-        id=text(body.get("id")),
+    return dataclasses.replace(
+        parse_plain(body),
         finish_reasons=(reason,) if reason else (),
         usage=usage,
         usage_unknown=BACKGROUND if usage is None and not finished else usage_unknown_reason(usage, body.get("usage")),
-        body=body,
         error_code=(text(error.get("code")) or "failed") if status == "failed" else None,
         error_message=text(error.get("message")),
         finished=finished,
     )
 
 
-def _endpoint(path: str, operation: str, **more: Any) -> Endpoint:
-    return Endpoint(
-        path=path, operation=operation, parse=parse_run, accumulator=RunAccumulator, chunk_type=BaseModel, **more
-    )
-
-
+_endpoint = partial(Endpoint, parse=parse_run, accumulator=RunAccumulator)
 RUNS = (
     _endpoint("/threads/runs", "invoke_agent", defers_usage=True),
     _endpoint("/threads/{thread_id}/runs", "invoke_agent", defers_usage=True),

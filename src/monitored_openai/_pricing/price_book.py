@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from monitored_openai._logging import logger
@@ -33,7 +34,6 @@ class PriceBook:
 
     def __init__(self, overrides: Mapping[str, Mapping[str, float]] = {}) -> None:
         self._overrides: Mapping[str, Bands] = {model: _own_bands(prices) for model, prices in overrides.items()}
-        self._opened: PriceTable | None = None
         self._error_logged = False
 
     def cost(
@@ -65,7 +65,7 @@ class PriceBook:
             if self._overrides and not batch and service_tier not in _TIERS_WITH_OWN_PRICE:
                 bands = self.own(model)
             if bands is None:
-                bands = self._table().bands(provider, model, service_tier, batch, at_ns)
+                bands = self._table.bands(provider, model, service_tier, batch, at_ns)
             return bands if isinstance(bands, Unpriced) else charge(bands, usage)
         except Exception:
             self._log_once("the price of a call could not be worked out (model %.80r)", model)
@@ -80,7 +80,7 @@ class PriceBook:
         the time of that update. Takes some milliseconds.
         """
         try:
-            return self._table().newest_date()
+            return self._table.newest_date()
         except Exception:
             self._log_once("the date of the price table could not be read")
             return math.nan
@@ -90,12 +90,11 @@ class PriceBook:
         base = ":".join(model.split(":")[:2]) if model.startswith("ft:") else model
         return self._overrides.get(model) or self._overrides.get(base)
 
+    @cached_property
     def _table(self) -> PriceTable:
-        if self._opened is None:
-            from monitored_openai._pricing.published import PriceTable
+        from monitored_openai._pricing.published import PriceTable
 
-            self._opened = PriceTable()
-        return self._opened
+        return PriceTable()
 
     def _log_once(self, message: str, *args: object) -> None:
         if not self._error_logged:

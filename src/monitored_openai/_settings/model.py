@@ -314,7 +314,7 @@ class MonitoringSettings(BaseSettings):
             yield from self._signal_faults(signal)
         if self.proxy is not None:
             proxy = self.proxy.get_secret_value()
-            yield from self._host_faults("proxy", proxy, credentials="@" in proxy, trusted=urls.is_loopback(proxy))
+            yield from self._host_faults("proxy", proxy, credentials="@" in proxy)
         names = {name.lower() for name in self.headers}
         if "authorization" in names and (self.access_token or self.metrics_token or self.logs_token):
             yield "headers", "sets authorization, which the token sets; remove one of them"
@@ -338,16 +338,16 @@ class MonitoringSettings(BaseSettings):
             )
         if url is not None:
             secret = token is not None or any(map(urls.is_secret_header, self.headers))
-            private = self.proxy is None or urls.is_loopback(self.proxy.get_secret_value())
-            trusted = urls.is_loopback(url) and private
-            yield from self._host_faults(f"{signal}_url", url, credentials=secret, trusted=trusted)
+            yield from self._host_faults(f"{signal}_url", url, credentials=secret, proxy=self.proxy)
 
-    def _host_faults(self, field: str, url: str, *, credentials: bool, trusted: bool) -> Iterator[tuple[str, str]]:
+    def _host_faults(
+        self, field: str, url: str, *, credentials: bool, proxy: SecretStr | None = None
+    ) -> Iterator[tuple[str, str]]:
         if self.allow_insecure:
             return
         if urls.is_link_local(url):
             yield field, "is a link-local address, where clouds serve secrets; use another, or set allow_insecure=True"
-        if credentials and not trusted and url.lower().startswith("http:"):
+        if credentials and not urls.is_private(url, proxy):
             yield field, "would carry credentials unencrypted; use https://, or set allow_insecure=True"
 
 

@@ -12,6 +12,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from pydantic import SecretStr
+
 from monitored_openai._labels import InvalidValue
 
 Signal = Literal["metrics", "logs"]
@@ -114,7 +116,7 @@ def push_url(url: str, push: Push) -> str:
     Raises `InvalidValue` for a URL that can never work.
     """
     bare, query = _without_query(split_userinfo(url)[0]) if push == "influx" else (split_userinfo(url)[0], "")
-    parts = _split(bare)
+    parts = split_url(bare)
     if push == "influx" and "prometheus" in (parts.hostname or "") and parts.path.rstrip("/") in _CLOUD_PATHS:
         return f"{parts.scheme}://{_influx_authority(_authority(parts))}{_CLOUD_INFLUX}"
     path = _push_path(parts.path, parts.hostname or "", push)
@@ -125,7 +127,7 @@ def proxy_url(url: str) -> str:
     """Return ``url`` if it can be an HTTP proxy, with or without user name and password; else raise `InvalidValue`."""
     if url.lower().startswith("socks"):
         raise InvalidValue("is a SOCKS proxy, which is not supported; give an http:// or https:// proxy")
-    if _split(split_userinfo(url)[0]).path not in ("", "/"):
+    if split_url(split_userinfo(url)[0]).path not in ("", "/"):
         raise InvalidValue("has a path, which a proxy does not have; end it after the port")
     return url
 
@@ -141,6 +143,12 @@ def is_link_local(url: str) -> bool:
     """Return whether the URL's host is a link-local address (169.254.0.0/16, fe80::/10), as of cloud metadata servers."""
     address = _address(urlsplit(url).hostname or "")
     return address is not None and address.is_link_local
+
+
+def is_private(url: str, proxy: SecretStr | None = None) -> bool:
+    """Return whether nobody else can read a request: it is encrypted, or it stays on this machine."""
+    stays = is_loopback(url) and (proxy is None or is_loopback(proxy.get_secret_value()))
+    return stays or url.lower().startswith("https:")
 
 
 def is_grafana_cloud(url: str) -> bool:
@@ -190,7 +198,7 @@ def authorization(username: str | None, token: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{token}".encode()).decode("ascii")
 
 
-def _split(url: str) -> SplitResult:
+def split_url(url: str) -> SplitResult:
     """Return the checked parts of an http(s) URL without user name, query and fragment."""
     if not url.lower().startswith(("http://", "https://")):
         raise InvalidValue("must begin with https:// (or http://), without quotation marks or spaces before it")

@@ -92,14 +92,16 @@ def _username(value: object) -> str:
     return name
 
 
+def _secret_text(value: object) -> str:
+    return plain_text(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+
 def _token(value: object) -> SecretStr:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    return SecretStr(urls.credential(plain_text(text)))
+    return SecretStr(urls.credential(_secret_text(value)))
 
 
 def proxy(value: object) -> SecretStr:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    return SecretStr(urls.proxy_url(plain_text(text)))
+    return SecretStr(urls.proxy_url(_secret_text(value)))
 
 
 def not_bool(value: object) -> object:
@@ -151,7 +153,7 @@ def _mapped(value: object) -> dict[str, Any]:
 def headers(value: object) -> FrozenMapping[SecretStr]:
     headers: dict[str, SecretStr] = {}
     for name, item in _mapped(value).items():
-        text = plain_text(item.get_secret_value() if isinstance(item, SecretStr) else item)
+        text = _secret_text(item)
         urls.header(name, text)
         headers[name] = SecretStr(text)
     _unique([(name.lower(), None) for name in headers])

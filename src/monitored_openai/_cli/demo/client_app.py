@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from itertools import islice
 from typing import Any, TypeAlias
 
 from monitored_openai import AsyncMonitoredOpenAI, MonitoredOpenAI, MonitoringSettings, attributes
@@ -73,9 +74,8 @@ def call(client: MonitoredOpenAI, job: Job) -> None:
     reply = _create(client, job)
     if job.arguments.get("stream"):
         with reply:
-            for number, _ in enumerate(reply, start=1):
-                if number == job.chunks_read:
-                    break
+            for _ in islice(reply, job.chunks_read):
+                pass
 
 
 async def call_async(client: AsyncMonitoredOpenAI, job: Job) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from random import Random
 from typing import Any, Literal
 from zlib import crc32
@@ -44,36 +46,9 @@ MODELS: Mapping[str, Model] = {
     UNPRICED_MODEL: Model(weight=2, snapshot=UNPRICED_MODEL, first_chunk=0.15, per_token=0.006),
 }
 
-CONVERSATIONS: Mapping[str, Mapping[str, str]] = {
-    "support": {
-        "Where is my order {number}? It should have been here on Monday.": "It left our warehouse this morning and "
-        "should reach you in two to four working days. You will get a link to follow it as soon as the carrier has "
-        "scanned the parcel.",
-        "The pan of order {number} arrived with a broken handle.\nWhat can I do?": "I am sorry about that. A new one "
-        "is on its way to you, free of charge, and you need not send the broken one back.",
-        "Can I still return order {number}?\tI have opened the box.": "Yes, you can: within 30 days, opened or not. "
-        "Print the label on your account's Orders page, stick it on the parcel and drop it at any post office. Your "
-        "money is back within five working days.",
-        "Hello,\nI was charged twice for order {number}. Please help!": "I can see both payments, and the second one "
-        "should not be there. It goes back to your card today and shows up within five working days. Please accept "
-        "our apologies.",
-        "Ist die Lieferung zu Bestellung {number} schon unterwegs?": "Ja, das Paket ist seit heute früh unterwegs und "
-        "braucht zwei bis vier Werktage. Den Link zur Sendungsverfolgung bekommen Sie per E-Mail.",
-    },
-    "summaries": {
-        "Ticket {number}: The customer ordered a set of three pans on the 2nd. It came on the 9th, a day late, and was "
-        "left with a neighbour two doors away without a note. The pans themselves are fine, she writes, and she would "
-        "order again if another carrier brought them.": "The customer is happy with the pans but not with the "
-        "carrier, who came a day late and left no note.",
-        "Report {number}: Sales in the third quarter came to 4.1 million, against 3.7 million a year before. Costs "
-        "went from 2.9 to 3.0 million, mostly for freight. The new plant is due to open in April.": "Sales rose by "
-        "11 % and costs by 3 %, mostly for freight. The new plant is to open in April.",
-        "Minutes {number}: The migration is behind by three days because of the address data. Anna has done the last "
-        "one and offers to take over. The release cannot be on Friday then. Nobody needs the meeting next week.": ""
-        "Decisions:\n1. Anna takes over the migration.\n2. The release moves to next week.\n3. Next week's meeting is "
-        "cancelled.",
-    },
-}
+CONVERSATIONS: Mapping[str, Mapping[str, str]] = json.loads(
+    files(__package__).joinpath("conversations.json").read_text(encoding="utf-8")
+)
 """By feature: each prompt and the reply to it."""
 FEATURES = tuple(CONVERSATIONS)
 

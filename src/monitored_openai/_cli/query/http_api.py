@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -16,12 +17,11 @@ from monitored_openai._cli.query import replies
 from monitored_openai._cli.terminal import escaped
 from monitored_openai._exporter.delivery.http import ssl_context, without
 from monitored_openai._settings import urls
-from monitored_openai._settings.urls import Push, Signal, is_grafana_cloud, is_link_local, is_loopback, is_secret_header
+from monitored_openai._settings.urls import Push, Signal, is_grafana_cloud, is_link_local, is_private, is_secret_header
 
 _TIMEOUT_SECONDS = 60.0
 _MAX_CHARACTERS = 300
 _MAX_REFUSAL_BYTES = 256 * 1024
-_MAX_PORT = 65535
 _QUERY_BASES: Mapping[Push, Mapping[str, str]] = {
     "remote_write": {"/api/prom/push": "/api/prom", "/api/v1/push": "/prometheus", "/api/v1/write": ""},
     "influx": {
@@ -153,9 +153,13 @@ class HttpApi:
         text = " ".join(without(self._secrets, text).split()) or response.reason_phrase
         return escaped(text if len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS] + "...")
 
-    def wrong_server(self, expected: str) -> UserError:
-        """The error for a reply that the expected kind of server would not give."""
-        return UserError(f"{self.url} answers, but not as {expected} does: is the address right?")
+    @contextmanager
+    def expecting(self, server: str) -> Iterator[None]:
+        """Read a reply of this kind of server; the error of a reply of another form becomes a `UserError`."""
+        try:
+            yield
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise UserError(f"{self.url} answers, but not as {server} does: is the address right?") from error
 
     def __enter__(self) -> Self:
         return self
@@ -165,7 +169,7 @@ class HttpApi:
 
 
 def check_url(url: str) -> str:
-    """Return the address.
+    """Return the address of a server.
 
     Raises:
         UserError: it is not an address, or contains a password, which the message does not repeat.
@@ -175,13 +179,9 @@ def check_url(url: str) -> str:
             "`ps` shows a user name and password in an address to all users: use --username and --token-file"
         )
     try:
-        parsed = httpx.URL(url)
-        valid = parsed.scheme in ("http", "https") and bool(parsed.host) and (parsed.port or 0) <= _MAX_PORT
-        valid = valid and not parsed.query and not parsed.fragment
-    except httpx.InvalidURL:
-        valid = False
-    if not valid:
-        raise UserError(f"{url!r} is not an address: write one such as http://localhost:9090")
+        urls.split_url(url)
+    except ValueError as error:  # its text has no part of the URL
+        raise UserError(f"{url!r} {error}") from error
     return url
 
 
@@ -211,9 +211,7 @@ def _check_exposure(url: str, headers: Mapping[str, str], settings: MonitoringSe
         return
     if is_link_local(url):
         raise UserError(f"{url} is a link-local address, where clouds serve secrets: use another address")
-    private = settings.proxy is None or is_loopback(settings.proxy.get_secret_value())
-    trusted = url.lower().startswith("https:") or (is_loopback(url) and private)
-    if not trusted and any(map(is_secret_header, headers)):
+    if any(map(is_secret_header, headers)) and not is_private(url, settings.proxy):
         raise UserError(
             f"the token would go to {url} unencrypted: use https://, or set MONITORED_OPENAI_ALLOW_INSECURE=true"
         )

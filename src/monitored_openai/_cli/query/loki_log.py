@@ -48,10 +48,8 @@ class LokiLog:
         """
         fields = {"query": self._logql, "start": str(start), "end": str(end), "limit": str(limit)}
         result = self._result("query_range", {**fields, "direction": "backward" if newest else "forward"})
-        try:
+        with self._loki.expecting("Loki"):
             entries = [Entry(at_ns=int(at), line=str(line)) for stream in result for at, line, *_ in stream["values"]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._loki.wrong_server("Loki") from error
         return sorted(entries, key=lambda entry: entry.at_ns)
 
     def count(self, start: int, end: int) -> int:
@@ -66,14 +64,10 @@ class LokiLog:
         result = self._result(
             "query", {"query": f"sum(count_over_time({self._logql} [{end - start}ns]))", "time": str(end - 1)}
         )
-        try:
+        with self._loki.expecting("Loki"):
             return sum(int(series["value"][1]) for series in result)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise self._loki.wrong_server("Loki") from error
 
     def _result(self, endpoint: str, fields: Mapping[str, str]) -> list[Any]:
         reply = self._loki.get(f"/loki/api/v1/{endpoint}", fields)
-        try:
+        with self._loki.expecting("Loki"):
             return list(reply["data"]["result"])
-        except (KeyError, TypeError) as error:
-            raise self._loki.wrong_server("Loki") from error

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
 
+_Item = TypeVar("_Item")
 
-@contextmanager
-def steps(what: str, total: int) -> Iterator[Callable[[], object]]:
-    """Show a bar of `total` steps until the block ends; call the function given after each step."""
+
+def tracked(items: Iterable[_Item], what: str, total: int) -> Iterator[_Item]:
+    """Yield the items, and show a bar of `total` steps meanwhile."""
     console = Console(stderr=True)
-    if not console.is_interactive:
-        yield lambda: None
-        return
-    # Lines printed meanwhile go above the bar if they go to the same terminal; those to a file or pipe stay there.
-    with Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as shown:
-        task = shown.add_task(what, total=total)
-        yield lambda: shown.advance(task)
+    # A line printed meanwhile goes above the bar if both go to the terminal; a line to a file or pipe stays there.
+    with Progress(
+        console=console, transient=True, redirect_stdout=sys.stdout.isatty(), disable=not console.is_interactive
+    ) as progress:
+        yield from progress.track(items, total=total, description=what)

@@ -278,12 +278,10 @@ def _expressions(report: Report, by: tuple[str, ...]) -> dict[tuple[str, bool], 
 def _query(prometheus: HttpApi, expr: str, report: Report, *, split: bool) -> dict[str, float]:
     """The number for each value of the label, `(none)` without one; without `split`, the total under an empty name."""
     reply = prometheus.post_form("/api/v1/query", {"query": expr, "time": f"{report.at:.3f}"})
-    try:
+    with prometheus.expecting("Prometheus"):
         result = reply["data"]["result"]
         names = (series["metric"].get(report.label, _NONE) if split else "" for series in result)
         return {name: float(series["value"][1]) for name, series in zip(names, result, strict=True)}
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise prometheus.wrong_server("Prometheus") from error
 
 
 def _row(name: str, values_of: Mapping[str, float | None]) -> Row:

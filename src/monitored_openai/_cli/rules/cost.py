@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from monitored_openai._cli.query import promql
 from monitored_openai._cli.query.promql import CALLS, COST, LONGEST_OUTAGE, TOKENS
-from monitored_openai._cli.rules.rule import Alert, Budget, Group, Limits, Recording
+from monitored_openai._cli.rules.rule import Alert, Budget, Group, Limits, Recording, Severity
 
 COST_1H, CALLS_1H, TOKENS_1H = (f"gen_ai_client:{what}:sum1h" for what in ("cost_usd", "calls", "tokens"))
 _FAST_SHARE, _SLOW_SHARE = 0.02, 0.1
@@ -33,35 +34,24 @@ def budgets(limits: Limits) -> Group:
 
 
 def _alerts(budget: Budget, others: tuple[Budget, ...]) -> Iterator[Alert]:
-    chosen, by = _matchers(budget, others), (budget.label,)
-    cost = promql.selector(COST, chosen)
-    subject = f"{budget.label} {{{{ $labels.{budget.label} }}}}"
-    allowed = f"{budget.usd:g} USD a month"
-    yield Alert(
-        name="OpenAIBudgetBurnsFast",
-        expr=f"{promql.total(cost, '1h', by, look_back=LONGEST_OUTAGE)} > {budget.usd * _FAST_SHARE:g}",
-        severity="critical",
-        summary=f"{subject} spent {_FAST_SHARE:.0%} of a month's budget within an hour",
-        description=f"{{{{ $value | humanize }}}} USD in the last hour; the budget is {allowed}.",
-        budget=budget.scope,
+    chosen = _matchers(budget, others)
+    exact = partial(promql.total, promql.selector(COST, chosen), by=(budget.label,), look_back=LONGEST_OUTAGE)
+    month = f"sum by ({budget.label}) (sum_over_time({promql.selector(COST_1H, chosen)}[30d:1h]))"
+    windows: tuple[tuple[str, str, float, str, str, Severity], ...] = (
+        ("OpenAIBudgetBurnsFast", exact(over="1h"), _FAST_SHARE, "an hour", "hour", "critical"),
+        ("OpenAIBudgetBurnsSlowly", exact(over="1d"), _SLOW_SHARE, "a day", "day", "warning"),
+        ("OpenAIBudgetSpent", month, 1.0, "30 days", "30 days", "critical"),
     )
-    yield Alert(
-        name="OpenAIBudgetBurnsSlowly",
-        expr=f"{promql.total(cost, '1d', by, look_back=LONGEST_OUTAGE)} > {budget.usd * _SLOW_SHARE:g}",
-        severity="warning",
-        summary=f"{subject} spent {_SLOW_SHARE:.0%} of a month's budget within a day",
-        description=f"{{{{ $value | humanize }}}} USD in the last day; the budget is {allowed}.",
-        budget=budget.scope,
-    )
-    month = f"sum_over_time({promql.selector(COST_1H, chosen)}[30d:1h])"
-    yield Alert(
-        name="OpenAIBudgetSpent",
-        expr=f"sum by ({budget.label}) ({month}) > {budget.usd:g}",
-        severity="critical",
-        summary=f"{subject} spent a month's budget within 30 days",
-        description=f"{{{{ $value | humanize }}}} USD in the last 30 days; the budget is {allowed}.",
-        budget=budget.scope,
-    )
+    for name, spent, share, within, last, severity in windows:
+        part = f"{share:.0%} of " if share < 1 else ""
+        yield Alert(
+            name=name,
+            expr=f"{spent} > {budget.usd * share:g}",
+            severity=severity,
+            summary=f"{budget.label} {{{{ $labels.{budget.label} }}}} spent {part}a month's budget within {within}",
+            description=f"{{{{ $value | humanize }}}} USD in the last {last}; the budget is {budget.usd:g} USD a month.",
+            budget=budget.scope,
+        )
 
 
 def _matchers(budget: Budget, others: tuple[Budget, ...]) -> list[str]:

@@ -8,7 +8,10 @@ from typing import Literal
 from monitored_openai._cli.query import promql
 from monitored_openai._metrics.names import SECONDS
 
-Severity = Literal["critical", "warning", "info"]
+Severity = Literal["critical", "warning"]
+SERVICE = ("environment", "service_name")
+"""The labels of one service."""
+SERVICE_TEXT = "{{ $labels.environment }} {{ $labels.service_name }}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +29,9 @@ class Alert:
     name: str
     expr: str
     """Returns a series for each problem; its value is never negative."""
-    severity: Severity
     summary: str
     description: str
+    severity: Severity = "warning"
     pending: str = "0m"
     """How long `expr` must return a series before the alert fires."""
     budget: str = ""

@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterator
 
 from monitored_openai._cli.query import promql
 from monitored_openai._cli.query.promql import CALLS, FAILURES, FIRST_CHUNK, TOKENS_PER_CALL, rate
-from monitored_openai._cli.rules.rule import Alert, Group, Limits
+from monitored_openai._cli.rules.rule import SERVICE, SERVICE_TEXT, Alert, Group, Limits, Severity
 from monitored_openai._metrics.names import LIMIT, REMAINING, RESET
 from monitored_openai._metrics.store import bound_text
 
-SERVICE = ("environment", "service_name")
-_SERVICE_TEXT = "{{ $labels.environment }} {{ $labels.service_name }}"
 _FEWEST_CALLS = 20
 """In the window; a share of fewer calls is not significant."""
 _LONGEST_PUSH_INTERVAL = 60
@@ -32,7 +30,7 @@ def _errors(limits: Limits) -> Iterator[Alert]:
         lambda over: f"{rate(failed, over, SERVICE)} / {rate(calls, over, SERVICE)}",
         calls,
         allowed=1 - limits.error_objective,
-        summary="{{ $value | humanizePercentage }} of the calls of " + _SERVICE_TEXT + " fail",
+        summary="{{ $value | humanizePercentage }} of the calls of " + SERVICE_TEXT + " fail",
         description="Rate limits, server errors, timeouts and lost connections, after the SDK's retries.",
     )
 
@@ -47,7 +45,7 @@ def _first_chunk(limits: Limits) -> Iterator[Alert]:
         streams,
         allowed=1 - limits.first_chunk_objective,
         summary="{{ $value | humanizePercentage }} of the streamed answers of "
-        + _SERVICE_TEXT
+        + SERVICE_TEXT
         + f" begin after {seconds:g} s",
         description=f"They are to begin within {seconds:g} s in {limits.first_chunk_objective:.4g} of all cases.",
     )
@@ -57,17 +55,17 @@ def _burn_rate(
     name: str, bad: Callable[[str], str], all_calls: str, *, allowed: float, summary: str, description: str
 ) -> Iterator[Alert]:
     """Two alerts on a share of bad calls, each over a long window and a short one that resolves it soon."""
-    for pace, long, short, factor, severity in (
-        ("Fast", "1h", "5m", 14.4, "critical"),
-        ("Slowly", "6h", "30m", 6, "warning"),
-    ):
-        most = min(allowed * factor, 0.9)
-        hours = int(long.removesuffix("h"))
+    windows: tuple[tuple[str, int, str, float, Severity], ...] = (
+        ("Fast", 1, "5m", 14.4, "critical"),
+        ("Slowly", 6, "30m", 6, "warning"),
+    )
+    for pace, hours, short, factor, severity in windows:
+        long, most = f"{hours}h", min(allowed * factor, 0.9)
         enough = f"{rate(all_calls, long, SERVICE)} * {hours * 3600} >= {_FEWEST_CALLS}"
         yield Alert(
             name=f"{name}{pace}",
             expr=f"({bad(long)}) > {most:g} and ({bad(short)}) > {most:g} and {enough}",
-            severity="critical" if severity == "critical" else "warning",
+            severity=severity,
             summary=summary,
             description=f"{description} More than {most:.3g} of them over {long} and over {short}.",
         )
@@ -80,7 +78,6 @@ def _headroom(limits: Limits) -> Alert:
     return Alert(
         name="OpenAIRateLimitNear",
         expr=f"min by ({', '.join(by)}) ({left}) < {limits.headroom:g}",
-        severity="warning",
         pending="5m",
         summary="{{ $value | humanizePercentage }} of the {{ $labels.resource }} limit of "
         "{{ $labels.gen_ai_request_model }} are left",
@@ -102,8 +99,7 @@ def _runaway(limits: Limits) -> Alert:
     return Alert(
         name="OpenAIOutputRunsAway",
         expr=f"{per_call('15m')} > {limits.runaway_factor:g} * ({per_call('1d', '15m')}) and {enough}",
-        severity="warning",
         pending="5m",
         summary="Answers of {{ $labels.gen_ai_request_model }} have grown to {{ $value | humanize }} tokens",
-        description=f"More than {limits.runaway_factor:g} times the mean of the day before, in " + _SERVICE_TEXT + ".",
+        description=f"More than {limits.runaway_factor:g} times the mean of the day before, in " + SERVICE_TEXT + ".",
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from monitored_openai._cli.query import promql
 from monitored_openai._cli.query.promql import CALLS, LONGEST_OUTAGE, UNPRICED, USAGE_UNKNOWN
-from monitored_openai._cli.rules.rule import Alert, Group, Limits
+from monitored_openai._cli.rules.rule import SERVICE, SERVICE_TEXT, Alert, Group, Limits
 from monitored_openai._metrics.names import DROPPED, LAST_SUCCESS, PRODUCED, QUEUED
 
-_SERVICE = ("environment", "service_name")
-_SERVICE_TEXT = "{{ $labels.environment }} {{ $labels.service_name }}"
 _NOT_REPORTED = ('reason=~"not_reported|invalid_body|not_read|unreadable"', 'gen_ai_request_model!~"dall-e-.*"')
 """Successful calls whose usage is missing; failed calls have no usage, and that model never reports it."""
 _NOT_PRICED_YET = "usage_unknown|background"
@@ -27,41 +27,38 @@ def telemetry(limits: Limits) -> Group:
     )
 
 
-def _unknown(limits: Limits) -> tuple[Alert, Alert]:
-    calls = promql.total(CALLS, "1h", _SERVICE)
-    unpriced = promql.total(promql.selector(UNPRICED, [f'reason!~"{_NOT_PRICED_YET}"']), "1h", _SERVICE)
-    without = promql.total(promql.selector(USAGE_UNKNOWN, _NOT_REPORTED), "1h", _SERVICE)
-    most = f"{limits.unknown_share:g}"
-    return (
-        Alert(
-            name="OpenAICallsUnpriced",
-            expr=f"{unpriced} / {calls} > {most}",
-            severity="warning",
-            pending="15m",
-            summary="{{ $value | humanizePercentage }} of the calls of " + _SERVICE_TEXT + " have no price",
-            description="Their tokens are known and their cost is not, so the cost shown is too low.",
+def _unknown(limits: Limits) -> Iterator[Alert]:
+    calls = promql.total(CALLS, "1h", SERVICE)
+    for name, calls_without, problem, description in (
+        (
+            "OpenAICallsUnpriced",
+            promql.selector(UNPRICED, [f'reason!~"{_NOT_PRICED_YET}"']),
+            "have no price",
+            "Their tokens are known and their cost is not, so the cost shown is too low.",
         ),
-        Alert(
-            name="OpenAIUsageUnknown",
-            expr=f"{without} / {calls} > {most}",
-            severity="warning",
-            pending="15m",
-            summary="{{ $value | humanizePercentage }} of the calls of " + _SERVICE_TEXT + " report no usage",
-            description="They ended well and did not say how many tokens they used, so tokens and cost are too low.",
+        (
+            "OpenAIUsageUnknown",
+            promql.selector(USAGE_UNKNOWN, _NOT_REPORTED),
+            "report no usage",
+            "They ended well and did not say how many tokens they used, so tokens and cost are too low.",
         ),
-    )
+    ):
+        yield Alert(
+            name=name,
+            expr=f"{promql.total(calls_without, '1h', SERVICE)} / {calls} > {limits.unknown_share:g}",
+            pending="15m",
+            summary="{{ $value | humanizePercentage }} of the calls of " + f"{SERVICE_TEXT} {problem}",
+            description=description,
+        )
 
 
 def _dropped() -> Alert:
     dropped = promql.selector(DROPPED.name, ['reason!="sampled"'])
-    by = (*_SERVICE, "signal", "reason")
+    by = (*SERVICE, "signal", "reason")
     return Alert(
         name="OpenAITelemetryDropped",
         expr=f"{promql.total(dropped, '15m', by, look_back=LONGEST_OUTAGE)} > 0",
-        severity="warning",
-        summary="{{ $value | humanize }} of {{ $labels.signal }} dropped in "
-        + _SERVICE_TEXT
-        + ": {{ $labels.reason }}",
+        summary="{{ $value | humanize }} of {{ $labels.signal }} dropped in " + SERVICE_TEXT + ": {{ $labels.reason }}",
         description="Given up for good within the last 15 minutes.",
     )
 
@@ -72,22 +69,20 @@ def _failing() -> Alert:
     return Alert(
         name="OpenAITelemetryFailing",
         expr=f"count by (environment, service_name) (({waiting}) unless ({recent}))",
-        severity="warning",
         pending="5m",
-        summary="{{ $value }} processes of " + _SERVICE_TEXT + " get no log entry to Loki",
+        summary="{{ $value }} processes of " + SERVICE_TEXT + " get no log entry to Loki",
         description="Entries wait and none has been taken for 5 minutes; the memory that holds them is bounded.",
     )
 
 
 def _silent() -> Alert:
     produced = f'{PRODUCED.name}{{signal="metrics"}}'
-    count = f"count by ({', '.join(_SERVICE)})"
+    count = f"count by ({', '.join(SERVICE)})"
     active = f"count_over_time({count} ({produced})[{_ACTIVE_FOR}:5m]) >= {_ACTIVE_SAMPLES}"
     return Alert(
         name="OpenAITelemetrySilent",
         expr=f"max_over_time(({active})[{_REPORTED_FOR}:5m]) unless {count} (last_over_time({produced}[{_SILENT_AFTER}]))",
-        severity="warning",
         pending="5m",
-        summary=_SERVICE_TEXT + " reports nothing any more",
+        summary=SERVICE_TEXT + " reports nothing any more",
         description=f"For hours there were processes, and for {_SILENT_AFTER} none has pushed, at rest or not.",
     )
