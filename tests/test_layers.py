@@ -45,12 +45,12 @@ LAYERS: dict[str, set[str]] = {
     "_exporter.runtime": {"_calls", "_logging", "_settings", "_stats"},
     "_exporter.ledger": {"_calls", "_exporter.runtime", "_stats"},
     "_exporter.clients": {"_exporter.runtime"},
-    "_exporter.rest": {"_exporter.clients", "_exporter.ledger"},
+    "_exporter.idle": {"_exporter.clients", "_exporter.ledger"},
     "_exporter.call_queue": {"_calls", "_exporter.ledger", "_stats"},
     "_exporter.metrics_state": {"_exporter.ledger", "_exporter.runtime", "_metrics", "_record"},
     "_exporter.spool": {"_exporter.ledger", "_exporter.values", "_files", "_logging", "_settings", "_stats"},
     "_exporter.delivery": {
-        *("_exporter.clients", "_exporter.encoders", "_exporter.ledger", "_exporter.metrics_state", "_exporter.rest"),
+        *("_exporter.clients", "_exporter.encoders", "_exporter.ledger", "_exporter.metrics_state", "_exporter.idle"),
         *("_exporter.spool", "_exporter.values", "_json", "_legacy_series", "_log_entry", "_logging", "_metrics"),
         *("_redaction", "_settings", "_stats", "_version"),
     },
@@ -63,13 +63,13 @@ LAYERS: dict[str, set[str]] = {
     "_exporter.state": {"_exporter.delivery", "_exporter.spool"},
     "_exporter.build": {
         *("_exporter.clients", "_exporter.delivery", "_exporter.encoders", "_exporter.ledger"),
-        *("_exporter.metrics_state", "_exporter.recovery", "_exporter.rest", "_exporter.spool", "_exporter.state"),
+        *("_exporter.metrics_state", "_exporter.recovery", "_exporter.idle", "_exporter.spool", "_exporter.state"),
         *("_logging", "_settings"),
     },
     "_exporter.exporter": {
         *("_calls", "_endpoints", "_exporter.build", "_exporter.call_queue", "_exporter.clients"),
         *("_exporter.delivery", "_exporter.encoders", "_exporter.ledger", "_exporter.losses"),
-        *("_exporter.metrics_state", "_exporter.rest", "_exporter.state", "_legacy_series", "_log_entry", "_logging"),
+        *("_exporter.metrics_state", "_exporter.idle", "_exporter.state", "_legacy_series", "_log_entry", "_logging"),
         *("_pricing", "_record", "_redaction", "_settings", "_stats"),
     },
     "_exporter.runner": {
@@ -98,10 +98,19 @@ LAYERS: dict[str, set[str]] = {
     "_local.remote_write_decoder": set(),
     "_local.ingest": {"_local.remote_write_decoder", "_local.strict_json"},
     "_local.history": {"_files"},
-    "_local.calls": {"_json", "_local.conversation", "_local.history", "_local.ingest"},
+    "_local.calls": {"_json", "_local.conversation", "_local.history", "_local.ingest", "_local.strict_json"},
     "_local.counters": {"_local.history", "_local.remote_write_decoder", "_metrics"},
     "_local.overview": {"_local.counters", "_local.quantile", "_metrics"},
-    "_local.query": {"_json", "_local.history", "_local.quantile", "_metrics"},
+    "_local.query": {
+        *(
+            "_json",
+            "_local.history",
+            "_local.quantile",
+            "_local.remote_write_decoder",
+            "_local.strict_json",
+            "_metrics",
+        ),
+    },
     "_local.http": {"_settings"},
     "_local.server": {
         *("_json", "_local.calls", "_local.counters", "_local.history", "_local.http", "_local.ingest"),
@@ -145,7 +154,7 @@ RESERVED: dict[str, set[str]] = {
     "argparse": {"_cli.arguments", "_cli.commands"},
     "asyncio": {
         *("_cli.demo", "_exporter.delivery", "_exporter.diagnostics", "_exporter.exporter", "_exporter.handle"),
-        *("_exporter.recovery", "_exporter.rest", "_exporter.runner", "_exporter.runtime"),
+        *("_exporter.recovery", "_exporter.idle", "_exporter.runner", "_exporter.runtime"),
     },
     "certifi": {"_exporter.delivery"},
     "concurrent": {"_cli.demo", "_cli.query", "_exporter.handle", "_exporter.runner", "_exporter.runtime"},

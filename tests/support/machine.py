@@ -17,8 +17,12 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-MACHINE, ENTRANCE = Path(__file__), Path(__file__).parent
-"""The workers lock these paths themselves: a run that is killed leaves no lock and no lock file behind."""
+MACHINE = Path(os.environ.get("TESTS_MACHINE") or __file__)
+"""The workers lock this path and its folder: a run that is killed leaves no lock and no lock file behind.
+
+A run that a test starts has a path of its own: it would wait for that test otherwise.
+"""
+ENTRANCE = MACHINE.parent
 SLOW = ("tests/cli/", "tests/exporter/", "tests/integration/", "tests/local/")
 """Tests below these folders often start processes: the workers share each file of them, test by test."""
 WORKLOAD = "done: Workload"

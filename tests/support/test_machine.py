@@ -48,7 +48,8 @@ def test_nothing_runs_beside_an_alone_test_and_a_shared_fixture_is_built_once(tm
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = alone: as in the project\n")
     notes = tmp_path / "notes"
     command = ("-m", "pytest", "-q", "-n", "2", "-p", "tests.support.machine", str(tmp_path))
-    env = {**os.environ, "NOTES": str(notes), "PYTHONPATH": str(ROOT)}
+    small = str(tmp_path / "test_small.py")
+    env = {**os.environ, "NOTES": str(notes), "PYTHONPATH": str(ROOT), "TESTS_MACHINE": small}
 
     ended = subprocess.run(
         [sys.executable, *command], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100, check=False

@@ -24,9 +24,9 @@ from monitored_openai._logging import warn_sparsely
 if TYPE_CHECKING:
     from monitored_openai._exporter.clients import Clients
     from monitored_openai._exporter.delivery.flush_gate import FlushGate
+    from monitored_openai._exporter.idle import Rest
     from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._exporter.metrics_state import MetricsState
-    from monitored_openai._exporter.rest import Rest
     from monitored_openai._exporter.spool.spool import Spool
     from monitored_openai._settings.model import MonitoringSettings
 

@@ -15,8 +15,8 @@ from monitored_openai._exporter.delivery.legacy_sample_pusher import LegacySampl
 from monitored_openai._exporter.delivery.log_pusher import LogPusher
 from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
 from monitored_openai._exporter.encoders import loki
+from monitored_openai._exporter.idle import Rest
 from monitored_openai._exporter.losses import Failures
-from monitored_openai._exporter.rest import Rest
 from monitored_openai._legacy_series import call_samples
 from monitored_openai._log_entry import is_sampled, log_entry
 from monitored_openai._logging import warn_sparsely

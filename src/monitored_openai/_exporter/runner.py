@@ -44,7 +44,7 @@ class Runner:
         self.ledger = DeliveryLedger(
             max_entries=settings.queue_size, max_bytes=settings.queue_bytes, logs=settings.logs_url is not None
         )
-        self.calls = CallQueue(self.ledger, wake=self._wake, forked=PROCESS.after_fork)
+        self.calls = CallQueue(self.ledger, wake=self._wake, forked=PROCESS.after_fork_in_child)
         self.metrics = MetricsState(
             self.ledger,
             label_names=settings.label_names,
@@ -155,7 +155,7 @@ class Runner:
         """Let the next call start another thread, because this one may have missed the last wake."""
         self.calls.mark_idle()
 
-    def after_fork(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Begin anew in a forked child, under an instance of its own; the parent keeps what it has recorded."""
         self.ledger.reset()
         self.calls.reset()

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from monitored_openai._exporter.delivery.acceptance import Acceptance
     from monitored_openai._exporter.delivery.batch import Batch
+    from monitored_openai._exporter.delivery.refusals import Acceptance
 
 LONGEST_WAIT = 1.0
 """Seconds, if no entry can go, after which the queue looks again."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter.delivery.entry_forms import Form, is_cut_line
+from monitored_openai._exporter.delivery.reduced_entries import Form, is_cut_line
 from monitored_openai._exporter.delivery.retry import RetryState
 from monitored_openai._exporter.values import Entry
 

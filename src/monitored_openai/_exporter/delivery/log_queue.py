@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter.delivery.acceptance import Acceptance
 from monitored_openai._exporter.delivery.aside import LONGEST_WAIT, goes_untried, return_smaller, turn_of
 from monitored_openai._exporter.delivery.batch import Batch
-from monitored_openai._exporter.delivery.entry_forms import few_labels
+from monitored_openai._exporter.delivery.reduced_entries import few_labels
+from monitored_openai._exporter.delivery.refusals import Acceptance
 from monitored_openai._exporter.delivery.retry import Action, Failure, Reply, Step, is_limited, is_untouched
 from monitored_openai._exporter.values import Entry
 from monitored_openai._logging import warn_sparsely

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.delivery.flush_gate import FlushGate
     from monitored_openai._exporter.delivery.http import Sender
     from monitored_openai._exporter.delivery.series import Point, PushedSeries
+    from monitored_openai._exporter.idle import Rest
     from monitored_openai._exporter.ledger import DeliveryLedger
-    from monitored_openai._exporter.rest import Rest
     from monitored_openai._exporter.spool.snapshots import SnapshotKeeper
     from monitored_openai._exporter.values import CounterSnapshot
 

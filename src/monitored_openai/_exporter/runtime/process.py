@@ -64,7 +64,7 @@ class ProcessMember(Protocol):
         """Handle the end of the exporter's thread."""
         ...
 
-    def after_fork(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Begin anew in a forked child."""
         ...
 
@@ -134,7 +134,7 @@ class _Process:
         if self._held_by_fork:
             self.importing.release()
 
-    def after_fork(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Replace the thread, the locks and the counts of the parent in a forked child."""
         if self._thread is not None:
             self.inherited.append(self._thread)  # its loop must be neither closed nor collected
@@ -142,7 +142,7 @@ class _Process:
         self.pending_usage.clear()
         self._reset()
         for member in self._living():
-            member.after_fork()
+            member.after_fork_in_child()
 
     def begin_exit(self) -> None:
         """Start to deliver, because the process is about to end, and return at once."""
@@ -152,7 +152,7 @@ class _Process:
     def at_exit(self) -> None:
         """Deliver as much as possible in the time that is left, and count the rest as dropped."""
         if os.getpid() != self._pid:
-            self.after_fork()  # uWSGI forks without running Python's hooks, and no call has found out
+            self.after_fork_in_child()  # uWSGI forks without running Python's hooks, and no call has found out
         for member in self._living():
             member.end_active()
         flushes = {member: flush for member in self._living() if (flush := member.begin_flush()) is not None}
@@ -195,5 +195,7 @@ logger.addFilter(PROCESS.lets_pass)
 atexit.register(PROCESS.at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=PROCESS.before_fork, after_in_parent=PROCESS.after_fork_in_parent, after_in_child=PROCESS.after_fork
+        before=PROCESS.before_fork,
+        after_in_parent=PROCESS.after_fork_in_parent,
+        after_in_child=PROCESS.after_fork_in_child,
     )

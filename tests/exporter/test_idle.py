@@ -16,7 +16,7 @@ import pytest
 
 from monitored_openai import MonitoredOpenAI, Monitoring, MonitoringSettings, _logging, monitor
 from monitored_openai._exporter import handle as handle_module
-from monitored_openai._exporter import rest
+from monitored_openai._exporter import idle
 from monitored_openai._exporter.clients import Clients
 from monitored_openai._exporter.delivery import http as sending
 from monitored_openai._exporter.delivery.retry import Reply
@@ -88,7 +88,7 @@ def test_unchanged_totals_are_pushed_for_as_long_as_a_client_lives() -> None:
         copy = client.with_options(timeout=1)
         del client
         pushes = len(proxy.received)
-        wait_until(lambda: len(proxy.received) > pushes + 3 * rest.PUSHES_BEFORE_REST, 60)
+        wait_until(lambda: len(proxy.received) > pushes + 3 * idle.PUSHES_BEFORE_REST, 60)
         assert copy.monitoring is monitoring
 
 
@@ -102,7 +102,7 @@ def test_a_handle_does_not_rest_while_an_entry_waits(loki: FakeLoki) -> None:
         gc.collect()
         wait_until(lambda: calls_in(proxy.received[-1]) == 1 if proxy.received else False)
         pushes = len(proxy.received)
-        wait_until(lambda: len(proxy.received) > pushes + 2 * rest.PUSHES_BEFORE_REST, 60)
+        wait_until(lambda: len(proxy.received) > pushes + 2 * idle.PUSHES_BEFORE_REST, 60)
         loki.listen()
         flush_until(monitoring, lambda: len(loki.entries) == 1)
         wait_until(lambda: open_connections(proxy) == 0, 60)

@@ -6,8 +6,8 @@ import math
 import random
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter.delivery.entry_forms import Form, Forms, refused_form
 from monitored_openai._exporter.delivery.pacer import LONGEST_PAUSE, Pacer
+from monitored_openai._exporter.delivery.reduced_entries import Form, Forms, refused_form
 from monitored_openai._exporter.delivery.retry import (
     MOST_RETRY_SECONDS,
     Action,

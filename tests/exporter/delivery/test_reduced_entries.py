@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from monitored_openai import Monitoring
-from monitored_openai._exporter.delivery.acceptance import Acceptance
 from monitored_openai._exporter.delivery.batch import Batch
-from monitored_openai._exporter.delivery.entry_forms import Form, Forms, few_labels, refused_form
 from monitored_openai._exporter.delivery.log_queue import MAX_BYTES
+from monitored_openai._exporter.delivery.reduced_entries import Form, Forms, few_labels, refused_form
+from monitored_openai._exporter.delivery.refusals import Acceptance
 from monitored_openai._exporter.delivery.retry import Action, Reply
 from monitored_openai._exporter.encoders.loki import encode_entry
 from monitored_openai._exporter.values import Entry
