@@ -8,6 +8,8 @@ import shutil
 import socket
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -370,6 +372,34 @@ def test_a_volume_of_a_container_is_accepted_whatever_its_mode(monkeypatch: pyte
         pytest.skip("only root makes folders of root")
 
     own(volume / "history.sqlite3")
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root may become another user")
+def test_the_folders_of_root_are_accepted_in_a_sandbox_that_shows_nobody_as_their_owner() -> None:
+    script = """if True:
+        import importlib.util, sys
+        from pathlib import Path
+        spec = importlib.util.spec_from_loader("private", loader=None)
+        private = importlib.util.module_from_spec(spec)
+        exec(sys.stdin.read(), private.__dict__)
+        assert Path("/").stat().st_uid == 65534, "no sandbox"
+        private.check_folders(Path("/usr/lib"))
+        print("accepted")
+    """
+    become = ["setpriv", "--reuid=1234", "--regid=1234", "--clear-groups", "unshare", "--user", "--map-user=1234"]
+    python = shutil.which("python3", path="/usr/local/bin:/usr/bin")
+    if (
+        python is None
+        or subprocess.run([*become, python, "-c", ""], check=False, capture_output=True, timeout=60).returncode
+    ):
+        pytest.skip("no user namespaces, or no Python for other users")
+    text = Path(private.__file__).read_text()
+
+    ended = subprocess.run(
+        [*become, python, "-c", script], check=False, input=text, capture_output=True, text=True, timeout=60, cwd="/"
+    )
+
+    assert (ended.stdout, ended.stderr) == ("accepted\n", "")
 
 
 # The spool, a directory that foreign files may share

@@ -98,7 +98,7 @@ def check_folders(folder: Path) -> None:
 
 
 def _check_folder(path: Path, found: os.stat_result) -> None:
-    if found.st_uid not in (0, os.geteuid()):
+    if found.st_uid not in (0, os.geteuid()) and not _is_outside_of_namespace(found.st_uid):
         raise NotOurs(f"is below {str(path)!r}, which belongs to another user, who can replace it")
     if stat.S_ISLNK(found.st_mode):
         return
@@ -110,6 +110,19 @@ def _check_folder(path: Path, found: os.stat_result) -> None:
     is_volume = found.st_uid == 0 and path != path.parent and os.path.ismount(path)
     if by_others and not found.st_mode & stat.S_ISVTX and not is_volume:
         raise NotOurs(f"is below {str(path)!r}, where other users can replace it; chmod go-w removes their right")
+
+
+def _is_outside_of_namespace(uid: int) -> bool:
+    """Return true if the system shows this uid for owners that this process's user namespace does not have.
+
+    Sandboxes map one user only, so that even the root directory seems to belong to `nobody`.
+    """
+    try:
+        overflow = int(Path("/proc/sys/kernel/overflowuid").read_text())
+        ranges = [tuple(map(int, line.split())) for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    except (OSError, ValueError):  # not Linux
+        return False
+    return uid == overflow and not any(first <= uid < first + number for first, _, number in ranges)
 
 
 def _is_private_group(found: os.stat_result) -> bool:
