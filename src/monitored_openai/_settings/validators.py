@@ -251,7 +251,9 @@ def _require_small(patterns: tuple[str, ...]) -> None:
         try:
             size += pattern_size(pattern)
         except PatternTooLarge as error:
-            raise InvalidValue(f"pattern {place} {error}; shorten it or lower its counts") from None
+            raise InvalidValue(
+                f"is too large in pattern {place}, which {error}; shorten it or lower its counts"
+            ) from None
     if size > MOST_ITEMS:
         raise InvalidValue(
             f"has patterns of more than {MOST_ITEMS:,} items together; shorten them or lower their counts"
