@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -29,6 +30,7 @@ RESULT = {"model": "omni-moderation-latest", "results": [{"flagged": False}]}
 MODERATION = {"input": {"type": "moderation_results", **RESULT}, "output": {"type": "moderation_results", **RESULT}}
 OPTIONS: dict[str, Any] = {"api_key": "sk-test", "max_retries": 0}
 PATHS_BY_NAME = {path.name: path for path in PATHS}
+NUMBERS = itertools.count()
 STREAMED = ("stream", "legacy-stream", "helper")
 
 
@@ -69,9 +71,22 @@ HIDDEN: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+@pytest.fixture
+def fresh_stage(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """The stage with a base URL of its own, so that no chunk of another test has stopped the requests to it."""
+    made, number = stage.ours, next(NUMBERS)
+
+    def ours(cell: Cell, settings: MonitoringSettings = KEEPING) -> Any:
+        client = made(cell, settings)
+        return client.with_options(base_url=f"{client.base_url}#{number}")  # a fragment is not sent
+
+    monkeypatch.setattr(stage, "ours", ours)
+    return stage
+
+
 @pytest.mark.parametrize(("odd", "name", "is_async"), list(cases(SEEN, *STREAMED)))
-def test_a_chunk_with_anything_but_the_usage_is_seen(stage: Stage, odd: Odd, name: str, is_async: bool) -> None:
-    record = play(stage, odd, name, is_async)
+def test_a_chunk_with_anything_but_the_usage_is_seen(fresh_stage: Stage, odd: Odd, name: str, is_async: bool) -> None:
+    record = play(fresh_stage, odd, name, is_async)
 
     assert record.error_type is None
     assert (record.usage is not None) == (json.dumps(USAGE) in str(odd.behaviour.body))
@@ -100,10 +115,10 @@ def test_a_chunk_with_nothing_but_the_usage_is_hidden(stage: Stage, name: str, p
     assert (record.usage.input_tokens, record.usage.output_tokens, record.chunks) == (5, 7, 2)
 
 
-def test_the_stream_helper_has_the_moderation_results(stage: Stage) -> None:
+def test_the_stream_helper_has_the_moderation_results(fresh_stage: Stage) -> None:
     row = PATHS_BY_NAME["helper"]
-    client = stage.ours(Cell(path=row, reading=next(iter(row.readings.values()))))
-    stage.server.begin(SEEN["moderation-with-usage"].behaviour)
+    client = fresh_stage.ours(Cell(path=row, reading=next(iter(row.readings.values()))))
+    fresh_stage.server.begin(SEEN["moderation-with-usage"].behaviour)
     with client.chat.completions.stream(**CHAT) as stream:
         events = list(stream)
         completion = stream.get_final_completion()
@@ -140,9 +155,12 @@ def any_stream() -> Iterator[Any]:
         def chunks(events: list[dict[str, Any]]) -> list[list[Any]]:
             nonlocal body
             body = body_of(events)
+            fresh = ours.with_options(
+                base_url=f"http://api.test/v1#{next(NUMBERS)}"
+            )  # no stream has stopped the requests
             return [
                 [one.to_dict(warnings=False) for one in client.chat.completions.create(**CHAT, stream=True)]
-                for client in (bare, ours)
+                for client in (bare, fresh)
             ]
 
         yield chunks
@@ -177,10 +195,10 @@ def streamed_from(host: str, monitoring: Monitoring, **client: Any) -> tuple[lis
         bodies.append(json.loads(request.content))
         return http.Response(200, text=body_of(WITH_USAGE), headers={"content-type": "text/event-stream"})
 
-    asked = client.pop("asked", {})
+    asked, path = client.pop("asked", {}), client.pop("path", "v1")
     with http.Client(transport=http.MockTransport(reply)) as sends:
         ours = MonitoredOpenAI(
-            **OPTIONS, base_url=f"https://{host}/v1", http_client=sends, monitoring=monitoring, **client
+            **OPTIONS, base_url=f"https://{host}/{path}", http_client=sends, monitoring=monitoring, **client
         )
         seen = list(ours.chat.completions.create(**CHAT, stream=True, **asked))
     (body,) = bodies
@@ -194,7 +212,7 @@ def monitoring() -> Iterator[Monitoring]:
         yield handle
 
 
-@pytest.mark.parametrize("host", [host for provider in UNREQUESTED for host in provider.hosts])
+@pytest.mark.parametrize("host", [host.replace("*", "eu") for provider in UNREQUESTED for host in provider.hosts])
 def test_a_server_that_reports_usage_anyway_gets_no_request_and_its_usage_is_seen(
     host: str, monitoring: Monitoring
 ) -> None:
@@ -203,6 +221,12 @@ def test_a_server_that_reports_usage_anyway_gets_no_request_and_its_usage_is_see
     assert "stream_options" not in body
     assert seen[-1].usage.to_dict() == {**USAGE, "cost": 0.0042}
     assert (record.usage.input_tokens, record.usage.output_tokens) == (5, 7)
+
+
+def test_a_host_with_a_final_dot_is_the_same_host(monitoring: Monitoring) -> None:
+    seen, body, record = streamed_from("OpenRouter.ai.", monitoring)
+
+    assert ("stream_options" in body, len(seen), record.provider) == (False, 3, "openrouter")
 
 
 @pytest.mark.parametrize("named", ["openrouter", "mistral_ai", "mistral", "perplexity"])
@@ -228,8 +252,15 @@ def test_another_name_in_the_settings_does_not_hide_what_a_known_host_reports() 
         {"asked": {"extra_body": {"usage": None}}},
         {"asked": {"extra_body": {"include_usage": True}}},
         {"asked": {"extra_body": {"streamUsage": True}}},
+        {"asked": {"extra_body": {"provider_options": {"include_usage": True}}}},
+        {"asked": {"extra_body": {"routes": [{"options": {"includeUsage": True}}]}}},
+        {"asked": {"extra_body": {"own": {"streamOptions": {}}}}},
         {"asked": {"extra_headers": {"Helicone-Stream-Usage": "true"}}},
+        {"asked": {"extra_query": {"include_usage": "true"}}},
+        {"asked": {"extra_query": {"stream_options": {"include": True}}}},
         {"default_headers": {"helicone-stream-usage": "true"}},
+        {"default_query": {"usage": "1"}},
+        {"path": "v1?with_usage=1"},
     ],
 )
 def test_a_caller_with_an_option_of_the_server_about_usage_sees_the_usage(
@@ -243,7 +274,19 @@ def test_a_caller_with_an_option_of_the_server_about_usage_sees_the_usage(
 
 
 @pytest.mark.parametrize("host", ["gateway.example.com", "api.openai.com", "api.groq.com"])
-@pytest.mark.parametrize("asked", [{}, {"extra_body": {"top_k": 4}, "extra_headers": {"x-mine": "1"}}])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"extra_body": {"top_k": 4}, "extra_headers": {"x-mine": "1"}},
+        {"extra_headers": {"X-Usage-Team": "a"}},
+        {"metadata": {"usage_team": "a"}},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "usage", "schema": {"usage": {}}}}},
+        {"extra_body": {"guided_json": {"properties": {"usage": {"type": "string"}}}}},
+        {"extra_body": {"a": {"b": {"c": {"usage": "too deep"}}}}},
+        {"extra_body": {"usual": {f"name{n}": {} for n in range(60)}, "late": {"usage": 1}}},
+    ],
+)
 def test_any_other_server_gets_the_request_and_its_chunk_is_hidden(
     host: str, asked: dict[str, Any], monitoring: Monitoring
 ) -> None:

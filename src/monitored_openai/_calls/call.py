@@ -40,7 +40,7 @@ class Call:
     _sdk_iterates = False
     _retry_pending = False
     _injection: Injection | None = None
-    _hides_usage = False
+    _hiding: Injection | None = None  # its chunk of usage is hidden
 
     def __init__(
         self,
@@ -154,20 +154,21 @@ class Call:
         self._add = result.accumulator.add
         result.chunk_waits = waits = array("d")
         self._add_wait = waits.append
-        self._hides_usage = result.usage_injected
+        self._hiding = self._injection if result.usage_injected else None
         return True
 
     def on_chunk(self, chunk: Any, waited: float) -> bool:
         """Record a chunk and the seconds waited for it; return false if it must be hidden from the caller."""
         try:
             usage_only = self._add(chunk)
-            if self._hides_usage:
+            if self._hiding is not None:
                 if usage_only:
                     self.result.wait_after_chunks += waited
                     return False
                 if chunk.usage is None:
-                    # OpenAI sends this null only because of the injection: without it, the chunk has no such field.
-                    chunk.__pydantic_fields_set__.discard("usage")
+                    chunk.__pydantic_fields_set__.discard("usage")  # OpenAI sends this null only after the injection
+                else:
+                    self._hiding.on_visible_usage(chunk)
             if usage_only is None and not self.result.chunk_waits:
                 self.result.wait_before_chunks += waited
                 return True

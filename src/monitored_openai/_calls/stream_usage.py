@@ -1,12 +1,16 @@
-"""Requests the usage of a stream if the caller did not, and remembers the servers that reject this."""
+"""Requests the usage of a stream if the caller did not, and remembers the servers where this fails."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
 
 from monitored_openai._calls.error_types import status_of
+from monitored_openai._endpoints.parsing import choices_of
+from monitored_openai._logging import warn_sparsely
 
 _REJECTED = (400, 422)
 _FIELD = ("stream_options", "include_usage")
@@ -15,19 +19,36 @@ _ENOUGH_REJECTIONS = 2
 """A rejection that does not name the field may be a transient fault: it takes two to stop the injection."""
 _MOST_FAILED_RETRIES = 3
 """After so many retries that fail as well, a rejection that does not name the field is the caller's error."""
+_SERVER_HEADERS = frozenset({"helicone-stream-usage"})
+"""Headers by which a caller requests the usage of a stream, in lower case."""
+_DATA = frozenset(
+    {"messages", "prompt", "input", "prediction", "tools", "functions", "response_format", "properties"}
+    | {"metadata", "logit_bias"}
+)
+"""Fields of a request whose inner names are content, schemas or labels, and no options."""
+_DEPTH = 3
+_MOST_NAMES = 50
 
 
 @dataclass(slots=True)
 class StreamUsageSupport:
-    """The servers that accept or reject `stream_options.include_usage`, by base URL, for one handle."""
+    """The servers that accept or reject `stream_options.include_usage`, by base URL, for one handle.
+
+    A server rejects it if it answers with an error, or if its reply has a chunk that breaks a caller who did not ask.
+    """
 
     accepting: set[str] = field(default_factory=set)
     rejections: Counter[str] = field(default_factory=Counter)
     failed_retries: Counter[str] = field(default_factory=Counter)
 
-    def injection(self, base_url: str) -> Injection | None:
-        """Return the injection for one call; `None` for a server that rejects the field."""
-        return None if self.rejections[base_url] >= _ENOUGH_REJECTIONS else Injection(self, base_url)
+    def injection(self, base_url: str, *, only_adds_usage: bool) -> Injection | None:
+        """Return the injection for one call; `None` for a server that rejects the field.
+
+        `only_adds_usage`: the field is known to add nothing but the usage, so that the caller requested all else.
+        """
+        if self.rejections[base_url] >= _ENOUGH_REJECTIONS:
+            return None
+        return Injection(self, base_url, only_adds_usage=only_adds_usage)
 
     def has_other_cause(self, base_url: str) -> bool:
         """Return whether a rejection that does not name the field has another cause."""
@@ -42,11 +63,12 @@ class StreamUsageSupport:
 class Injection:
     """`stream_options.include_usage`, added by the library to one call."""
 
-    __slots__ = ("_base_url", "_names_field", "_support", "withdrawn")
+    __slots__ = ("_base_url", "_names_field", "_only_adds_usage", "_support", "withdrawn")
 
-    def __init__(self, support: StreamUsageSupport, base_url: str) -> None:
+    def __init__(self, support: StreamUsageSupport, base_url: str, *, only_adds_usage: bool) -> None:
         self._support = support
         self._base_url = base_url
+        self._only_adds_usage = only_adds_usage
         self._names_field = False
         self.withdrawn = False
 
@@ -68,18 +90,58 @@ class Injection:
         else:
             self._support.mark_accepting(self._base_url)
 
+    def on_visible_usage(self, chunk: Any) -> None:
+        """Stop the requests to the server if the caller receives a chunk with the usage and without choices.
 
-def leaves_usage_open(body: object, extra_body: object, headers: Iterable[object]) -> bool:
-    """Return whether a request can carry `stream_options` and has no field or header of the caller's about usage.
+        The chunk has other data too, so it cannot be hidden. Without the field, a server such as llama.cpp sends that
+        data in the last chunk with choices, and a caller who reads ``chunk.choices[0]`` never gets an `IndexError`.
+        """
+        if self._only_adds_usage or choices_of(chunk):
+            return
+        _count(self._support.rejections, self._base_url, _ENOUGH_REJECTIONS)
+        warn_sparsely(
+            "visible-usage",
+            "%s sends other data in the chunk with the usage. So that callers receive no further chunk like this, the "
+            "library stops requesting the usage of streams from its base URL; their usage counts as unknown.",
+            urlsplit(self._base_url).hostname,
+        )
 
-    Some servers have options of their own to request the usage, such as ``usage: {"include": true}`` or the header
-    ``helicone-stream-usage``. If the request has such an option, the caller decides, whatever its value.
+
+def leaves_usage_open(options: Iterable[object], headers: Iterable[str]) -> bool:
+    """Return whether a request has no option of the caller's about usage.
+
+    Some servers have options of their own to request the usage, such as ``usage: {"include": true}``. If the request
+    has such an option, the caller decides, whatever its value. Args are the mappings of options by name (body,
+    `extra_body`, query) and the names of the headers.
+
+    The first names count, level by level, in mappings and lists. Names inside content, schemas and labels do not.
     """
-    if not isinstance(body, Mapping):
-        return False
-    extra = extra_body if isinstance(extra_body, Mapping) else ()
-    names = "\n".join(map(str, (*body, *extra, *headers))).lower()
-    return "usage" not in names and _FIELD[0] not in names
+    for name in headers:
+        if name.lower() in _SERVER_HEADERS:
+            return False
+    names: list[object] = []
+    for _ in range(_DEPTH):
+        options = _collect_names(options, names)
+        if not options:
+            break
+    text = "\n".join(map(str, names)).lower()
+    return "usage" not in text and "stream_options" not in text and "streamoptions" not in text
+
+
+def _collect_names(places: Iterable[object], names: list[object]) -> list[object]:
+    """Append the names in mappings to `names`, up to the limit; return the mappings and list items one level below."""
+    below: list[object] = []
+    for fields in places:
+        if type(fields) is not dict and not isinstance(fields, Mapping):
+            continue
+        for name in fields:
+            if len(names) >= _MOST_NAMES:
+                return []
+            names.append(name)
+            kind = type(value := fields[name])
+            if (kind is dict or kind is list) and name not in _DATA:
+                below.extend((value,) if kind is dict else value[:_MOST_NAMES])
+    return below[:_MOST_NAMES]
 
 
 def _count(servers: Counter[str], base_url: str, number: int) -> None:

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from monitored_openai._calls.call import Call
 from monitored_openai._calls.request_fields import describe_files
-from monitored_openai._calls.stream_usage import StreamUsageSupport, leaves_usage_open
+from monitored_openai._calls.stream_usage import Injection, StreamUsageSupport, leaves_usage_open
 from monitored_openai._endpoints.base import Endpoint
 from monitored_openai._logging import warn_sparsely
-from monitored_openai._providers import provider_of, stream_usage_of
+from monitored_openai._providers import StreamUsage, provider_of, stream_usage_of
 from monitored_openai._record import NOTHING
 from monitored_openai._stats import DropReason
 
@@ -25,8 +25,9 @@ class _Server(NamedTuple):
     provider: str
     host: str
     url: str
-    needs_request: bool
-    """Whether its streams may report usage only on request."""
+    query: Mapping[str, str]
+    """The query of the base URL, which the SDK sends with each request."""
+    usage: StreamUsage
 
 
 class CallTracker:
@@ -49,7 +50,7 @@ class CallTracker:
         self._keeps_content = keeps_content
         self._provider = provider
         self._usage_support = StreamUsageSupport() if inject_usage else None
-        self._last_server = _Server(None, "", "", "", needs_request=False)
+        self._last_server = _Server(None, "", "", "", NOTHING, "unrequested")
 
     def open(self, endpoint: Endpoint, client: Any, request: Mapping[str, Any]) -> Call | None:
         """Return a call for a request that a client is about to send; `None`, counted, if it cannot be observed.
@@ -67,10 +68,8 @@ class CallTracker:
             if server.base_url is not client._base_url:  # the property costs a microsecond in 3.x
                 server = self._last_server = self._server(client)
             injection = None
-            if streamed and raw is None and endpoint.usage_on_request and server.needs_request and self._usage_support:
-                header_names = (*(headers or ()), *client._custom_headers)
-                if leaves_usage_open(body, extra_body, header_names):
-                    injection = self._usage_support.injection(server.url)
+            if streamed and raw is None and endpoint.usage_on_request and server.usage != "unrequested":
+                injection = self._injection(server, client, body, options)
             call = Call(
                 endpoint,
                 provider=server.provider,
@@ -92,6 +91,17 @@ class CallTracker:
             return None
         return call
 
+    def _injection(self, server: _Server, client: Any, body: object, options: Mapping[str, Any]) -> Injection | None:
+        if self._usage_support is None or not isinstance(body, Mapping):
+            return None
+        extra_body = options.get("extra_json")
+        places: list[object] = [body]
+        places += [place for place in (extra_body, options.get("params"), client._custom_query, server.query) if place]
+        if not leaves_usage_open(places, (*(options.get("headers") or ()), *client._custom_headers)):
+            return None
+        moderated = "moderation" in body or (isinstance(extra_body, Mapping) and "moderation" in extra_body)
+        return self._usage_support.injection(server.url, only_adds_usage=moderated or server.usage == "on_request")
+
     def _server(self, client: Any) -> _Server:
         base_url = client._base_url
         provider = self._provider or provider_of(base_url.host, kind=client._client_kind)
@@ -99,4 +109,5 @@ class CallTracker:
         url = str(base_url)
         if usage == "on_request" and self._usage_support is not None:
             self._usage_support.mark_accepting(url)
-        return _Server(base_url, provider, base_url.netloc.decode("ascii"), url, usage != "unrequested")
+        query = dict(base_url.params) if base_url.query else NOTHING
+        return _Server(base_url, provider, base_url.netloc.decode("ascii"), url, query, usage)

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from openai import BaseModel
 from openai.types.chat import ChatCompletionChunk
 
 from monitored_openai._endpoints.base import Endpoint
-from monitored_openai._endpoints.parsing import adds_only_usage, as_dict, merge_delta, parse_completion, stream_head
+from monitored_openai._endpoints.parsing import (
+    adds_only_usage,
+    as_dict,
+    choices_of,
+    merge_delta,
+    parse_completion,
+    stream_head,
+)
 from monitored_openai._logging import warn_sparsely
 
 
@@ -27,13 +35,16 @@ class ChatAccumulator:
     def add(self, chunk: Any) -> bool:
         """Add one chunk; true if it contains nothing but the usage."""
         last, self._last = self._last, chunk
-        choices = chunk.choices
-        if chunk.usage is None and len(choices) == 1:
-            (choice,) = choices
-            delta = choice.delta
-            if choice.finish_reason is None and delta.__pydantic_fields_set__ == _ONLY_CONTENT:
-                self._texts[choice.index].append(delta.content)  # most chunks of a stream
-                return False
+        try:
+            choices = chunk.choices
+            if chunk.usage is None and len(choices) == 1:
+                (choice,) = choices
+                delta = choice.delta
+                if choice.finish_reason is None and delta.__pydantic_fields_set__ == _ONLY_CONTENT:
+                    self._texts[choice.index].append(delta.content)  # most chunks of a stream
+                    return False
+        except (AttributeError, TypeError):  # the server left out a field, or sent a null
+            return self._add_other(chunk, last)
         return self._add_other(chunk, last)
 
     def _add_other(self, chunk: Any, last: Any) -> bool:
@@ -42,11 +53,11 @@ class ChatAccumulator:
             self._first = chunk
         if chunk.usage is not None:
             self._usage = chunk.usage
-        if not chunk.choices:
+        choices = choices_of(chunk)
+        if not choices:
             return adds_only_usage(chunk, first, last)
-        for choice in chunk.choices:
-            if choice.delta is not None:
-                self._texts[choice.index].append(choice.delta.content)
+        for choice in choices:
+            self._texts[getattr(choice, "index", 0)].append(getattr(_delta_of(choice), "content", None))
             self._rest.append(choice)
         return False
 
@@ -69,16 +80,22 @@ class ChatAccumulator:
     def _choices(self) -> list[dict[str, Any]]:
         choices: dict[int, dict[str, Any]] = {}
         for choice in self._rest:
-            whole = choices.setdefault(choice.index, {"index": choice.index, "message": {}})
+            index = getattr(choice, "index", 0)
+            whole = choices.setdefault(index, {"index": index, "message": {}})
             if choice.finish_reason is not None:
                 whole["finish_reason"] = choice.finish_reason
-            if choice.delta is not None:
-                merge_delta(whole["message"], choice.delta.model_dump(exclude={"content"}, warnings=False))
+            if (delta := _delta_of(choice)) is not None:
+                merge_delta(whole["message"], delta.model_dump(exclude={"content"}, warnings=False))
         for index in self._texts:
             whole = choices.setdefault(index, {"index": index, "message": {}})
             if texts := self._texts_of(index):
                 whole["message"]["content"] = "".join(texts)
         return list(choices.values())
+
+
+def _delta_of(choice: Any) -> BaseModel | None:
+    delta = getattr(choice, "delta", None)
+    return delta if isinstance(delta, BaseModel) else None
 
 
 _ONLY_CONTENT = {"content"}

@@ -8,7 +8,7 @@ from typing import Any
 from openai.types import Completion
 
 from monitored_openai._endpoints.base import Endpoint
-from monitored_openai._endpoints.parsing import adds_only_usage, as_dict, parse_completion, stream_head
+from monitored_openai._endpoints.parsing import adds_only_usage, as_dict, choices_of, parse_completion, stream_head
 
 
 class CompletionAccumulator:
@@ -32,13 +32,14 @@ class CompletionAccumulator:
         usage = chunk.usage
         if usage is not None:
             self._usage = usage
-        choices = chunk.choices
+        choices = choices_of(chunk)
         if not choices:
             return adds_only_usage(chunk, first, last)
-        for choice in choices:
-            self._texts[choice.index].append(choice.text if isinstance(choice.text, str) else "")
-            if choice.finish_reason is not None:
-                self._finish_reasons[choice.index] = choice.finish_reason
+        for choice in choices:  # a server may leave out any field
+            index, part, reason = (getattr(choice, name, None) for name in ("index", "text", "finish_reason"))
+            self._texts[index or 0].append(part if isinstance(part, str) else "")
+            if reason is not None:
+                self._finish_reasons[index or 0] = reason
         return False
 
     def size(self) -> int:

@@ -63,13 +63,21 @@ def parse_completion_usage(reported: object) -> Usage | None:
     )
 
 
+def choices_of(chunk: Any) -> list[Any]:
+    """Return the choices of a chunk without those that are no objects; empty if it has none, or anything but a list."""
+    choices = getattr(chunk, "choices", None)
+    return [choice for choice in choices if isinstance(choice, BaseModel)] if isinstance(choices, list) else []
+
+
 _OF_EVERY_CHUNK = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation"})
 """Fields that carry no output. Some servers change `created` with each chunk; `obfuscation` is padding."""
 
 
 def adds_only_usage(chunk: Any, *earlier: Any) -> bool:
     """Return whether a chunk without choices has a usage, and no other value that is new since the `earlier` chunks."""
-    return chunk.usage is not None and all(
+    if chunk.usage is None or getattr(chunk, "choices", None):
+        return False
+    return all(
         value is None or name in _OF_EVERY_CHUNK or any(getattr(other, name, None) == value for other in earlier)
         for name, value in (*vars(chunk).items(), *(chunk.model_extra or {}).items())
     )
