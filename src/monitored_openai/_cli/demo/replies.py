@@ -47,7 +47,7 @@ MODELS: Mapping[str, Model] = {
 }
 
 CONVERSATIONS: Mapping[str, Mapping[str, str]] = json.loads(
-    files(__package__).joinpath("conversations.json").read_text(encoding="utf-8")
+    files("monitored_openai._cli.demo").joinpath("conversations.json").read_text(encoding="utf-8")
 )
 """By feature: each prompt and the reply to it."""
 FEATURES = tuple(CONVERSATIONS)
