@@ -71,7 +71,7 @@ class Phase:
 def phases() -> list[Phase]:
     """The whole workload."""
     random = Random(_SEED)  # noqa: S311  # no secret
-    faults = [fault for fault, calls in _FAULTS.items() for _ in range(calls)]
+    faults: list[Fault] = [fault for fault, calls in _FAULTS.items() for _ in range(calls)]
     failing = [_job(random, streamed=fault in ("cut off", "stalled"), fault=fault) for fault in faults]
 
     def fine(calls: int, *, streamed: bool = False) -> list[Job]:
