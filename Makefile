@@ -19,7 +19,7 @@ PARALLEL := -n auto
 BACK_ENDS = for name in prometheus victoria-metrics chromium; do scripts/install-$$name || \
 	{ code=$$?; [ $$code -eq 3 ] && [ -z "$${CI:-}" ]; } || exit 1; done
 
-.PHONY: help demo test check test-all coverage lint docs bench chaos sbom clean
+.PHONY: help demo test check test-all coverage lint docs bench chaos dist sbom clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -57,6 +57,11 @@ bench: $(DEV) $(DEMO) ## what monitoring costs, beside the bare SDK
 chaos: $(DEV) ## the fault tests in their long form; writes their figures into docs/reliability.md
 	@$(BIN)/python -m chaos $(ARGS)
 
+dist: $(DEV) ## build the sdist, and from it the wheel, into dist/ and check what PyPI will show
+	@rm -rf dist
+	@$(BIN)/python -m build --outdir dist
+	@$(BIN)/twine check --strict dist/*
+
 sbom: $(DEV) $(DEMO) ## list the components of an installed package, as CycloneDX, in .cache/monitored-openai.cdx.json
 	@$(BIN)/python scripts/sbom.py .venv-demo/bin/python .cache/monitored-openai.cdx.json
 	@echo .cache/monitored-openai.cdx.json
@@ -74,7 +79,7 @@ $(DEV): pyproject.toml
 	@touch $@
 
 # An environment of its own, with the plain package: the demo shows what a user gets, who has no extra.
-$(DEMO): pyproject.toml README.md $(SOURCES)
+$(DEMO): pyproject.toml hatch_build.py README.md $(SOURCES)
 	@$(call works,$(or $(PYTHON),false)) || { echo 'no Python >= 3.11 with venv found: set PYTHON=' >&2; exit 1; }
 	@echo 'creating .venv-demo with $(PYTHON)'
 	@$(PYTHON) -m venv --clear .venv-demo

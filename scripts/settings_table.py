@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import sys
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -65,12 +68,25 @@ def default_text(field: FieldInfo) -> str:
     return f"`{field.default}`" if field.default or isinstance(field.default, (int, float)) else "empty"
 
 
+def docstrings() -> dict[str, str]:
+    """Return the docstring below each field, on one line, from the source: Python does not keep it."""
+    (body,) = (
+        node.body for node in ast.parse(inspect.getsource(MonitoringSettings)).body if isinstance(node, ast.ClassDef)
+    )
+    found: dict[str, str] = {}
+    for field, text in pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            found[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
+    return found
+
+
 def table() -> str:
     """The table as Markdown, one row for each field in the order of their declaration."""
+    meanings = docstrings()
     rows = ["| name | type | default | environment variable | meaning |", "|---|---|---|---|---|"]
     rows += [
         f"| `{name}` | {type_text(field.annotation)}{bounds_text(field)} | {default_text(field)} "
-        f"| {variable_text(name, field)} | {field.description} |"
+        f"| {variable_text(name, field)} | {meanings[name]} |"
         for name, field in MonitoringSettings.model_fields.items()
     ]
     return "\n".join(rows)

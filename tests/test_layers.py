@@ -28,7 +28,7 @@ LAYERS: dict[str, set[str]] = {
     "_files": set(),
     "_redaction": set(),
     "_labels": {"_redaction"},
-    "_settings": {"_labels", "_logging", "_redaction"},
+    "_settings": {"_labels", "_logging", "_record", "_redaction"},
     # the caller's thread
     "_endpoints": {"_json", "_logging", "_record"},
     "_resources": {"_endpoints"},
@@ -165,7 +165,7 @@ RESERVED: dict[str, set[str]] = {
     "httpx": {"_cli.query", "_exporter", "_exporter.delivery"},
     "httpx2": set(),  # the HTTP library of the SDK's version 3, which may be missing
     "multiprocessing": set(),
-    "openai": {"_calls", "_cli.demo", "_clients", "_endpoints", "_monitor", "_resources"},
+    "openai": {"_batches", "_calls", "_cli.demo", "_clients", "_endpoints", "_monitor", "_resources"},
     "prometheus_client": {"_metrics"},
     "pydantic": {"_settings"},
     "pydantic_core": {"_json", "_redaction", "_settings"},

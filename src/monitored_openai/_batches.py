@@ -17,6 +17,8 @@ from monitored_openai._json import decode
 from monitored_openai._record import Cost, Usage
 
 if TYPE_CHECKING:
+    from openai.types import Batch
+
     from monitored_openai._calls.call import Call
 
 _MOST_COUNTED = 10_000
@@ -38,7 +40,7 @@ class BatchUsage:
     """The reason why ``cost`` is ``None``, from the first request without a price."""
 
 
-def batch_usage(client: MonitoredOpenAI, batch: Any, *, count: bool = False) -> tuple[BatchUsage, ...]:
+def batch_usage(client: MonitoredOpenAI, batch: Batch | str, *, count: bool = False) -> tuple[BatchUsage, ...]:
     """Download the output file of a finished batch and return the usage by model.
 
     Args:
@@ -57,7 +59,9 @@ def batch_usage(client: MonitoredOpenAI, batch: Any, *, count: bool = False) -> 
         return _usage_by_model(client, found, body, call)
 
 
-async def abatch_usage(client: AsyncMonitoredOpenAI, batch: Any, *, count: bool = False) -> tuple[BatchUsage, ...]:
+async def abatch_usage(
+    client: AsyncMonitoredOpenAI, batch: Batch | str, *, count: bool = False
+) -> tuple[BatchUsage, ...]:
     """The async form of `batch_usage`."""
     found = await client.batches.retrieve(batch) if isinstance(batch, str) else batch
     with _recorded(client, found, count=count) as call:
@@ -65,14 +69,14 @@ async def abatch_usage(client: AsyncMonitoredOpenAI, batch: Any, *, count: bool 
         return _usage_by_model(client, found, body, call)
 
 
-def _output_of(batch: Any) -> str:
+def _output_of(batch: Batch) -> str:
     if not batch.output_file_id:
         raise ValueError(f"batch {batch.id} has no output file; its status is {batch.status}")
     return str(batch.output_file_id)
 
 
 @contextmanager
-def _recorded(client: Any, batch: Any, *, count: bool) -> Iterator[Call | None]:
+def _recorded(client: Any, batch: Batch, *, count: bool) -> Iterator[Call | None]:
     """Yield the call that records the batch, or `None` if it is not counted now; a failure allows the next attempt."""
     claim = object()
     claimed = count and batch.output_file_id and _counted.setdefault(batch.id, claim) is claim
@@ -90,7 +94,7 @@ def _recorded(client: Any, batch: Any, *, count: bool) -> Iterator[Call | None]:
             _counted.popitem(last=False)
 
 
-def _usage_by_model(client: Any, batch: Any, body: bytes, call: Call | None) -> tuple[BatchUsage, ...]:
+def _usage_by_model(client: Any, batch: Batch, body: bytes, call: Call | None) -> tuple[BatchUsage, ...]:
     endpoint = endpoint_of("post", batch.endpoint.removeprefix("/v1"))
     if endpoint is None:
         raise ValueError(f"the answers of {batch.endpoint} cannot be read")

@@ -21,7 +21,8 @@ from tests.support.spools import no_byte_written_beyond
 
 def found_after(signal: str, answer: httpx.Response | Exception) -> Finding:
     """The finding of a back end that answers so, or fails so."""
-    settings = MonitoringSettings(**{f"{signal}_url": "http://back-end.test"})
+    url: dict[str, Any] = {f"{signal}_url": "http://back-end.test"}
+    settings = MonitoringSettings(**url)
     with respx.mock(using="httpcore") as back_end:
         back_end.post(host="back-end.test").mock(side_effect=[answer])
         return found(signal, check(settings))
@@ -212,7 +213,7 @@ def test_complete_texts_of_refusals_get_the_advice_of_their_signal(
         ({"bearer": "right"}, {"access_token": "wrong-one"}, "access_token"),
     ],
 )
-def test_a_loki_that_refuses_is_understood(loki: dict[str, Any], settings: dict[str, str], advice: str) -> None:
+def test_a_loki_that_refuses_is_understood(loki: dict[str, Any], settings: dict[str, Any], advice: str) -> None:
     with FakeLoki(**loki) as strict:
         (finding,) = check(MonitoringSettings(logs_url=strict.push_url, **settings))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from monitored_openai import Monitoring, MonitoringSettings
@@ -25,7 +27,7 @@ from tests.support.servers.remote_write import RemoteWriteProxy
         ),
     ],
 )
-def test_repr_shows_the_back_ends_without_credentials(settings: dict[str, str], shown: str) -> None:
+def test_repr_shows_the_back_ends_without_credentials(settings: dict[str, Any], shown: str) -> None:
     assert repr(Monitoring(MonitoringSettings(**settings))) == shown
 
 

@@ -73,7 +73,7 @@ def test_what_could_not_be_delivered_before_the_end_is_delivered_by_the_next_pro
 def test_a_backlog_of_five_hours_is_taken_beside_a_living_process_each_entry_once(
     directory: Path, loki: FakeLoki
 ) -> None:
-    own = {"logs_url": loki.push_url, "spool_dir": str(directory)}
+    own: dict[str, Any] = {"logs_url": loki.push_url, "spool_dir": str(directory)}
     loki.always = LoseAnswer()
     with handle(**own, **MANUAL) as dead:  # what it has left may be stored, and is
         call(dead, 5)

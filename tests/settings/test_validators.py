@@ -90,7 +90,8 @@ def test_numbers_out_of_bounds_or_no_numbers_are_refused(field: str) -> None:
 
 
 def test_numbers_may_be_written_as_text() -> None:
-    made = MonitoringSettings(queue_size="50", exit_timeout="1e1", push_interval=" 5 ")
+    texts: dict[str, Any] = {"queue_size": "50", "exit_timeout": "1e1", "push_interval": " 5 "}
+    made = MonitoringSettings(**texts)
     assert (made.queue_size, made.exit_timeout, made.push_interval) == (50, 10.0, 5.0)
 
 

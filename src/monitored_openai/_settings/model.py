@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Unpack
 
 from pydantic import (
     BeforeValidator,
@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from monitored_openai._labels import InvalidValue
 from monitored_openai._logging import DECIDED, logger
 from monitored_openai._settings import urls, validators
+from monitored_openai._settings.arguments import SettingsArguments
 from monitored_openai._settings.urls import MetricsProtocol, Signal
 
 if TYPE_CHECKING:
@@ -67,148 +68,111 @@ class MonitoringSettings(BaseSettings):
         defer_build=True,  # the schema is built by the first settings, not by the import
     )
 
-    metrics_protocol: MetricsProtocol = Field(
-        "remote_write", description="How metrics are pushed: Prometheus remote write, or Influx line protocol."
-    )
-    metrics_url: Annotated[str | None, PlainValidator(validators.metrics_url)] = Field(
-        None, description="Where metrics are pushed; a host alone gets the standard path."
-    )
+    metrics_protocol: MetricsProtocol = "remote_write"
+    """How metrics are pushed: Prometheus remote write, or Influx line protocol."""
+    metrics_url: Annotated[str | None, PlainValidator(validators.metrics_url)] = None
+    """Where metrics are pushed; a host alone gets the standard path."""
     logs_url: Annotated[
         str | None, validators.optional(lambda value: urls.push_url(validators.plain_text(value), "loki"))
-    ] = Field(None, description="Where log entries are pushed to Loki; a host alone gets the standard path.")
-    metrics_username: validators.Username = Field(
-        None, description="User name for `metrics_url`, on Grafana Cloud the instance ID of Prometheus."
-    )
-    logs_username: validators.Username = Field(
-        None, description="User name for `logs_url`, on Grafana Cloud the instance ID of Loki."
-    )
-    access_token: validators.Token = Field(
-        None, description="Token or password for both; sent as Basic with a user name, as Bearer without."
-    )
-    metrics_token: validators.Token = Field(
-        None, description="Token for `metrics_url`, where it is not `access_token`."
-    )
-    logs_token: validators.Token = Field(None, description="Token for `logs_url`, where it is not `access_token`.")
+    ] = None
+    """Where log entries are pushed to Loki; a host alone gets the standard path."""
+    metrics_username: validators.Username = None
+    """User name for `metrics_url`, on Grafana Cloud the instance ID of Prometheus."""
+    logs_username: validators.Username = None
+    """User name for `logs_url`, on Grafana Cloud the instance ID of Loki."""
+    access_token: validators.Token = None
+    """Token or password for both; sent as Basic with a user name, as Bearer without."""
+    metrics_token: validators.Token = None
+    """Token for `metrics_url`, where it is not `access_token`."""
+    logs_token: validators.Token = None
+    """Token for `logs_url`, where it is not `access_token`."""
     tenant_id: Annotated[str | None, validators.optional(lambda value: urls.tenant(validators.identifier(value)))] = (
-        Field(None, description="Tenant of a self-hosted Mimir or Loki, sent as `X-Scope-OrgID`.")
+        None
     )
-    headers: Annotated[Mapping[str, SecretStr], PlainValidator(validators.headers)] = Field(
-        validators.NO_ITEMS, description="More headers for every push; those that the protocol fixes are refused."
-    )
-    verify: Annotated[bool | str, PlainValidator(validators.verify)] = Field(
-        True, description="Path of the CA certificates to trust (PEM file or directory); `False` only in code."
-    )
-    client_cert: Annotated[tuple[str, ...] | None, validators.optional(validators.client_cert)] = Field(
-        None, description="Client certificate for TLS: a PEM file, or certificate and key."
-    )
-    proxy: Annotated[SecretStr | None, validators.optional(validators.proxy)] = Field(
-        None, description="HTTP proxy for the pushes; `HTTP_PROXY` and its like are not read."
-    )
-    allow_insecure: bool = Field(
-        False, description="Allow credentials over http:// to another machine, and link-local addresses."
-    )
+    """Tenant of a self-hosted Mimir or Loki, sent as `X-Scope-OrgID`."""
+    headers: Annotated[Mapping[str, SecretStr], PlainValidator(validators.headers)] = validators.NO_ITEMS
+    """More headers for every push; those that the protocol fixes are refused."""
+    verify: Annotated[bool | str, PlainValidator(validators.verify)] = True
+    """Path of the CA certificates to trust (PEM file or directory); `False` only in code."""
+    client_cert: Annotated[tuple[str, ...] | None, validators.optional(validators.client_cert)] = None
+    """Client certificate for TLS: a PEM file, or certificate and key."""
+    proxy: Annotated[SecretStr | None, validators.optional(validators.proxy)] = None
+    """HTTP proxy for the pushes; `HTTP_PROXY` and its like are not read."""
+    allow_insecure: bool = False
+    """Allow credentials over http:// to another machine, and link-local addresses."""
 
-    environment: validators.LabelValue = Field(
-        "default", description="Label `environment` of all metrics and log entries."
-    )
-    job: validators.LabelValue = Field("integrations/openai", description="Label `job` of all metrics and log entries.")
+    environment: validators.LabelValue = "default"
+    """Label `environment` of all metrics and log entries."""
+    job: validators.LabelValue = "integrations/openai"
+    """Label `job` of all metrics and log entries."""
     service_name: validators.OptionalLabelValue = Field(
-        default_factory=validators.otel_service_name,
-        validate_default=True,
-        description="Label `service_name` of all metrics and log entries.",
+        default_factory=validators.otel_service_name, validate_default=True
     )
-    instance: validators.LabelValue = Field(
-        default_factory=validators.host_name,
-        validate_default=True,
-        description="First part of the metric label `instance`, which is unique to each process.",
-    )
-    extra_labels: Annotated[Mapping[str, str], PlainValidator(validators.extra_labels)] = Field(
-        validators.NO_ITEMS, description="At most 10 more labels for all metrics and log entries."
-    )
-    label_names: Annotated[tuple[str, ...], PlainValidator(validators.label_names)] = Field(
-        (), description="Names of at most 10 per-request attributes that may become metric labels."
-    )
-    metric_names: Annotated[tuple[str, ...], PlainValidator(validators.metric_names)] = Field(
-        ("gen_ai",), description="Names of the pushed metrics: `gen_ai`, the predecessor's `grafana_openai`, or both."
-    )
-    provider: validators.OptionalLabelValue = Field(
-        None, description="Label `gen_ai_provider_name`; unset, it is known by the API's host."
-    )
-    max_label_sets: validators.Whole = Field(
-        500, ge=1, le=100_000, description="Label sets per metric; those beyond it are folded into `other`."
-    )
-    log_shards: validators.Whole = Field(
-        1, ge=1, le=128, description="Loki streams over which a fleet's log entries are spread."
-    )
+    """Label `service_name` of all metrics and log entries."""
+    instance: validators.LabelValue = Field(default_factory=validators.host_name, validate_default=True)
+    """First part of the metric label `instance`, which is unique to each process."""
+    extra_labels: Annotated[Mapping[str, str], PlainValidator(validators.extra_labels)] = validators.NO_ITEMS
+    """At most 10 more labels for all metrics and log entries."""
+    label_names: Annotated[tuple[str, ...], PlainValidator(validators.label_names)] = ()
+    """Names of at most 10 per-request attributes that may become metric labels."""
+    metric_names: Annotated[tuple[str, ...], PlainValidator(validators.metric_names)] = ("gen_ai",)
+    """Names of the pushed metrics: `gen_ai`, the predecessor's `grafana_openai`, or both."""
+    provider: validators.OptionalLabelValue = None
+    """Label `gen_ai_provider_name`; unset, it is known by the API's host."""
+    max_label_sets: validators.Whole = Field(500, ge=1, le=100_000)
+    """Label sets per metric; those beyond it are folded into `other`."""
+    log_shards: validators.Whole = Field(1, ge=1, le=128)
+    """Loki streams over which a fleet's log entries are spread."""
 
-    capture_content: bool = Field(True, description="Whether log entries contain requests and answers.")
-    redact: Annotated[tuple[str, ...] | Callable[[str, str], str], PlainValidator(validators.redact)] = Field(
-        (), description="What is taken out of content: regular expressions, or a function `(text, field) -> text`."
-    )
-    max_content_bytes: validators.Whole = Field(
-        240 * 1024, ge=1024, le=240 * 1024, description="Bytes per log entry; longer content is cut and marked."
-    )
-    log_sample_ratio: validators.Number = Field(
-        1.0, ge=0, le=1, description="Share of calls that get a log entry; errors always do."
-    )
-    inject_stream_usage: bool = Field(
-        True,
-        description="Whether the client requests the usage of a stream if the caller does not, and hides the chunk that "
-        "has nothing but this usage: [the rules](endpoints.md#usage-of-streams).",
-    )
-    prices: Annotated[Mapping[str, Mapping[str, float]], PlainValidator(validators.prices)] = Field(
-        validators.NO_ITEMS,
-        description="Own prices by model, USD per million tokens: `input`, `output` and, if need be, `cached_input`; or "
-        "`minute` (USD per minute of audio), `characters` (USD per million of them).",
-    )
-    on_record: Annotated[Callable[..., None] | None, validators.optional(validators.on_record)] = Field(
-        None, description="Function called with each priced `CallRecord` in the exporter's thread."
-    )
+    capture_content: bool = True
+    """Whether log entries contain requests and answers."""
+    redact: Annotated[tuple[str, ...] | Callable[[str, str], str], PlainValidator(validators.redact)] = ()
+    """What is taken out of content: regular expressions, or a function `(text, field) -> text`."""
+    max_content_bytes: validators.Whole = Field(240 * 1024, ge=1024, le=240 * 1024)
+    """Bytes per log entry; longer content is cut and marked."""
+    log_sample_ratio: validators.Number = Field(1.0, ge=0, le=1)
+    """Share of calls that get a log entry; errors always do."""
+    inject_stream_usage: bool = True
+    """Whether the client requests the usage of a stream if the caller does not, and hides the chunk that has nothing
+    but this usage.
+    """
+    prices: Annotated[Mapping[str, Mapping[str, float]], PlainValidator(validators.prices)] = validators.NO_ITEMS
+    """Own prices by model, USD per million tokens: `input`, `output` and, if need be, `cached_input`; or `minute`
+    (USD per minute of audio), `characters` (USD per million of them).
+    """
+    on_record: Annotated[Callable[..., None] | None, validators.optional(validators.on_record)] = None
+    """Function called with each priced `CallRecord` in the exporter's thread."""
 
-    push_interval: Annotated[float | None, BeforeValidator(validators.not_bool)] = Field(
-        None, ge=0.01, le=60, description="Seconds between pushes of metrics; unset means 15, and 60 for grafana.net."
-    )
-    log_linger: validators.Number = Field(1.0, ge=0, le=60, description="Seconds that a log entry may wait for others.")
-    queue_size: validators.Whole = Field(
-        50_000, ge=1, le=200_000, description="Calls held in memory with their content until they are delivered."
-    )
-    queue_bytes: validators.Whole = Field(
-        32 * 1024 * 1024, ge=1024, le=1024**3, description="Bytes of content held in memory; at least one log entry's."
-    )
-    spool_dir: Annotated[str | None, validators.optional(validators.spool_dir)] = Field(
-        None,
-        description="Directory in which log entries and totals wait for delivery, to survive a crash. Prompts and answers "
-        "stand there in plain text, redacted, in files of mode 0600.",
-    )
-    spool_bytes: validators.Whole = Field(
-        256 * 1024 * 1024,
-        ge=8 * 1024 * 1024,
-        le=1024**4,
-        description="Bytes that the spool's directory may take; the oldest entries make room for new ones.",
-    )
-    spool_age: validators.Number = Field(
-        86_400.0, ge=60, le=6 * 86_400, description="Seconds for which an entry may wait in the spool."
-    )
-    exit_timeout: validators.Number = Field(
-        5.0, ge=0, le=300, description="Seconds that the last push may take at exit."
-    )
-    flush_on_call: bool = Field(
-        False,
-        description="Whether each call delivers before it returns, for up to 2 seconds; async calls only begin to.",
-    )
-    handle_sigterm: bool = Field(
-        False, description="Whether SIGTERM delivers what is left before it ends the process or goes to its handler."
-    )
-    on_error: Literal["raise", "disable"] = Field(
-        "raise", description="Wrong settings: `raise`, or `disable`, which logs the reason and goes on unmonitored."
-    )
-    log_warnings: bool = Field(
-        True,
-        description="Whether the logger `monitored_openai` gets warnings; off once all settings in use turn them off.",
-    )
-    enabled: bool = Field(True, description="Whether calls are monitored at all.")
+    push_interval: Annotated[float | None, BeforeValidator(validators.not_bool)] = Field(None, ge=0.01, le=60)
+    """Seconds between pushes of metrics; unset means 15, and 60 for grafana.net."""
+    log_linger: validators.Number = Field(1.0, ge=0, le=60)
+    """Seconds that a log entry may wait for others."""
+    queue_size: validators.Whole = Field(50_000, ge=1, le=200_000)
+    """Calls held in memory with their content until they are delivered."""
+    queue_bytes: validators.Whole = Field(32 * 1024 * 1024, ge=1024, le=1024**3)
+    """Bytes of content held in memory; at least one log entry's."""
+    spool_dir: Annotated[str | None, validators.optional(validators.spool_dir)] = None
+    """Directory in which log entries and totals wait for delivery, to survive a crash. Prompts and answers stand
+    there in plain text, redacted, in files of mode 0600.
+    """
+    spool_bytes: validators.Whole = Field(256 * 1024 * 1024, ge=8 * 1024 * 1024, le=1024**4)
+    """Bytes that the spool's directory may take; the oldest entries make room for new ones."""
+    spool_age: validators.Number = Field(86_400.0, ge=60, le=6 * 86_400)
+    """Seconds for which an entry may wait in the spool."""
+    exit_timeout: validators.Number = Field(5.0, ge=0, le=300)
+    """Seconds that the last push may take at exit."""
+    flush_on_call: bool = False
+    """Whether each call delivers before it returns, for up to 2 seconds; async calls only begin to."""
+    handle_sigterm: bool = False
+    """Whether SIGTERM delivers what is left before it ends the process or goes to its handler."""
+    on_error: Literal["raise", "disable"] = "raise"
+    """Wrong settings: `raise`, or `disable`, which logs the reason and goes on unmonitored."""
+    log_warnings: bool = True
+    """Whether the logger `monitored_openai` gets warnings; off once all settings in use turn them off."""
+    enabled: bool = True
+    """Whether calls are monitored at all."""
 
-    def __init__(self, *, _env_file: str | Path | None = None, **values: Any) -> None:
+    def __init__(self, *, _env_file: str | Path | None = None, **values: Unpack[SettingsArguments]) -> None:
         """Validate ``values`` and the environment; a `.env` file is read only if ``_env_file`` names it.
 
         Raises `SettingsError` with a line for each wrong field, and for an ``_env_file`` that cannot be read.
@@ -226,10 +190,18 @@ class MonitoringSettings(BaseSettings):
             raise SettingsError("\n".join(wrong))
 
     @classmethod
-    def local(cls, url: str = urls.LOCAL_URL, **values: Any) -> Self:
+    def local(cls, url: str = urls.LOCAL_URL, **values: Unpack[SettingsArguments]) -> Self:
         """Return settings for the page of `monitored-openai local`, with a push every 2 seconds and the usual defaults."""
-        page = {"metrics_url": url, "logs_url": url, "metrics_protocol": "remote_write", "metric_names": ("gen_ai",)}
-        return cls(**{**page, "push_interval": 2.0, "log_linger": 0.5, **values})
+        page: SettingsArguments = {
+            "metrics_url": url,
+            "logs_url": url,
+            "metrics_protocol": "remote_write",
+            "metric_names": ("gen_ai",),
+            "push_interval": 2.0,
+            "log_linger": 0.5,
+            **values,
+        }
+        return cls(**page)
 
     @property
     def push_seconds(self) -> float:

@@ -22,11 +22,12 @@ def monitored(func: Function, *, disable_content: bool, environment: str, **requ
             "metrics_url: has no api/prom in it; give the Prometheus address of your Grafana Cloud stack, "
             "as https://prometheus-prod-01-eu-west-0.grafana.net/api/prom"
         )
+    destination: dict[str, Any] = dict(required)
     settings = MonitoringSettings(
         metrics_protocol="influx",
         metric_names=("gen_ai", "grafana_openai"),
         capture_content=not disable_content,
         environment=environment,
-        **required,
+        **destination,
     )
     return cast(Function, method_on_twin(func, monitoring_for(settings)))
