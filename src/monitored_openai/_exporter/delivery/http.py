@@ -48,6 +48,7 @@ _MAX_ERROR_CHARACTERS = 300
 _LONGEST_RETRY_AFTER = 300.0
 _INVISIBLE = "\u200b"
 """A mark that the search for secrets ignores."""
+_MARKS = re.compile(f"{_INVISIBLE}+")
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _OWN_TEXT = (httpx.NetworkError, httpx.TimeoutException)
 _DISCONNECTED = "Server disconnected without sending a response."
@@ -235,7 +236,7 @@ def _printable(text: str) -> str:
     if text.isprintable():
         return text
     marked = "".join(character if character.isprintable() else _INVISIBLE for character in text)
-    return without_secrets(marked).replace(_INVISIBLE, " ")
+    return _MARKS.sub(" ", without_secrets(marked))
 
 
 def _retry_after(header: str | None) -> float | None:
