@@ -205,6 +205,7 @@ def test_a_small_reply_that_unpacks_to_a_large_one_is_refused(
 @pytest.mark.parametrize(
     ("body", "encoding"),
     [(b"no gzip", "gzip"), (gzip.compress(EMPTY)[:-5], "gzip"), (EMPTY, "br"), (b"[" * 200_000, "identity")],
+    ids=["no gzip", "cut off", "another encoding", "deeply nested"],
 )
 def test_a_broken_reply_is_said_in_one_line(body: bytes, encoding: str, capsys: pytest.CaptureFixture[str]) -> None:
     with Server(body, Content_Encoding=encoding) as server:
