@@ -25,6 +25,7 @@ class _Monitored:
     """What the four have in common; hidden from the type checkers is what would cost the official signatures."""
 
     _monitoring: Monitoring
+    _token: object
     _attributes: Mapping[str, str] = NOTHING
 
     @property
@@ -117,6 +118,7 @@ def _init(official: type[Any]) -> Any:
     @wraps(official.__init__)
     def init(self: Any, *args: Any, monitoring: MonitoringSettings | Monitoring | None = None, **kwargs: Any) -> None:
         self._monitoring = monitoring_for(monitoring)
+        self._token = self._monitoring._clients.token()
         official.__init__(self, *args, **kwargs)
 
     return _with_signature(init)

@@ -83,6 +83,7 @@ def _twin(kind: type[Any], state: dict[str, Any], monitoring: Monitoring) -> Any
     plain: type[Any] = getattr(kind, "_twin_of", kind)
     twin = _with_state(_twin_class(plain), state)  # type: ignore[arg-type]  # a class can be hashed
     twin._monitoring = monitoring
+    twin._token = monitoring._clients.token()
     return twin
 
 
@@ -97,7 +98,7 @@ def _with_state(kind: type[Any], state: dict[str, Any]) -> Any:
 def _twin_class(kind: type[Any]) -> type[Any]:
     """A monitored class derived from a client's class, and of its name, which the SDK puts into the User-Agent.
 
-    The handle has a slot, beside the state that the twin may share with the client.
+    The handle and its token have slots, beside the state that the twin may share with the client.
     """
 
     def copy(self: Any, *, monitoring: _Settings = None, **options: Any) -> Any:
@@ -114,7 +115,7 @@ def _twin_class(kind: type[Any]) -> type[Any]:
         OFFICIAL_NAMES.get(kind, kind.__name__),
         bases,
         {
-            "__slots__": ("_monitoring",),
+            "__slots__": ("_monitoring", "_token"),
             "__module__": kind.__module__,
             "__doc__": kind.__doc__,
             "_twin_of": kind,

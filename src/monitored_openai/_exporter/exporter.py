@@ -16,6 +16,7 @@ from monitored_openai._exporter.losses import Failures
 from monitored_openai._exporter.metrics_lane import MetricsLane
 from monitored_openai._exporter.parts import Parts
 from monitored_openai._exporter.process import PROCESS
+from monitored_openai._exporter.rest import Rest
 from monitored_openai._exporter.sample_lane import SampleLane
 from monitored_openai._exporter.urgency import Urgency
 from monitored_openai._grafana_openai import call_samples
@@ -28,6 +29,7 @@ from monitored_openai._stats import DropReason
 if TYPE_CHECKING:
     from monitored_openai._answer import Answer
     from monitored_openai._call import Call
+    from monitored_openai._exporter.clients import Clients
     from monitored_openai._exporter.intake import Intake
     from monitored_openai._exporter.spool import Spool
     from monitored_openai._exporter.totals import Totals
@@ -53,6 +55,8 @@ class Exporter:
         intake: Intake,
         totals: Totals,
         instance: str,
+        *,
+        clients: Clients,
         before: Exporter | None = None,
     ) -> None:
         """On the exporter's loop, of which nothing here is used from elsewhere; `instance` is the metrics' label.
@@ -70,11 +74,12 @@ class Exporter:
         self._last_entry_ns = 0
         self._urgency = Urgency()
         self._woken = asyncio.Event()
-        parts = Parts(settings, intake, totals, self._urgency, instance)
+        self._rest = Rest(intake, clients)
+        parts = Parts(settings, intake, totals, self._urgency, instance, clients=clients)
         self._spool: Spool | None = before._spool if before else parts.spool()  # noqa: SLF001 - one of its kind
         self._backlog: Backlog = before._backlog if before else parts.backlog(self._spool)  # noqa: SLF001 - as above
         self._log_lane = parts.log_lane(self._backlog)
-        self._metrics_lane = parts.metrics_lane(self._samples)
+        self._metrics_lane = parts.metrics_lane(self._samples, self._rest)
         self._sample_lane = parts.sample_lane()
         lane_before = before._metrics_lane if before else None  # noqa: SLF001 - as above
         if self._metrics_lane is not None and lane_before is not None:
@@ -99,8 +104,9 @@ class Exporter:
             self._log_lane.more()
 
     def wake(self) -> None:
-        """Something has come in."""
+        """A call or a client has come."""
         self._woken.set()
+        self._rest.end()
 
     @property
     def flushes(self) -> bool:

@@ -27,6 +27,7 @@ from monitored_openai._log import warn_sparsely
 if TYPE_CHECKING:
     from monitored_openai._exporter.intake import Intake
     from monitored_openai._exporter.protocol import Protocol
+    from monitored_openai._exporter.rest import Rest
     from monitored_openai._exporter.sender import Sender
     from monitored_openai._exporter.urgency import Urgency
     from monitored_openai._metrics import Labels, Sample
@@ -70,9 +71,13 @@ class MetricsLane:
         labels: Mapping[str, str],
         interval: float,
         phase: float,
+        rest: Rest,
         timed: Callable[[float], None],
     ) -> None:
-        """`labels` go on every series; the pushes are `interval` seconds apart, the first comes after `phase`."""
+        """`labels` go on every series; the pushes are `interval` seconds apart, the first comes after `phase`.
+
+        `rest` paces the pushes, and ends them while nothing can change the totals.
+        """
         self.on_push: Callable[[], Callable[[bool], None]] | None = None
         """Called when the present state goes out; what it gives hears whether the back end has taken that."""
         self._intake = intake
@@ -83,6 +88,7 @@ class MetricsLane:
         self._own_labels = tuple(labels.items())
         self._interval = interval
         self._phase = phase
+        self._rest = rest
         self._timed = timed
         self._encoded: dict[tuple[str, Labels], bytes] = {}
         self._born: set[bytes] = set()
@@ -105,11 +111,12 @@ class MetricsLane:
         self._pacer = before._pacer
 
     async def run(self) -> None:
-        """Push at every interval, for ever; sooner again after a failure."""
+        """Push at every interval, for ever; sooner again after a failure, not while the handle rests."""
         wait = self._phase
         while True:
-            await asyncio.sleep(wait)
+            await self._rest.pause(wait)
             step = await self.push()
+            self._rest.pushed(taken=step.action is Action.DELIVERED)
             wait = min(step.wait, self._interval) if step.action is Action.RETRY else self._interval
 
     @property

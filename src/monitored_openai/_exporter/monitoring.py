@@ -11,6 +11,7 @@ from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from monitored_openai._exporter.clients import Clients
 from monitored_openai._exporter.intake import Intake
 from monitored_openai._exporter.losses import Failures, losses
 from monitored_openai._exporter.process import PROCESS
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _numbers = itertools.count()
 _shared: dict[MonitoringSettings, Monitoring] = {}
+_MANY_HANDLES = 32
+"""Handles of a process up to which nothing is logged; more mean that settings are made anew for each use."""
 _FLUSH_ON_CALL_SECONDS = 2.0
 _STOP_SECONDS, _SEAL_SECONDS, _START_SECONDS = 0.5, 2.0, 5.0
 
@@ -54,6 +57,7 @@ class Monitoring:
             max_label_sets=settings.max_label_sets,
             push_seconds=settings.push_seconds,
         )
+        self._clients = Clients(self._client_returned)
         self._thread: ExporterThread | None = None
         self._exporter: Exporter | None = None
         self._ended = False
@@ -231,6 +235,12 @@ class Monitoring:
 
     # On the callers' threads
 
+    def _client_returned(self) -> None:
+        """End the rest of an exporter whose clients were gone, before the first call of the new one ends."""
+        thread = self._thread
+        if thread is not None and thread.is_alive and not self._ended:
+            self._wake()
+
     def _opened_and_begun(self, call: Call) -> None:
         """The exporter imports what it needs while the first call waits for its answer, to be able to keep it at once."""
         self._intake.opened(call)
@@ -259,7 +269,9 @@ class Monitoring:
                 before = self._exporter
                 if before is not None:  # its connections belong to a loop that is gone: they cannot even be closed
                     PROCESS.inherited.append(before)
-                self._exporter = Exporter(self._settings, self._intake, self._totals, self._instance, before)
+                self._exporter = Exporter(
+                    self._settings, self._intake, self._totals, self._instance, clients=self._clients, before=before
+                )
             if not self._ended:  # else nobody would end it any more
                 self._exporter.start()
         except Exception:
@@ -323,9 +335,18 @@ def monitoring_for(monitoring: MonitoringSettings | Monitoring | None) -> Monito
         )
     with PROCESS.sharing:
         handle = _shared.get(monitoring)
-        if handle is None:
-            handle = _shared[monitoring] = Monitoring(monitoring)
-        return handle
+        if handle is not None:
+            return handle
+        handle = _shared[monitoring] = Monitoring(monitoring)
+        living = len(_shared)
+    if living > _MANY_HANDLES:
+        warn_sparsely(
+            "settings",
+            "%d different settings objects are in use in this process, each with its own series, queue and requests; "
+            "label tenants with attributes(), or share settings and close() handles that are done",
+            living,
+        )
+    return handle
 
 
 def _has_pushed(flush: Future[bool]) -> bool:

@@ -19,7 +19,9 @@ from monitored_openai._log import warn_sparsely
 
 if TYPE_CHECKING:
     from monitored_openai._endpoints import Lane
+    from monitored_openai._exporter.clients import Clients
     from monitored_openai._exporter.intake import Intake
+    from monitored_openai._exporter.rest import Rest
     from monitored_openai._exporter.spool import Spool
     from monitored_openai._exporter.totals import Totals
     from monitored_openai._exporter.urgency import Urgency
@@ -31,13 +33,21 @@ class Parts:
     """Makes each part once; `None` for one that the settings do not ask for."""
 
     def __init__(
-        self, settings: MonitoringSettings, intake: Intake, totals: Totals, urgency: Urgency, instance: str
+        self,
+        settings: MonitoringSettings,
+        intake: Intake,
+        totals: Totals,
+        urgency: Urgency,
+        instance: str,
+        *,
+        clients: Clients,
     ) -> None:
-        """`instance` is the metrics' label."""
+        """`instance` is the metrics' label; senders keep no connection for long without `clients`."""
         self._settings = settings
         self._intake = intake
         self._totals = totals
         self._urgency = urgency
+        self._clients = clients
         self._stream = {"job": settings.job, **settings.shared_labels}
         self._labels = {**self._stream, "instance": instance}
 
@@ -77,7 +87,7 @@ class Parts:
             timed=partial(self._totals.timed, "logs"),
         )
 
-    def metrics_lane(self, samples: Callable[[], list[Sample]]) -> MetricsLane | None:
+    def metrics_lane(self, samples: Callable[[], list[Sample]], rest: Rest) -> MetricsLane | None:
         """The pushing of every series' present value."""
         sender = self._sender("metrics", self._settings.metrics_url)
         if sender is None:
@@ -92,6 +102,7 @@ class Parts:
             labels=self._labels,
             interval=interval,
             phase=interval * (zlib.crc32(self._labels["instance"].encode()) / 2**32),
+            rest=rest,
             timed=partial(self._totals.timed, "metrics"),
         )
 
@@ -114,7 +125,7 @@ class Parts:
         )
 
     def _sender(self, lane: Lane, url: str | None) -> Sender | None:
-        return None if url is None else Sender(url, lane, self._settings)
+        return None if url is None else Sender(url, lane, self._settings, self._clients)
 
 
 def _steady_ns() -> Callable[[], int]:

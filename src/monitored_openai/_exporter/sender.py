@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,13 @@ import certifi
 import httpx
 
 from monitored_openai._exporter.delivery import Failure, Reply
+from monitored_openai._log import warn_sparsely
 from monitored_openai._redaction import REDACTED, without_secrets
 from monitored_openai._version import __version__
 
 if TYPE_CHECKING:
     from monitored_openai._endpoints import Lane
+    from monitored_openai._exporter.clients import Clients
     from monitored_openai._settings import MonitoringSettings
 
 # What anyio and the resolver would import at the first request; a fork waits for imports only while this one is made.
@@ -38,6 +40,8 @@ anyio.connect_tcp  # noqa: B018
 _TOTAL_SECONDS = 10.0
 _TIMEOUTS = {"connect": 3.0, "read": 5.0, "write": 5.0, "pool": 2.0}
 _KEPT_SECONDS = 30.0
+_KEPT_SECONDS_WITHOUT_CLIENTS = 1.0
+"""Long enough for the batches of a backlog, which follow each other at once."""
 _MOST_READ_BYTES = 4096
 _MOST_EXCERPT_CHARACTERS = 300
 _LONGEST_RETRY_AFTER = 300.0
@@ -48,8 +52,11 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 class Sender:
     """Posts bytes to one back end, over at most two kept connections."""
 
-    def __init__(self, url: str, lane: Lane, settings: MonitoringSettings) -> None:
-        """The settings' headers for this lane go with every request; they and the URL never reach a log."""
+    def __init__(self, url: str, lane: Lane, settings: MonitoringSettings, clients: Clients | None = None) -> None:
+        """The settings' headers for this lane go with every request; they and the URL never reach a log.
+
+        Connections are closed after 30 s without a request, and after 1 s if `clients` has none.
+        """
         self._url = httpx.URL(url)
         self._secrets = settings.secrets
         self._headers = {
@@ -71,9 +78,19 @@ class Sender:
         )
         self._transport = self._new_transport()
         self._broken_off = False
+        self._clients = clients
+        self._closing_timer: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Reply | Failure:
         """Send one request; never raises but for a cancellation."""
+        self._stop_timer()
+        try:
+            return await self._post(body, headers)
+        finally:
+            self._start_timer()
+
+    async def _post(self, body: bytes, headers: Mapping[str, str]) -> Reply | Failure:
         request = httpx.Request(
             "POST", self._url, headers={**self._headers, **headers}, content=body, extensions={"timeout": _TIMEOUTS}
         )
@@ -107,12 +124,43 @@ class Sender:
 
     async def aclose(self) -> None:
         """Close the kept connections."""
+        self._stop_timer()
+        if self._closing is not None:
+            await self._closing
         await self._transport.aclose()
+
+    def _start_timer(self) -> None:
+        """Have idle connections closed: the pool itself looks at their age only when the next request comes."""
+        has_clients = self._clients is None or self._clients.any
+        seconds = _KEPT_SECONDS if has_clients else _KEPT_SECONDS_WITHOUT_CLIENTS
+        self._closing_timer = asyncio.get_running_loop().call_later(seconds, self._close_idle)
+
+    def _stop_timer(self) -> None:
+        if self._closing_timer is not None:
+            self._closing_timer.cancel()
+            self._closing_timer = None
+
+    def _close_idle(self) -> None:
+        """Take a new transport at once, as the next request may come while the old connections close."""
+        self._closing_timer = None
+        old = self._replace_transport()
+        self._closing = asyncio.get_running_loop().create_task(_close(old))
 
     async def _renew(self) -> None:
         """Begin with new connections: what was cancelled while it closed may keep its place in the pool for ever."""
+        await self._replace_transport().aclose()
+
+    def _replace_transport(self) -> httpx.AsyncHTTPTransport:
+        """The transport so far."""
         old, self._transport, self._broken_off = self._transport, self._new_transport(), False
-        await old.aclose()
+        return old
+
+
+async def _close(transport: httpx.AsyncHTTPTransport) -> None:
+    try:
+        await transport.aclose()
+    except Exception:
+        warn_sparsely("close", "idle connections to a back end could not be closed cleanly", exc_info=True)
 
 
 @contextmanager
@@ -178,15 +226,25 @@ def _in_words(error: Exception) -> str:
 
 def ssl_context(url: httpx.URL, settings: MonitoringSettings) -> ssl.SSLContext:
     """Certificates are checked unless the settings say otherwise; an http:// URL needs none, so none are loaded."""
+    if url.scheme != "https" or (settings.verify is True and settings.client_cert is None):
+        return _usual_ssl_context(with_certificates=url.scheme == "https")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if url.scheme == "https":
-        if settings.verify is False:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        else:
-            path = certifi.where() if settings.verify is True else settings.verify
-            is_directory = Path(path).is_dir()
-            context.load_verify_locations(capath=path if is_directory else None, cafile=None if is_directory else path)
-        if settings.client_cert is not None:
-            context.load_cert_chain(*settings.client_cert)
+    if settings.verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        path = certifi.where() if settings.verify is True else settings.verify
+        is_directory = Path(path).is_dir()
+        context.load_verify_locations(capath=path if is_directory else None, cafile=None if is_directory else path)
+    if settings.client_cert is not None:
+        context.load_cert_chain(*settings.client_cert)
+    return context
+
+
+@cache
+def _usual_ssl_context(*, with_certificates: bool) -> ssl.SSLContext:
+    """One for all senders whose settings name no file that may change: the certificates take 0.5 MB."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if with_certificates:
+        context.load_verify_locations(certifi.where())
     return context
