@@ -16,7 +16,7 @@ SOURCES := $(shell find src -name '__pycache__' -prune -o -type f -print)
 BACK_ENDS = for name in prometheus victoria-metrics chromium; do scripts/install-$$name || \
 	{ code=$$?; [ $$code -eq 3 ] && [ -z "$${CI:-}" ]; } || exit 1; done
 
-.PHONY: help demo test test-all coverage lint docs bench chaos clean
+.PHONY: help demo test test-all coverage lint docs bench chaos sbom clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -50,6 +50,10 @@ bench: $(DEV) $(DEMO) ## what monitoring costs, beside the bare SDK
 
 chaos: $(DEV) ## the fault tests in their long form; writes their figures into docs/reliability.md
 	@$(BIN)/python -m chaos $(ARGS)
+
+sbom: $(DEV) $(DEMO) ## list the components of an installed package, as CycloneDX, in .cache/monitored-openai.cdx.json
+	@$(BIN)/python scripts/sbom.py .venv-demo/bin/python .cache/monitored-openai.cdx.json
+	@echo .cache/monitored-openai.cdx.json
 
 clean: ## remove the environments and caches
 	rm -rf .venv .venv-demo .nox .cache .hypothesis

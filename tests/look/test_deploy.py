@@ -124,9 +124,23 @@ def test_services_and_addresses_that_are_named_exist() -> None:
     assert read("loki.yml")["server"]["http_listen_port"] in PORTS["loki"]
 
 
-def test_images_have_a_version_and_ports_are_this_machines() -> None:
+def test_images_have_a_version_and_a_digest() -> None:
+    images = [described["image"] for name, described in services().items() if name != "app"]
+    images += re.findall(r"^FROM (\S+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    assert len(images) == 5
+    for image in images:
+        assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+(-slim)?@sha256:[0-9a-f]{64}", image), image
+
+
+def test_grafana_asks_for_a_password_that_is_in_no_file() -> None:
+    environment = services()["grafana"]["environment"]
+    assert re.match(r"\$\{GRAFANA_PASSWORD:\?.+\}$", environment["GF_SECURITY_ADMIN_PASSWORD"])
+    assert environment["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
+    assert "GF_AUTH_ANONYMOUS_ORG_ROLE" not in environment
+
+
+def test_ports_are_this_machines() -> None:
     for name, described in services().items():
-        assert name == "app" or re.search(r":v?\d+\.\d+", described["image"]), name
         assert all(port.startswith("127.0.0.1:") for port in described.get("ports", ())), name
 
 
