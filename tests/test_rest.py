@@ -186,6 +186,26 @@ def test_an_idle_connection_is_closed_and_the_next_request_opens_another(
     assert loki.connections == 2
 
 
+def test_many_senders_keep_no_more_than_a_few_dozen_connections_and_all_of_them_go_on(loki: FakeLoki) -> None:
+    number = sender._MOST_IDLE + 20
+
+    async def post_twice_each() -> list[Reply | Any]:
+        settings = MonitoringSettings(logs_url=loki.push_url)
+        senders = [sender.Sender(loki.push_url, "logs", settings) for _ in range(number)]
+        replies: list[Reply | Any] = []
+        for _ in range(2):
+            replies += [await one.post(b'{"streams":[]}', {"content-type": "application/json"}) for one in senders]
+            await asyncio.to_thread(wait_until, lambda: open_connections(loki) == sender._MOST_IDLE)
+        for one in senders:
+            await one.aclose()
+        return replies
+
+    replies = asyncio.run(post_twice_each())
+    assert all(isinstance(reply, Reply) for reply in replies)
+    assert len(replies) == 2 * number
+    wait_until(lambda: open_connections(loki) == 0)
+
+
 def test_settings_that_need_no_certificates_of_their_own_share_them() -> None:
     one, other = (MonitoringSettings(logs_url="https://loki.example", extra_labels={"n": n}) for n in "12")
     with_own = MonitoringSettings(logs_url="https://loki.example", verify=False)

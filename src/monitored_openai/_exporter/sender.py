@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import anyio._backends._asyncio
 import certifi
@@ -42,11 +43,16 @@ _TIMEOUTS = {"connect": 3.0, "read": 5.0, "write": 5.0, "pool": 2.0}
 _KEPT_SECONDS = 30.0
 _KEPT_SECONDS_WITHOUT_CLIENTS = 1.0
 """Long enough for the batches of a backlog, which follow each other at once."""
+_MOST_IDLE = 32
+"""Senders of one loop that keep connections without a request; further ones close those of the longest idle."""
 _MOST_READ_BYTES = 4096
 _MOST_EXCERPT_CHARACTERS = 300
 _LONGEST_RETRY_AFTER = 300.0
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+_idle: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Sender, None]] = WeakKeyDictionary()
+"""The senders of each loop that keep connections without a request, the longest idle first."""
 
 
 class Sender:
@@ -55,7 +61,8 @@ class Sender:
     def __init__(self, url: str, lane: Lane, settings: MonitoringSettings, clients: Clients | None = None) -> None:
         """The settings' headers for this lane go with every request; they and the URL never reach a log.
 
-        Connections are closed after 30 s without a request, and after 1 s if `clients` has none.
+        Connections are closed after 30 s without a request, after 1 s if `clients` has none, and at once if 32 other
+        senders have become idle later.
         """
         self._url = httpx.URL(url)
         self._secrets = settings.secrets
@@ -133,16 +140,22 @@ class Sender:
         """Have idle connections closed: the pool itself looks at their age only when the next request comes."""
         has_clients = self._clients is None or self._clients.any
         seconds = _KEPT_SECONDS if has_clients else _KEPT_SECONDS_WITHOUT_CLIENTS
-        self._closing_timer = asyncio.get_running_loop().call_later(seconds, self._close_idle)
+        loop = asyncio.get_running_loop()
+        self._closing_timer = loop.call_later(seconds, self._close_idle)
+        idle = _idle.setdefault(loop, {})
+        idle[self] = None
+        if len(idle) > _MOST_IDLE:
+            next(iter(idle))._close_idle()  # noqa: SLF001 - one of its kind
 
     def _stop_timer(self) -> None:
         if self._closing_timer is not None:
             self._closing_timer.cancel()
             self._closing_timer = None
+            _idle.get(asyncio.get_running_loop(), {}).pop(self, None)
 
     def _close_idle(self) -> None:
         """Take a new transport at once, as the next request may come while the old connections close."""
-        self._closing_timer = None
+        self._stop_timer()
         old = self._replace_transport()
         self._closing = asyncio.get_running_loop().create_task(_close(old))
 
