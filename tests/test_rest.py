@@ -210,10 +210,10 @@ def test_settings_that_need_no_certificates_of_their_own_share_them() -> None:
     one, other = (MonitoringSettings(logs_url="https://loki.example", extra_labels={"n": n}) for n in "12")
     with_own = MonitoringSettings(logs_url="https://loki.example", verify=False)
     url = httpx.URL("https://loki.example")
-    assert sender._ssl_context(url, one) is sender._ssl_context(url, other)
-    assert sender._ssl_context(url, with_own) is not sender._ssl_context(url, one)
-    assert sender._ssl_context(url, one).verify_mode is ssl.CERT_REQUIRED
-    assert sender._ssl_context(url, one).check_hostname
+    assert sender.ssl_context(url, one) is sender.ssl_context(url, other)
+    assert sender.ssl_context(url, with_own) is not sender.ssl_context(url, one)
+    assert sender.ssl_context(url, one).verify_mode is ssl.CERT_REQUIRED
+    assert sender.ssl_context(url, one).check_hostname
 
 
 def test_more_settings_than_a_few_dozen_are_warned_of_once_with_their_number(
