@@ -15,8 +15,10 @@ import pytest
 
 from monitored_openai._exporter import remote_write
 from monitored_openai._exporter.loki import encode_entry, encode_push
+from monitored_openai._local import points
 from monitored_openai._local.history import Bounds, History
 from monitored_openai._local.server import LOGS_PATH, METRICS_PATH, LocalServer
+from monitored_openai._local.write_request import Series
 from monitored_openai._metrics import Metrics
 from tests.chromium import Chromium, program
 
@@ -33,8 +35,9 @@ CALL = {
 class Page:
     """A server, and a client of it as a browser and an exporter are."""
 
-    def __init__(self, server: LocalServer, said: list[str]) -> None:
+    def __init__(self, server: LocalServer, history: History, said: list[str]) -> None:
         self.server = server
+        self.history = history
         self.said = said
         self._client = httpx.Client(base_url=server.url, trust_env=False, timeout=60)
 
@@ -49,6 +52,15 @@ class Page:
         )
         packed = bytes(cramjam.snappy.compress_raw(body))
         return self._client.post(METRICS_PATH, content=packed, headers=remote_write.HEADERS).status_code
+
+    def keep(self, samples: list[tuple[str, dict[str, str], float]]) -> None:
+        """Keep values that a push may not bring, as histories of earlier versions hold them."""
+        now_ms = time.time_ns() // 1_000_000
+        received = [
+            Series(labels={**labels, "__name__": name}, value=value, timestamp_ms=now_ms)
+            for name, labels, value in samples
+        ]
+        points.keep(self.history, received)
 
     def push_process(self, metrics: Metrics, instance: str) -> int:
         return self.push(
@@ -76,7 +88,7 @@ def open_page(path: Path, **bounds: float) -> Iterator[Page]:
     said: list[str] = []
     kept = History(path, bounds=Bounds(**bounds), say=said.append)  # type: ignore[arg-type]  # whole numbers are numbers
     with LocalServer(kept) as server:
-        page = Page(server, said)
+        page = Page(server, kept, said)
         yield page
         page.close()
     kept.close()

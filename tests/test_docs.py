@@ -54,7 +54,7 @@ COMMANDS: dict[str, str] = {
     "monitored-openai report --range 24h": "tests/look/test_command.py asks a real Prometheus",
     "pip install 'monitored-openai[scrape]'": "every session of the matrix installs it so, from the checkout",
     "monitored-openai local": "tests/test_cli.py starts it, on a free port",
-    "monitored-openai local --host 0.0.0.0 --token a-long-random-text": "as above",
+    "monitored-openai local --host 0.0.0.0 --token-file token.txt": "as above",
     "monitored-openai demo --page": "as above",
 }
 """Each command on the pages that something else exercises, and what does."""

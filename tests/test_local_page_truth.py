@@ -167,7 +167,7 @@ def test_sums_past_all_numbers_are_unknown_and_everything_else_is_drawn(browser:
     for instance in ("one", "two"):
         labels = {**model, "instance": instance}
         tokens = {**labels, "gen_ai_token_type": "input"}
-        page.push([("gen_ai_client_cost_usd_total", labels, 1.7e308), ("gen_ai_client_tokens_total", tokens, 1.7e308)])
+        page.keep([("gen_ai_client_cost_usd_total", labels, 1.7e308), ("gen_ai_client_tokens_total", tokens, 1.7e308)])
         page.push([("gen_ai_client_retries_total", labels, -5.0), ("gen_ai_client_unpriced_total", labels, -1e308)])
     with browser.tab(page.server.url) as tab:
         tab.wait_for(f"({TILES}).Calls === '1'")
@@ -217,7 +217,7 @@ def test_an_error_outside_of_an_update_stays_on_the_page(browser: Chromium, page
 def test_a_call_that_cannot_be_fetched_says_so(browser: Chromium, tmp_path: Path) -> None:
     history = History(tmp_path / "history.sqlite3", say=print)
     with LocalServer(history) as server:
-        here = Page(server, [])
+        here = Page(server, history, [])
         here.log(CALL)
         here.close()
         tab = browser.tab(server.url)
