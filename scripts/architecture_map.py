@@ -25,7 +25,7 @@ PARTS = {
         *("_pricing", "_metrics", "_legacy_series", "_log_entry", "_redaction"),
     ),
     "The exporter's thread": ("_exporter",),
-    "Rules and files that several parts share": ("_labels", "_text_forms", "_json", "_logging", "_files"),
+    "Rules and files that several parts share": ("_labels", "_json", "_logging", "_files"),
     "The embedded back end": ("_local",),
     "The command": ("_cli", "dashboards"),
 }

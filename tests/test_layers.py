@@ -364,3 +364,18 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    imported: dict[str, set[str]] = {}
+    for path in source_files():
+        name = ".".join([PACKAGE, *path.relative_to(SOURCE).with_suffix("").parts]).removesuffix(".__init__")
+        imported[name] = {name for _, name in imports_of(path.read_text(), package_of(path))}
+    left = {
+        name: {other if other in imported else other.rpartition(".")[0] for other in others} & imported.keys() - {name}
+        for name, others in imported.items()
+    }
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
+    assert left == {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -74,11 +76,12 @@ def test_each_completions_resource_is_ours_and_an_instance_of_the_official_class
 def test_a_client_imports_no_resource_before_its_first_access() -> None:
     program = (
         "import sys\n"
+        "import openai\n"
+        "before = {name for name in sys.modules if name.startswith('openai.resources.')}\n"
         "from monitored_openai import MonitoredOpenAI\n"
-        "before = {name for name in sys.modules if name.startswith('openai.resources.chat')}\n"
         "client = MonitoredOpenAI(api_key='sk-test')\n"
         "assert not any(name.startswith('monitored_openai._resources') for name in sys.modules)\n"
-        "assert {name for name in sys.modules if name.startswith('openai.resources.chat')} == before\n"
+        "assert {name for name in sys.modules if name.startswith('openai.resources.')} == before\n"
         "client.chat\n"
         "assert 'monitored_openai._resources.responses' not in sys.modules\n"
         "assert 'monitored_openai._resources.beta' not in sys.modules\n"
@@ -117,6 +120,22 @@ def test_a_post_that_is_patched_on_the_client_runs_once_and_may_change_the_path(
         ask(client)
         assert seen == ["/chat/completions"]
         assert monitoring.stats().calls == 1
+
+
+def test_a_post_may_copy_and_pickle_its_arguments(monitoring: Monitoring) -> None:
+    class Caching(openai.OpenAI):
+        def post(self, path: str, **request: Any) -> Any:
+            copies = [copy.copy(path), copy.deepcopy(path), pickle.loads(pickle.dumps(path))]  # noqa: S301  # our own bytes
+            assert {type(one) for one in copies} == {str}
+            assert set(copies) == {path}
+            return super().post(copies[-1], **request)
+
+    with (
+        http.Client(transport=in_process_transport()) as connection,
+        Caching(base_url="http://api.test/v1", api_key="sk-test", http_client=connection) as client,
+    ):
+        ask(monitor(client, monitoring))
+    assert monitoring.stats().calls == 1
 
 
 def test_a_request_to_another_path_of_a_resource_is_not_observed(monitoring: Monitoring) -> None:

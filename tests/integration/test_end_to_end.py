@@ -41,7 +41,7 @@ def proxy(prometheus: Prometheus) -> Iterator[RemoteWriteProxy]:
         yield running
 
 
-class MetricsState:
+class PrometheusTotals:
     """What a Prometheus says of one test, by the form for exact totals, over a range of so many seconds."""
 
     def __init__(self, prometheus: Prometheus, job: str, seconds: float, at: float | None = None) -> None:
@@ -114,7 +114,7 @@ def cost_of(line: dict[str, Any]) -> float | None:
     return usd / 1e6
 
 
-def matches(totals: MetricsState, expected: Expected) -> None:
+def matches(totals: PrometheusTotals, expected: Expected) -> None:
     assert totals.of(CALLS_METRIC) == expected.calls
     assert totals.by("error_type", CALLS_METRIC) == {kind: n for kind, n in expected.errors.items() if n}
     told = totals.by("gen_ai_token_type", "gen_ai_client_tokens_total")
@@ -145,9 +145,9 @@ def test_four_processes_with_250_mixed_calls_each_add_up_to_the_last_token(
     assert seen.total() == expected.calls == PROCESSES * CALLS
     assert seen["ok"] == expected.errors[""]
     for seconds, later in [(took, 0), (took + 60, 30), (3600, 0), (3600, 600), (7200, 3000), (86400, 0)]:
-        matches(MetricsState(prometheus, "mixed", seconds, at=time.time() + later), expected)
+        matches(PrometheusTotals(prometheus, "mixed", seconds, at=time.time() + later), expected)
 
-    totals = MetricsState(prometheus, "mixed", 3600)
+    totals = PrometheusTotals(prometheus, "mixed", 3600)
     assert totals.by("program", CALLS_METRIC) == {f"p{n}": CALLS for n in range(PROCESSES)}
     assert len(totals.by("instance", CALLS_METRIC)) == PROCESSES
     assert (proxy.violations, set(proxy.statuses)) == ([], {204})
@@ -206,7 +206,7 @@ def test_every_family_adds_up_to_the_last_token_second_and_character(
     ended = run("families", ROUNDS, env=env("families", api, proxy.write_url, loki, push_interval=1))
 
     assert (ended.code, ended.err) == (0, "")
-    totals, made = MetricsState(prometheus, "families", 3600), Counter[str](ended.said)
+    totals, made = PrometheusTotals(prometheus, "families", 3600), Counter[str](ended.said)
     assert totals.by("gen_ai_operation_name", CALLS_METRIC) == made
     told = totals.by("gen_ai_token_type", "gen_ai_client_tokens_total")
     told |= totals.by("gen_ai_token_type", "gen_ai_client_token_details_total")
@@ -236,7 +236,7 @@ def test_two_clients_with_different_settings_in_one_process_add_up(
                 ask(asking, f"question {number}")
         assert all(asking.monitoring.flush(10).complete for asking in (one, other, third))
 
-        totals = MetricsState(prometheus, "two clients", 3600)
+        totals = PrometheusTotals(prometheus, "two clients", 3600)
         assert totals.by("environment", CALLS_METRIC) == {"default": 18, "other": 8}
         told = totals.by("gen_ai_token_type", "gen_ai_client_tokens_total")
         truth = api.truth.tokens_by_kind()
@@ -251,8 +251,8 @@ def test_a_script_that_makes_seven_calls_and_ends_shows_seven(
 
     assert (ended.code, ended.err) == (0, "")
     for seconds, later in ((10, 0), (300, 0), (300, 240), (3600, 3000)):
-        matches(MetricsState(prometheus, "seven", seconds + 30, at=time.time() + later), Expected(api, loki))
-    assert MetricsState(prometheus, "seven", 3600).of(CALLS_METRIC) == 7
+        matches(PrometheusTotals(prometheus, "seven", seconds + 30, at=time.time() + later), Expected(api, loki))
+    assert PrometheusTotals(prometheus, "seven", 3600).of(CALLS_METRIC) == 7
     # A zero is there before the first value, so that those who look at increases see the seven too.
     assert prometheus.value(f'sum(increase({CALLS_METRIC}{{job="seven"}}[5m]))') is not None
     assert len(loki.entries) == 7
@@ -264,9 +264,9 @@ def test_short_lived_processes_one_after_the_other_add_up(
     given = env("in a row", api, prometheus.write_url, loki)
     for number in range(1, 4):
         assert run("seven", env=given).code == 0
-        assert MetricsState(prometheus, "in a row", 3600).of(CALLS_METRIC) == 7 * number
+        assert PrometheusTotals(prometheus, "in a row", 3600).of(CALLS_METRIC) == 7 * number
 
-    matches(MetricsState(prometheus, "in a row", 3600), Expected(api, loki))
+    matches(PrometheusTotals(prometheus, "in a row", 3600), Expected(api, loki))
     assert (len(loki.entries), len(loki.streams), loki.rejected) == (21, 1, [])
 
 
@@ -279,10 +279,10 @@ def test_a_back_end_that_stores_a_push_and_loses_the_answer_changes_no_total(
         for number in range(1, 6):
             ask(asking, f"question {number}")
             assert asking.monitoring.flush(10).pushed
-            assert MetricsState(prometheus, "lost", 3600).of(CALLS_METRIC) == number
+            assert PrometheusTotals(prometheus, "lost", 3600).of(CALLS_METRIC) == number
 
         truth = api.truth.tokens_by_kind()
-        told = MetricsState(prometheus, "lost", 3600).by("gen_ai_token_type", "gen_ai_client_tokens_total")
+        told = PrometheusTotals(prometheus, "lost", 3600).by("gen_ai_token_type", "gen_ai_client_tokens_total")
         assert told == {"input": truth["input"], "output": truth["output"]}
     assert (proxy.violations, proxy.faulted) == ([], 3)
     # The first push is strict Prometheus's reason to refuse its repetition: the zero is older by then than the value.
@@ -302,15 +302,15 @@ def test_a_push_that_was_refused_is_made_good_by_the_next(
             proxy.refuse()
         ask(asking, "meanwhile", extra_body={"model": "gpt-4o-mini"})
         assert not asking.monitoring.flush(0.5).pushed
-        assert MetricsState(prometheus, job, 3600).of(CALLS_METRIC) == 1
+        assert PrometheusTotals(prometheus, job, 3600).of(CALLS_METRIC) == 1
 
         proxy.always = None
         if fault is None:
             proxy.listen()
         assert asking.monitoring.flush(10).pushed
-        assert MetricsState(prometheus, job, 3600).of(CALLS_METRIC) == 2
+        assert PrometheusTotals(prometheus, job, 3600).of(CALLS_METRIC) == 2
         truth = api.truth.tokens_by_kind()
-        told = MetricsState(prometheus, job, 3600).by("gen_ai_token_type", "gen_ai_client_tokens_total")
+        told = PrometheusTotals(prometheus, job, 3600).by("gen_ai_token_type", "gen_ai_client_tokens_total")
         assert told == {"input": truth["input"], "output": truth["output"]}
     assert proxy.violations == []
 
@@ -326,8 +326,8 @@ def test_a_range_that_begins_in_the_middle_has_what_was_added_since(prometheus: 
         assert asking.monitoring.flush(10).pushed
         now = time.time() + 0.002
 
-    assert MetricsState(prometheus, "middle", now - middle, at=now).of(CALLS_METRIC) == 4
-    assert MetricsState(prometheus, "middle", 3600, at=now).of(CALLS_METRIC) == 7
+    assert PrometheusTotals(prometheus, "middle", now - middle, at=now).of(CALLS_METRIC) == 4
+    assert PrometheusTotals(prometheus, "middle", 3600, at=now).of(CALLS_METRIC) == 7
 
 
 def test_calls_do_not_fail_while_the_exporter_starts_in_another_thread(

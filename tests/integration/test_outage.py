@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_end_to_end import CALLS_METRIC, MetricsState
+from tests.integration.test_end_to_end import CALLS_METRIC, PrometheusTotals
 from tests.support.programs import Ended, Program, running, settings
 from tests.support.servers._http import wait_until
 from tests.support.servers.loki import FakeLoki
@@ -142,7 +142,7 @@ def outage(prometheus: Prometheus, directory: Path, *, seconds: float, per_secon
                     wait_until(lambda: len(list(spool.glob("*.db"))) == 1, 120)
                     assert end(*after).code == 0
                 all_after = time.monotonic() - over
-        totals = MetricsState(prometheus, "outage", time.monotonic() - began + 600)
+        totals = PrometheusTotals(prometheus, "outage", time.monotonic() - began + 600)
         asked = [json.loads(one.line)["request"]["messages"][0]["content"] for one in loki.entries]
         return Seen(
             made=len(load.made) + load.processes,  # each makes one before those that it tells of

@@ -47,6 +47,10 @@ class EndpointPath(str):
         path.endpoint = endpoint
         return path
 
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        """Copy and pickle as plain text: a `post` of the user may copy its arguments."""
+        return str, (str(self),)
+
 
 def with_endpoints(post: Callable[..., Any], *endpoints: Endpoint) -> Any:
     """Return a resource's `post` that passes these endpoints along with their paths."""

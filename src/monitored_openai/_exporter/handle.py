@@ -31,13 +31,15 @@ class Monitoring:
         """Start nothing before the first call ends or, with a spool, begins."""
         self._settings = settings
         self._runner = Runner(settings, on_end=self._unshare)
+        self._has_delivered = True
+        """The result of the last flush; nothing waits before the first one."""
         if settings.enabled and settings.handle_sigterm:
             handle_sigterm(PROCESS.at_exit, PROCESS.begin_exit)
         if settings.enabled and settings.metrics_url is None and settings.logs_url is None:
             logger.info("neither metrics_url nor logs_url is set: calls are counted in memory only")
 
     def __repr__(self) -> str:
-        """The back ends' addresses, without credentials and queries."""
+        """The back ends' hosts, without credentials and paths, which may hold a token."""
         urls = {"metrics": self._settings.metrics_url, "logs": self._settings.logs_url}
         shown = [f"{signal}={_address(url)}" for signal, url in urls.items() if url is not None]
         return f"<{type(self).__name__} {' '.join(shown) or 'in memory only'}>"
@@ -110,26 +112,29 @@ class Monitoring:
         The files of other living processes stay. Entries of this process are counted as dropped.
 
         Raises:
-            TimeoutError: it took more than `timeout` seconds; it goes on in the background.
+            TimeoutError: it took more than `timeout` seconds and continues in the background, or the exporter's thread
+                cannot run now.
         """
         purge = self._runner.begin_purge()
         if purge is not None:
-            purge.result(timeout)
+            if not purge.result(timeout):
+                raise TimeoutError("the exporter's thread cannot purge the spool now; try again later")
         elif self._settings.spool_dir is not None:
             from monitored_openai._exporter.spool.spool import open_spool  # not every system can have one
 
             open_spool(self._settings, {}, self._runner.ledger.record_evicted).purge()
 
     def _result(self, flush: Future[bool] | None) -> FlushResult:
-        has_succeeded = flush is None or end_flush(flush)
+        if flush is not None:
+            self._has_delivered = end_flush(flush)
         stats = self.stats()
         left = stats.queued + stats.in_flight + stats.spooled
         return FlushResult(
-            complete=has_succeeded and left == stats.metrics_queued == stats.samples.queued == 0,
+            complete=self._has_delivered and left == stats.metrics_queued == stats.samples.queued == 0,
             delivered=stats.delivered,
             dropped=sum(stats.dropped.values()),
             left=left,
-            pushed=has_succeeded and self._settings.metrics_url is not None,
+            pushed=self._has_delivered and stats.pushes > 0,
         )
 
     def _unshare(self) -> None:
@@ -182,7 +187,7 @@ def client_token(monitoring: Monitoring) -> object:
 
 def _address(url: str) -> str:
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _set_from_thread(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:

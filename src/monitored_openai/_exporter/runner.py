@@ -84,23 +84,23 @@ class Runner:
         """
         return self._begin(self._flush)
 
-    def _begin(self, flush: Callable[[], Coroutine[Any, Any, bool]]) -> Future[bool] | None:
+    def _begin(self, work: Callable[[], Coroutine[Any, Any, bool]]) -> Future[bool] | None:
         if self._thread is None or self._ended:
             return None
         if not self._thread.is_alive:
             self._wake()
             if not self._thread.is_alive:
                 return _unfinished()
-        if self._thread.is_current:  # called from `on_record`, which the flush would have to wait for
+        if self._thread.is_current:  # called from `on_record`, which the work would have to wait for
             return _unfinished()
-        return self._thread.submit(flush())
+        return self._thread.submit(work())
 
-    def begin_purge(self) -> Future[None] | None:
-        """Start to drop everything in the spool; `None` if no exporter runs."""
-        thread = self._thread
-        if self._exporter is None or thread is None or not thread.is_alive or thread.is_current:
-            return None
-        return thread.submit(self._exporter.purge())
+    def begin_purge(self) -> Future[bool] | None:
+        """Start to drop everything in the spool; `None` if no call has started an exporter, or after its end.
+
+        The result is false if the spool could not be purged.
+        """
+        return self._begin(self._purge)
 
     def end_active(self) -> None:
         """End the calls that are under way, because the process exits."""
@@ -257,6 +257,12 @@ class Runner:
 
     async def _flush(self) -> bool:
         return self._exporter is not None and await self._exporter.flush()
+
+    async def _purge(self) -> bool:
+        if self._exporter is None:
+            return False
+        await self._exporter.purge()
+        return True
 
 
 def end_flush(flush: Future[bool]) -> bool:
