@@ -15,8 +15,9 @@ _Item = TypeVar("_Item")
 def tracked(items: Iterable[_Item], what: str, total: int) -> Iterator[_Item]:
     """Yield the items, and show a bar of `total` steps meanwhile."""
     console = Console(stderr=True)
+    if not console.is_interactive:  # rich before 14 ends even a disabled bar with an empty line
+        yield from items
+        return
     # A line printed meanwhile goes above the bar if both go to the terminal; a line to a file or pipe stays there.
-    with Progress(
-        console=console, transient=True, redirect_stdout=sys.stdout.isatty(), disable=not console.is_interactive
-    ) as progress:
+    with Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as progress:
         yield from progress.track(items, total=total, description=what)
