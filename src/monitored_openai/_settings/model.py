@@ -344,10 +344,12 @@ class MonitoringSettings(BaseSettings):
             yield f"{signal}_username", f"has no token; set access_token or {signal}_token"
         if username is None and token is not None and " " in token.get_secret_value():
             own_token = self.metrics_token if signal == "metrics" else self.logs_token
-            field = "access_token" if own_token is None else f"{signal}_token"
+            field, missing = f"{signal}_token", f"{signal}_username"
+            if own_token is None:  # the same text for both signals, so that they share a line
+                field, missing = "access_token", "the missing metrics_username or logs_username"
             yield (
                 field,
-                f"has a space, which a Bearer token cannot contain; set {signal}_username, or copy the token again",
+                f"has a space, which a Bearer token cannot contain; set {missing}, or copy the token again",
             )
         if url is not None:
             secret = token is not None or any(map(urls.is_secret_header, self.headers))
