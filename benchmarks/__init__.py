@@ -1,1 +1,1 @@
-"""What monitoring costs, measured beside the bare SDK in the same run: `python -m benchmarks`."""
+"""Measure the cost of monitoring against the bare SDK in the same run: `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""Runs the cases and prints what monitoring adds to each; `python -m benchmarks --help` lists the options."""
+"""Run the cases and print the cost that monitoring adds; `python -m benchmarks --help` lists the options."""
 
 from __future__ import annotations
 
@@ -22,13 +22,19 @@ from benchmarks.process import settings_for
 from benchmarks.sink import back_end
 
 _CPU = {"cpu-small": (SMALL, 1000, 100), "cpu-large": (LARGE, 400, 800)}
-"""Case, calls in a round, and the microseconds of CPU that may be added to a call."""
+"""Case, calls in a round, and limit of the added CPU in microseconds per call."""
 _OTHERS = ("outage", "loop", "memory", "import", "installed")
 NAMES = (*CASES, *_CPU, *_OTHERS)
 
 
 def measure(names: list[str], rounds: int, share: float) -> Iterator[Result]:
-    """Run the cases of these names; `share`: so much of each round or process, 1 for a figure worth having."""
+    """Run cases and yield their results.
+
+    Args:
+        names: Names of the cases.
+        rounds: Rounds of each comparison.
+        share: Fraction of the work in each round or process; only 1 gives meaningful results.
+    """
     if not set(names) <= set(_OTHERS):
         with back_end() as sink:
             clients = monitored(settings_for(sink.url))
@@ -48,7 +54,7 @@ def measure(names: list[str], rounds: int, share: float) -> Iterator[Result]:
 
 
 def _compared(names: list[str], clients: Clients, rounds: int, share: float) -> Iterator[Result]:
-    """The cases that are set beside the bare SDK in one process."""
+    """Yield the results of the cases that compare with the bare SDK in one process."""
     waited: dict[str, Comparison] = {}
     for name in names:
         if name in CASES:
@@ -64,17 +70,21 @@ def _compared(names: list[str], clients: Clients, rounds: int, share: float) -> 
         more = failure.added.median - success.added.median
         noise = max(success.noise.high - success.noise.low, failure.noise.high - failure.noise.low)
         yield Figure(
-            "error (400)", "added beyond what a good call adds; the bar is the noise", more, "us", at_most(noise)
+            "error (400)",
+            "added beyond the cost of a successful call; the bar is the noise",
+            more,
+            "us",
+            at_most(noise),
         )
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What monitoring costs.")
+    """Run the cases that the command line names, or all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the cost of monitoring.")
     parser.add_argument("--case", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument("--rounds", type=int, default=20, help="rounds of each comparison (20)")
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything: shows that it runs, no more")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work, only to check that it runs")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to this file")
     options = parser.parse_args(arguments)
     names, rounds, share = options.case or list(NAMES), options.rounds, 1.0
     if options.quick:

@@ -1,4 +1,4 @@
-"""An API inside of the process: no network hides what monitoring costs, and clients that talk to it."""
+"""An API inside the process, so that no network hides the cost of monitoring, and its clients."""
 
 from __future__ import annotations
 
@@ -52,20 +52,20 @@ _USAGE = {
     },
 }
 _LETTERS = "eeeeeeeeeeeetttttttttaaaaaaaaooooooooiiiiiiinnnnnnnsssssshhhhhhrrrrrrddddlllluuucccmmmwwffggyyppbbvk"
-"""About as often as in English."""
+"""Letters, about as frequent as in English."""
 _WORDS = 2000
 _TOOL_CALL = {"id": "call_abc123", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Bonn"}'}}
 
 
 def prose(size: int) -> str:
-    """So many bytes of text that compresses about as well as English; the same at every call."""
-    words = random.Random(size)  # noqa: S311  # no secret, and the same in every process
+    """Return `size` bytes of text that compress about as well as English; the same text in every run."""
+    words = random.Random(size)  # noqa: S311  # not a secret, and the same in every process
     vocabulary = ["".join(words.choices(_LETTERS, k=words.randint(2, 9))) for _ in range(_WORDS)]
     return " ".join(words.choices(vocabulary, weights=[1 / rank for rank in range(1, _WORDS + 1)], k=size))[:size]
 
 
 def question(size: int, *, tools: bool = False) -> dict[str, Any]:
-    """The arguments of a call that asks so many bytes."""
+    """Return the arguments of a call with a prompt of `size` bytes."""
     asked = {"model": MODEL, "messages": [{"role": "user", "content": prose(size)}], "temperature": 0.2}
     return {**asked, "tools": _TOOLS} if tools else asked
 
@@ -85,22 +85,22 @@ _TOOLS = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the API answers to every request."""
+    """The API's response to every request."""
 
     body: bytes | tuple[bytes, ...]
-    """The pieces of a stream arrive one by one."""
+    """The body, or the pieces of a stream, which arrive one by one."""
     usage: bytes = b""
-    """The last piece but one of a stream, for those who ask for the usage."""
+    """Second to last piece of a stream, sent only if the request asks for the usage."""
     status: int = 200
     pauses: bool = False
     """Whether the async API lets other tasks run before it answers, and between the pieces of a stream."""
 
     def to(self, request: Any) -> Any:
-        """Answer a sync client."""
+        """Return the response for a sync client."""
         return self._response(self.body if isinstance(self.body, bytes) else iter(self._pieces(request)))
 
     async def to_async(self, request: Any) -> Any:
-        """Answer an async client."""
+        """Return the response for an async client."""
         if self.pauses:
             await asyncio.sleep(0)
         return self._response(self.body if isinstance(self.body, bytes) else self._slowly(self._pieces(request)))
@@ -121,7 +121,7 @@ class Answer:
 
 
 def completion(size: int, *, tools: bool = False, pauses: bool = False) -> Answer:
-    """A chat completion with so many bytes of text, or one that calls a tool."""
+    """Return a chat completion with `size` bytes of text, or one with tool calls."""
     message: dict[str, Any] = {
         "role": "assistant",
         "content": None if tools else prose(size),
@@ -138,7 +138,7 @@ def completion(size: int, *, tools: bool = False, pauses: bool = False) -> Answe
 
 
 def stream(*, pauses: bool = False) -> Answer:
-    """A stream of `CHUNKS` chunks with text, and the one with the usage that the SDK's user does not see."""
+    """Return a stream of `CHUNKS` chunks, and the chunk with the usage, which the caller does not see."""
     head = _head("chat.completion.chunk")
     words = prose(CHUNKS * 50).split()[: CHUNKS - 1]
     choices = [
@@ -151,12 +151,12 @@ def stream(*, pauses: bool = False) -> Answer:
 
 
 def response(size: int) -> Answer:
-    """A response with so many bytes of text."""
+    """Return a response with `size` bytes of text."""
     return Answer(body=_json(_whole_response(prose(size))))
 
 
 def response_stream() -> Answer:
-    """A response's stream of `CHUNKS` deltas, and the events around them."""
+    """Return a response stream of `CHUNKS` deltas with the events around them."""
     words = [f" {word}" for word in prose(CHUNKS * 50).split()[:CHUNKS]]
     begun = {**_whole_response(""), "status": "in_progress", "output": [], "usage": None}
     deltas = [
@@ -194,7 +194,7 @@ def _whole_response(text: str) -> dict[str, Any]:
 
 
 def refusal() -> Answer:
-    """A 400 as the API gives it."""
+    """Return an error 400 in the form of the real API."""
     error = {"message": "'messages' must contain text.", "type": "invalid_request_error", "param": None, "code": None}
     return Answer(status=400, body=_json({"error": error}))
 
@@ -220,29 +220,29 @@ def _json(value: Any) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Makes clients of one kind: monitored where there is a handle, else bare."""
+    """Creates clients of one kind: monitored with a handle, bare without one."""
 
     monitoring: Monitoring | None = None
 
     def sync(self, answer: Answer) -> openai.OpenAI:
-        """A client to whom every request is answered so."""
+        """Return a client that receives this answer to every request."""
         connection = http.Client(transport=http.MockTransport(answer.to))
         if self.monitoring is None:
             return openai.OpenAI(api_key="sk-bench", http_client=connection)
         return MonitoredOpenAI(api_key="sk-bench", http_client=connection, monitoring=self.monitoring)
 
     def concurrent(self, answer: Answer) -> openai.AsyncOpenAI:
-        """An async client to whom every request is answered so."""
+        """Return an async client that receives this answer to every request."""
         connection = http.AsyncClient(transport=http.MockTransport(answer.to_async))
         if self.monitoring is None:
             return openai.AsyncOpenAI(api_key="sk-bench", http_client=connection)
         return AsyncMonitoredOpenAI(api_key="sk-bench", http_client=connection, monitoring=self.monitoring)
 
     def settle(self) -> None:
-        """Wait until everything recorded has been delivered.
+        """Wait until the back ends have received everything recorded.
 
         Raises:
-            RuntimeError: it was not, or not all of it: the figures would say nothing.
+            RuntimeError: The delivery is incomplete, which makes the results meaningless.
         """
         if self.monitoring is not None:
             result = self.monitoring.flush(30)
@@ -251,7 +251,7 @@ class Clients:
 
 
 def monitored(settings: MonitoringSettings) -> Clients:
-    """The maker of clients with these settings."""
+    """Return the factory of clients with these settings."""
     connection = http.Client(transport=http.MockTransport(completion(10).to))
     with MonitoredOpenAI(api_key="sk-bench", http_client=connection, monitoring=settings) as client:
         return Clients(client.monitoring)

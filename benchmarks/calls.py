@@ -1,4 +1,4 @@
-"""The cases: what is done again and again with a bare and with a monitored client."""
+"""The cases: the work that a bare and a monitored client repeat."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from benchmarks.api import (
 )
 
 Work = Callable[[int], None]
-"""Does so many operations."""
+"""Performs the given number of operations."""
 
 CALLS_AT_ONCE, STREAMS_AT_ONCE, THREADS = 200, 50, 8
 SMALL_QUESTION, SMALL_ANSWER = 60, 40
@@ -40,12 +40,12 @@ class Case:
     name: str
     opens: Callable[[Clients], AbstractContextManager[Work]]
     at_once: int = 1
-    """Operations in one slice, which is timed as a whole; async ones run concurrently."""
+    """Operations in one slice, the unit of timing; async operations run concurrently."""
     slices: int
-    """In one round."""
+    """Slices in one round."""
     unit: str = "call"
     bar: float | None = None
-    """Microseconds that may be added to one operation, by the median."""
+    """Limit of the median added time, in microseconds per operation."""
 
 
 @contextmanager
@@ -152,7 +152,7 @@ def _on_a_loop(
 ) -> Iterator[tuple[Callable[[Awaitable[None]], None], Callable[..., Awaitable[Any]]]]:
     with asyncio.Runner() as runner:
         client = clients.concurrent(answer)
-        yield runner.run, client.chat.completions.create  # type: ignore[misc]  # the runner takes coroutines only
+        yield runner.run, client.chat.completions.create  # type: ignore[misc]  # the runner accepts only coroutines
         runner.run(client.close())
 
 

@@ -1,4 +1,4 @@
-"""Interpreters of their own, with the bytecode at hand as in an installed program, whatever the environment says."""
+"""Start separate interpreters with cached bytecode, as in an installed program, whatever the environment sets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BYTECODE = ROOT / ".cache" / "bytecode"
 
 
 def start(*arguments: str, python: str = sys.executable) -> subprocess.Popen[str]:
-    """Start a Python, this one if no other is named, with these arguments; what it prints is to be read."""
+    """Start a Python interpreter with these arguments and a pipe for its output; by default the current one."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPYCACHEPREFIX"] = str(_BYTECODE)
     return subprocess.Popen([python, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""What a run brings out, and the bars that it is held to."""
+"""Results of a run, and their limits (bars)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from benchmarks.interleave import Comparison
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """A limit that a figure is promised to keep."""
+    """A range that a result must stay in."""
 
     least: float | None = None
     most: float
 
     def is_met(self, value: float) -> bool:
-        """Whether the value keeps it."""
+        """True if the value is within the range."""
         return value <= self.most and (self.least is None or value >= self.least)
 
     def __str__(self) -> str:
@@ -23,12 +23,12 @@ class Bar:
 
 
 def at_most(value: float) -> Bar:
-    """An upper limit."""
+    """Return an upper limit."""
     return Bar(most=value)
 
 
 def exactly(value: float) -> Bar:
-    """This and nothing else."""
+    """Return a limit that only this value meets."""
     return Bar(least=value, most=value)
 
 
@@ -45,7 +45,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A case beside the bare SDK, in microseconds; the bar is for what is added by the median."""
+    """A case compared with the bare SDK, in microseconds; the bar limits the median added time."""
 
     case: str
     unit: str
@@ -59,7 +59,7 @@ _COLUMNS = "{:<44} {:>9} {:>8} {:>17} {:>6} {:>8} {:>8} {:>22}  {}"
 
 
 def heading(of: str) -> str:
-    """The head of a table of comparisons."""
+    """Return the head of a table of comparisons."""
     columns = _COLUMNS.format(
         of, "bare us", "added", "[quartiles]", "ratio", "by mean", "at best", "A/A [quartiles]", "bar"
     )
@@ -67,7 +67,7 @@ def heading(of: str) -> str:
 
 
 def line(result: Result) -> str:
-    """One line of a table."""
+    """Return one line of a table."""
     if isinstance(result, Figure):
         text = f"{result.case}: {result.what}"
         return f"{text:<96} {result.value:>12,.{0 if result.value == round(result.value) else 2}f} {result.unit:<6}" + (

@@ -1,7 +1,7 @@
-"""What a fleet of processes is to its back ends: `python -m benchmarks.fleet [PROCESSES]`.
+"""Measure the load of many processes on their back ends: `python -m benchmarks.fleet [PROCESSES]`.
 
-One real process makes calls of three models for two features; what it pushes is multiplied under other names and sent to
-a real Prometheus, every 15 seconds of its own time.
+One real process calls three models for two features. The benchmark repeats its pushes under other instance names and
+sends them to a real Prometheus, with timestamps 15 seconds apart.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ QUERIES = {
 
 
 def figures(processes: int) -> Iterator[Figure]:
-    """All of them; those of Prometheus only where there is one."""
+    """Yield all results; those about Prometheus only if it is installed."""
     series, entry_bytes = _one_process()
     own = [one for one in series if _MODEL not in one.labels]
     limits = [one for one in series if one.labels["__name__"] in _RATE_LIMITS]
@@ -64,7 +64,7 @@ def figures(processes: int) -> Iterator[Figure]:
 
 
 def _one_process() -> tuple[list[Series], float]:
-    """What a process pushes after some calls, and the compressed bytes of one log entry."""
+    """Return the series of a process after some calls, and the compressed bytes of one log entry."""
     jobs = [job for phase in phases() for job in (*phase.in_threads, *phase.in_tasks) if job.fault is None]
     chosen = Phase(name="fleet", how="", in_threads=[job for job in jobs if job.model in _MODELS])
     with ExitStack() as stack:
@@ -105,9 +105,9 @@ def _in_prometheus(program: Path, series: Sequence[Series], processes: int) -> I
                 if len(together) >= _SERIES_AT_ONCE or number == processes - 1:
                     _send(prometheus.write_url, remote_write.encode_push(together))
                     together = []
-        told = urllib.request.urlopen(f"{prometheus.url}/metrics", timeout=60).read().decode()  # noqa: S310  # loopback
-        yield Figure(case, "series in Prometheus", _value(told, "prometheus_tsdb_head_series"), "")
-        yield Figure(case, "Prometheus's memory", _value(told, "process_resident_memory_bytes") / 1e6, "MB")
+        exposed = urllib.request.urlopen(f"{prometheus.url}/metrics", timeout=60).read().decode()  # noqa: S310  # loopback
+        yield Figure(case, "series in Prometheus", _value(exposed, "prometheus_tsdb_head_series"), "")
+        yield Figure(case, "Prometheus's memory", _value(exposed, "process_resident_memory_bytes") / 1e6, "MB")
         for what, query in QUERIES.items():
             started = time.perf_counter()
             assert prometheus.query(query, end + 1), what
@@ -127,7 +127,7 @@ def _value(text: str, metric: str) -> float:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the table; the exit status."""
+    """Print the table; return the exit status."""
     os.environ["no_proxy"] = "127.0.0.1"
     for figure in figures(int(arguments[0]) if arguments else _PROCESSES):
         print(f"{figure.case:<18} {figure.what:<62} {figure.value:>12,.4g} {figure.unit}")

@@ -1,8 +1,8 @@
-"""Rounds of the bare SDK and the monitored one, taken in turns, and the statistics of their differences.
+"""Alternate rounds of the bare SDK and the monitored one, and compute the statistics of their differences.
 
-A noisy machine drifts by more than what is measured here, so that two runs one after the other say nothing. Each round
-runs bare, monitored, bare; the monitored cost is set against the mean of its two neighbours, which cancels a drift, and
-the two bare ones against each other, which shows the noise that is left.
+A noisy machine drifts by more than the measured cost, so two separate runs are not comparable. Each round runs bare,
+monitored, bare. The difference between the monitored cost and the mean of the two bare ones cancels the drift; the
+difference between the two bare ones shows the remaining noise.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from itertools import chain
 
 Round = Callable[[], list[float]]
-"""Runs one round of a workload: what an operation cost in each of its slices, in microseconds."""
+"""Runs one round of a workload; returns the microseconds per operation of each slice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quartiles:
-    """The middle half of the rounds."""
+    """Quartiles of the rounds."""
 
     low: float
     median: float
@@ -28,11 +28,11 @@ class Quartiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The bare SDK beside the monitored one, in microseconds per operation.
+    """The monitored SDK compared with the bare one, in microseconds per operation.
 
-    A round's cost is the median of its slices, and so what an operation usually costs; in `added_mean` it is their
-    mean, on which the bursts of the exporter's thread fall as well, and those of other programs. `added_best` sets the
-    best tenth of all slices beside the best tenth of the bare ones, which says most on a machine that others use.
+    The cost of a round is the median of its slices, the usual cost of an operation. For `added_mean` it is their mean,
+    which includes the bursts of the exporter's thread and of other programs. `added_best` compares the first deciles
+    of all slices, the most reliable value on a shared machine.
     """
 
     bare: float
@@ -40,19 +40,19 @@ class Comparison:
     added_mean: float
     added_best: float
     noise: Quartiles
-    """The bare SDK against itself."""
+    """Difference between the two bare runs of a round."""
 
     @property
     def ratio(self) -> float:
-        """How many times as much a monitored operation costs."""
+        """Cost of a monitored operation divided by that of a bare one."""
         return (self.bare + self.added.median) / self.bare
 
 
 def compare(bare: Round, monitored: Round, *, rounds: int) -> Comparison:
-    """Run `rounds` rounds after one that does not count; the two bare runs change places from round to round.
+    """Compare `rounds` rounds, after one warm-up; every other round runs in reverse order.
 
     Raises:
-        ValueError: `rounds` is below 2, of which there are no quartiles.
+        ValueError: `rounds` is below 2; quartiles need two values.
     """
     if rounds < 2:
         raise ValueError("quartiles need at least 2 rounds")
@@ -90,11 +90,11 @@ def _added(
 
 
 def _best(rounds: list[list[float]]) -> float:
-    """What nine tenths of all slices cost more than."""
+    """Return the first decile: nine tenths of all slices cost more."""
     return statistics.quantiles(chain.from_iterable(rounds), n=10, method="inclusive")[0]
 
 
 def quartiles(values: Sequence[float]) -> Quartiles:
-    """The quartiles of at least two values, those included."""
+    """Return the quartiles of at least two values, by the inclusive method."""
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
     return Quartiles(low=low, median=median, high=high)

@@ -1,4 +1,4 @@
-"""A case, measured: the time that the caller waits, or the CPU of all threads until everything is delivered."""
+"""Measure a case: the time that the caller waits, or the CPU of all threads until the delivery of everything."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from benchmarks.interleave import Comparison, compare
 
 
 def waiting(case: Case, clients: Clients, *, rounds: int, share: float = 1.0) -> Comparison:
-    """What monitoring adds to the caller's time; `share`: of a round's slices, so many are run.
+    """Return the time that monitoring adds for the caller; `share` is the fraction of a round's slices to run.
 
-    What a round has recorded is delivered before the next begins, outside of the time that counts.
+    The exporter delivers the telemetry of a round before the next begins, outside the measured time.
     """
 
     def round_of(work: Work, settle: Callable[[], None]) -> list[float]:
@@ -29,7 +29,7 @@ def waiting(case: Case, clients: Clients, *, rounds: int, share: float = 1.0) ->
 
 
 def computing(case: Case, clients: Clients, *, rounds: int, operations: int) -> Comparison:
-    """What monitoring adds to the process's CPU, over all threads and until the back ends have taken everything."""
+    """Return the CPU time that monitoring adds in all threads until the back ends have received everything."""
 
     def round_of(work: Work, settle: Callable[[], None]) -> list[float]:
         started = time.process_time()

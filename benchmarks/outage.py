@@ -1,4 +1,4 @@
-"""What monitoring costs the caller while both back ends are down and everything goes to a spool on disk."""
+"""Measure the cost for the caller while both back ends are down and the exporter writes to a spool on disk."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _MOST_WAIT_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Spooling(Clients):
-    """Clients whose calls are kept on disk."""
+    """Clients whose telemetry waits on disk."""
 
     def settle(self) -> None:
         """Wait until everything recorded is on disk.
 
         Raises:
-            RuntimeError: it is not, or not all of it: the figures would say nothing.
+            RuntimeError: A part is not on disk, which makes the results meaningless.
         """
         assert self.monitoring is not None
         deadline = time.monotonic() + _MOST_WAIT_SECONDS
         while (stats := self.monitoring.stats()).queued or stats.metrics_queued:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"not everything was kept: {stats}")
+                raise RuntimeError(f"not everything reached the disk: {stats}")
             time.sleep(0.002)
         if stats.dropped or stats.spooled + stats.in_flight != stats.produced:
-            raise RuntimeError(f"something was lost: {stats}")
+            raise RuntimeError(f"telemetry was lost: {stats}")
 
 
 def figures(rounds: int, share: float) -> Iterator[Result]:
-    """Calls one after the other, and tasks of an event loop beside them."""
+    """Yield the results of sequential calls, and of a timer on an event loop beside calls."""
     with refusing() as url, tempfile.TemporaryDirectory() as directory:
         clients = Spooling(monitored(settings_for(url, spool_dir=f"{directory}/spool")).monitoring)
         name = "down, with a spool"
@@ -67,7 +67,7 @@ def figures(rounds: int, share: float) -> Iterator[Result]:
 def _in_turns(
     measured: Callable[[Clients, int], list[float]], clients: Clients, rounds: int, share: float
 ) -> tuple[list[float], list[float]]:
-    """All that was measured with the bare SDK, and with ours, in rounds that change places."""
+    """Return all measurements with the bare and with the monitored SDK, in rounds of alternating order."""
     every: dict[Clients, list[float]] = {Clients(): [], clients: []}
     for number in range(rounds):
         for of in sorted(every, key=lambda one: (one is clients) != bool(number % 2)):
@@ -77,7 +77,7 @@ def _in_turns(
 
 
 def _calls(clients: Clients, calls: int) -> list[float]:
-    """Microseconds of each of some calls with pauses in between, in which the exporter works."""
+    """Return the microseconds of each call; the exporter works in the pauses between the calls."""
     create, asked = clients.sync(completion(SMALL_ANSWER)).chat.completions.create, question(SMALL_QUESTION)
     costs = []
     for _ in range(calls):
@@ -89,7 +89,7 @@ def _calls(clients: Clients, calls: int) -> list[float]:
 
 
 def _lateness(clients: Clients, calls: int) -> list[float]:
-    """By how many microseconds a task wakes too late, beside one that makes calls."""
+    """Return the delays in microseconds of a timer task beside a task that makes calls."""
     late: list[float] = []
 
     async def ticks() -> None:

@@ -1,6 +1,6 @@
-"""The life of a process, run in one of its own: `python -m benchmarks.process '<JSON of a Life>'`.
+"""A measured process: `python -m benchmarks.process '<JSON of a Life>'`.
 
-It makes its calls in a tight loop, prints what it has seen of itself, and ends as any program does.
+It makes its calls in a tight loop, prints its own memory and time, and then ends normally.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ WARM_UP = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """What a process is to do."""
+    """The work of a process."""
 
     url: str | None
-    """The back end; `None` for the bare SDK."""
+    """URL of the back end; `None` for the bare SDK."""
     calls: int
-    """After those of the warm-up."""
+    """Calls after the warm-up."""
     large: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What a process saw of itself before it ended."""
+    """Measurements of a process about itself before its end."""
 
     ready_kib: int
-    """Resident after the warm-up, when all that is imported late has been."""
+    """Resident memory in KiB after the warm-up, which includes all late imports."""
     most_kib: int
-    """The most that was ever resident, up to the last call."""
+    """Peak of the resident memory in KiB, up to the last call."""
     done: float
-    """When the last call had returned, on the clock that all processes share."""
+    """Time when the last call had returned, in seconds of the monotonic clock, which all processes share."""
 
 
 def settings_for(url: str, spool_dir: str | None = None) -> MonitoringSettings:
-    """Both lanes to one back end, everything else as it is by default."""
+    """Return settings that push both signals to one back end, with defaults for the rest."""
     return MonitoringSettings(
         metrics_url=f"{url}/api/v1/write", logs_url=f"{url}/loki/api/v1/push", spool_dir=spool_dir
     )
 
 
 def live(life: Life) -> Seen:
-    """Make the calls."""
+    """Make the calls and return the measurements."""
     clients = Clients() if life.url is None else monitored(settings_for(life.url))
     answer = completion(LARGE_ANSWER if life.large else SMALL_ANSWER)
     asked = question(LARGE_QUESTION if life.large else SMALL_QUESTION)
@@ -59,9 +59,11 @@ def live(life: Life) -> Seen:
     if clients.monitoring is not None:
         deadline = time.monotonic() + 30
         while clients.monitoring.stats().folded < WARM_UP:
-            assert time.monotonic() < deadline, "the exporter does not take calls in"
+            assert time.monotonic() < deadline, "the exporter does not process the calls"
             time.sleep(0.02)
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak of before does not count
+    Path("/proc/self/clear_refs").write_text(
+        "5", encoding="ascii"
+    )  # resets the peak, so that the warm-up does not count
     ready = _kib("VmRSS")
     for _ in range(life.calls):
         create(**asked)

@@ -1,4 +1,4 @@
-"""What becomes of a process with a tight loop of calls: its CPU, its memory, its exit, and what arrives."""
+"""Measure a process with a tight loop of calls: its CPU, memory and exit, and the telemetry that arrives."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ _MIB = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A process, seen from outside."""
+    """Measurements of an ended process."""
 
     seen: Seen
     cpu: float
-    """Seconds, all threads, from start to end."""
+    """CPU seconds of all threads, from start to end."""
     exit: float
-    """Seconds from the last call to the end."""
+    """Seconds from the last call to the end of the process."""
 
     @property
     def grown(self) -> float:
-        """MiB added at most since the warm-up."""
+        """Largest growth of the memory since the warm-up, in MiB."""
         return (self.seen.most_kib - self.seen.ready_kib) / _MIB
 
 
 def run(life: Life) -> Outcome:
-    """Let a process live.
+    """Run a process and return its measurements.
 
     Raises:
-        RuntimeError: it did not end well.
+        RuntimeError: The process ended with an error.
     """
     with child.start("-m", "benchmarks.process", json.dumps(asdict(life))) as process:
         assert process.stdout is not None
@@ -54,14 +54,14 @@ def run(life: Life) -> Outcome:
 
 @contextmanager
 def refusing() -> Iterator[str]:
-    """The address of a back end that is down: bound, so that nobody else takes the port, but not listening."""
+    """Yield the URL of a back end that is down: its port is bound, so that it stays reserved, but does not listen."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
 def tight_loop(calls: int) -> Iterator[Figure]:
-    """Small calls without a pause, then a plain exit."""
+    """Yield the results of small calls without a pause, and of a normal exit."""
     name = f"{calls:,} small calls in a tight loop"
     bare = run(Life(url=None, calls=calls))
     with back_end() as sink:
@@ -88,7 +88,7 @@ def tight_loop(calls: int) -> Iterator[Figure]:
 
 
 def large_into_nowhere(calls: int) -> Iterator[Figure]:
-    """Large calls into a back end that takes requests and never answers."""
+    """Yield the results of large calls with a back end that accepts requests and never answers."""
     name = f"{calls:,} large calls, back end mute"
     bare = run(Life(url=None, calls=calls, large=True))
     with back_end(mute=True) as sink:

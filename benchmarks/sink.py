@@ -1,7 +1,7 @@
-"""A back end in a process of its own, so that its work is not counted as ours: takes remote write and Loki's push.
+"""A back end for remote write and Loki pushes, in a separate process so that its CPU does not count as ours.
 
-`python -m benchmarks.sink` prints its port and answers at once; with `--mute` it takes requests and never answers.
-What it got is read when somebody asks (`GET /received`), not as it arrives.
+`python -m benchmarks.sink` prints its port and answers at once; with `--mute` it accepts requests and never answers.
+It decodes the bodies only for `GET /received`, not on arrival.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """What a back end has got."""
+    """Telemetry that a back end has received."""
 
     calls: int
-    """By the newest value of each series."""
+    """Calls, by the newest value of each series."""
     entries: int
     body_bytes: int
-    """On the wire, without headers."""
+    """Bytes of the request bodies as sent."""
 
 
 class Sink:
-    """The bodies as they came."""
+    """Stores the bodies of requests without decoding them."""
 
     def __init__(self, *, mute: bool) -> None:
         self._mute = mute
@@ -43,7 +43,7 @@ class Sink:
         self._pushes: list[bytes] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take requests until the client leaves."""
+        """Accept requests until the client disconnects."""
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -79,19 +79,19 @@ class Sink:
 
 @dataclass(frozen=True, slots=True)
 class BackEnd:
-    """Where to send, and what has arrived."""
+    """A running back end: its URL, and access to the telemetry that it received."""
 
     url: str
 
     def received(self) -> Received:
-        """What has arrived so far."""
+        """Return the telemetry received so far."""
         with urllib.request.urlopen(f"{self.url}/received", timeout=60) as answer:  # noqa: S310  # loopback
             return Received(**json.load(answer))
 
 
 @contextmanager
 def back_end(*, mute: bool = False) -> Iterator[BackEnd]:
-    """Run a sink for as long as the block lasts."""
+    """Run a sink until the end of the block."""
     with child.start("-m", "benchmarks.sink", *(["--mute"] if mute else [])) as process:
         assert process.stdout is not None
         try:

@@ -1,4 +1,4 @@
-"""What the package weighs: the time of its import, and what is installed with it."""
+"""Measure the import time of the package, and the size of its installation."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from benchmarks.figures import Figure, at_most
 
 _PACKAGE = "monitored-openai"
 _PLAIN = child.ROOT / ".venv-demo" / "bin" / "python"
-"""Where nothing but the package is installed: httpx imports click and rich as well where it finds them."""
+"""Interpreter of an environment with only the package: httpx would also import an installed click and rich."""
 
 
 def imports(rounds: int) -> Iterator[Figure]:
-    """The time of `import monitored_openai` beyond that of `import openai`, with the bytecode at hand."""
+    """Yield the time that `import monitored_openai` adds to `import openai`, with cached bytecode."""
     name, python = ("import", str(_PLAIN)) if _PLAIN.exists() else ("import, with all extras", sys.executable)
     both = ("import openai", "import openai, monitored_openai")
     for program in both:
-        _seconds(program, python)  # compiles what there is to compile
+        _seconds(program, python)  # writes the bytecode cache
     bare, ours = zip(*(_turn(both, python, back=bool(number % 2)) for number in range(rounds)), strict=True)
     added = statistics.median(b - a for a, b in zip(bare, ours, strict=True))
     yield Figure(name, "the bare SDK, whole process", statistics.median(bare) * 1e3, "ms")
@@ -45,14 +45,14 @@ def _seconds(program: str, python: str) -> float:
 
 
 def installed() -> Iterator[Figure]:
-    """The distributions that come with the package and not with the SDK already, and their size on disk."""
+    """Yield the number and the size of the distributions that the package adds to those of the SDK."""
     own = sum(
         path.stat().st_size for path in (child.ROOT / "src").rglob("*") if path.is_file() and path.suffix != ".pyc"
     )
     try:
         added = _closure(_PACKAGE) - _closure("openai") - {_PACKAGE}
     except PackageNotFoundError as error:
-        print(f"what is installed cannot be said: {error}")
+        print(f"cannot list the installed distributions: {error}")
         return
     size = own + sum(map(_size, added))
     yield Figure("installed", f"distributions added, itself and {', '.join(sorted(added))}", len(added) + 1, "")
@@ -60,7 +60,7 @@ def installed() -> Iterator[Figure]:
 
 
 def _closure(name: str) -> set[str]:
-    """The canonical names of a distribution and of all that it needs here, without extras."""
+    """Return the canonical names of a distribution and its installed dependencies, without extras."""
     found: set[str] = set()
     missing = [canonicalize_name(name)]
     while missing:
@@ -73,6 +73,6 @@ def _closure(name: str) -> set[str]:
 
 
 def _size(name: str) -> int:
-    """Bytes on disk, without bytecode."""
+    """Return the bytes on disk, without bytecode."""
     paths = [Path(str(path.locate())) for path in distribution(name).files or () if path.suffix != ".pyc"]
     return sum(path.stat().st_size for path in paths if path.is_file())

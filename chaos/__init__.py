@@ -1,1 +1,1 @@
-"""The fault tests in their long form, whose figures go into docs/reliability.md: ``python -m chaos [NAME ...]``."""
+"""Long fault tests that write their results into docs/reliability.md: ``python -m chaos [NAME ...]``."""

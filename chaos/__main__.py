@@ -1,4 +1,4 @@
-"""Run the fault tests named, or all, and write their figures into the page."""
+"""Run the named fault tests, or all, and write their results into docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ TESTS: dict[str, Callable[[Path], str]] = {
 
 
 def lines_of(page: str) -> dict[str, str]:
-    """The figures on the page, by the name of their test."""
+    """Return the lines with results on the page, by the name of their test."""
     _, _, rest = page.partition(BEGIN)
     lines = [line for line in rest.partition(END)[0].splitlines() if line.startswith("| `")]
     return {line.split("`")[1]: line for line in lines}
 
 
 def main(names: list[str]) -> int:
-    """Run, print and write."""
+    """Run the tests, print their results and write them; return the exit status."""
     unknown = set(names) - TESTS.keys()
     if unknown:
-        print(f"no such test: {', '.join(sorted(unknown))}; there are {', '.join(TESTS)}", file=sys.stderr)
+        print(f"unknown test: {', '.join(sorted(unknown))}; use one of {', '.join(TESTS)}", file=sys.stderr)
         return 2
     lines = lines_of(PAGE.read_text())
     for name in names or TESTS:

@@ -1,4 +1,4 @@
-"""Files of the spool are cut off and have bits flipped at random: nothing stops, and what can be read is sent."""
+"""Truncates spool files and flips random bits: the exporter runs on and delivers every readable entry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FLIPS = int(os.environ.get("CHAOS_FLIPS", "100"))
 
 
 def run(directory: Path) -> str:
-    """The figures."""
+    """Run the test and return its results as text."""
     read = [survives(directory / "spool", damage) for damage in damages(CUTS, FLIPS).values()]
     return (
         f"{len(read)} damaged files of 200 entries, each beside a healthy one: {sum(number for number, _ in read):,} of "

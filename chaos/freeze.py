@@ -1,4 +1,4 @@
-"""A process is frozen in the middle of a request, as between two calls of a function, and goes on a minute later."""
+"""Freezes a process in the middle of a request, as AWS Lambda does between requests, and resumes it a minute later."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAST_ENTRIES = 100
 
 
 def run(directory: Path) -> str:
-    """The figures."""
+    """Run the test and return its results as text."""
     file = directory / "made"
     gate = Gate()
     with FakeLoki(keep_requests=False) as loki:

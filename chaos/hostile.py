@@ -1,4 +1,4 @@
-"""The local page's server, in 512 MiB of addresses, gets damaged requests and pushes, and small ones that ask for much."""
+"""Sends damaged and expensive requests and pushes to the local page's server, which has 512 MiB of address space."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TAKEN, REFUSED, BUSY = {204}, {400, 413}, {503}
 
 
 def run(directory: Path) -> str:
-    """The figures."""
+    """Run the test and return its results as text."""
     with LimitedServer(directory) as server, httpx.Client(base_url=server.url, timeout=300) as client:
         statuses: Counter[int] = Counter()
         _push_all(client, BOMBS, REFUSED)
@@ -88,7 +88,7 @@ def _pushes(client: httpx.Client, statuses: Counter[int]) -> None:
 
 
 def _answers(client: httpx.Client) -> None:
-    """Ask for large answers, one after the other and at once, after pushes that fill the history."""
+    """Fill the history, then request large answers, one kind after the other, on several connections at once."""
     for path, body in large_history():
         assert client.post(path, content=body).status_code == 204
     assert client.post("/api/v1/query", content=LONG_QUERY).status_code == 413
@@ -107,4 +107,4 @@ def _page_is_json(client: httpx.Client) -> None:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise AssertionError(f"{constant} is no JSON")
+    raise AssertionError(f"{constant} is not JSON")

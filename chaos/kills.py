@@ -1,4 +1,4 @@
-"""Processes that make 2,000 calls a second are killed at any time, while Loki refuses and loses answers."""
+"""Kills processes with 2,000 calls a second at random times, while Loki refuses requests and loses answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFUSED, LOST = 0.2, 0.1
 
 
 def run(directory: Path) -> str:
-    """The figures."""
+    """Run the test and return its results as text."""
     chance = random.Random(1)
     spool = directory / "spool"
     with FakeLoki(keep_requests=False) as loki:
@@ -56,7 +56,7 @@ def _set_faults(loki: FakeLoki, chance: random.Random) -> None:
 
 def _drain(loki: FakeLoki, spool: Path) -> float:
     started = time.monotonic()
-    for _ in itertools.count():  # an exporter takes over four files at a time
+    for _ in itertools.count():  # an exporter adopts four files at a time
         with handle(logs_url=loki.push_url, spool_dir=str(spool)) as monitoring:
             call(monitoring)
             loki.wait_until(lambda: monitoring.stats().folded == 1 and monitoring.stats().spooled == 0, 120)

@@ -1,4 +1,4 @@
-"""Both back ends, one of them a real Prometheus, are away for five minutes in the middle of a load of five processes."""
+"""Stops both back ends, one of them a real Prometheus, for five minutes while five processes make calls."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.support.servers.prometheus import Prometheus, require_prometheus
 SECONDS = float(os.environ.get("CHAOS_OUTAGE_SECONDS", "300"))
 PER_SECOND = 20
 INTERVAL = 15
-"""Between pushes, as by default."""
+"""Seconds between two pushes, the default."""
 
 
 def run(directory: Path) -> str:
-    """The figures."""
+    """Run the test and return its results as text."""
     data = directory / "prometheus"
     data.mkdir()
     with Prometheus(require_prometheus(), data) as prometheus:

@@ -1,4 +1,4 @@
-"""Long random histories of a spool and its back end, and of the books: calls, answers, time, crashes, forks, ends."""
+"""Long random sequences of calls, answers, waits, crashes, forks and exits, for the ledger and for the spool."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "10000"))
 
 
 def run(_: Path) -> str:
-    """The figures; a history that breaks a rule ends the run."""
+    """Run the test and return its results as text; a sequence that breaks a rule raises."""
     for machine in (Books, Deliveries):
         run_state_machine_as_test(
             machine,

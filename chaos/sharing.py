@@ -1,4 +1,4 @@
-"""Eight processes share a directory and one is killed at a time: what each had spooled arrives, once."""
+"""Kills eight processes that share a spool directory, one after the other: each spooled entry arrives once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "50"))
 
 
 def run(directory: Path) -> str:
-    """The figures."""
+    """Run the test and return its results as text."""
     chance = random.Random(2)
     spool = directory / "spool"
     kills: list[tuple[int, Path]] = []

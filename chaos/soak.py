@@ -1,4 +1,4 @@
-"""200 calls a second into back ends that come and go: memory, threads and descriptors of the process stay as they are."""
+"""Makes 200 calls a second while back ends stop and return: memory, threads and descriptors must stay constant."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.support.spools import made_in
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "1800"))
 PER_SECOND = 200
 LOOK_SECONDS = 10
-"""Between two looks, and between the back ends' coming and going."""
+"""Seconds between two measurements, and between stop and return of the back ends."""
 WARM_UP = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a process holds, by the system's account."""
+    """Resources of a process, as the operating system reports them."""
 
     at: float
     memory: int
@@ -33,14 +33,14 @@ class Look:
 
     @classmethod
     def at_process(cls, pid: int, at: float) -> Self:
-        """Now, which is so many seconds after the start."""
+        """Measure the process now, `at` seconds after the start."""
         process = Path("/proc") / str(pid)
         memory = int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         return cls(at, memory, len(list((process / "task").iterdir())), len(list((process / "fd").iterdir())))
 
 
 def run(directory: Path) -> str:
-    """The figures."""
+    """Run the test and return its results as text."""
     file = directory / "made"
     looks: list[Look] = []
     with FakeLoki(keep_requests=False) as loki, RemoteWriteProxy(keep_requests=False) as proxy:

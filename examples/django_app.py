@@ -1,9 +1,9 @@
-"""Django: one client for the project, and a middleware that labels every call with the view that makes it.
+"""Django: one client for the project, and a middleware that labels every call with the view that made it.
 
     python django_app.py runserver
 
-Where the telemetry goes is in MONITORED_OPENAI_* variables. gunicorn's workers run Python's exit handlers, so nothing is
-needed at the end; under an ASGI server see the FastAPI example.
+The variables MONITORED_OPENAI_* name the back ends for the telemetry. gunicorn's workers run
+Python's exit handlers, which deliver the remaining telemetry. For an ASGI server, see the FastAPI example.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ settings.configure(
     ALLOWED_HOSTS=["localhost", "127.0.0.1", "testserver"],
     MIDDLEWARE=[f"{__name__}.labelled"],
     ROOT_URLCONF=__name__,
-    SECRET_KEY="an example's",  # noqa: S106  # there are no sessions in it
+    SECRET_KEY="an example's",  # noqa: S106  # the example has no sessions
 )
 client = MonitoredOpenAI()
 
 
 def labelled(respond: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """The middleware; with label_names=feature the label is one of the metrics as well."""
+    """Return the middleware; with label_names=feature the metrics have the label too."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         with attributes(feature=resolve(request.path_info).view_name):

@@ -1,8 +1,8 @@
-"""FastAPI: one client for the application, calls labelled by feature, a flush when the server is stopped.
+"""FastAPI: one client for the application, calls labelled by feature, and a flush when the server stops.
 
     uvicorn fastapi_app:app
 
-Where the telemetry goes is in MONITORED_OPENAI_* variables.
+The variables MONITORED_OPENAI_* name the back ends for the telemetry.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ client = AsyncMonitoredOpenAI()
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Deliver what is left: uvicorn ends by a signal, without Python's exit handlers."""
+    """Deliver the remaining telemetry at the end: a signal ends uvicorn without Python's exit handlers."""
     yield
     await client.monitoring.aflush(timeout=3.0)
     await client.close()
@@ -31,7 +31,7 @@ app = FastAPI(lifespan=lifespan)
 
 @app.get("/ask")
 async def ask(question: str) -> dict[str, str | None]:
-    """Answer in one piece."""
+    """Return the whole answer."""
     with attributes(feature="ask"):
         answer = await client.chat.completions.create(
             model="gpt-4o-mini", messages=[{"role": "user", "content": question}]
@@ -41,7 +41,7 @@ async def ask(question: str) -> dict[str, str | None]:
 
 @app.get("/stream")
 async def stream(question: str) -> StreamingResponse:
-    """Answer as it comes; the call ends with the stream, and is abandoned if the browser leaves."""
+    """Stream the answer; the call ends with the stream, and counts as abandoned if the browser disconnects."""
     with attributes(feature="stream"):
         chunks = await client.chat.completions.create(
             model="gpt-4o-mini", messages=[{"role": "user", "content": question}], stream=True

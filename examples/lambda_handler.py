@@ -1,7 +1,8 @@
-"""AWS Lambda: the process is frozen between requests, so each one delivers before it returns.
+"""AWS Lambda: deliver at the end of each request, because Lambda freezes the process between requests.
 
-Set MONITORED_OPENAI_* in the function's environment. The flush takes one request to each back end, some 50 ms; its
-timeout is what a request waits at most when they are away. What it could not deliver goes with the next request.
+Set MONITORED_OPENAI_* in the function's environment. The flush sends one request to each back end, which takes about
+50 ms. If a back end is down, the flush waits at most for its timeout of 1 second; the next request then delivers the
+rest.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from typing import Any
 
 from monitored_openai import MonitoredOpenAI, attributes
 
-client = MonitoredOpenAI()  # outside of the handler: one per process, not per request
+client = MonitoredOpenAI()  # outside the handler: one client for each process, not for each request
 
 
 def handler(event: dict[str, Any], _: object) -> dict[str, Any]:
-    """Answer a request."""
+    """Answer one request and deliver its telemetry."""
     try:
         with attributes(feature="lambda"):
             answer = client.chat.completions.create(

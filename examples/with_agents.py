@@ -1,8 +1,8 @@
-"""OpenAI Agents: one client is set for all agents.
+"""OpenAI Agents: set one client for all agents.
 
     python with_agents.py
 
-Where the telemetry goes is in MONITORED_OPENAI_* variables.
+The variables MONITORED_OPENAI_* name the back ends for the telemetry.
 """
 
 from __future__ import annotations

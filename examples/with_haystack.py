@@ -1,8 +1,8 @@
-"""Haystack: it makes its clients itself, and a monitored twin takes the place of each.
+"""Haystack: it creates its own clients; replace each of them with a monitored one.
 
     python with_haystack.py
 
-Where the telemetry goes is in MONITORED_OPENAI_* variables.
+The variables MONITORED_OPENAI_* name the back ends for the telemetry.
 """
 
 from __future__ import annotations

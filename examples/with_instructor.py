@@ -1,8 +1,8 @@
-"""Instructor: it takes the client, sync or async.
+"""Instructor: pass it the client, sync or async.
 
     python with_instructor.py
 
-Where the telemetry goes is in MONITORED_OPENAI_* variables.
+The variables MONITORED_OPENAI_* name the back ends for the telemetry.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ asking_async = instructor.from_openai(async_client)
 
 
 class City(BaseModel):
-    """The form of the answer."""
+    """The structure of the answer."""
 
     name: str
 

@@ -1,8 +1,8 @@
-"""LangChain: `ChatOpenAI` asks `client` for plain and streamed answers and `root_client` for structured ones.
+"""LangChain: `ChatOpenAI` uses `client` for plain and streamed answers, and `root_client` for structured ones.
 
     python with_langchain.py
 
-Where the telemetry goes is in MONITORED_OPENAI_* variables.
+The variables MONITORED_OPENAI_* name the back ends for the telemetry.
 """
 
 from __future__ import annotations

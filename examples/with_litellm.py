@@ -1,8 +1,8 @@
-"""LiteLLM: it takes the client with each call.
+"""LiteLLM: pass it the client with each call.
 
     python with_litellm.py
 
-Where the telemetry goes is in MONITORED_OPENAI_* variables.
+The variables MONITORED_OPENAI_* name the back ends for the telemetry.
 """
 
 from __future__ import annotations

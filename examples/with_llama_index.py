@@ -1,8 +1,8 @@
-"""LlamaIndex: `OpenAI` takes both clients, as does `OpenAIResponses`.
+"""LlamaIndex: pass both clients to `OpenAI` or to `OpenAIResponses`.
 
     python with_llama_index.py
 
-Where the telemetry goes is in MONITORED_OPENAI_* variables.
+The variables MONITORED_OPENAI_* name the back ends for the telemetry.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Pydantic AI: the provider takes the client; `OpenAIResponsesModel` takes the same provider.
+"""Pydantic AI: pass the client to the provider, which also works with `OpenAIResponsesModel`.
 
     python with_pydantic_ai.py
 
-Where the telemetry goes is in MONITORED_OPENAI_* variables.
+The variables MONITORED_OPENAI_* name the back ends for the telemetry.
 """
 
 from __future__ import annotations

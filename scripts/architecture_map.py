@@ -34,7 +34,7 @@ WITHOUT_CODE = {
     "_local/page/": "The page in the browser: HTML, CSS and JavaScript, without a build step.",
     "dashboards/": "Grafana dashboards as JSON, written by `python -m tools.dashboards` from `tools/dashboards/`.",
 }
-"""Folders of other files than Python's."""
+"""Folders without Python files."""
 
 
 def summary(path: Path) -> str:
@@ -43,7 +43,7 @@ def summary(path: Path) -> str:
 
 
 def modules() -> dict[str, str]:
-    """Return the summary of each module by its path in the package; a package's own is that of its `__init__`."""
+    """Return the summary of each module and package by its path; a package's summary is that of its `__init__`."""
     found = dict(WITHOUT_CODE)
     for path in SOURCE.rglob("*.py"):
         name = path.relative_to(SOURCE).as_posix()
@@ -55,7 +55,7 @@ def sections() -> Iterator[str]:
     """Yield one table for each part.
 
     Raises:
-        LookupError: a module or package is in no part.
+        LookupError: No part contains a module or package.
     """
     rows = modules()
     for title, names in PARTS.items():

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def obstacles(root: Path, tag: str, repository: str) -> Iterator[str]:
-    """Yield why the files below ``root`` are not ready for a release with this tag from this repository."""
+    """Yield each reason why the files below ``root`` are not ready for a release of this tag from this repository."""
     source = (root / "src" / "monitored_openai" / "_version.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "(.+)"', source, re.MULTILINE)
     version = found[1] if found else "unknown"
@@ -26,7 +26,7 @@ def obstacles(root: Path, tag: str, repository: str) -> Iterator[str]:
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     address = project["tool"]["hatch"]["metadata"]["hooks"]["custom"]["repository"]
     if address != repository:
-        yield f"pyproject.toml has the address {address}, this repository is {repository}; correct the former"
+        yield f"pyproject.toml has the address {address}, this repository is {repository}; correct pyproject.toml"
 
 
 def main(arguments: list[str]) -> int:

@@ -1,6 +1,6 @@
-"""Every method of the SDK that posts: what is seen of a call of it, or why none is. The page on endpoints is made of this.
+"""Every SDK method that sends a POST: what the library records of its calls, or why it records none.
 
-A method of a newer SDK that is in neither table is a failing test.
+`endpoints_table.py` writes these tables into docs/endpoints.md. A test fails if a method of a newer SDK is missing here.
 """
 
 # ruff: noqa: INP001 - a script, no module of a package
@@ -24,34 +24,34 @@ from monitored_openai._endpoints.runs import RUNS
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Methods of the client whose calls are seen, as one family of endpoints."""
+    """Methods of the client whose calls the library observes, as one family of endpoints."""
 
     methods: str
-    """Separated by spaces; with `beta.` before those that are under it in some SDK, too."""
+    """Names, separated by spaces; a method that some SDK also has under `beta.` appears with this prefix too."""
     families: tuple[Endpoint, ...]
     usage: str
     cost: str
     since: str
-    """The first of the three SDKs that the tests run on (1.92, 2.54, 3.57) to have them."""
+    """The first of the three tested SDKs (1.92, 2.54, 3.57) that has the methods."""
     streams: bool = False
 
     @property
     def operation(self) -> str:
-        """What the metrics and the log call it."""
+        """The operation's name in the metrics and the log."""
         return self.families[0].operation
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Methods whose calls are not seen; a name that ends in `.*` stands for all below it."""
+    """Methods whose calls the library does not observe; a name that ends in `.*` stands for all names below it."""
 
     methods: str
     reason: str
 
 
-_TOKENS, _OF_TOKENS = "tokens", "of the tokens"
-_LATER, _OWED = "when a later look tells it", "tokens that are still owed"
-_NEVER, _UNPRICED = "no reply tells it", "unpriced"
+_TOKENS, _OF_TOKENS = "tokens", "by tokens"
+_LATER, _OWED = "unknown until a later call reports it", "tokens that no earlier call reported"
+_NEVER, _UNPRICED = "never reported", "unpriced"
 
 OBSERVED = (
     Observed("chat.completions.create", (CHAT,), _TOKENS, _OF_TOKENS, "1.92", streams=True),
@@ -73,28 +73,28 @@ OBSERVED = (
     Observed("responses.cancel", (CANCEL,), _OWED, _OF_TOKENS, "1.92"),
     Observed("beta.responses.cancel", (CANCEL,), _OWED, _OF_TOKENS, "2.54"),
     Observed("embeddings.create", (EMBEDDINGS,), "input tokens", _OF_TOKENS, "1.92"),
-    Observed("images.generate", (GENERATIONS,), "tokens; none of dall-e", _OF_TOKENS, "1.92", streams=True),
-    Observed("images.edit", (EDITS,), "tokens; none of dall-e", _OF_TOKENS, "1.92", streams=True),
+    Observed("images.generate", (GENERATIONS,), "tokens; unknown for dall-e", _OF_TOKENS, "1.92", streams=True),
+    Observed("images.edit", (EDITS,), "tokens; unknown for dall-e", _OF_TOKENS, "1.92", streams=True),
     Observed("images.create_variation", (VARIATIONS,), _NEVER, _UNPRICED, "1.92"),
     Observed(
         "audio.speech.create",
         (SPEECH,),
-        "characters of the request; tokens if asked for as events",
-        "of the characters, where they are billed",
+        "characters of the request; tokens if the request asks for events",
+        "by characters, if the model is billed by them",
         "1.92",
     ),
     Observed(
         "audio.transcriptions.create",
         (TRANSCRIPTIONS,),
-        "tokens or seconds; none of plain text",
-        "of the tokens or seconds",
+        "tokens or seconds; unknown for plain text",
+        "by tokens or seconds",
         "1.92",
         streams=True,
     ),
-    Observed("audio.translations.create", (TRANSLATIONS,), "seconds, if told", "of the seconds", "1.92"),
-    Observed("moderations.create", (MODERATIONS,), "none is missed", "none: they are free", "1.92"),
+    Observed("audio.translations.create", (TRANSLATIONS,), "seconds, if reported", "by seconds", "1.92"),
+    Observed("moderations.create", (MODERATIONS,), "none: the endpoint is free", "none: the endpoint is free", "1.92"),
     Observed("decisions.create", (DECISIONS,), _TOKENS, _OF_TOKENS, "3.57"),
-    Observed("batches.create", (BATCHES,), "of the batch: see below", _UNPRICED, "1.92"),
+    Observed("batches.create", (BATCHES,), "in the output file: see [Batches](#batches)", _UNPRICED, "1.92"),
     Observed(
         "videos.create videos.create_character videos.edit videos.extend videos.remix",
         VIDEOS,
@@ -110,7 +110,7 @@ OBSERVED = (
     Observed(
         "beta.agents.sessions.create beta.agents.sessions.events.create beta.agents.automations.invocations.create",
         SESSIONS[5:8],
-        "of a whole session only, and not final: not counted",
+        "reported only for the whole session and not final, so not counted",
         _UNPRICED,
         "3.57",
         streams=True,
@@ -119,7 +119,7 @@ OBSERVED = (
     Observed(
         "beta.threads.runs.create beta.threads.create_and_run",
         RUNS[:2],
-        f"tokens of streams; else {_LATER}",
+        f"tokens of streams; otherwise {_LATER}",
         _OF_TOKENS,
         "1.92",
         streams=True,
@@ -129,8 +129,8 @@ OBSERVED = (
     Observed("beta.threads.runs.cancel", RUNS[4:], _OWED, _OF_TOKENS, "1.92"),
 )
 
-_STATE, _STORED = "keeps something, and runs no model", "billed by what is stored and for how long"
-_CREDENTIAL = "hands out a credential for a session; nothing is used by it"
+_STATE, _STORED = "stores or changes data, and runs no model", "billed by size and time of storage"
+_CREDENTIAL = "issues a credential for a session, and runs no model"
 
 LEFT_OUT = (
     LeftOut("admin.*", "administration"),
@@ -145,23 +145,23 @@ LEFT_OUT = (
     LeftOut("beta.agents.automations.create beta.agents.automations.update beta.agents.automations.pause", _STATE),
     LeftOut("beta.agents.automations.resume beta.agents.environments.create", _STATE),
     LeftOut("beta.agents.environments.templates.*", _STATE),
-    LeftOut("batches.cancel evals.runs.cancel fine_tuning.jobs.cancel fine_tuning.jobs.pause", "stops what was begun"),
+    LeftOut("batches.cancel evals.runs.cancel fine_tuning.jobs.cancel fine_tuning.jobs.pause", "stops a job"),
     LeftOut("fine_tuning.jobs.resume fine_tuning.alpha.graders.validate", _STATE),
     LeftOut("fine_tuning.checkpoints.permissions.create", "administration"),
-    LeftOut("responses.input_tokens.count beta.responses.input_tokens.count", "counts tokens without using any"),
-    LeftOut("content_provenance_checks.create", "looks at a file, and runs no model"),
+    LeftOut("responses.input_tokens.count beta.responses.input_tokens.count", "counts tokens, and runs no model"),
+    LeftOut("content_provenance_checks.create", "checks a file, and runs no model"),
     LeftOut("realtime.client_secrets.create realtime.translations.client_secrets.create", _CREDENTIAL),
     LeftOut("beta.realtime.sessions.create beta.realtime.transcription_sessions.create", _CREDENTIAL),
     LeftOut("beta.chatkit.sessions.*", _CREDENTIAL),
-    LeftOut("realtime.calls.hangup realtime.calls.refer realtime.calls.reject", "ends a session, or passes it on"),
-    LeftOut("live.sessions.hangup live.sessions.refer live.sessions.reject", "ends a session, or passes it on"),
+    LeftOut("realtime.calls.hangup realtime.calls.refer realtime.calls.reject", "ends or transfers a session"),
+    LeftOut("live.sessions.hangup live.sessions.refer live.sessions.reject", "ends or transfers a session"),
 )
 
 NOT_POSTED = (
     LeftOut(
         "responses.connect beta.responses.connect realtime.connect realtime.translations.connect beta.realtime.connect"
         " live.connect live.forks.connect live.sideband.connect",
-        "WebSockets: their connection and what is told on it are not seen",
+        "WebSocket: the library does not observe the connection or its messages",
     ),
 )
-"""What costs money and goes another way than HTTP."""
+"""Methods that cost money and do not use HTTP requests."""

@@ -20,35 +20,35 @@ END = "<!-- end of the endpoints -->"
 BEGIN_PROVIDERS = "<!-- providers: written by scripts/endpoints_table.py -->"
 END_PROVIDERS = "<!-- end of the providers -->"
 STREAM_USAGE: dict[StreamUsage, str] = {
-    "unrequested": "in every stream: not requested, not hidden",
+    "unrequested": "in every stream; the client neither requests nor hides it",
     "on_request": "on request",
-    "untried": "requested; given up if the server refuses",
+    "untried": "the client requests it, until the server refuses",
 }
 
 
 def names(methods: str) -> str:
-    """The methods as code."""
+    """Return the methods as Markdown code."""
     return " ".join(f"`{method}`" for method in methods.split())
 
 
 def lines() -> Iterator[str]:
-    """The tables, line by line."""
+    """Yield the lines of the tables of methods."""
     yield "| method | operation | usage | cost | streams | SDK |"
     yield "|---|---|---|---|---|---|"
     for row in OBSERVED:
         streams = "yes" if row.streams else ""
         yield f"| {names(row.methods)} | `{row.operation}` | {row.usage} | {row.cost} | {streams} | {row.since} |"
     yield ""
-    yield "Left out on purpose:"
+    yield "The library does not observe these methods:"
     yield ""
-    yield "| method | why |"
+    yield "| method | reason |"
     yield "|---|---|"
     for one in (*NOT_POSTED, *LEFT_OUT):
         yield f"| {names(one.methods)} | {one.reason} |"
 
 
 def provider_lines() -> Iterator[str]:
-    """The table of providers, line by line."""
+    """Yield the lines of the table of providers."""
     yield "| provider | hosts | usage of a stream |"
     yield "|---|---|---|"
     for provider in PROVIDERS:
@@ -57,13 +57,13 @@ def provider_lines() -> Iterator[str]:
 
 
 def with_part(page: str, begin: str, fresh: Iterable[str], end: str) -> str:
-    """The page with fresh lines between two marks."""
+    """Return the page with new lines between two markers."""
     before, _, rest = page.partition(begin)
     return "\n".join([f"{before}{begin}\n", *fresh, f"\n{end}{rest.partition(end)[2]}"])
 
 
 def main() -> int:
-    """Write the page, or check it."""
+    """Write or check the page; return the exit status."""
     page = PAGE.read_text()
     made = with_part(page, BEGIN, lines(), END)
     made = with_part(made, BEGIN_PROVIDERS, provider_lines(), END_PROVIDERS)

@@ -70,7 +70,7 @@ def text() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check the table; the exit status."""
+    """Write or check the table; return the exit status."""
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)

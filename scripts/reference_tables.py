@@ -33,14 +33,18 @@ EVERYTHING = {**FAILED, "unpriced": "usage_unknown", "provider_cost": 0.0003}
 
 
 def table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """A table in Markdown."""
+    """Return a Markdown table."""
     lines = (headings, ("---",) * len(headings), *rows)
     escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
 def same(words: Mapping[str, str], known: Iterable[str]) -> Mapping[str, str]:
-    """The words in the order of the code, if they are for all that it knows and for nothing else."""
+    """Return the words in the order of the code.
+
+    Raises:
+        SystemExit: The names of the words are not exactly the known names.
+    """
     names = list(known)
     if differing := words.keys() ^ set(names):
         raise SystemExit(f"scripts/reference_words.py: write or remove {', '.join(sorted(differing))}")
@@ -48,7 +52,7 @@ def same(words: Mapping[str, str], known: Iterable[str]) -> Mapping[str, str]:
 
 
 def fields() -> Iterator[tuple[str, ...]]:
-    """Every field of an entry's line, with an example."""
+    """Yield a row for each field of a log entry's line: name, example, meaning."""
     entry = log_entry(full_record(**EVERYTHING), redact=None, max_bytes=MOST_BYTES)
     line: dict[str, Any] = json.loads(entry.line)
     seldom = {"cut": True, "content_left_out": "it could not be made ready: ValueError"}
@@ -57,7 +61,7 @@ def fields() -> Iterator[tuple[str, ...]]:
 
 
 def shown(value: object) -> str:
-    """An example, short enough for a table."""
+    """Return an example, short enough for a table."""
     text = json.dumps(value, ensure_ascii=False)
     if isinstance(value, dict):
         first = next(iter(value.items()))
@@ -66,7 +70,7 @@ def shown(value: object) -> str:
 
 
 def metadata() -> Iterator[tuple[str, ...]]:
-    """Every name in an entry's structured metadata that is the library's own."""
+    """Yield a row for each name that the library writes into the structured metadata of an entry."""
     made = full_record(**EVERYTHING, attributes={})
     known = {**made.identifiers, "safety_identifier": "u-17", "prompt_cache_key": "faq"}
     found = log_entry(full_record(**EVERYTHING, attributes={}, identifiers=known), redact=None, max_bytes=MOST_BYTES)
@@ -75,7 +79,7 @@ def metadata() -> Iterator[tuple[str, ...]]:
 
 
 def errors() -> Iterator[tuple[str, ...]]:
-    """Every `error_type`, and what is told by it."""
+    """Yield a row for each `error_type`: meaning, statuses, exceptions and codes."""
     for name, says in same(ERRORS, get_args(ErrorType)).items():
         status = [str(number) for number, word in error_types.STATUSES.items() if word == name]
         classes = [word for word, kind in error_types.CLASSES.items() if kind == name]
@@ -89,7 +93,7 @@ def errors() -> Iterator[tuple[str, ...]]:
 
 
 def settings_errors() -> Iterator[tuple[str, ...]]:
-    """Every complaint about a setting: what is wrong, and what mends it."""
+    """Yield each message about a setting as its two parts, fault and fix."""
     texts = dict.fromkeys(text for module in (validators, model, urls, _labels) for text in complaints(module.__file__))
     for text in texts:
         wrong, _, mend = text.rpartition("; ") if "; " in text else (text, "", "")
@@ -97,7 +101,7 @@ def settings_errors() -> Iterator[tuple[str, ...]]:
 
 
 def complaints(path: str) -> Iterator[str]:
-    """What the module may say of a setting, in the order of its code."""
+    """Yield the messages about settings that the module contains, in the order of its code."""
     for node in ast.walk(ast.parse(Path(path).read_text(encoding="utf-8"))):
         found: list[ast.expr] = []
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "InvalidValue":
@@ -117,7 +121,7 @@ def complaints(path: str) -> Iterator[str]:
 
 
 def written(node: ast.expr) -> str:
-    """A text of the code, with an ellipsis for what it fills in."""
+    """Return a text of the code, with an ellipsis for each inserted value."""
     if isinstance(node, ast.JoinedStr):
         return "".join(written(part) for part in node.values)
     if isinstance(node, ast.FormattedValue):
@@ -126,39 +130,39 @@ def written(node: ast.expr) -> str:
 
 
 def reasons(words: Mapping[str, str], known: Iterable[str]) -> str:
-    """A table of reasons."""
-    return table(("reason", "what it means"), ((f"`{name}`", says) for name, says in same(words, known).items()))
+    """Return a table of reasons."""
+    return table(("reason", "meaning"), ((f"`{name}`", says) for name, says in same(words, known).items()))
 
 
 def text() -> str:
-    """All the tables."""
+    """Return all tables with their headings."""
     unpriced = ", ".join(f"`{reason}`" for reason in Unpriced)
     usage_unknown = [name for part in get_args(UsageUnknown) for name in get_args(part) if name not in ERRORS]
     return "\n\n".join(
         (
             "## Fields of a log entry",
             table(("field", "example", "meaning"), fields()),
-            "With the predecessor's `metric_names` there are [its names](migration.md) as well, here and below.",
+            "If `metric_names` contains `grafana_openai`, entries and metadata also have the [predecessor's names](migration.md).",
             "### Structured metadata",
             table(("name", "example", "meaning"), metadata()),
             "## Errors of calls",
             table(("`error_type`", "meaning", "HTTP status", "exceptions", "codes"), errors()),
             "## Why tokens are not known",
-            "Any `error_type` of a call that the server had begun to answer, or",
+            "The reason is the `error_type` of a call that failed after the server had begun to answer, or one of these:",
             reasons(USAGE_UNKNOWN, usage_unknown),
             "## Why a call has no price",
-            f"{unpriced}: [what each means](prices.md#what-is-unpriced-and-how-much).",
+            f"{unpriced}: the page on prices has [their meanings](prices.md#what-is-unpriced-and-how-much).",
             "## Why something was given up",
             reasons(DROPPED, get_args(DropReason)),
-            "## What may be wrong with a setting",
-            "Besides these, a value of the wrong type or out of its [bounds](settings.md#all-settings) is told as such.",
-            table(("the line says after the setting's name", "and what mends it"), settings_errors()),
+            "## Messages about settings",
+            "A value of the wrong type, or outside its [bounds](settings.md#all-settings), has a message of its own, which names the type or the bound.",
+            table(("message after the setting's name", "fix"), settings_errors()),
         )
     )
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check the tables; the exit status."""
+    """Write or check the tables; return the exit status."""
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)

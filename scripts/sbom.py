@@ -21,7 +21,7 @@ PURELIB = "import sysconfig; print(sysconfig.get_path('purelib'))"
 
 
 def bill_of(python: str) -> dict[str, Any]:
-    """The package and what it needs without extras, directly or not; other packages of the environment are left out."""
+    """Return the bill of the package and its direct and indirect dependencies, without extras and other packages."""
     bill: dict[str, Any] = json.loads(
         _output(
             *(sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--no-validate"),
@@ -45,9 +45,9 @@ def bill_of(python: str) -> dict[str, Any]:
 
 
 def needed(installed: Mapping[str, Distribution], package: str) -> set[tuple[str, str]]:
-    """The names of a package and of all that it needs, each with the extra that is asked for, or none.
+    """Return the names of a package and of all its dependencies, each with the required extra or an empty text.
 
-    CycloneDX's own graph has the packages of every extra that happen to be installed.
+    CycloneDX's own graph also contains the installed packages of every extra.
     """
     reached: set[tuple[str, str]] = set()
     ahead = [(package, "")]
@@ -63,7 +63,7 @@ def needed(installed: Mapping[str, Distribution], package: str) -> set[tuple[str
 
 
 def _output(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - our own words
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - no argument comes from a user
 
 
 if __name__ == "__main__":

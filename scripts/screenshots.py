@@ -1,6 +1,6 @@
-"""Makes the pictures of docs/local.md: a made-up afternoon of a shop, on the real page in a real Chromium.
+"""Make the pictures of docs/local.md: invented calls of a shop in one hour, on the real page in a real Chromium.
 
-Needs what `scripts/install-chromium` installs. Run it from the project's folder, with the project's Python:
+First run `scripts/install-chromium`. Run the script from the project's folder, with the project's Python:
 
     .venv/bin/python scripts/screenshots.py [FOLDER]
 """
@@ -30,7 +30,7 @@ from tests.support.chromium import Chromium, Tab, program
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
 SECONDS, TICK = 3600, 30
-"""How long the afternoon is, and how often its metrics are pushed."""
+"""Length of the recorded time, and time between two pushes of its metrics."""
 MODELS = {  # share of calls, seconds to the first chunk, seconds per token, USD per million tokens in and out
     "gpt-5": (2, 1.4, 0.011, 1.25, 10.0),
     "gpt-5-mini": (6, 0.7, 0.006, 0.25, 2.0),
@@ -94,7 +94,7 @@ RULES = (
 
 
 def afternoon(random: Random, start: float) -> Iterator[CallRecord]:
-    """Its calls, in the order of their end."""
+    """Yield the calls, in the order of their end to the second."""
     for second in range(SECONDS):
         busy = 0.55 + 0.4 * (second / SECONDS) + (1.2 if 2100 < second < 2520 else 0)
         for _ in range(int(random.random() < busy * 0.5) + int(random.random() < busy * 0.22)):
@@ -102,7 +102,7 @@ def afternoon(random: Random, start: float) -> Iterator[CallRecord]:
 
 
 def a_call(random: Random, ended: float, *, slow: bool) -> CallRecord:
-    """One call, mostly good."""
+    """Return one call, usually a successful one."""
     model = random.choices(list(MODELS), [one[0] for one in MODELS.values()])[0]
     _, until_first, per_token, usd_in, usd_out = MODELS[model]
     feature, question, answer = random.choice(TALKS)
@@ -169,7 +169,7 @@ def _looking_up(order: int) -> dict[str, object]:
 
 
 def keep_afternoon(history: History) -> None:
-    """Push it, tick by tick, as a process would have."""
+    """Store the calls and the metrics of each tick, as a process would have pushed them."""
     random, start = Random(11), time.time() - SECONDS
     metrics, entries = Metrics(label_names=("feature",)), list[ReceivedEntry]()
     ends = start + TICK
@@ -188,7 +188,7 @@ def keep_afternoon(history: History) -> None:
 
 
 def push(history: History, metrics: Metrics, at: float) -> None:
-    """The present state of the metrics."""
+    """Store the current values of the metrics."""
     labels = {"environment": "production", "service_name": "shop", "instance": "web-1"}
     counters.keep(history, [
         Series(labels={"__name__": one.name, **labels, **dict(one.labels)}, value=one.value, timestamp_ms=int(at * 1000))
@@ -197,7 +197,7 @@ def push(history: History, metrics: Metrics, at: float) -> None:
 
 
 def main(folder: Path) -> int:
-    """Take all pictures."""
+    """Take all pictures; return the exit status."""
     chromium = program()
     if chromium is None:
         print("no Chromium: run scripts/install-chromium", file=sys.stderr)
@@ -229,7 +229,7 @@ def main(folder: Path) -> int:
 
 
 def take(tab: Tab, file: Path) -> None:
-    """A picture of a page that has come to rest."""
+    """Save a picture of a page when it has finished drawing."""
     tab.wait_for("document.querySelectorAll('#list li').length > 0 && document.querySelectorAll('canvas').length === 6")
     tab.ask("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
     file.write_bytes(tab.picture())

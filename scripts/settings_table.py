@@ -37,7 +37,7 @@ WORDS = {
 
 
 def type_text(annotation: Any) -> str:
-    """What a field of this type takes, in words."""
+    """Describe in words the values that a field of this type accepts."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in arguments)
@@ -47,18 +47,18 @@ def type_text(annotation: Any) -> str:
 
 
 def bounds_text(field: FieldInfo) -> str:
-    """The least and the greatest value of a number, if it has them."""
+    """Return the bounds of a number, or an empty text."""
     bounds = {type(bound).__name__: bound for bound in field.metadata}
     return f", {bounds['Ge'].ge} to {bounds['Le'].le}" if "Ge" in bounds else ""
 
 
 def variable_text(name: str, field: FieldInfo) -> str:
-    """The environment variable of a field; a function has none."""
+    """Return the environment variable of a field; a function has none."""
     return "only in code" if type_text(field.annotation) == "function" else f"`{ENV_PREFIX}{name.upper()}`"
 
 
 def default_text(field: FieldInfo) -> str:
-    """The default of a field, or where it comes from."""
+    """Return the default of a field, or its source."""
     if field.default_factory is not None:
         return (field.default_factory.__doc__ or "").rstrip(".").replace("The", "the")
     if field.default is None:
@@ -81,7 +81,7 @@ def docstrings() -> dict[str, str]:
 
 
 def table() -> str:
-    """The table as Markdown, one row for each field in the order of their declaration."""
+    """Return the Markdown table, one row for each field in the order of declaration."""
     meanings = docstrings()
     rows = ["| name | type | default | environment variable | meaning |", "|---|---|---|---|---|"]
     rows += [
@@ -93,7 +93,7 @@ def table() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check the table; the exit status."""
+    """Write or check the table; return the exit status."""
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)

@@ -1,1 +1,1 @@
-"""Generators of files that the package ships."""
+"""Programs that generate files of the package."""

@@ -282,7 +282,7 @@ def test_the_command_names_a_misspelt_variable_and_the_nearest_known_one_once_an
     assert main(["doctor"]) == 1
 
     shown = capsys.readouterr()
-    named = "MONITORED_OPENAI_METRIC_URL is no setting; did you mean MONITORED_OPENAI_METRICS_URL?"
+    named = "MONITORED_OPENAI_METRIC_URL is not a setting; did you mean MONITORED_OPENAI_METRICS_URL?"
     assert f"WRONG  settings {named}" in shown.out
     assert (shown.out + shown.err).count("METRIC_URL") == 1
     assert "secret-value" not in shown.out + shown.err

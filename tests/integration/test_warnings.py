@@ -100,7 +100,7 @@ def test_a_misspelt_variable_is_named_with_the_nearest_known_one_and_without_its
 ) -> None:
     ended = warned(proxy, loki, env={"MONITORED_OPENAI_METRIC_URL": "http://pa55word-0123456789@x.test"})
     assert without_attribute(ended.err) == [
-        "monitored_openai: MONITORED_OPENAI_METRIC_URL: is no setting; did you mean MONITORED_OPENAI_METRICS_URL?"
+        "monitored_openai: MONITORED_OPENAI_METRIC_URL: is not a setting; did you mean MONITORED_OPENAI_METRICS_URL?"
     ]
 
 
@@ -165,7 +165,7 @@ def test_settings_that_turn_warnings_off_say_nothing_of_unknown_variables(
     with handle(log_warnings=False, job="quiet"):
         assert not caplog.messages
         MonitoringSettings()
-    assert caplog.messages == ["MONITORED_OPENAI_LOGZ_URL: is no setting; did you mean MONITORED_OPENAI_LOGS_URL?"]
+    assert caplog.messages == ["MONITORED_OPENAI_LOGZ_URL: is not a setting; did you mean MONITORED_OPENAI_LOGS_URL?"]
 
 
 def lost_at_close(caplog: pytest.LogCaptureFixture) -> str:

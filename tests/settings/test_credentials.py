@@ -15,7 +15,7 @@ from tests.support.settings import SECRET, refusal
 def test_a_username_without_a_token_is_refused(lane: Signal) -> None:
     other = "logs" if lane == "metrics" else "metrics"
     text = refusal(**{f"{lane}_username": "7", f"{other}_token": SECRET})
-    assert text == f"{lane}_username: has no token to go with it; set access_token or {lane}_token"
+    assert text == f"{lane}_username: has no token; set access_token or {lane}_token"
 
 
 def test_a_username_makes_basic_and_its_absence_bearer_credentials() -> None:
@@ -83,6 +83,6 @@ def test_headers_may_not_replace_what_token_and_tenant_set() -> None:
     assert MonitoringSettings(headers=headers).request_headers("logs") == headers
     text = refusal(headers=headers, metrics_token="t", tenant_id="a")
     assert [line.split(";")[0] for line in text.splitlines()] == [
-        "headers: sets authorization, which the token sets",
-        "headers: sets x-scope-orgid, which tenant_id sets",
+        "headers: sets authorization, and so does the token",
+        "headers: sets x-scope-orgid, and so does tenant_id",
     ]

@@ -63,7 +63,7 @@ def test_unknown_variables_are_warned_of_once_by_name(
         (
             "monitored_openai",
             "WARNING",
-            "MONITORED_OPENAI_METRIC_URL: is no setting; did you mean MONITORED_OPENAI_METRICS_URL?",
+            "MONITORED_OPENAI_METRIC_URL: is not a setting; did you mean MONITORED_OPENAI_METRICS_URL?",
         )
     ]
 
@@ -94,4 +94,4 @@ def test_an_env_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     latin = tmp_path / "latin.env"
     latin.write_bytes(b"MONITORED_OPENAI_JOB=caf\xe9\n")
     for file in (tmp_path / "missing.env", tmp_path, latin):
-        assert refusal(_env_file=file).startswith("_env_file: is no readable file"), file
+        assert refusal(_env_file=file).startswith("_env_file: is not a readable file"), file

@@ -162,8 +162,8 @@ def test_each_wrong_field_gets_one_line_with_its_variable_if_it_came_from_there(
 
 
 def test_an_unknown_field_is_refused_with_the_nearest_one() -> None:
-    assert refusal(metric_url="https://host") == "metric_url: is no setting; did you mean metrics_url?"
-    assert refusal(zzz=1) == "zzz: is no setting; remove it"
+    assert refusal(metric_url="https://host") == "metric_url: is not a setting; did you mean metrics_url?"
+    assert refusal(zzz=1) == "zzz: is not a setting; remove it"
     assert len(refusal(**{"a\nb": 1}).splitlines()) == 1
 
 

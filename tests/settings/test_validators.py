@@ -64,7 +64,9 @@ def test_labels_are_bounded_and_disjoint() -> None:
     assert "more than 10" in refusal(label_names=names)
     assert "more than 10" in refusal(extra_labels=dict.fromkeys(names, "x"))
     assert "twice" in refusal(label_names=["a", "a"])
-    assert refusal(label_names=["a"], extra_labels={"a": "b"}).startswith("label_names: has a name that extra_labels")
+    assert refusal(label_names=["a"], extra_labels={"a": "b"}).startswith(
+        "label_names: has a name that extra_labels also has"
+    )
 
 
 NUMBERS = {
@@ -182,7 +184,7 @@ def test_a_client_certificate_is_one_file_or_two(tmp_path: Path) -> None:
     [
         ({"m": {"input": 1}}, "output"),
         ({"m": {"output": 1}}, "input"),
-        ({"m": {"input": 1, "output": 2, "audio": 3}}, "nothing else"),
+        ({"m": {"input": 1, "output": 2, "audio": 3}}, "only the keys"),
         ({"m": {"input": 1, "output": -2}}, "number"),
         ({"m": {"input": float("nan"), "output": 2}}, "number"),
         ({"m": {"input": float("inf"), "output": 2}}, "number"),
@@ -190,7 +192,7 @@ def test_a_client_certificate_is_one_file_or_two(tmp_path: Path) -> None:
         ({"m": {"input": True, "output": 2}}, "number"),
         ({"m": {"input": "1", "output": 2}}, "number"),
         ({"m": {"input": 1, "output": 2, "cached_input": None}}, "number"),
-        ({"m": {1: 1, "input": 1, "output": 2}}, "nothing else"),
+        ({"m": {1: 1, "input": 1, "output": 2}}, "only the keys"),
         ({"m": 3}, "input"),
         ({"": {"input": 1, "output": 2}}, "empty"),
         ("m=3", "input"),

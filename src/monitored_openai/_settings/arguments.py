@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 Secret: TypeAlias = str | SecretStr
 Identifier: TypeAlias = str | int
-"""Text, or the whole number that Grafana Cloud gives as an instance ID."""
+"""Text, or a whole number such as an instance ID of Grafana Cloud."""
 Names: TypeAlias = str | list[str] | tuple[str, ...] | AbstractSet[str]
-"""Several names: as a collection, or as text in the form `a,b` or a JSON list."""
+"""Several names: a collection, or text in the form `a,b` or a JSON list."""
 Patterns: TypeAlias = str | list[str] | tuple[str, ...]
-"""Several regular expressions in the order of their use, with the forms of `Names`."""
+"""Several regular expressions in the order of their use: a list, a tuple, or text as for `Names`."""
 
 
 class SettingsArguments(TypedDict, total=False):

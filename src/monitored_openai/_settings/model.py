@@ -37,7 +37,7 @@ ENV_PREFIX = "MONITORED_OPENAI_"
 
 _SIGNALS: tuple[Signal, ...] = ("metrics", "logs")
 _UNKNOWN_VARIABLES = "unknown variables"
-"""The key under which a source adds its faults in names of variables to the values of the fields."""
+"""Key under which a source adds its warnings about unknown variables to the values of the fields."""
 
 
 class SettingsError(ValueError):
@@ -45,7 +45,7 @@ class SettingsError(ValueError):
 
 
 class _Conflicts(ValueError):
-    """Fields that conflict: (field, text) pairs."""
+    """Raised for fields that conflict, with (field, message) pairs."""
 
     def __init__(self, faults: list[tuple[str, str]]) -> None:
         super().__init__()
@@ -53,9 +53,11 @@ class _Conflicts(ValueError):
 
 
 class MonitoringSettings(BaseSettings):
-    """All settings of the monitoring; fields that are not given come from ``MONITORED_OPENAI_*`` in the environment.
+    """All settings of the monitoring, validated and frozen.
 
-    Frozen and hashable; settings with equal fields are equal. Each field is described in its declaration.
+    The constructor reads a field that is not an argument from the environment variable ``MONITORED_OPENAI_`` plus the
+    field's name in capitals. In a variable, write a list as ``a,b`` or JSON, and a mapping as ``k=v,k=v`` or JSON.
+    Settings with equal fields are equal and have the same hash.
     """
 
     model_config = SettingsConfigDict(
@@ -69,113 +71,138 @@ class MonitoringSettings(BaseSettings):
     )
 
     metrics_protocol: MetricsProtocol = "remote_write"
-    """How metrics are pushed: Prometheus remote write, or Influx line protocol."""
+    """Protocol of the pushed metrics: `remote_write` (Prometheus) or `influx` (Influx line protocol)."""
     metrics_url: Annotated[str | None, PlainValidator(validators.metrics_url)] = None
-    """Where metrics are pushed; a host alone gets the standard path."""
+    """URL to which the library pushes metrics. It completes a host without a path with the standard path. Unset, the
+    library keeps the metrics in memory.
+    """
     logs_url: Annotated[
         str | None, validators.optional(lambda value: urls.push_url(validators.plain_text(value), "loki"))
     ] = None
-    """Where log entries are pushed to Loki; a host alone gets the standard path."""
+    """URL of the Loki to which the library pushes log entries. It completes a host without a path with the standard
+    path. Unset, the library creates no log entries.
+    """
     metrics_username: validators.Username = None
-    """User name for `metrics_url`, on Grafana Cloud the instance ID of Prometheus."""
+    """User name for `metrics_url`; on Grafana Cloud, the instance ID of Prometheus."""
     logs_username: validators.Username = None
-    """User name for `logs_url`, on Grafana Cloud the instance ID of Loki."""
+    """User name for `logs_url`; on Grafana Cloud, the instance ID of Loki."""
     access_token: validators.Token = None
-    """Token or password for both; sent as Basic with a user name, as Bearer without."""
+    """Token or password for both URLs. The library sends it as Basic authentication with a user name, else as Bearer."""
     metrics_token: validators.Token = None
-    """Token for `metrics_url`, where it is not `access_token`."""
+    """Token or password for `metrics_url`; takes precedence over `access_token`."""
     logs_token: validators.Token = None
-    """Token for `logs_url`, where it is not `access_token`."""
+    """Token or password for `logs_url`; takes precedence over `access_token`."""
     tenant_id: Annotated[str | None, validators.optional(lambda value: urls.tenant(validators.identifier(value)))] = (
         None
     )
-    """Tenant of a self-hosted Mimir or Loki, sent as `X-Scope-OrgID`."""
+    """Tenant of a self-hosted Mimir or Loki, for the header `X-Scope-OrgID`."""
     headers: Annotated[Mapping[str, SecretStr], PlainValidator(validators.headers)] = validators.NO_ITEMS
-    """More headers for every push; those that the protocol fixes are refused."""
+    """More headers for every push, except those that the protocol fixes, such as `Content-Type`."""
     verify: Annotated[bool | str, PlainValidator(validators.verify)] = True
-    """Path of the CA certificates to trust (PEM file or directory); `False` only in code."""
+    """`True` to trust the CA certificates of the package `certifi`, or the path of the trusted ones (PEM file or
+    directory). Only code, not a variable, can set `False`, which turns verification off.
+    """
     client_cert: Annotated[tuple[str, ...] | None, validators.optional(validators.client_cert)] = None
-    """Client certificate for TLS: a PEM file, or certificate and key."""
+    """Client certificate for TLS: the path of a PEM file with certificate and key, or the two paths."""
     proxy: Annotated[SecretStr | None, validators.optional(validators.proxy)] = None
-    """HTTP proxy for the pushes; `HTTP_PROXY` and its like are not read."""
+    """URL of the HTTP proxy for the pushes. The library does not read `HTTP_PROXY` and similar variables."""
     allow_insecure: bool = False
-    """Allow credentials over http:// to another machine, and link-local addresses."""
+    """Whether to allow credentials over http:// to another machine, and link-local addresses."""
 
     environment: validators.LabelValue = "default"
-    """Label `environment` of all metrics and log entries."""
+    """Value of the label `environment` of all metrics and log entries."""
     job: validators.LabelValue = "integrations/openai"
-    """Label `job` of all metrics and log entries."""
+    """Value of the label `job` of all metrics and log entries."""
     service_name: validators.OptionalLabelValue = Field(
         default_factory=validators.otel_service_name, validate_default=True
     )
-    """Label `service_name` of all metrics and log entries."""
+    """Value of the label `service_name` of all metrics and log entries."""
     instance: validators.LabelValue = Field(default_factory=validators.host_name, validate_default=True)
-    """First part of the metric label `instance`, which is unique to each process."""
+    """First part of the metric label `instance`. The rest of the label makes it unique to each process."""
     extra_labels: Annotated[Mapping[str, str], PlainValidator(validators.extra_labels)] = validators.NO_ITEMS
-    """At most 10 more labels for all metrics and log entries."""
+    """More labels for all metrics and log entries, at most 10."""
     label_names: Annotated[tuple[str, ...], PlainValidator(validators.label_names)] = ()
-    """Names of at most 10 per-request attributes that may become metric labels."""
+    """Names of the request attributes that become metric labels, at most 10."""
     metric_names: Annotated[tuple[str, ...], PlainValidator(validators.metric_names)] = ("gen_ai",)
-    """Names of the pushed metrics: `gen_ai`, the predecessor's `grafana_openai`, or both."""
+    """Sets of metrics that the library pushes: `gen_ai`, the predecessor's `grafana_openai`, or both."""
     provider: validators.OptionalLabelValue = None
-    """Label `gen_ai_provider_name`; unset, it is known by the API's host."""
+    """Value of the label `gen_ai_provider_name`. Unset, the library derives it from the API's host."""
     max_label_sets: validators.Whole = Field(500, ge=1, le=100_000)
-    """Label sets per metric; those beyond it are folded into `other`."""
+    """Label sets per metric. The library counts further label sets under the label value `other`."""
     log_shards: validators.Whole = Field(1, ge=1, le=128)
-    """Loki streams over which a fleet's log entries are spread."""
+    """Loki streams over which the library spreads log entries. Raise it if one stream exceeds Loki's limit of bytes per
+    second.
+    """
 
     capture_content: bool = True
-    """Whether log entries contain requests and answers."""
+    """Whether log entries contain the requests and the responses."""
     redact: Annotated[tuple[str, ...] | Callable[[str, str], str], PlainValidator(validators.redact)] = ()
-    """What is taken out of content: regular expressions, or a function `(text, field) -> text`."""
+    """Regular expressions whose matches the library removes from content, or a function `(text, field) -> text` that
+    returns the text to send.
+    """
     max_content_bytes: validators.Whole = Field(240 * 1024, ge=1024, le=240 * 1024)
-    """Bytes per log entry; longer content is cut and marked."""
+    """Bytes per log entry. The library cuts longer content and marks the entry. The default stays below Loki's limit of
+    256 KiB per line.
+    """
     log_sample_ratio: validators.Number = Field(1.0, ge=0, le=1)
-    """Share of calls that get a log entry; errors always do."""
+    """Share of successful calls that get a log entry. Failed calls always get one."""
     inject_stream_usage: bool = True
-    """Whether the client requests the usage of a stream if the caller does not, and hides the chunk that has nothing
-    but this usage.
+    """Whether the client requests the usage of a stream if the caller does not. It then hides the chunk that contains
+    only this usage.
     """
     prices: Annotated[Mapping[str, Mapping[str, float]], PlainValidator(validators.prices)] = validators.NO_ITEMS
-    """Own prices by model, USD per million tokens: `input`, `output` and, if need be, `cached_input`; or `minute`
-    (USD per minute of audio), `characters` (USD per million of them).
+    """Your prices by model, which take precedence over the published prices: `input`, `output` and optionally
+    `cached_input` in USD per million tokens, or `minute` in USD per minute of audio, or `characters` in USD per million
+    characters. In a variable, write it as JSON.
     """
     on_record: Annotated[Callable[..., None] | None, validators.optional(validators.on_record)] = None
-    """Function called with each priced `CallRecord` in the exporter's thread."""
+    """Function that the exporter's thread calls with each priced `CallRecord`."""
 
     push_interval: Annotated[float | None, BeforeValidator(validators.not_bool)] = Field(None, ge=0.01, le=60)
-    """Seconds between pushes of metrics; unset means 15, and 60 for grafana.net."""
+    """Seconds between two pushes of metrics. Unset, 60 for a host of grafana.net and 15 for any other."""
     log_linger: validators.Number = Field(1.0, ge=0, le=60)
-    """Seconds that a log entry may wait for others."""
+    """Seconds that a log entry waits at most for others that share its request."""
     queue_size: validators.Whole = Field(50_000, ge=1, le=200_000)
-    """Calls held in memory with their content until they are delivered."""
+    """Calls that memory holds at most with their content until the delivery. Beyond it, a call gets no log entry and
+    counts as `queue_full`; the metrics still count it.
+    """
     queue_bytes: validators.Whole = Field(32 * 1024 * 1024, ge=1024, le=1024**3)
-    """Bytes of content held in memory; at least one log entry's."""
+    """Bytes of content that memory holds at most until the delivery, with the same effect as `queue_size` beyond it. At
+    least `max_content_bytes`.
+    """
     spool_dir: Annotated[str | None, validators.optional(validators.spool_dir)] = None
-    """Directory in which log entries and totals wait for delivery, to survive a crash. Prompts and answers stand
-    there in plain text, redacted, in files of mode 0600.
+    """Absolute path of the directory in which log entries and counter snapshots wait for delivery, so that they survive
+    a crash. Its files have mode 0600 and contain the redacted prompts and answers in plain text. Unset, both wait only
+    in memory.
     """
     spool_bytes: validators.Whole = Field(256 * 1024 * 1024, ge=8 * 1024 * 1024, le=1024**4)
-    """Bytes that the spool's directory may take; the oldest entries make room for new ones."""
+    """Bytes that all processes together store in `spool_dir` at most. Beyond it, the library drops the oldest entries."""
     spool_age: validators.Number = Field(86_400.0, ge=60, le=6 * 86_400)
-    """Seconds for which an entry may wait in the spool."""
+    """Seconds that an entry waits at most in the spool. The library then drops it."""
     exit_timeout: validators.Number = Field(5.0, ge=0, le=300)
-    """Seconds that the last push may take at exit."""
+    """Seconds that the delivery at exit takes at most."""
     flush_on_call: bool = False
-    """Whether each call delivers before it returns, for up to 2 seconds; async calls only begin to."""
+    """Whether each call waits up to 2 seconds for the delivery of its telemetry. An async call starts the delivery and
+    does not wait.
+    """
     handle_sigterm: bool = False
-    """Whether SIGTERM delivers what is left before it ends the process or goes to its handler."""
+    """Whether the library, on SIGTERM, delivers the remaining telemetry before the process ends or its own handler runs."""
     on_error: Literal["raise", "disable"] = "raise"
-    """Wrong settings: `raise`, or `disable`, which logs the reason and goes on unmonitored."""
+    """Reaction to invalid settings: `raise` raises `SettingsError`; `disable` logs the messages and monitors nothing."""
     log_warnings: bool = True
-    """Whether the logger `monitored_openai` gets warnings; off once all settings in use turn them off."""
+    """Whether the logger `monitored_openai` receives warnings. If settings in use differ, it receives them."""
     enabled: bool = True
-    """Whether calls are monitored at all."""
+    """Whether the library monitors calls."""
 
     def __init__(self, *, _env_file: str | Path | None = None, **values: Unpack[SettingsArguments]) -> None:
-        """Validate ``values`` and the environment; a `.env` file is read only if ``_env_file`` names it.
+        """Validate the arguments and the environment.
 
-        Raises `SettingsError` with a line for each wrong field, and for an ``_env_file`` that cannot be read.
+        Args:
+            _env_file: Path of a `.env` file to read; the environment takes precedence over it. No file by default.
+            **values: The fields, which take precedence over the environment.
+
+        Raises:
+            SettingsError: At least one field is invalid, or ``_env_file`` is not readable. One line for each fault.
         """
         wrong: list[str] = []
         try:
@@ -185,13 +212,23 @@ class MonitoringSettings(BaseSettings):
         except ValidationError as error:
             wrong = _lines(error, given=values.keys())
         except (OSError, UnicodeDecodeError):
-            wrong = ["_env_file: is no readable file of UTF-8 text; correct its path or its content"]
+            wrong = ["_env_file: is not a readable file of UTF-8 text; correct its path or its content"]
         if wrong:  # raised here and not above: the caught errors hold the values
             raise SettingsError("\n".join(wrong))
 
     @classmethod
     def local(cls, url: str = urls.LOCAL_URL, **values: Unpack[SettingsArguments]) -> Self:
-        """Return settings for the page of `monitored-openai local`, with a push every 2 seconds and the usual defaults."""
+        """Return settings that push to the page of `monitored-openai local`.
+
+        They push metrics every 2 seconds, and log entries after at most 0.5 seconds.
+
+        Args:
+            url: Address of the page.
+            **values: More fields; they take precedence over these.
+
+        Raises:
+            SettingsError: At least one field is invalid.
+        """
         page: SettingsArguments = {
             "metrics_url": url,
             "logs_url": url,
@@ -212,12 +249,16 @@ class MonitoringSettings(BaseSettings):
 
     @property
     def shared_labels(self) -> dict[str, str]:
-        """The labels of every series and every log stream."""
+        """Labels of every series and every log stream, by name."""
         service = {"service_name": self.service_name} if self.service_name else {}
         return {"environment": self.environment, **service, **self.extra_labels}
 
     def request_headers(self, signal: Signal) -> dict[str, str]:
-        """Return the headers that these settings add to a push, including credentials in clear text."""
+        """Return the headers that these settings add to a push, with credentials in clear text.
+
+        Args:
+            signal: `metrics` or `logs`; each has its own credentials.
+        """
         headers = {name: value.get_secret_value() for name, value in self.headers.items()}
         if self.tenant_id is not None:
             headers["X-Scope-OrgID"] = self.tenant_id
@@ -228,7 +269,7 @@ class MonitoringSettings(BaseSettings):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The secrets of the pushes in every form that a reply may repeat, in clear text, the longest first."""
+        """Secrets of the pushes in clear text, in every form that a reply may repeat, the longest first."""
         given = (*self.headers.values(), self.access_token, self.metrics_token, self.logs_token, self.proxy)
         texts = {secret.get_secret_value() for secret in given if secret is not None}
         sent = (self.request_headers(signal).get("Authorization", "") for signal in _SIGNALS)
@@ -267,7 +308,7 @@ class MonitoringSettings(BaseSettings):
             if data.get("on_error") != "disable":
                 raise
             lines = _lines(error, given=())
-        _log_once(logging.ERROR, "monitoring is disabled by wrong settings: " + "; ".join(lines))
+        _log_once(logging.ERROR, "monitoring is disabled because of invalid settings: " + "; ".join(lines))
         return validate({"on_error": "disable", "enabled": False, "service_name": None, "instance": "localhost"})
 
     @field_serializer("*")
@@ -289,24 +330,26 @@ class MonitoringSettings(BaseSettings):
             yield from self._host_faults("proxy", proxy, credentials="@" in proxy)
         names = {name.lower() for name in self.headers}
         if "authorization" in names and (self.access_token or self.metrics_token or self.logs_token):
-            yield "headers", "sets authorization, which the token sets; remove one of them"
+            yield "headers", "sets authorization, and so does the token; remove one of them"
         if "x-scope-orgid" in names and self.tenant_id is not None:
-            yield "headers", "sets x-scope-orgid, which tenant_id sets; remove one of them"
+            yield "headers", "sets x-scope-orgid, and so does tenant_id; remove one of them"
         if not self.extra_labels.keys().isdisjoint(self.label_names):
-            yield "label_names", "has a name that extra_labels has too; remove one of them"
+            yield "label_names", "has a name that extra_labels also has; remove one of them"
         if self.queue_bytes < self.max_content_bytes:
-            yield "queue_bytes", "is less than max_content_bytes, so no full log entry fits; raise it"
+            yield "queue_bytes", "is less than max_content_bytes, so a full log entry does not fit; raise it"
 
     def _signal_faults(self, signal: Signal) -> Iterator[tuple[str, str]]:
         url, username, token = self._destination(signal)
         if username is not None and token is None:
-            yield f"{signal}_username", f"has no token to go with it; set access_token or {signal}_token"
+            yield f"{signal}_username", f"has no token; set access_token or {signal}_token"
         if username is None and token is not None and " " in token.get_secret_value():
             own_token = self.metrics_token if signal == "metrics" else self.logs_token
-            field = "access_token" if own_token is None else f"{signal}_token"
+            field, missing = f"{signal}_token", f"{signal}_username"
+            if own_token is None:  # the same text for both signals, so that they share a line
+                field, missing = "access_token", "the missing metrics_username or logs_username"
             yield (
                 field,
-                f"has a space, which a Bearer token cannot have; set {signal}_username, or copy the token again",
+                f"has a space, which a Bearer token cannot contain; set {missing}, or copy the token again",
             )
         if url is not None:
             secret = token is not None or any(map(urls.is_secret_header, self.headers))
@@ -324,7 +367,7 @@ class MonitoringSettings(BaseSettings):
 
 
 class _Variables(PydanticBaseSettingsSource):
-    """Settings from one set of variables: blank variables count as unset, unknown ones cause a warning."""
+    """Read settings from one set of variables; ignore blank variables and warn about unknown ones."""
 
     def __init__(self, settings_cls: type[BaseSettings], variables: PydanticBaseSettingsSource) -> None:
         super().__init__(settings_cls)
@@ -373,8 +416,8 @@ def _printable(name: str) -> str:
 def _unknown(name: str, prefix: str = "") -> str:
     nearest = get_close_matches(name.lower(), MonitoringSettings.model_fields, n=1)
     if not nearest:
-        return "is no setting; remove it"
-    return f"is no setting; did you mean {prefix + nearest[0].upper() if prefix else nearest[0]}?"
+        return "is not a setting; remove it"
+    return f"is not a setting; did you mean {prefix + nearest[0].upper() if prefix else nearest[0]}?"
 
 
 def _without_userinfo(data: dict[str, Any]) -> dict[str, Any]:
@@ -391,7 +434,7 @@ def _without_userinfo(data: dict[str, Any]) -> dict[str, Any]:
         moved[field] = bare
         for name, value in zip((f"{signal}_username", f"{signal}_token"), credentials, strict=True):
             if value is not None and data.get(name) is not None:
-                raise _Conflicts([(field, f"holds a credential that {name} gives as well; remove one of them")])
+                raise _Conflicts([(field, f"contains a credential, and {name} is also set; remove one of them")])
             if value is not None:
                 moved[name] = value
     return moved
@@ -429,7 +472,7 @@ def _details_faults(details: ErrorDetails) -> list[tuple[str, str]]:
         return [(_printable(field), _unknown(field))]
     if isinstance(cause, InvalidValue):
         return [(field, str(cause))]
-    if isinstance(cause, ValueError):  # not our exception: its message may contain the value
+    if isinstance(cause, ValueError):  # another exception than ours: its message may contain the value
         return [(field, "is not valid; correct it")]
     return [(field, f"{details['msg'].replace('Input should be', 'must be')}; correct it")]
 

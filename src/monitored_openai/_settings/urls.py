@@ -1,6 +1,6 @@
 """Rules for push URLs, credentials, tenants and headers, as the back ends accept them. Pure functions without I/O.
 
-A rule raises `InvalidValue` for a value that can never work.
+Each rule raises `InvalidValue` for a value that no back end accepts.
 """
 
 from __future__ import annotations
@@ -44,30 +44,30 @@ _COMPLETED: Mapping[Push, Mapping[str, str]] = {
 }
 _WRONG_PATHS: Mapping[Push, Mapping[str, str]] = {
     "remote_write": {
-        r"/loki(/|$)": "is a Loki address; put it into logs_url and the remote-write address here",
-        r"/influx(/|$)": "is an Influx address; give the remote-write one, on Grafana Cloud that in /api/prom/push,"
+        r"/loki(/|$)": "is a Loki address; move it to logs_url and set the remote-write address here",
+        r"/influx(/|$)": "is an Influx address; use the remote-write address (on Grafana Cloud it ends in /api/prom/push),"
         " or set metrics_protocol to influx",
-        r"/otlp(/|$)": "is an OTLP address; give the remote-write one, on Grafana Cloud that in /api/prom/push",
-        r"/query(_range)?/*$": "is an address for queries; give the remote-write one, as https://HOST/api/v1/write",
+        r"/otlp(/|$)": "is an OTLP address; use the remote-write address (on Grafana Cloud it ends in /api/prom/push)",
+        r"/query(_range)?/*$": "is a query address; use the remote-write address, such as https://HOST/api/v1/write",
     },
     "influx": {
-        r"/loki(/|$)": "is a Loki address; put it into logs_url and the Influx address here",
-        r"/api/v1/write/*$": "is a remote-write address; give the Influx one, or set metrics_protocol to remote_write",
-        r"/otlp(/|$)": "is an OTLP address; give the Influx one, on Grafana Cloud that in /api/v1/push/influx",
-        r"/query(_range)?/*$": "is an address for queries; give the Influx one, as https://HOST/write",
+        r"/loki(/|$)": "is a Loki address; move it to logs_url and set the Influx address here",
+        r"/api/v1/write/*$": "is a remote-write address; use the Influx address, or set metrics_protocol to remote_write",
+        r"/otlp(/|$)": "is an OTLP address; use the Influx address (on Grafana Cloud it ends in /api/v1/push/influx)",
+        r"/query(_range)?/*$": "is a query address; use the Influx address, such as https://HOST/write",
     },
     "loki": {
-        r"/api/v1/write/*$": "is a remote-write address; put it into metrics_url and Loki's address here",
-        r"/otlp(/|$)": "is an OTLP address; give Loki's push address, as https://HOST/loki/api/v1/push",
-        r"/query(_range)?/*$": "is an address for queries; give Loki's push address, as https://HOST/loki/api/v1/push",
+        r"/api/v1/write/*$": "is a remote-write address; move it to metrics_url and set Loki's address here",
+        r"/otlp(/|$)": "is an OTLP address; use Loki's push address, such as https://HOST/loki/api/v1/push",
+        r"/query(_range)?/*$": "is a query address; use Loki's push address, such as https://HOST/loki/api/v1/push",
     },
 }
 _WRONG_CLOUD_HOST: Mapping[Push, tuple[str, str]] = {
     **dict.fromkeys(
         ("remote_write", "influx"),
-        ("logs-", "is the host of the logs; put it into logs_url and the one of prometheus-... here"),
+        ("logs-", "is the host of the logs; move it to logs_url and set the host prometheus-... here"),
     ),
-    "loki": ("prometheus-", "is the host of the metrics; put it into metrics_url and the one of logs-... here"),
+    "loki": ("prometheus-", "is the host of the metrics; move it to metrics_url and set the host logs-... here"),
 }
 _QUERY = re.compile(r"(?:db|rp|org|orgID|bucket|consistency)=[A-Za-z0-9._~%+-]+")
 _RESERVED_HEADERS = frozenset(
@@ -92,7 +92,8 @@ _SECRET_HEADER = re.compile(r"auth|token|key|secret|cookie|password", re.IGNOREC
 def split_userinfo(url: str) -> tuple[str, str | None, str | None]:
     """Return the URL without ``user:password@``, the user name and the password, both percent-decoded.
 
-    Raises `InvalidValue` for an impossible credential.
+    Raises:
+        InvalidValue: A credential is invalid.
     """
     scheme, separator, rest = url.partition("://")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
@@ -101,7 +102,7 @@ def split_userinfo(url: str) -> tuple[str, str | None, str | None]:
         return url, None, None
     username, _, password = userinfo.partition(":")
     if password and not username:
-        raise InvalidValue("has a password but no user name before the host; set the token by its own field")
+        raise InvalidValue("has a password but no user name before the host; set the token in its own field")
     for part in (username, password):
         if part:
             credential(unquote(part))
@@ -112,8 +113,10 @@ def split_userinfo(url: str) -> tuple[str, str | None, str | None]:
 def push_url(url: str, push: Push) -> str:
     """Return the normalised push URL: host in lower case, path complete, no default port, no user.
 
-    A host alone gets the back end's standard path; a complete or unknown path stays.
-    Raises `InvalidValue` for a URL that can never work.
+    Complete a host without a path with the back end's standard path; keep a complete or unknown path.
+
+    Raises:
+        InvalidValue: No back end accepts a push to this URL.
     """
     bare, query = _without_query(split_userinfo(url)[0]) if push == "influx" else (split_userinfo(url)[0], "")
     parts = split_url(bare)
@@ -124,55 +127,53 @@ def push_url(url: str, push: Push) -> str:
 
 
 def proxy_url(url: str) -> str:
-    """Return ``url`` if it can be an HTTP proxy, with or without user name and password; else raise `InvalidValue`."""
+    """Return ``url`` if it is a valid URL of an HTTP proxy; else raise `InvalidValue`."""
     if url.lower().startswith("socks"):
-        raise InvalidValue("is a SOCKS proxy, which is not supported; give an http:// or https:// proxy")
+        raise InvalidValue("is a SOCKS proxy, which the library does not support; use an http:// or https:// proxy")
     if split_url(split_userinfo(url)[0]).path not in ("", "/"):
-        raise InvalidValue("has a path, which a proxy does not have; end it after the port")
+        raise InvalidValue("has a path, which a proxy cannot have; remove everything after the port")
     return url
 
 
 def is_loopback(url: str) -> bool:
-    """Return whether the URL's host is this machine, by its name or address, without DNS."""
+    """True if the name or address of the URL's host is this machine; does not use DNS."""
     host = (urlsplit(url).hostname or "").removesuffix(".")
     address = _address(host)
     return address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
 
 
 def is_link_local(url: str) -> bool:
-    """Return whether the URL's host is a link-local address (169.254.0.0/16, fe80::/10), as of cloud metadata servers."""
+    """True if the URL's host is a link-local address (169.254.0.0/16, fe80::/10); clouds serve secrets on such hosts."""
     address = _address(urlsplit(url).hostname or "")
     return address is not None and address.is_link_local
 
 
 def is_private(url: str, proxy: SecretStr | None = None) -> bool:
-    """Return whether nobody else can read a request: it is encrypted, or it stays on this machine."""
+    """True if a request to this URL is encrypted or stays on this machine."""
     stays = is_loopback(url) and (proxy is None or is_loopback(proxy.get_secret_value()))
     return stays or url.lower().startswith("https:")
 
 
 def is_grafana_cloud(url: str) -> bool:
-    """Return whether the URL's host belongs to grafana.net."""
+    """True if the URL's host belongs to grafana.net."""
     return _is_cloud_host(urlsplit(url).hostname or "")
 
 
 def credential(text: str) -> str:
-    """Return ``text`` if it can be a user name or a token; else raise `InvalidValue`."""
+    """Return ``text`` if it is a valid user name or token; else raise `InvalidValue`."""
     if text != text.strip():
         raise InvalidValue("begins or ends with white space or a line break; remove it")
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         raise InvalidValue("is in quotation marks; remove them")
     if not _CREDENTIAL.fullmatch(text):
-        raise InvalidValue(
-            "must be printable ASCII text, not empty and on one line; copy it again from where it was issued"
-        )
+        raise InvalidValue("must be one line of printable ASCII text, not empty; copy it again from its source")
     return text
 
 
 def tenant(text: str) -> str:
     """Return ``text`` if Mimir and Loki accept it as a tenant (their documented rule); else raise `InvalidValue`."""
     if not re.fullmatch(r"[A-Za-z0-9!_.*'()-]{1,150}", text) or text in (".", ".."):
-        raise InvalidValue("must be one tenant of 1 to 150 of the characters A-Z a-z 0-9 ! - _ . * ' ( )")
+        raise InvalidValue("must be one tenant; use 1 to 150 of the characters A-Z a-z 0-9 ! - _ . * ' ( )")
     return text
 
 
@@ -181,13 +182,13 @@ def header(name: str, value: str) -> None:
     if not _HEADER_NAME.fullmatch(name):
         raise InvalidValue("has an illegal header name; use letters, digits and hyphens")
     if name.lower() in _RESERVED_HEADERS:
-        raise InvalidValue(f"may not set {name.lower()}, which the protocol fixes; remove it")
+        raise InvalidValue(f"sets {name.lower()}, which the protocol fixes; remove it")
     if not _HEADER_VALUE.fullmatch(value):
-        raise InvalidValue(f"has a value for {name.lower()} that no header can carry; use one line of Latin-1 text")
+        raise InvalidValue(f"has an invalid value for {name.lower()}; use one line of Latin-1 text")
 
 
 def is_secret_header(name: str) -> bool:
-    """Return whether a header of this name probably carries a credential."""
+    """True if a header of this name probably contains a credential."""
     return _SECRET_HEADER.search(name) is not None
 
 
@@ -203,9 +204,9 @@ def split_url(url: str) -> SplitResult:
     if not url.lower().startswith(("http://", "https://")):
         raise InvalidValue("must begin with https:// (or http://), without quotation marks or spaces before it")
     if "?" in url or "#" in url:
-        raise InvalidValue("has a query or a fragment; end it before the ? or #")
+        raise InvalidValue("has a query or a fragment; remove the ? or # and the rest")
     if _UNSAFE.search(url):
-        raise InvalidValue("has a space, a line break or a backslash in it; remove it")
+        raise InvalidValue("contains a space, a line break or a backslash; remove it")
     try:
         parts: SplitResult | None = urlsplit(url)
         usable = parts is not None and parts.port != 0 and _AUTHORITY.fullmatch(parts.netloc) is not None
@@ -220,10 +221,10 @@ def split_url(url: str) -> SplitResult:
 
 def _check_path(path: str) -> None:
     if not _PATH.fullmatch(path):
-        raise InvalidValue("has a character in its path that a URL cannot have; percent-encode it")
+        raise InvalidValue("has a character in its path that a URL cannot contain; percent-encode it")
     segments = path.split("/")[1:]
     if "" in segments[:-1] or "." in segments or ".." in segments:
-        raise InvalidValue("has an empty or dotted path segment (//, /./ or /../); write the path plainly")
+        raise InvalidValue("has an empty or dotted path segment (//, /./ or /../); remove the segment")
 
 
 def _check_host(host: str, *, bracketed: bool) -> None:
@@ -234,13 +235,13 @@ def _check_host(host: str, *, bracketed: bool) -> None:
             raise InvalidValue("has a malformed IPv6 address; write it as https://[ADDRESS]:PORT")
         return
     if not host.isascii():
-        raise InvalidValue("has a host name with letters outside ASCII; write it in its ASCII form (xn--...)")
+        raise InvalidValue("has a host name with non-ASCII letters; write its ASCII form (xn--...)")
     labels = host.removesuffix(".").split(".")
     if _NUMERIC_LABEL.fullmatch(labels[-1]):
         if _address(host) is None:
-            raise InvalidValue("has a malformed IPv4 address; write it as four decimal numbers with dots")
+            raise InvalidValue("has a malformed IPv4 address; write four decimal numbers with dots between them")
     elif len(host) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
-        raise InvalidValue("has a malformed host name; check it for spaces, odd characters and doubled dots")
+        raise InvalidValue("has a malformed host name; remove spaces, special characters and double dots")
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
@@ -266,17 +267,17 @@ def _authority(parts: SplitResult) -> str:
 
 
 def _without_query(url: str) -> tuple[str, str]:
-    """Split an Influx URL from its query, which may only select the database or bucket."""
+    """Return an Influx URL without its query, and the query, which may only select the database or bucket."""
     bare, mark, query = url.partition("?")
     if not mark:
         return url, ""
     if not query or not all(_QUERY.fullmatch(part) for part in query.split("&")):
-        raise InvalidValue("has a query with more than db, rp, org, bucket and consistency in it; remove the rest")
+        raise InvalidValue("has a query with other names than db, rp, org, bucket and consistency; remove them")
     return bare, f"?{query}"
 
 
 def _influx_authority(authority: str) -> str:
-    """Return the Influx host of a Grafana Cloud stack for its Prometheus host, by the predecessor's rule."""
+    """Return the Influx host of a Grafana Cloud stack, derived from its Prometheus host by the predecessor's rule."""
     return authority.replace("prometheus", "influx").replace("-us-central1", "-prod-06-prod-us-central-0")
 
 
@@ -295,7 +296,7 @@ def _push_path(path: str, host: str, push: Push) -> str:
         return _COMPLETED[push][bare]
     for full in _PUSH_PATHS[push]:
         if f"{full}/" in bare:
-            raise InvalidValue(f"goes on after its push path; end it with {full}, given once")
+            raise InvalidValue(f"continues after its push path; end it with one {full}")
         if bare.endswith(full):  # a slash after it is a 404 on Loki
             return bare
     return path

@@ -28,7 +28,9 @@ from monitored_openai._redaction.secrets import secret_spans
 from monitored_openai._settings import urls
 from monitored_openai._settings.urls import MetricsProtocol
 
-_MAX_LABELS = 10  # with the library's own, the 30 labels of a series that Mimir takes and the 15 of a Loki stream
+_MAX_LABELS = (
+    10  # with the library's own labels, a series keeps to the 30 that Mimir accepts, and a stream to the 15 of Loki
+)
 _MAX_PRICE = 1_000_000
 _MOST_SECONDS_OF_A_CHECK = 1.0
 
@@ -66,9 +68,9 @@ def plain_text(value: object) -> str:
 
 
 def _label(text: str) -> str:
-    """Return a label's name or value without change; refuse one with a secret, because labels leave the process as they are."""
+    """Return a label's name or value; refuse one with a secret, because nothing redacts labels."""
     if secret_spans(text):
-        raise InvalidValue("contains a text that looks like a secret, and every label can be read; remove the secret")
+        raise InvalidValue("contains a text that looks like a secret, and nothing redacts labels; remove the secret")
     return text
 
 
@@ -88,7 +90,7 @@ def identifier(value: object) -> str:
 def _username(value: object) -> str:
     name = urls.credential(identifier(value))
     if ":" in name:
-        raise InvalidValue("has a colon, which Basic authentication cannot carry in a user name; remove it")
+        raise InvalidValue("has a colon, which a user name of Basic authentication cannot contain; remove it")
     return name
 
 
@@ -113,7 +115,7 @@ def not_bool(value: object) -> object:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     items = dict(pairs)
     if len(items) != len(pairs):
-        raise InvalidValue("names a key twice; name each once")
+        raise InvalidValue("contains a key twice; write each key once")
     return items
 
 
@@ -134,7 +136,7 @@ def _listed(value: object) -> list[str]:
         parsed = _json(value, "[")
         value = [item.strip() for item in value.split(",")] if parsed is None else parsed
     if not isinstance(value, (list, tuple, AbstractSet)) or not all(isinstance(item, str) for item in value):
-        raise InvalidValue("must be a list of texts, in the environment a,b or a JSON list")
+        raise InvalidValue("must be a list of texts; in the environment write a,b or a JSON list")
     return list(value)
 
 
@@ -146,7 +148,7 @@ def _mapped(value: object) -> dict[str, Any]:
             parsed = _unique([(key.strip(), item.strip()) for key, _, item in pairs])
         value = parsed
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise InvalidValue("must be a mapping with texts as keys, in the environment k=v,k=v or a JSON object")
+        raise InvalidValue("must be a mapping with texts as keys; in the environment write k=v,k=v or a JSON object")
     return dict(value)
 
 
@@ -181,38 +183,42 @@ def prices(value: object) -> FrozenMapping[FrozenMapping[float]]:
         by_token = {"input", "output"} <= kinds <= {"input", "cached_input", "output"}
         if not isinstance(rates, Mapping) or not (by_token or (kinds and kinds <= {"minute", "characters"})):
             raise InvalidValue(
-                "must give each model input and output, and may give it cached_input, and nothing else; "
-                "or, where it is not billed by the token, minute or characters"
+                "must have, for each model, only the keys input, output and optionally cached_input, or minute or characters; "
+                "correct the keys"
             )
         for rate in rates.values():
             if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= _MAX_PRICE:
                 raise InvalidValue(
-                    f"must be in USD per million tokens (or characters, or minute), each a number from 0 to {_MAX_PRICE}"
+                    f"must be numbers from 0 to {_MAX_PRICE}; write USD per million tokens, per million characters or per minute"
                 )
         prices[_label_value(model)] = FrozenMapping({kind: float(rate) for kind, rate in rates.items()})
     return FrozenMapping(prices)
 
 
 def _importable(function: object, arguments: int) -> Callable[..., Any]:
-    """Return ``function`` if its module has it under its name: only then are two settings with it equal."""
+    """Return ``function`` if its module contains it by its name; otherwise equal settings would differ."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not callable(function) or not isinstance(module, str) or not isinstance(name, str):
-        raise InvalidValue("must be a function with a name, given in code; objects and partials cannot be compared")
+        raise InvalidValue(
+            "must be a function with a name, because settings cannot compare objects and partials; define it with def"
+        )
     found: object = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
     if found is not function:
         raise InvalidValue(
-            "must be a function defined at the top of a module: a lambda, a local function or a method "
-            "is a new object each time, and settings could not be compared; define it with def"
+            "must be a function at the top of a module, because each lambda, local function or method is a new object, "
+            "which settings cannot compare; define it with def"
         )
     if inspect.iscoroutinefunction(function):
-        raise InvalidValue("must be a plain function, as nothing awaits it; define it with def, not async def")
+        raise InvalidValue(
+            "must be a plain function, because the library does not await it; define it with def, not async def"
+        )
     try:
         inspect.signature(function).bind(*[None] * arguments)
     except (TypeError, ValueError):
         raise InvalidValue(
-            f"must be a function of {arguments} positional argument(s); correct its parameters"
+            f"must be a function that accepts {arguments} positional argument(s); correct its parameters"
         ) from None
     return function
 
@@ -227,7 +233,7 @@ def redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
     if isinstance(value, str) and "," in value and re.search(r"[\[({]", value) and _json(value, "[") is None:
         raise InvalidValue("has a comma that may belong to a pattern; write the patterns as a JSON list")
     if isinstance(value, AbstractSet):
-        raise InvalidValue("must be a list, not a set: patterns are used in order")
+        raise InvalidValue("must be a list, because the order of the patterns matters and a set has none; write a list")
     patterns = tuple(_listed(value))
     if not patterns:
         return patterns
@@ -238,14 +244,16 @@ def redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
         try:
             matches_nothing = regex.compile(pattern).search("", timeout=_MOST_SECONDS_OF_A_CHECK) is not None
         except (regex.error, RecursionError, OverflowError, MemoryError, TimeoutError, Warning):
-            raise InvalidValue("has a pattern that is not a regular expression; correct it") from None
+            raise InvalidValue("has a pattern that is not a valid regular expression; correct it") from None
         if matches_nothing:
-            raise InvalidValue("has a pattern that matches the empty text, so everywhere; make it ask for a character")
+            raise InvalidValue(
+                "has a pattern that matches the empty text, and so at every position; require at least one character"
+            )
     return patterns
 
 
 def _require_small(patterns: tuple[str, ...]) -> None:
-    """Refuse patterns that would take too much memory, before anything compiles them."""
+    """Refuse patterns that would take too much memory when compiled."""
     size = 0
     for place, pattern in enumerate(patterns, 1):
         try:
@@ -263,39 +271,41 @@ def _require_small(patterns: tuple[str, ...]) -> None:
 def _path(value: object) -> str:
     path = value if isinstance(value, Path) else Path(plain_text(value))
     if value == "":
-        raise InvalidValue("is empty; give a path or leave it out")
+        raise InvalidValue("is empty; set a path or remove it")
     try:
         return str(path.expanduser())
     except (RuntimeError, ValueError):  # no such user
-        raise InvalidValue("begins with ~ and a name that is no user here; write the path in full") from None
+        raise InvalidValue("begins with ~ and the name of an unknown user; write the full path") from None
 
 
 def spool_dir(value: object) -> str:
     path = Path(_path(value))
     if not path.is_absolute():
-        raise InvalidValue("is relative, so it would depend on where the program is started; write the path in full")
+        raise InvalidValue("is relative, so it would depend on the working directory; write the full path")
     try:
         found = path.lstat()
     except OSError:  # created at first use
         return str(path)
     if not stat.S_ISDIR(found.st_mode):
-        raise InvalidValue("is a symbolic link or no directory; give a directory that is this user's alone")
+        raise InvalidValue(
+            "is a symbolic link or not a directory; use a directory that only this user owns and can write"
+        )
     if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
-        raise InvalidValue("belongs to another user; give a directory that is this user's alone")
+        raise InvalidValue("belongs to another user; use a directory that only this user owns and can write")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and os.name == "posix":
-        raise InvalidValue("can be written by other users; give a directory that is this user's alone")
+        raise InvalidValue("is writable by other users; use a directory that only this user owns and can write")
     return str(path)
 
 
 def _require_files(*paths: str) -> None:
-    """Reject files such as a FIFO, which could block a reader for ever; follow links.
+    """Reject files such as a FIFO, which could block a reader forever; follow links.
 
     Raises:
-        OSError: a path is not a regular file.
+        OSError: A path is not a regular file.
     """
     for path in paths:
         if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise OSError("is no regular file")
+            raise OSError("is not a regular file")
 
 
 def verify(value: object) -> bool | str:
@@ -306,7 +316,7 @@ def verify(value: object) -> bool | str:
         return True
     if path.lower() in ("false", "0", "no", "off"):
         raise InvalidValue(
-            "cannot be switched off by a text or the environment; give the path of your CA's certificate"
+            "cannot be switched off by text or by the environment; set the path of your CA's certificate"
         )
     try:
         if not Path(path).is_dir():
@@ -314,7 +324,7 @@ def verify(value: object) -> bool | str:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except (OSError, ValueError):
         raise InvalidValue(
-            "is no file of CA certificates in PEM form and no directory of them; correct the path"
+            "is not a PEM file of CA certificates, nor a directory of such files; correct the path"
         ) from None
     return path
 
@@ -322,7 +332,7 @@ def verify(value: object) -> bool | str:
 def client_cert(value: object) -> tuple[str, ...]:
     items = [value] if isinstance(value, Path) else _listed(value) if isinstance(value, str) else value
     if not isinstance(items, (list, tuple)) or len(items) not in (1, 2):
-        raise InvalidValue("must be one path, or two: certificate and key")
+        raise InvalidValue("must be one path, or the two paths of certificate and key")
     paths = tuple(_path(item) for item in items)
     certificate, key = paths[0], paths[-1] if len(paths) > 1 else None
     try:
@@ -330,13 +340,13 @@ def client_cert(value: object) -> tuple[str, ...]:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=lambda: "")
     except (OSError, ValueError):
         raise InvalidValue(
-            "is no PEM file with certificate and unencrypted key, nor two of them; correct the path"
+            "must name a certificate and its unencrypted key, in one PEM file or two; correct the path"
         ) from None
     return paths
 
 
 def plain(value: object, mode: str) -> object:
-    """Return ``value`` with plain mappings; in the mode `json` with hidden secrets and functions by their names."""
+    """Return ``value`` with plain mappings; for the mode `json`, with hidden secrets and the names of functions."""
     if isinstance(value, Mapping):
         return {key: plain(item, mode) for key, item in value.items()}
     if mode == "json" and isinstance(value, SecretStr):
