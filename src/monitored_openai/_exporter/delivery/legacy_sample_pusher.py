@@ -141,5 +141,5 @@ class LegacySamplePusher:
             self._queue.delivered(samples)
             return
         reason = "unconfirmed" if lost else step.reason or "fault"
-        warn_sparsely(f"samples {reason}", "%d samples of calls given up (%s): %s", samples, reason, outcome)
+        warn_sparsely(f"samples {reason}", "%d samples of calls dropped (%s): %s", samples, reason, outcome)
         self._queue.drop(reason, samples)

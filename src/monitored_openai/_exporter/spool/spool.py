@@ -199,7 +199,7 @@ class Spool:
             return False
 
     def _lose(self, entries: int, reason: DropReason) -> None:
-        warn_sparsely(f"spool {reason}", "%d log entries in the spool given up (%s)", entries, reason)
+        warn_sparsely(f"spool {reason}", "%d log entries in the spool dropped (%s)", entries, reason)
         self._on_evicted(entries, reason)
 
     def _fails(self, file: SpoolFile | None, error: Exception) -> None:
