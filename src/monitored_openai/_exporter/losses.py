@@ -15,7 +15,7 @@ _NOT_SENT = "not sent in time"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failures:
-    """Why what waits for each pusher has not been delivered; empty if nothing was sent."""
+    """Why the data of each pusher is undelivered; empty if nothing was sent."""
 
     logs: str = ""
     metrics: str = ""

@@ -37,7 +37,7 @@ class Runner:
     """Owns the queue, the ledger and the exporter of one handle. Implements `ProcessMember`."""
 
     def __init__(self, settings: MonitoringSettings, on_end: Callable[[], None]) -> None:
-        """Start no thread before the first call ends (with a spool: starts). `on_end` is called when the runner ends."""
+        """Start no thread before a call ends or, with a spool, starts. `on_end` is called when the runner ends."""
         self.settings = settings
         self._on_end = on_end
         self._number = next(_numbers)
@@ -156,7 +156,7 @@ class Runner:
         self.calls.mark_idle()
 
     def after_fork_in_child(self) -> None:
-        """Start from zero in a forked child, under another `instance`; the parent delivers the calls before the fork."""
+        """Start from zero in a forked child, under another `instance`; the parent delivers the earlier calls."""
         self.ledger.reset()
         self.calls.reset()
         if self._ended:

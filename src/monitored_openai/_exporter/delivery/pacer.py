@@ -37,7 +37,7 @@ _BOUND_GROWTH = 1 / 4096
 _PROBE_AFTER = 20
 """Multiple of a refusal's Retry-After for which the bound of the size or the pace stays."""
 _JITTER = 0.25
-"""Largest random part added to a pause after a refusal, as a share of it: processes must not retry all at once."""
+"""Largest random share added to a pause after a refusal, so that processes do not retry all at once."""
 _VOLUME_SECONDS = 1.0
 _REST = 1.5
 """Factor on the time in which the estimated pace fills the bucket, in case the estimate is too high."""
@@ -52,7 +52,7 @@ _PROBE_GROWTH = 1.25
 
 
 class Pacer:
-    """Estimates the largest size of the next request, in bytes or samples, and its earliest time in monotonic seconds."""
+    """Estimates the largest size (bytes or samples) and the earliest time (monotonic seconds) of the next request."""
 
     def __init__(self, most: int) -> None:
         """`most`: size of the largest request."""
