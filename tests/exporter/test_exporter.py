@@ -60,7 +60,7 @@ def test_no_secret_shows_up_in_logs_reprs_or_books(
     assert found == set()
     assert not any(basic in text for text in seen)
     assert "you sent" not in caplog.text
-    assert "given up (rejected): HTTP 400 Bad Request" in caplog.text
+    assert "dropped (rejected): HTTP 400 Bad Request" in caplog.text
     assert "127.0.0.1" not in "".join(
         record.getMessage() for record in caplog.records if record.name == "monitored_openai"
     )

@@ -84,8 +84,8 @@ def test_a_refused_token_is_warned_of_and_named_as_the_cause_of_the_loss(
 def test_entries_refused_for_good_are_counted_in_the_line_at_exit(proxy: RemoteWriteProxy, loki: FakeLoki) -> None:
     loki.always = Status(400)
     lines = without_attribute(warned(proxy, loki, "none", 80).err)
-    assert lines[0].startswith("monitored_openai: 80 log entries given up (rejected): HTTP 400")
-    assert lines[1:] == ["monitored_openai: lost when the process ended: log entries given up before: 80 (rejected)"]
+    assert lines[0].startswith("monitored_openai: 80 log entries dropped (rejected): HTTP 400")
+    assert lines[1:] == ["monitored_openai: lost when the process ended: log entries dropped before: 80 (rejected)"]
 
 
 def test_what_a_spool_keeps_is_no_loss(proxy: RemoteWriteProxy, loki: FakeLoki, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Explains a back end's refusal, and how to fix it: tables over status, cause and signal, without I/O."""
+"""Explains a back end's refusal and how to fix it, from its status, cause and signal. Does no I/O."""
 
 from __future__ import annotations
 

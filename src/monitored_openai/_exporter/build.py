@@ -1,4 +1,4 @@
-"""Builds the parts of an exporter from the settings; a part that the settings do not ask for is `None`."""
+"""Builds the parts of an exporter from the settings. A part that the settings do not need is `None`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def build_state(
     settings: MonitoringSettings, ledger: DeliveryLedger, metrics: MetricsState, instance: str
 ) -> ExporterState:
-    """Build what outlives an exporter; `instance` is the value of the metrics' label."""
+    """Build the state that outlives an exporter; `instance` is the value of that metrics label."""
     stream = {"job": settings.job, **settings.shared_labels}
     labels = {**stream, "instance": instance}
     spool = _build_spool(settings, ledger, stream)
@@ -74,7 +74,7 @@ def build_metrics_pusher(
     ledger: DeliveryLedger,
     rest: Rest,
 ) -> MetricsPusher | None:
-    """Build the pusher of every series' present value."""
+    """Build the pusher of the current value of every series."""
     if settings.metrics_url is None or state.series is None:
         return None
     return MetricsPusher(
@@ -107,7 +107,7 @@ def build_sample_pusher(
 def build_recovery(
     state: ExporterState, ledger: DeliveryLedger, log_pusher: LogPusher | None, metrics_pusher: MetricsPusher | None
 ) -> SpoolRecovery | None:
-    """Build the recovery of what ended processes left in the spool."""
+    """Build the recovery of the data that ended processes left in the spool."""
     if state.spool is None:
         return None
     return SpoolRecovery(
@@ -126,7 +126,7 @@ def _build_spool(settings: MonitoringSettings, ledger: DeliveryLedger, stream: M
     try:
         from monitored_openai._exporter.spool.spool import open_spool
     except ImportError as missing:
-        warn_sparsely("spool", "there can be no spool on this system, everything stays in memory: %s", missing)
+        warn_sparsely("spool", "this system does not support the spool; everything stays in memory: %s", missing)
         return None
     return open_spool(settings, stream, ledger.record_evicted)
 
@@ -156,6 +156,6 @@ def _build_samples(
 
 
 def _steady_ns() -> Callable[[], int]:
-    """A clock in nanoseconds since the epoch that ignores later changes of the system's clock."""
+    """Return a clock in nanoseconds since the epoch that ignores later changes of the system's clock."""
     offset = time.time_ns() - time.monotonic_ns()
     return lambda: time.monotonic_ns() + offset

@@ -18,16 +18,14 @@ if TYPE_CHECKING:
     from monitored_openai._stats import DropReason
 
 _MAX_CALLS = 200_000
-"""Calls kept while the exporter's thread cannot run, most of them without content; further ones are counted as lost."""
+"""Calls kept while the exporter's thread cannot run, most without content; further ones count as dropped."""
 
 
 class CallQueue:
     """Ended calls in the order of their end. The consumer leaves a call in the queue until it has counted it."""
 
     def __init__(self, ledger: DeliveryLedger, *, wake: Callable[[], None], forked: Callable[[], None]) -> None:
-        """`wake` is called when a call enters an idle queue; `forked` by the first call in a forked child that ran no
-        fork hooks.
-        """
+        """`wake`: called when a call enters an idle queue; `forked`: called in a child whose fork ran no hooks."""
         self._ledger = ledger
         self._wake = wake
         self._forked = forked
@@ -90,7 +88,7 @@ class CallQueue:
     # On the exporter's thread
 
     def peek(self) -> FinishedCall | None:
-        """The oldest call, which stays in the queue; `None`, and the next call wakes the consumer, if there is none."""
+        """Return the oldest call, which stays in the queue; `None` if it is empty: the next call wakes the consumer."""
         with self._ledger.lock:
             if self._calls and not self._ledger.is_closed:
                 return self._calls[0][0]
@@ -100,7 +98,7 @@ class CallQueue:
     def pop_folded(
         self, entry: int | None, *, reason: DropReason = "fault", cut: bool = False, failed: bool = False
     ) -> bool:
-        """Remove the oldest call, which is in the counters; true if its log entry has room in memory.
+        """Remove the oldest call, which the counters include; true if its log entry has room in memory.
 
         `entry`: bytes of its log entry, `None` if it has none for `reason`; `cut`: the entry lost content to the size
         limit; `failed`: it lost its content because the redaction raised.

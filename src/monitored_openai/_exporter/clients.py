@@ -1,4 +1,4 @@
-"""Whether any client of a handle lives: each client holds one token, which it shares with all others of the handle."""
+"""Tracks whether any client of a handle lives: all clients of a handle hold the same token."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ class Token:
 
 
 class Clients:
-    """The living clients of one handle: a weak reference to their token, so that no client's end needs any code."""
+    """The living clients of one handle: a weak reference to their token, so that the end of a client needs no code."""
 
     def __init__(self, on_client: Callable[[], object]) -> None:
-        """`on_client` is called on the thread of the first client, and of each first one after all others are gone."""
+        """`on_client` is called on the thread of the first client, and of the first one after all others are gone."""
         self._on_client = on_client
         self._token: Callable[[], Token | None] = lambda: None
 
     @property
     def any(self) -> bool:
-        """Whether at least one client lives."""
+        """True if at least one client lives."""
         return self._token() is not None
 
     def token(self) -> Token:
-        """The token, which a client must hold for as long as it can start calls."""
+        """Return the token, which a client must hold for as long as it can start calls."""
         token = self._token()
         return self._new_token() if token is None else token
 

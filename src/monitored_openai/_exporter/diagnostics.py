@@ -1,6 +1,6 @@
-"""Whether the settings work: each back end is sent one harmless sample or entry, the spool is looked at.
+"""Checks the settings: sends one test sample or entry to each back end, and looks at the spool.
 
-What is found is a list of values; how it is shown is for others to decide.
+The findings are values; the caller decides how to show them.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ _MOST_SKEW_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     about: str
-    """Settings, metrics, logs, clock or spool."""
+    """Subject of the check: `settings`, `metrics`, `logs`, `clock` or `spool`."""
     is_well: bool
     says: str
-    """What was found, in plain words."""
+    """Description of the result."""
     advice: str = ""
-    """What to do, where something is wrong."""
+    """How to fix the problem; empty if `is_well`."""
 
 
 def check(settings: MonitoringSettings) -> list[Finding]:
-    """Look at everything that the settings name; takes as long as the back ends do, at most 10 seconds each."""
+    """Check every back end and the spool that the settings name, in at most 10 seconds for each back end."""
     with asyncio.Runner(loop_factory=ExporterLoop) as runner:
         return runner.run(_check(settings))
 
 
 def misspelt_variables(names: Iterable[str]) -> list[Finding]:
-    """Find the variables whose names begin as a setting's does and belong to none."""
+    """Return a finding for each variable that has the prefix of the settings and belongs to none."""
     return [
         Finding(about="settings", is_well=False, says=f"{name} {text}", advice="rename the variable, or remove it")
         for name, text in unknown_variables(names).items()
@@ -104,7 +104,7 @@ async def _push(
 
 
 def judged(lane: Signal, outcome: Reply | Failure, trouble: str = "") -> Finding:
-    """What an answer says of the settings of a lane."""
+    """Return the finding for the outcome of a test push."""
     name = NAMES[lane]
     if isinstance(outcome, Failure):
         says = f"{name} cannot be reached" if outcome is Failure.CONNECT else f"{name} does not answer"
@@ -130,10 +130,10 @@ def _spool(path: Path) -> Finding:
         found = list(path.iterdir())
         free = directory.free_bytes()
         directory.create({}).close()
-    except Exception as error:  # those of SQLite, which not every system has, are among them
+    except Exception as error:  # also SQLite's errors; not every system has SQLite
         return _no_spool(what_failed(error))
     if free < LEAST_FREE_BYTES:
-        return _no_spool(f"{free / 2**20:.0f} MiB of its disk are free, and it leaves 512 to others")
+        return _no_spool(f"{free / 2**20:.0f} MiB of its disk are free, and it leaves 512 MiB to other programs")
     files, damaged = (sum(one.suffix == suffix for one in found) for suffix in (SUFFIX, ".corrupt"))
     says = f"the spool holds {size / 2**20:.1f} MiB in {files} files"
     if damaged:
@@ -141,7 +141,7 @@ def _spool(path: Path) -> Finding:
             about="spool",
             is_well=False,
             says=f"{says}, and {damaged} damaged files were set aside",
-            advice="check the disk; remove the files that end in .corrupt when nobody needs them",
+            advice="check the disk; remove the files that end in .corrupt when you no longer need them",
         )
     return Finding(about="spool", is_well=True, says=says)
 
@@ -151,5 +151,5 @@ def _no_spool(why: str) -> Finding:
         about="spool",
         is_well=False,
         says=f"the spool cannot be used: {why}",
-        advice="give spool_dir a directory on a local disk with room that is this user's alone",
+        advice="set spool_dir to a directory on a local disk with free space that only this user can change",
     )

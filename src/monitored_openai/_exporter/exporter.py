@@ -1,4 +1,4 @@
-"""The work of one handle on the exporter's loop: a call becomes a record, and the record counters and a log entry."""
+"""Turns ended calls into records, counters and log entries on the exporter's loop, and runs the pushers."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from monitored_openai._settings.model import MonitoringSettings
 
 _GATHER_SECONDS = 0.1
-"""Calls are recorded in groups: a wake-up for each would make the callers' threads wait for the interpreter."""
+"""Seconds. Calls are recorded in groups: a wake-up for each would make the callers' threads wait for the GIL."""
 _GATHER_SECONDS_TO_SPOOL = 0.05
-"""After a crash without notice, entries up to 150 ms old may be lost."""
+"""Seconds. A crash may lose entries that are up to 150 ms old."""
 _CALLS_IN_A_ROW = 64
 _RESTART_SECONDS = 1.0
 _ENOUGH_FLUSHES = 2
@@ -84,7 +84,7 @@ class Exporter:
         self._flushes: set[asyncio.Task[bool]] = set()
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start to record calls, and start the pushers."""
         others = [self._recovery] if self._recovery is not None else []
         for run in (self._run, *(one.run for one in (*self._pushers(), *others))):
             self._tasks.append(asyncio.get_running_loop().create_task(_run_for_ever(run)))
@@ -93,19 +93,19 @@ class Exporter:
             self._log_pusher.more()
 
     def wake(self) -> None:
-        """Note that a call or a client has come."""
+        """Resume work after a new call or client."""
         self._woken.set()
         self._rest.end()
 
     @property
     def has_enough_flushes(self) -> bool:
-        """True if so many flushes are in progress that the last one delivers every call that has ended by now."""
+        """True if two flushes are in progress, because the last one then delivers every call that has ended by now."""
         return len(self._flushes) >= _ENOUGH_FLUSHES
 
     async def flush(self) -> bool:
-        """Record and deliver everything; true if the metrics' back end has the latest totals, or if none is set.
+        """Record and deliver everything; true if the metrics back end has the latest totals, or if none is set.
 
-        `stop` ends it, also if no thread waits for it.
+        `stop` cancels the flush, even if no thread waits for it.
         """
         flushing = asyncio.get_running_loop().create_task(self._flush())
         self._flushes.add(flushing)
@@ -133,7 +133,7 @@ class Exporter:
 
     @property
     def failures(self) -> Failures:
-        """Why each pusher has not delivered what waits, and whether the last flush left totals that no process will push."""
+        """Why each pusher has undelivered data, and whether the last flush left totals that no process will push."""
         return Failures(
             logs=self._log_pusher.failure if self._log_pusher else "",
             metrics=self._metrics_pusher.failure if self._metrics_pusher else "",
@@ -142,7 +142,7 @@ class Exporter:
         )
 
     async def spool_all(self) -> int:
-        """Move everything to the spool, if there is one; the number of spooled entries whose file is gone."""
+        """Move everything to the spool, if one is set; return the number of spooled entries whose file is gone."""
         await self._record_calls()
         if self._recovery is not None:
             self._recovery.keep(at_once=True)
@@ -154,7 +154,7 @@ class Exporter:
             self._state.log_queue.purge()
 
     async def stop(self) -> None:
-        """End all work and close the connections."""
+        """Cancel all tasks, and close the connections and the spool."""
         ending = [*self._tasks, *self._flushes]
         for task in ending:
             task.cancel()
@@ -234,7 +234,7 @@ class Exporter:
             warn_sparsely("on_record", "the function given as on_record raised", exc_info=True)
 
     def _entry(self, record: CallRecord) -> _Encoded | DropReason:
-        """The encoded log entry of a call, or the reason why it has none."""
+        """Return the encoded log entry of a call, or the reason why it has none."""
         if self._log_pusher is None or not is_sampled(record, self._settings.log_sample_ratio):
             return "sampled"
         try:
@@ -265,7 +265,7 @@ async def _run_for_ever(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             await run()
         except Exception:
-            warn_sparsely("loop", "the exporter had to begin again", exc_info=True)
+            warn_sparsely("loop", "a task of the exporter failed and will restart", exc_info=True)
             await asyncio.sleep(_RESTART_SECONDS)
 
 

@@ -21,14 +21,18 @@ if TYPE_CHECKING:
 
 _shared: dict[MonitoringSettings, Monitoring] = {}
 _MANY_HANDLES = 32
-"""Handles of a process without a warning; more mean that the program makes new settings for each use."""
+"""Handles of a process without a warning. More suggest that the program creates new settings for each use."""
 
 
 class Monitoring:
-    """The telemetry of all clients with the same settings: their totals, their log, and the delivery of both."""
+    """The telemetry of all clients with the same settings: totals, log entries, and the delivery of both."""
 
     def __init__(self, settings: MonitoringSettings) -> None:
-        """Start nothing before the first call ends or, with a spool, begins."""
+        """Create the handle. Its thread starts when the first call ends or, with a spool, begins.
+
+        Args:
+            settings: The settings of all clients that share this handle.
+        """
         self._settings = settings
         self._runner = Runner(settings, on_end=self._unshare)
         self._has_delivered = True
@@ -39,7 +43,7 @@ class Monitoring:
             logger.info("neither metrics_url nor logs_url is set: calls are counted in memory only")
 
     def __repr__(self) -> str:
-        """The back ends' hosts, without credentials and paths, which may hold a token."""
+        """Return the back ends' hosts, without credentials and paths, which may hold a token."""
         urls = {"metrics": self._settings.metrics_url, "logs": self._settings.logs_url}
         shown = [f"{signal}={_address(url)}" for signal, url in urls.items() if url is not None]
         return f"<{type(self).__name__} {' '.join(shown) or 'in memory only'}>"
@@ -50,15 +54,19 @@ class Monitoring:
         return self._settings
 
     def stats(self) -> Stats:
-        """Return the counts at this instant."""
+        """Return the current counts of calls, log entries, pushes and per-call samples.
+
+        Returns:
+            A consistent snapshot of the counts since the handle was created or the process was forked.
+        """
         return self._runner.ledger.stats()
 
     @property
     def collector(self) -> MonitoringCollector:
-        """The metrics for a program that is scraped: register it with a `prometheus_client` registry.
+        """A collector of the metrics, to register with a `prometheus_client` registry that Prometheus scrapes.
 
         Raises:
-            ImportError: `prometheus_client` is not installed; the extra `scrape` brings it.
+            ImportError: `prometheus_client` is not installed; the extra `scrape` installs it.
         """
         try:
             from monitored_openai._metrics.collector import MonitoringCollector
@@ -67,11 +75,17 @@ class Monitoring:
         return MonitoringCollector(self._runner.metrics.samples, self._settings.shared_labels)
 
     def flush(self, timeout: float = 5.0) -> FlushResult:
-        """Deliver everything recorded so far, and wait for that at most `timeout` seconds.
+        """Deliver everything recorded so far, and wait at most `timeout` seconds.
 
-        A timeout loses nothing and raises nothing: the flush ends there, the result has `complete=False`, and the
-        exporter goes on to deliver at its usual pace. A `timeout` of 0 returns at once. Called from `on_record`, on the
-        exporter's own thread, it returns at once too, as it would wait for itself.
+        A timeout loses no data and raises no error: the flush ends, and the exporter continues to deliver at its usual
+        pace. In `on_record`, which runs on the exporter's own thread, the method returns at once, because it would wait
+        for itself.
+
+        Args:
+            timeout: Longest wait in seconds; 0 returns at once.
+
+        Returns:
+            The result, with `complete=False` if something is still undelivered.
         """
         flush = self._runner.begin_flush()
         if flush is not None:
@@ -79,7 +93,17 @@ class Monitoring:
         return self._result(flush)
 
     async def aflush(self, timeout: float = 5.0) -> FlushResult:
-        """Do the same as `flush`, without blocking the caller's event loop. Cancelling it ends the flush."""
+        """Deliver everything recorded so far, as `flush` does, without blocking the caller's event loop.
+
+        Args:
+            timeout: Longest wait in seconds.
+
+        Returns:
+            The result, with `complete=False` if something is still undelivered.
+
+        Raises:
+            asyncio.CancelledError: the caller's task was cancelled, which also ends the flush.
+        """
         flush = self._runner.begin_flush()
         if flush is None:
             return self._result(None)
@@ -99,20 +123,29 @@ class Monitoring:
     def close(self, timeout: float = 5.0) -> FlushResult:
         """Flush for at most `timeout` seconds, then stop for good.
 
-        Calls that end later are counted as dropped, for the reason `closed`. What the flush did not deliver stays in
-        the spool or, without a spool, is counted as dropped for the same reason.
+        Calls that end later are counted as dropped, for the reason `closed`. Entries that the flush did not deliver
+        stay in the spool or, without a spool, are counted as dropped for the same reason.
+
+        Args:
+            timeout: Longest wait for the flush in seconds.
+
+        Returns:
+            The result of the flush.
         """
         result = self.flush(timeout)
         self._runner.end("closed")
         return result
 
     def purge(self, timeout: float = 5.0) -> None:
-        """Remove everything that waits in the spool's directory, of this process and of those that have ended.
+        """Remove all waiting data of this process and of ended processes from the spool's directory.
 
         The files of other living processes stay. Entries of this process are counted as dropped.
 
+        Args:
+            timeout: Longest wait in seconds.
+
         Raises:
-            TimeoutError: it took more than `timeout` seconds and continues in the background, or the exporter's thread
+            TimeoutError: the purge took more than `timeout` seconds and continues in the background, or the exporter's thread
                 cannot run now.
         """
         purge = self._runner.begin_purge()
@@ -147,8 +180,8 @@ def monitoring_for(monitoring: MonitoringSettings | Monitoring | None) -> Monito
     """Return the handle for a client's `monitoring` argument; equal settings share one.
 
     Raises:
-        SettingsError: it is `None`, and the environment holds wrong settings.
-        TypeError: it has another type.
+        SettingsError: `monitoring` is `None`, and the environment holds invalid settings.
+        TypeError: `monitoring` has another type.
     """
     if isinstance(monitoring, Monitoring):
         return monitoring
@@ -177,12 +210,12 @@ def monitoring_for(monitoring: MonitoringSettings | Monitoring | None) -> Monito
 
 def tracker_of(monitoring: Monitoring) -> CallTracker | None:
     """Return the call tracker for the clients of a handle; `None` if its settings disable monitoring."""
-    return monitoring._runner.tracker  # noqa: SLF001 - for the clients, and no member that users need
+    return monitoring._runner.tracker  # noqa: SLF001 - for the clients only, so not a public member
 
 
 def client_token(monitoring: Monitoring) -> object:
     """Return a token that a client holds while it can start calls: a handle without clients rests."""
-    return monitoring._runner.clients.token()  # noqa: SLF001 - for the clients, and no member that users need
+    return monitoring._runner.clients.token()  # noqa: SLF001 - for the clients only, so not a public member
 
 
 def _address(url: str) -> str:
@@ -191,5 +224,5 @@ def _address(url: str) -> str:
 
 
 def _set_from_thread(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
-    with suppress(RuntimeError):  # closed meanwhile
+    with suppress(RuntimeError):  # the loop was closed meanwhile
         loop.call_soon_threadsafe(ended.set)

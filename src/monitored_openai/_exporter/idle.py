@@ -1,8 +1,8 @@
-"""The pauses between pushes of totals, and the rest after the last client is gone.
+"""Paces the pushes of totals, and lets them rest after the last client is gone.
 
-Unchanged totals must be pushed again and again while a client lives: without new samples a series ends after five
-minutes. MetricsState that nothing can change any more may end, as those of an ended process do. When a client returns, the
-first push after the rest has the old totals, so that `rate` and `increase` see what its calls add.
+While a client lives, unchanged totals are pushed repeatedly: without new samples a series ends after 5 minutes. Series
+that can no longer change may end, as those of an ended process do. When a new client appears, the first push after the
+rest has the old totals, so that `rate` and `increase` see the growth by its calls.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.ledger import DeliveryLedger
 
 PUSHES_BEFORE_REST = 20
-"""Pushes of unchanged totals without a client: 5 minutes at the default interval, for clients that come and go."""
+"""Pushes of unchanged totals without a client before the rest: 5 minutes at the default interval."""
 
 
 class Rest:
-    """Counts the pushes that nobody needs, and waits for the next client or call after enough of them."""
+    """Counts pushes of unchanged totals without a client, and after enough of them waits for a client or a call."""
 
     def __init__(self, ledger: DeliveryLedger, clients: Clients) -> None:
         self._ledger = ledger
@@ -29,11 +29,11 @@ class Rest:
         self._needless = 0
 
     def end(self) -> None:
-        """Push again: a client or a call has come. Call this on the exporter's loop."""
+        """End the rest, after a new client or call. Call this on the exporter's loop."""
         self._stirred.set()
 
     async def pause(self, seconds: float) -> None:
-        """Wait `seconds` until the next push, or until `end` at rest."""
+        """Wait `seconds` until the next push or, at rest, until `end`."""
         if self._needless < PUSHES_BEFORE_REST or not self._is_over():
             await asyncio.sleep(seconds)
             return
@@ -42,13 +42,13 @@ class Rest:
         self._needless = 0
 
     def pushed(self, *, taken: bool) -> None:
-        """Note a push, and whether the back end has taken it."""
+        """Note a push, and whether the back end has accepted it."""
         folded = self._ledger.stats().folded
         self._needless = self._needless + 1 if taken and folded == self._folded and self._is_over() else 0
         self._folded = folded
 
     def _is_over(self) -> bool:
-        """Whether no client lives, no call is under way and nothing waits."""
+        """True if no client lives, no call is in progress and nothing waits."""
         if self._clients.any or self._ledger.active:
             return False
         stats = self._ledger.stats()

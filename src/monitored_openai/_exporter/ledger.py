@@ -47,7 +47,7 @@ class DeliveryLedger:
         self._spooled = 0
         self._adopted = 0
         self.spool_bytes = 0
-        """Size of the spool's directory at the last look."""
+        """Size of the spool's directory at the last look, in bytes."""
         self._delivered = 0
         self._dropped: defaultdict[str, int] = defaultdict(int)
         self._cut = 0
@@ -152,7 +152,7 @@ class DeliveryLedger:
                 self._queued += entries
 
     def record_delivered(self, entries: int, size: int, *, spooled: bool = False) -> None:
-        """Count entries that the back end took, and free their `size` bytes of memory."""
+        """Count entries that the back end accepted, and free their `size` bytes of memory."""
         with self.lock:
             if self.is_closed:
                 return
@@ -162,13 +162,13 @@ class DeliveryLedger:
             self._last_delivery_ns = time.time_ns()
 
     def record_cut(self, entries: int) -> None:
-        """Count delivered entries that the back end took only in a smaller form."""
+        """Count delivered entries that the back end accepted only in a smaller form."""
         with self.lock:
             if not self.is_closed:
                 self._cut += entries
 
     def record_dropped(self, entries: int, size: int, reason: DropReason, *, spooled: bool = False) -> None:
-        """Count entries of a request that are given up, and free their `size` bytes of memory."""
+        """Count entries of a request that are dropped, and free their `size` bytes of memory."""
         with self.lock:
             if self.is_closed:
                 return
@@ -198,7 +198,7 @@ class DeliveryLedger:
                 self._spooled += entries
 
     def record_evicted(self, entries: int, reason: DropReason) -> None:
-        """Count entries of the spool that are given up."""
+        """Count entries of the spool that are dropped."""
         with self.lock:
             if not self.is_closed:
                 self._spooled -= entries
@@ -225,13 +225,13 @@ class DeliveryLedger:
                 self._samples_produced += samples
 
     def record_samples_delivered(self, samples: int) -> None:
-        """Count per-call samples that the back end took."""
+        """Count per-call samples that the back end accepted."""
         with self.lock:
             if not self.is_closed:
                 self._samples_delivered += samples
 
     def record_samples_dropped(self, samples: int, reason: DropReason) -> None:
-        """Count per-call samples that are given up."""
+        """Count per-call samples that are dropped."""
         with self.lock:
             if not self.is_closed:
                 self._samples_dropped[reason] += samples
@@ -259,7 +259,7 @@ class DeliveryLedger:
                 self._samples_dropped[reason] += samples
 
     def stats(self) -> Stats:
-        """The counts at this instant."""
+        """Return the counts at this instant."""
         with self.lock:
             stats = self._stats()
             while stats.calls != self._ended:  # a finalizer has ended a call while this thread read the counts

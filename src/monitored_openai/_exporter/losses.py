@@ -15,7 +15,7 @@ _NOT_SENT = "not sent in time"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failures:
-    """Why what waits for each pusher has not been delivered; empty if nothing was sent."""
+    """Why the data of each pusher is undelivered; empty if nothing was sent."""
 
     logs: str = ""
     metrics: str = ""
@@ -40,9 +40,9 @@ def _losses(stats: Stats, failures: Failures, reason: DropReason) -> Iterator[st
     if lost := stats.samples.dropped.get(reason):
         yield f"{lost} samples of calls ({failures.samples or _NOT_SENT})"
     if before := _in_words(stats.dropped, reason):
-        yield f"log entries given up before: {before}"
+        yield f"log entries dropped before: {before}"
     if before := _in_words(stats.samples.dropped, reason):
-        yield f"samples given up before: {before}"
+        yield f"samples dropped before: {before}"
 
 
 def _in_words(dropped: Mapping[str, int], reason: DropReason) -> str:

@@ -91,14 +91,14 @@ class MetricsState:
             self.prices_timestamp = None if math.isnan(timestamp) else timestamp
 
     def push_samples(self) -> list[Sample]:
-        """The samples of a push, without the labels that all series share."""
+        """Return the samples of a push, without the labels that all series share."""
         self._refresh_prices_timestamp()
         return self.samples(of_calls=self._pushes_calls)
 
     def samples(self, *, of_calls: bool = True) -> list[Sample]:
-        """The present value of every series, without the labels that all series share.
+        """Return the current value of every series, without the labels that all series share.
 
-        Without `of_calls`, only the exporter's own series.
+        Without `of_calls`, return only the exporter's own series.
         """
         with self._lock:
             if not of_calls:
@@ -107,7 +107,7 @@ class MetricsState:
             return [*self._metrics.samples(), *limits, *self._active(), *self._own()]
 
     def _active(self) -> Iterator[Sample]:
-        """Include label sets without a call now: otherwise Prometheus would show their last value for minutes."""
+        """Return the active calls, with 0 for unused label sets: else Prometheus shows their last value for minutes."""
         numbers = Count(dict.fromkeys(self._ever_active, 0))
         for call in self._ledger.active.copy():
             facts = call.result

@@ -1,4 +1,4 @@
-"""Delivers what ended processes left in the spool, and retries what the disk did not take."""
+"""Delivers the data that ended processes left in the spool, and retries failed writes to the disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOOK_SECONDS = 60.0
 
 
 class SpoolRecovery:
-    """Adopts the files of ended processes, and has the counters of this process kept."""
+    """Adopts the files of ended processes, and keeps the counters of this process in the spool."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class SpoolRecovery:
         self._look_at = 0.0
 
     async def run(self) -> None:
-        """Adopt files and keep what is not kept yet, for ever."""
+        """Adopt files, and spool the entries and counters that are not spooled yet, forever."""
         while True:
             self._log_queue.store()
             if time.monotonic() >= self._look_at:

@@ -34,10 +34,10 @@ _STOP_SECONDS, _SPOOL_SECONDS, _START_SECONDS = 0.5, 2.0, 5.0
 
 
 class Runner:
-    """Owns the queue, the counts and the exporter of one handle. A member of the process: see `ProcessMember`."""
+    """Owns the queue, the ledger and the exporter of one handle. Implements `ProcessMember`."""
 
     def __init__(self, settings: MonitoringSettings, on_end: Callable[[], None]) -> None:
-        """Start nothing before the first call ends or, with a spool, begins. `on_end` is called when it ends for good."""
+        """Start no thread before a call ends or, with a spool, starts. `on_end` is called when the runner ends."""
         self.settings = settings
         self._on_end = on_end
         self._number = next(_numbers)
@@ -78,9 +78,9 @@ class Runner:
     # On any thread
 
     def begin_flush(self) -> Future[bool] | None:
-        """Start a flush; `None` if nothing can wait, because no call has ended yet or this has ended.
+        """Start a flush; `None` if nothing can wait, because no call has ended yet or the runner has ended.
 
-        The result is false if the metrics' back end has not taken the latest totals.
+        The result is false if the metrics back end has not accepted the latest totals.
         """
         return self._begin(self._flush)
 
@@ -103,12 +103,12 @@ class Runner:
         return self._begin(self._purge)
 
     def end_active(self) -> None:
-        """End the calls that are under way, because the process exits."""
+        """End the calls in progress, because the process exits."""
         for call in self.ledger.active.copy():
             call.on_process_exit()
 
     def end(self, reason: DropReason) -> None:
-        """Stop for good, and count what is neither delivered nor in the spool as dropped for `reason`."""
+        """Stop for good, and count calls and entries neither delivered nor spooled as dropped for `reason`."""
         missing_on_disk = 0
         has_spool = self.settings.spool_dir is not None
         if has_spool:
@@ -132,7 +132,7 @@ class Runner:
             warn_sparsely(kind, "lost when the %s: %s", event, lost)
 
     def _result_of(self, work: Coroutine[Any, Any, _T], seconds: float) -> _T | None:
-        """Run `work` on the exporter's thread; `None` if that does not finish it in time."""
+        """Run `work` on the exporter's thread; `None` if it raises or does not finish within `seconds`."""
         thread = self._thread
         if thread is None or not thread.is_alive or thread.is_current:
             work.close()
@@ -147,7 +147,7 @@ class Runner:
         return self._exporter is None and not self._ended
 
     def progress(self) -> int:
-        """A number that grows with each call that is counted, each entry that is delivered or dropped, each push."""
+        """Return a number that grows with each counted call, delivered or dropped entry, push and delivered sample."""
         stats = self.ledger.stats()
         return stats.folded + stats.delivered + sum(stats.dropped.values()) + stats.pushes + stats.samples.delivered
 
@@ -156,7 +156,7 @@ class Runner:
         self.calls.mark_idle()
 
     def after_fork_in_child(self) -> None:
-        """Begin anew in a forked child, under an instance of its own; the parent keeps what it has recorded."""
+        """Start from zero in a forked child, under another `instance`; the parent delivers the earlier calls."""
         self.ledger.reset()
         self.calls.reset()
         if self._ended:
@@ -166,14 +166,14 @@ class Runner:
             self._state.on_fork()
         PROCESS.inherited.append(
             (self._exporter, self._state, self._start_task)
-        )  # asyncio complains of pending tasks when collected
+        )  # kept alive, because asyncio warns when a pending task is collected
         self._thread = self._exporter = self._state = self._start_task = None
         self._born_ms = time.time_ns() // 1_000_000
 
     # On the callers' threads
 
     def _on_client(self) -> None:
-        """End the rest of an exporter without clients, before the first call of a new client ends."""
+        """Resume an exporter that rests without clients, before the first call of the new client ends."""
         thread = self._thread
         if thread is not None and thread.is_alive and not self._ended:
             self._wake()
@@ -185,7 +185,7 @@ class Runner:
             self.calls.wake_if_idle()
 
     def _put_and_flush(self, call: Call) -> None:
-        """Deliver before the call returns: a process that is frozen after each request has no other time."""
+        """Queue the call and flush. Without an event loop, wait up to 2 s: the process may be frozen afterwards."""
         self.calls.put(call)
         if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the documented one raises without a loop
             self._begin(self._flush_for_call)
@@ -201,7 +201,7 @@ class Runner:
             else:
                 self._thread = thread
                 thread.call(self._schedule_start)
-        except Exception:  # no thread at the interpreter's end, or no file descriptor left for its loop
+        except Exception:  # the interpreter ends, or no file descriptor is left for the loop
             self.calls.mark_idle()
             warn_sparsely("thread", "the exporter's thread cannot be started now", exc_info=True)
 
@@ -209,7 +209,7 @@ class Runner:
 
     @property
     def instance(self) -> str:
-        """The value of the metrics' label: unique for each handle and process start."""
+        """Value of the metrics label `instance`: unique for each handle and process start."""
         return f"{self.settings.instance}:{os.getpid()}:{self._born_ms:x}:{self._number}"
 
     def _schedule_start(self) -> None:
@@ -231,7 +231,7 @@ class Runner:
         from monitored_openai._exporter.exporter import Exporter
 
         import_backend()
-        if self._exporter is not None:  # its connections belong to a loop that is gone: they cannot even be closed
+        if self._exporter is not None:  # its connections belong to a loop that is gone, and cannot be closed
             PROCESS.inherited.append(self._exporter)
         if self._state is None:
             self._state = build_state(self.settings, self.ledger, self.metrics, self.instance)
@@ -266,14 +266,14 @@ class Runner:
 
 
 def end_flush(flush: Future[bool]) -> bool:
-    """End a flush; true if it had delivered everything."""
+    """Cancel a flush; true if it had delivered everything before."""
     flush.cancel()
     try:
         return flush.result(0)
     except (TimeoutError, CancelledError):
         return False
     except Exception:
-        warn_sparsely("flush", "a flush could not be brought to its end", exc_info=True)
+        warn_sparsely("flush", "a flush failed", exc_info=True)
         return False
 
 

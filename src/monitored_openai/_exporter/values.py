@@ -25,7 +25,7 @@ class Entry(NamedTuple):
         return self.encoded if self.smaller is None else self.smaller
 
     def as_sent(self, smaller: bytes, *, cut: bool) -> Entry:
-        """The same entry in a smaller form."""
+        """Return the same entry in a smaller form."""
         return self._replace(smaller=smaller, is_cut=self.is_cut or cut)
 
 

@@ -1,1 +1,1 @@
-"""Queues and pushers: what is sent, when, and what follows from the reply."""
+"""Queues and pushers: they choose the data to send and its time, and act on the replies."""

@@ -1,6 +1,6 @@
-"""The turn of log entries that a limit of volume refused alone, while others pass.
+"""Schedules the log entries that a rate limit refused alone, while others pass.
 
-Such an entry is put aside with a due time of its own. Only the smallest one is tried again, after a rest in which the
+Such an entry is put aside with a due time of its own. Only the smallest one is retried, after a rest in which the
 limit's bucket fills: as long as it does not pass, larger ones do not pass either.
 """
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.delivery.refusals import Acceptance
 
 LONGEST_WAIT = 1.0
-"""Seconds, if no entry can go, after which the queue looks again."""
+"""Seconds after which the queue looks again, if no entry can go."""
 MAX_BYTES = 16 * 1024 * 1024
-"""Entries put aside, beyond which the smallest is due at once, to learn whether they are all too large."""
+"""Bytes of entries put aside, beyond which the smallest is due at once, to learn whether all are too large."""
 _LEARNED = 2
 
 
@@ -30,7 +30,7 @@ class Turn(NamedTuple):
 
 
 def turn_of(aside: Sequence[Batch], acceptance: Acceptance, now: float, last_request_at: float) -> Turn:
-    """The turn of the entries put aside; times are monotonic seconds."""
+    """Return the turn of the entries put aside; times are monotonic seconds."""
     known = next((batch for batch in aside if acceptance.is_known_over_limit(batch)), None)
     if known is not None:
         return Turn(known)
@@ -45,7 +45,7 @@ def turn_of(aside: Sequence[Batch], acceptance: Acceptance, now: float, last_req
 
 
 def goes_untried(batch: Batch, taken: Iterable[Batch], acceptance: Acceptance) -> bool:
-    """True if a smaller entry put aside is to show first whether the limit lets this one pass."""
+    """True if an entry put aside that is no larger must show first whether the limit lets this one pass."""
     if batch.due_at is not None or acceptance.is_known_over_limit(batch) or not acceptance.may_be_over_limit(batch):
         return False
     return any(other.due_at is not None and other.size <= batch.size for other in taken)

@@ -20,35 +20,35 @@ class Batch:
 
     entries: Sequence[Entry]
     file: SpoolFile | None
-    """Where they are on disk, if they are."""
+    """The spool file that holds the entries; `None` if they are in memory only."""
     sent_as_replay: bool | None = None
-    """Under which labels the back end may have them already; `None` when it cannot."""
+    """True or false if the back end may have stored them with or without the label `replay`; `None` if it has not."""
     as_replay: bool = False
-    """Under which labels they go now."""
+    """True if the next request has the label `replay`."""
     reformed: Form | None = None
     """The part of its one entry that was made smaller last."""
     few_labels: bool = False
-    """Whether they go with few labels."""
+    """True if the entries go with few labels."""
     is_trial: bool = False
-    """Goes in full although the back end has refused that before."""
+    """True if the batch goes in full although the back end has refused that before."""
     tries_form: bool = False
-    """The trial includes an entry that would go in a smaller form."""
+    """True if the trial includes an entry that would otherwise go in a smaller form."""
     due_at: float | None = None
-    """Put aside until then, in monotonic seconds, while others go first."""
+    """Monotonic seconds until which the batch is put aside while others go first; `None` if it is not."""
     retry: RetryState = field(default_factory=RetryState)
 
     @property
     def size(self) -> int:
-        """Bytes, as the books in memory have them."""
+        """Bytes of the entries in full, as the ledger counts them."""
         return sum(len(entry.encoded) for entry in self.entries)
 
     def halves(self) -> tuple[Batch, Batch]:
-        """The two that it is split into."""
+        """Return the two halves of the batch."""
         middle = len(self.entries) // 2
         return self._part(self.entries[:middle], self.retry), self._part(self.entries[middle:], self.retry)
 
     def cut(self, most_bytes: int) -> tuple[Batch, Batch | None]:
-        """As many of its first entries as fit, at least one, and the rest. Failures so far were those of the whole."""
+        """Return the first entries that fit, at least one, and the rest; both without the failures of the whole."""
         size = 0
         for number, entry in enumerate(self.entries):
             size += len(entry.encoded)
@@ -63,5 +63,5 @@ class Batch:
         )
 
     def cuts(self, *, loses_labels: bool) -> int:
-        """Entries that lost something on the way, and nothing before."""
+        """Return the number of entries that the delivery cut, without those that were cut before."""
         return sum(entry.is_cut or (loses_labels and not is_cut_line(entry)) for entry in self.entries)

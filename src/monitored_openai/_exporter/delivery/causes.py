@@ -1,4 +1,4 @@
-"""Known causes of a refusal: the text of a reply in, one of our own phrases out. Pure.
+"""Maps the text of a refusal to a known cause with a fixed phrase. Pure.
 
 The text of a reply may quote the request, which holds prompts, answers and credentials. A log line gets only these
 phrases.

@@ -1,4 +1,4 @@
-"""Waits that a flush, or work that is due early, can end."""
+"""Waits that end early for a flush, or if enough data is queued."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FlushGate:
 
     @property
     def flush_in_progress(self) -> bool:
-        """Whether a flush is under way."""
+        """True if a flush is in progress."""
         return self._holders > 0
 
     @contextmanager

@@ -1,7 +1,7 @@
-"""Sends requests to the back ends, with httpx below the level on which it logs URLs.
+"""Sends requests to the back ends over httpx transports, which log no URLs.
 
-The transport is used without a client: `httpx.AsyncClient` logs every URL at INFO, follows environment variables for
-proxies, and has no limit on a request's whole time or on what it reads.
+It uses no `httpx.AsyncClient`, which logs every URL at INFO, reads proxies from environment variables, and limits
+neither a request's total time nor the size of a reply.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _KEPT_SECONDS = 30.0
 _KEPT_SECONDS_WITHOUT_CLIENTS = 1.0
 """Long enough for the batches of a backlog, which follow each other at once."""
 _MAX_IDLE = 32
-"""Senders of one loop that keep connections without a request; further ones close those of the longest idle."""
+"""Maximum idle senders of one loop with open connections; a further one closes those of the longest idle."""
 _MAX_READ_BYTES = 4096
 _MAX_ERROR_CHARACTERS = 300
 _LONGEST_RETRY_AFTER = 300.0
@@ -55,11 +55,11 @@ _DISCONNECTED = "Server disconnected without sending a response."
 _PROXY_STATUS = re.compile(r"(\d{3})(?: |\Z)")
 
 _idle: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Sender, None]] = WeakKeyDictionary()
-"""The senders of each loop that keep connections without a request, the longest idle first."""
+"""Idle senders of each loop with open connections, the longest idle first."""
 
 
 def import_backend() -> None:
-    """Import what the first request would import, because a fork waits only for imports before the exporter's start.
+    """Import the modules of the first request, because a fork waits only for imports before the exporter's start.
 
     Call this in a task: anyio finds the backend for the running event loop only there.
     """
@@ -69,10 +69,10 @@ def import_backend() -> None:
 
 
 class Sender:
-    """Posts bytes to one back end, over at most two kept connections."""
+    """Posts bytes to one back end, over at most two kept-alive connections."""
 
     def __init__(self, url: str, signal: Signal, settings: MonitoringSettings, clients: Clients | None = None) -> None:
-        """Send the settings' headers for this signal with every request. They and the URL never reach a log.
+        """Prepare the settings' headers for this signal. They and the URL never reach a log.
 
         Connections are closed after 30 s without a request, after 1 s if `clients` has none, and at once if 32 other
         senders have become idle later.
@@ -86,7 +86,7 @@ class Sender:
             "User-Agent": f"monitored-openai/{__version__}",
         }
         self.trouble = ""
-        """The error of the last request without an answer, in words that quote no reply."""
+        """Error of the last request without a reply, as text that quotes no reply."""
         self._history = RequestHistory()
         self._new_transport = partial(
             httpx.AsyncHTTPTransport,
@@ -102,7 +102,7 @@ class Sender:
         self._closing: asyncio.Task[None] | None = None
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Reply | Failure:
-        """Send one request. Raise nothing except a cancellation."""
+        """Send one request, and return the reply or the failure. Only a cancellation raises."""
         self._stop_timer()
         self._history.begin(time.monotonic())
         try:
@@ -115,7 +115,7 @@ class Sender:
 
     @property
     def failure(self) -> str:
-        """Why what waits for this back end has not been delivered, in words for a log line; empty if nothing was sent."""
+        """Why data for this back end is undelivered, as text for a log line; empty if nothing was sent."""
         return self._history.undelivered(time.monotonic())
 
     async def _post(self, body: bytes, headers: Mapping[str, str]) -> Reply | Failure:
@@ -146,14 +146,14 @@ class Sender:
         return reply
 
     async def aclose(self) -> None:
-        """Close the kept connections."""
+        """Close the open connections."""
         self._stop_timer()
         if self._closing is not None:
             await self._closing
         await self._transport.aclose()
 
     def _start_timer(self) -> None:
-        """Have idle connections closed: the pool itself looks at their age only when the next request comes."""
+        """Schedule the close of idle connections: the pool checks their age only at the next request."""
         has_clients = self._clients is None or self._clients.any
         seconds = _KEPT_SECONDS if has_clients else _KEPT_SECONDS_WITHOUT_CLIENTS
         loop = asyncio.get_running_loop()
@@ -161,7 +161,7 @@ class Sender:
         idle = _idle.setdefault(loop, {})
         idle[self] = None
         if len(idle) > _MAX_IDLE:
-            next(iter(idle))._close_idle()  # noqa: SLF001 - one of its kind
+            next(iter(idle))._close_idle()  # noqa: SLF001 - another instance of this class
 
     def _stop_timer(self) -> None:
         if self._closing_timer is not None:
@@ -170,17 +170,17 @@ class Sender:
             _idle.get(asyncio.get_running_loop(), {}).pop(self, None)
 
     def _close_idle(self) -> None:
-        """Take a new transport at once, as the next request may come while the old connections close."""
+        """Replace the transport at once, because the next request may start while the old connections close."""
         self._stop_timer()
         old = self._replace_transport()
         self._closing = asyncio.get_running_loop().create_task(_close(old))
 
     async def _renew(self) -> None:
-        """Begin with new connections: one cancelled while it closed may occupy its place in the pool for ever."""
+        """Replace the transport: a connection cancelled while it closed may occupy its place in the pool forever."""
         await self._replace_transport().aclose()
 
     def _replace_transport(self) -> httpx.AsyncHTTPTransport:
-        """Install a new transport; the old one, which is still open."""
+        """Install a new transport, and return the old one, which is still open."""
         old, self._transport, self._broken_off = self._transport, self._new_transport(), False
         return old
 
@@ -207,9 +207,8 @@ def _untraced() -> Iterator[None]:
 
 
 async def _beginning(response: httpx.Response) -> str:
-    """The beginning of the body, undecoded: a compressed one could be any size. Read to its end, if that is near, as
-    only then the connection can be used again.
-    """
+    """Return the first 4 KB of the body; empty if it is compressed, because its decoded size has no bound."""
+    # A short body is read to its end, because only then can the next request use the connection.
     read = b""
     async for piece in response.aiter_raw():
         read += piece
@@ -221,7 +220,7 @@ async def _beginning(response: httpx.Response) -> str:
 
 
 def without(secrets: tuple[str, ...], text: str) -> str:
-    """Remove secrets from the text of a reply, which may repeat the request."""
+    """Return the text of a reply, which may repeat the request, without secrets."""
     for secret in secrets:
         text = text.replace(secret, REDACTED)
     return _printable(text)
@@ -240,7 +239,7 @@ def _printable(text: str) -> str:
 
 
 def _retry_after(header: str | None) -> float | None:
-    """The minimum wait in seconds, from a number or a date; `None` for anything else."""
+    """Return the minimum wait in seconds, from a number or a date; `None` for anything else."""
     if header is None:
         return None
     try:
@@ -261,9 +260,9 @@ def _date(header: str | None) -> float | None:
 
 
 def _in_words(error: Exception) -> str:
-    """The type of an error, and its text if that comes from this system or our libraries.
+    """Return the type of an error, with its text if this system or our libraries wrote it.
 
-    The text of another one may quote what the other side sent: a line that is no HTTP, the reason of a proxy's refusal.
+    Other texts may quote the peer: an invalid HTTP line, or the reason of a proxy's refusal.
     """
     text = str(error)
     if isinstance(error, httpx.ProxyError) and (status := _PROXY_STATUS.match(text)):
@@ -275,7 +274,7 @@ def _in_words(error: Exception) -> str:
 
 
 def ssl_context(url: httpx.URL, settings: MonitoringSettings) -> ssl.SSLContext:
-    """Certificates are checked unless the settings say otherwise; an http:// URL needs none, so none are loaded."""
+    """Return the TLS context. It checks certificates unless `verify` is false; an http:// URL loads none."""
     if url.scheme != "https" or (settings.verify is True and settings.client_cert is None):
         return _usual_ssl_context(with_certificates=url.scheme == "https")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -293,7 +292,7 @@ def ssl_context(url: httpx.URL, settings: MonitoringSettings) -> ssl.SSLContext:
 
 @cache
 def _usual_ssl_context(*, with_certificates: bool) -> ssl.SSLContext:
-    """One for all senders whose settings name no file that may change: the certificates take 0.5 MB."""
+    """Return one context for all senders without certificate files of their own: the certificates take 0.5 MB."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if with_certificates:
         context.load_verify_locations(certifi.where())

@@ -1,7 +1,7 @@
-"""Pushes one sample per call, in the predecessor's series: each goes out once, in the order of time, or is given up.
+"""Pushes one sample per call, in the predecessor's series: each is sent once, in the order of time, or dropped.
 
-Rules beside those of delivery:
-- A batch goes out as the same bytes until the back end takes or refuses it, and the next one only then. Later samples
+Rules besides those of delivery:
+- A batch is sent as the same bytes until the back end accepts or refuses it, and only then the next one. Later samples
   cannot make up for lost ones, as those of counters do, and the back end refuses older samples after newer ones.
 - A batch that the back end refuses after a lost answer has probably arrived: it counts as `unconfirmed`.
 """
@@ -62,7 +62,7 @@ class LegacySamplePusher:
 
     @property
     def failure(self) -> str:
-        """Why what waits has not been delivered, in words for a log line; empty if nothing was sent."""
+        """Why samples are undelivered, as text for a log line; empty if nothing was sent."""
         return self._sender.failure
 
     async def aclose(self) -> None:
@@ -74,7 +74,7 @@ class LegacySamplePusher:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Deliver, for ever."""
+        """Deliver samples forever."""
         while True:
             await self._some.wait()
             await self._flush_gate.wait(self._interval, until=self._enough)
@@ -92,14 +92,14 @@ class LegacySamplePusher:
                     self._idle.set()
 
     async def _deliver(self, batch: Sequence[SamplePoint]) -> None:
-        """Bring one batch to its end, in requests of the size that the back end's limit allows."""
+        """Deliver or drop one batch, in requests of the size that the rate limit allows."""
         while batch:
             part = batch[: self._queue.pacer.size]
             if await self._deliver_part(part):
                 batch = batch[len(part) :]
 
     async def _deliver_part(self, part: Sequence[SamplePoint]) -> bool:
-        """Bring one request's samples to their end, whole or in halves; false if a limit asks for a smaller request."""
+        """Deliver or drop one request's samples, whole or in halves; false if a limit demands a smaller request."""
         body = self._queue.encode(part)
         retry, lost = RetryState(), False
         while True:
@@ -141,5 +141,5 @@ class LegacySamplePusher:
             self._queue.delivered(samples)
             return
         reason = "unconfirmed" if lost else step.reason or "fault"
-        warn_sparsely(f"samples {reason}", "%d samples of calls given up (%s): %s", samples, reason, outcome)
+        warn_sparsely(f"samples {reason}", "%d samples of calls dropped (%s): %s", samples, reason, outcome)
         self._queue.drop(reason, samples)

@@ -1,4 +1,4 @@
-"""Log entries to Loki: oldest first, one request at a time, each entry delivered or given up for a reason."""
+"""Sends log entries to Loki, one request at a time. Each entry is delivered, or dropped for a reason."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LogPusher:
 
     @property
     def failure(self) -> str:
-        """Why what waits has not been delivered, in words for a log line; empty if nothing was sent."""
+        """Why log entries are undelivered, as text for a log line; empty if nothing was sent."""
         return self._sender.failure
 
     async def aclose(self) -> None:
@@ -64,8 +64,8 @@ class LogPusher:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Deliver, for ever."""
-        self._queue.give_up()  # the request that was under way if this loop has just restarted
+        """Deliver entries forever."""
+        self._queue.give_up()  # the request in flight, if this loop has just restarted
         while True:
             await self._some.wait()
             if not self._queue.is_enough:

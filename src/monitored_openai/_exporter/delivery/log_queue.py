@@ -1,8 +1,8 @@
-"""The log entries that wait, and their state: everything about their delivery except the sending.
+"""Queues log entries for Loki, and decides which batch goes next and what follows from each reply.
 
-Entries wait in memory or, with a spool, in files: in the file of this process or in adopted ones. Batches taken out for
-sending wait in `_taken`; the first one goes next. An entry stays on disk until the back end has taken or refused it, so
-that after a crash the next process sends it again.
+Entries wait in memory or, with a spool, in files: the file of this process or adopted ones. Batches taken out for
+sending wait in `_taken`; the first one goes next. An entry stays on disk until the back end has accepted or refused it,
+so that after a crash the next process sends it again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_ENTRIES = 500
 MAX_BYTES = 1024 * 1024
 """Stays well below Loki's burst limit for a tenant, 6 MB by default. The pacer learns lower limits."""
 REPLAY_SECONDS = 30 * 60
-"""Older entries get a stream of their own: Loki refuses an entry over an hour behind the newest of its stream."""
+"""Older entries get a separate stream: Loki refuses an entry more than an hour behind the newest of its stream."""
 
 
 class LogQueue:
@@ -43,7 +43,7 @@ class LogQueue:
         spool: Spool | None,
         now_ns: Callable[[], int],
     ) -> None:
-        """`stream`: the labels of all entries."""
+        """`stream`: labels of every entry; `shards`: number of streams; `now_ns`: clock in ns since the epoch."""
         self._ledger = ledger
         self._stream = stream
         self._shards = shards
@@ -58,7 +58,7 @@ class LogQueue:
         self._acceptance = Acceptance(MAX_BYTES)
         self._last_request_at = -math.inf
         self.wait = LONGEST_WAIT
-        """Seconds until `next` should be asked again, after it gave nothing although entries wait."""
+        """Seconds until the next call of `next`, after it returned `None` although entries wait."""
 
     def add(self, encoded: bytes, at_ns: int) -> None:
         """Queue an entry that the ledger has admitted."""
@@ -67,9 +67,9 @@ class LogQueue:
             self._next_shard = (self._next_shard + 1) % self._shards
 
     def store(self) -> None:
-        """Move entries from memory to the spool, if it takes them.
+        """Move entries from memory to the spool, if the spool accepts them.
 
-        Batches that may have arrived already stay: they must go again with the same labels.
+        Batches that Loki may have stored stay in memory, because a retry must use the same labels.
         """
         if self._spool is None:
             return
@@ -107,7 +107,7 @@ class LogQueue:
 
     @property
     def missing_on_disk(self) -> int:
-        """Number of spooled entries whose file is gone from the directory, so that they end with this process."""
+        """Number of spooled entries whose file was removed, so that no other process can send them."""
         files = self._spool.files() if self._spool is not None else []
         taken = sum(
             len(batch.entries) for batch in self._taken if batch.file is not None and not batch.file.is_in_place()
@@ -115,7 +115,7 @@ class LogQueue:
         return taken + sum(file.waiting for file in files if not file.is_in_place())
 
     def next(self, now: float) -> Batch | None:
-        """The batch to send now, in monotonic seconds, which is in flight until `settle`; `None` if there is none."""
+        """Return the batch to send now, in flight until `settle`; `None` if none can go. `now`: monotonic seconds."""
         self.give_up()
         while (batch := self._choose(now)) is not None:
             self._expire(batch)
@@ -134,16 +134,16 @@ class LogQueue:
         return None
 
     def give_up(self) -> None:
-        """Queue the batch in flight again, because its answer will not come."""
+        """Requeue the batch in flight, because its reply will not arrive."""
         batch, self._in_flight = self._in_flight, None
         if batch is not None:
             batch.sent_as_replay = batch.as_replay
             self._ledger.record_requeued(len(batch.entries), spooled=batch.file is not None)
 
     def settle(self, outcome: Reply | Failure, now: float) -> Step:
-        """Apply the outcome to the batch in flight; the step has the wait before the next request."""
+        """Apply the outcome to the batch in flight, and return the step with the wait before the next request."""
         batch, self._in_flight = self._in_flight, None
-        assert batch is not None, "an answer to nothing"  # noqa: S101
+        assert batch is not None, "no batch is in flight"  # noqa: S101
         number, spooled = len(batch.entries), batch.file is not None
         if not (isinstance(outcome, Reply) and outcome.is_success):
             rested = self._acceptance.has_rested(batch, now - self._last_request_at)
@@ -161,7 +161,7 @@ class LogQueue:
                 self._finish(batch)
             case Action.DROP:
                 reason = step.reason or "fault"
-                warn_sparsely(f"loki {reason}", "%d log entries given up (%s): %s", number, reason, outcome)
+                warn_sparsely(f"loki {reason}", "%d log entries dropped (%s): %s", number, reason, outcome)
                 self._ledger.record_dropped(number, 0 if spooled else batch.size, reason, spooled=spooled)
                 self._finish(batch)
             case _:
@@ -171,7 +171,7 @@ class LogQueue:
         return step
 
     def labels(self, batch: Batch, shard: int | None) -> Mapping[str, str]:
-        """The labels of the stream for the entries of a batch."""
+        """Return the stream labels for the entries of a batch."""
         labels = self._labels_of_all(batch)
         if shard is not None:
             labels = {**labels, "shard": str(shard)}
@@ -195,7 +195,7 @@ class LogQueue:
             self._spool.purge()
 
     def _as_limited(self, batch: Batch) -> Batch:
-        """Cut the batch to the size that the back end's limit allows, and leave the rest behind it."""
+        """Return the part of the batch that the rate limit allows, and queue the rest behind it."""
         first, rest = batch.cut(self._acceptance.most_bytes)
         if rest is not None:
             index = self._taken.index(batch)
@@ -204,7 +204,7 @@ class LogQueue:
         return first
 
     def _choose(self, now: float) -> Batch | None:
-        """The batch whose turn it is: one put aside that is due, or else the next in order."""
+        """Return the next batch: one put aside that is due, otherwise the next in order."""
         self.wait = LONGEST_WAIT
         waiting = next((batch for batch in self._taken if batch.due_at is None), None)
         if waiting is None and self._take():
@@ -236,9 +236,7 @@ class LogQueue:
             self._taken.rotate(-1)
 
     def _choose_labels(self, batch: Batch) -> None:
-        """Choose the labels: those of the first sending, otherwise by age. The file records them before the request, so
-        that the next process knows them after a crash.
-        """
+        """Choose the labels of the first attempt, or choose by age, and record them in the file."""
         if batch.file is None or self._spool is None:
             return
         possibly_stored = self._possibly_stored(batch)
@@ -249,10 +247,11 @@ class LogQueue:
         else:
             batch.as_replay = self._now_ns() - batch.entries[0].at_ns > REPLAY_SECONDS * 1_000_000_000
         through = max(one.entries[-1].id for one in (batch, *possibly_stored))
+        # Recorded before the request, so that the next process knows the labels after a crash.
         self._spool.mark(batch.file, through, as_replay=batch.as_replay)
 
     def _possibly_stored(self, batch: Batch) -> list[Batch]:
-        """The other batches of the same file that the back end may have stored already."""
+        """Return the other batches of the same file that the back end may have stored already."""
         return [
             other
             for other in self._taken
@@ -270,7 +269,7 @@ class LogQueue:
             self._ledger.record_evicted(number, "expired")
 
     def _take(self) -> bool:
-        """Take out the next batch. Files take turns, so that an old one does not delay new entries."""
+        """Take out the next batch; false if none waits. Files take turns, so that an old one delays no new entries."""
         batch = self._from_spool() or self._from_memory()
         if batch is None:
             return False

@@ -1,13 +1,13 @@
-"""Pushes the present value of every series again and again, so that a lost push loses nothing.
+"""Pushes the current value of every series at each interval, so that a lost push loses nothing.
 
-Rules that keep totals exact and the back end content, beside those in `series`:
+Rules that keep totals exact and avoid refusals, besides those in `series`:
 - An older payload never follows a newer one.
-- Without an answer the same bytes go once more, which the back end takes as one. After that their zeros count as sent,
-  because they would be out of order if they had been.
-- A refused payload (400) goes once more as the newest values alone.
-- A payload that exceeds a limit of volume (429) goes in smaller parts, at the pace that the limit allows. If a push
-  takes longer than the interval, the next one begins with the series that it left out.
-- A series that exceeds a limit alone is left out, and goes last in the next push.
+- Without a reply, the same bytes are sent once more, and the back end stores them once. Afterwards their zeros count as
+  sent, because the back end would refuse zeros that it has stored already as out of order.
+- A refused payload (400) is sent once more as the newest values alone.
+- A payload that exceeds a rate limit (429) is sent in smaller parts, at the pace that the limit allows. If a push takes
+  longer than the interval, the next one begins with the series that it left out.
+- A series that exceeds a limit alone is left out, and is sent last in the next push.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _REFUSED = 400
 _MAX_AHEAD_MS = 600_000
-"""Prometheus 2.42 takes a sample from further in the future, and then refuses the present samples of all senders."""
+"""Prometheus 2.42 accepts samples from further in the future, and then refuses the current samples of all senders."""
 
 
 class MetricsPusher:
@@ -76,7 +76,7 @@ class MetricsPusher:
         self._pushing = asyncio.Lock()
 
     async def run(self) -> None:
-        """Push at every interval, for ever; sooner again after a failure, not while the handle rests."""
+        """Push at every interval forever: sooner after a failure, not at all while the handle rests."""
         wait = self._phase
         while True:
             await self._rest.pause(wait)
@@ -87,7 +87,7 @@ class MetricsPusher:
 
     @property
     def failure(self) -> str:
-        """Why what waits has not been delivered, in words for a log line; empty if nothing was sent."""
+        """Why totals are undelivered, as text for a log line; empty if nothing was sent."""
         return self._sender.failure
 
     async def aclose(self) -> None:
@@ -95,13 +95,13 @@ class MetricsPusher:
         await self._sender.aclose()
 
     async def flush(self) -> bool:
-        """Push now, and again until the back end has taken or refused it; true if it has taken it."""
+        """Push, with retries, until the back end has accepted or refused the totals; true if it has accepted them."""
         while (step := await self.push()).action is Action.RETRY:
             await self._flush_gate.back_off(step.wait, step.at_least)
         return step.action is Action.DELIVERED
 
     async def push(self) -> Step:
-        """Push the present state once, as soon as the back end allows it."""
+        """Push the current totals once, as soon as the back end allows it."""
         async with self._pushing:
             await asyncio.sleep(self._not_before - time.monotonic())
             folded = self._ledger.stats().folded
@@ -124,8 +124,8 @@ class MetricsPusher:
     async def push_snapshots(self, snapshots: Sequence[CounterSnapshot]) -> bool:
         """Push the counters of an ended process; true if nothing is left to try.
 
-        The back end refuses counters that are older than the last push of that process, or too old. While the back end
-        asked for a pause, this does nothing.
+        The back end refuses counters that are older than the last push of that process, or too old. During a pause that
+        the back end demands, this does nothing and returns false.
         """
         for snapshot in snapshots:
             async with self._pushing:
@@ -146,7 +146,7 @@ class MetricsPusher:
         return True
 
     def _respect_retry_after(self, outcome: Reply | Failure) -> float:
-        """Note the pause that the back end asks for; the present monotonic seconds."""
+        """Note the pause that the back end demands, and return the current monotonic seconds."""
         now = time.monotonic()
         if isinstance(outcome, Reply) and outcome.retry_after is not None:
             self._not_before = now + outcome.retry_after
@@ -161,7 +161,7 @@ class MetricsPusher:
         born_ms, now_ms = series.tick()
         if now_ms - time.time_ns() // 1_000_000 > _MAX_AHEAD_MS:
             warn_sparsely(
-                "clock", "the clock went back by more than 10 minutes; no metrics are pushed until it is past that"
+                "clock", "the clock went back by more than 10 minutes; no metrics are pushed until it has caught up"
             )
             return Failure.CONNECT
         outcome: Reply | Failure = Reply(204)
@@ -182,7 +182,7 @@ class MetricsPusher:
             if is_limited(replied) and refused.are_too_many:
                 break
             if is_limited(replied) and time.monotonic() + series.pacer.pause(time.monotonic()) < until:
-                warn_sparsely("push limit", "metrics exceed a limit; they go on in smaller requests: %s", replied)
+                warn_sparsely("push limit", "metrics exceed a limit and are sent in smaller requests: %s", replied)
                 continue
             self._left = frozenset(point.labels for point in (*points, *last))
             if isinstance(replied, Failure) or (not replied.is_success and replied.status != _REFUSED):

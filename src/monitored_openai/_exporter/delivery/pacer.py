@@ -1,4 +1,4 @@
-"""The size and the pace of requests to a back end that limits the volume: learned from its answers, without I/O.
+"""Learns the size and pace of requests that a back end's rate limit allows, from its replies. Does no I/O.
 
 Back ends limit volume by token buckets: a request passes if the bucket holds at least its bytes, and the bucket refills
 at the limit. A refusal takes no tokens. Both the refill rate and the capacity are unknown here, and both may change:
@@ -6,9 +6,9 @@ at the limit. A refusal takes no tokens. Both the refill rate and the capacity a
 - A refusal halves the size of the next request, because a request above the capacity never passes.
 - A refusal slows the pace: a little after accepted requests, by half after another refusal.
 - An accepted request raises both again: slowly at first, faster the longer no refusal comes.
-- A size refused shortly above an accepted one bounds the next sizes; the bound rises slowly.
-- After a refusal with Retry-After, size and pace grow again only after 20 times that pause, because a probe costs much.
-- No request brings more than one second's volume, so that a refusal costs one second at most.
+- A refused size slightly above an accepted one bounds the next sizes; the bound rises slowly.
+- A refusal with Retry-After bounds the size or the pace for another 20 times that pause, because each probe costs much.
+- No request holds more than one second's volume, so that a refusal costs one second at most.
 
 Before the first refusal, requests have their full size and no pause in between.
 """
@@ -19,9 +19,9 @@ import math
 from collections.abc import Callable
 
 _FIRST_PAUSE = 0.025
-"""Seconds after the first refusals, as long as nothing is known about the limit and each try is half the last."""
+"""Seconds of pause after the first refusals, while the limit is unknown and each attempt halves the size."""
 LONGEST_PAUSE = 30.0
-"""Seconds, without the jitter, that a refused request waits at most for the bucket. Loki's default buckets fill in 5."""
+"""Longest wait of a refused request, in seconds without jitter. Loki's default buckets fill in 5 s."""
 _SIZE_GROWTH = 1 / 32
 _GROWTH = 1 / 128
 _CALM = 8
@@ -30,78 +30,78 @@ _STEADY = 4
 """Accepted requests in a row after which the pace at a refusal is close to the limit."""
 _SLOWDOWN = 0.9
 _NEAR = 1.5
-"""Times the largest accepted size, up to which a refused size shows the capacity well."""
+"""Ratio of a refused to the largest accepted size, up to which the refused size shows the capacity well."""
 _BELOW_REFUSED = 15 / 16
 _BOUND_GROWTH = 1 / 4096
-"""Of the size with each accepted request after such a refusal; doubled every 64."""
+"""Growth of the size's bound with each accepted request after such a refusal; doubled every 64 requests."""
 _PROBE_AFTER = 20
-"""Times the Retry-After of a refusal, after which size and pace grow again."""
+"""Multiple of a refusal's Retry-After for which the bound of the size or the pace stays."""
 _JITTER = 0.25
-"""Share of a pause after a refusal that chance adds, so that many processes do not return at once."""
+"""Largest random share added to a pause after a refusal, so that processes do not retry all at once."""
 _VOLUME_SECONDS = 1.0
 _REST = 1.5
-"""Share of the time in which the pace would fill the bucket, after which it is full even if the pace is overrated."""
+"""Factor on the time in which the estimated pace fills the bucket, in case the estimate is too high."""
 _USUAL_REST = 5.0
-"""Seconds that fill Loki's default buckets."""
+"""Seconds in which Loki's default buckets fill."""
 _LONGEST_REST_IN_TURN = 16.0
-"""Seconds."""
+"""Longest rest, in seconds, for which other entries wait behind a refused one."""
 _PROBES = 3
 """Refusals in a row that may be due to the size alone."""
 _PROBE_GROWTH = 1.25
-"""Growth of the pause with each refusal in a row of an entry alone, which may be due to its size."""
+"""Growth of the pause with each consecutive refusal of an entry alone, which may be due to its size."""
 
 
 class Pacer:
-    """The largest size of the next request, in bytes or samples, and the earliest time for it in monotonic seconds."""
+    """Estimates the largest size (bytes or samples) and the earliest time (monotonic seconds) of the next request."""
 
     def __init__(self, most: int) -> None:
-        """`most`: the largest request that is ever sent."""
+        """`most`: size of the largest request."""
         self._most = float(most)
         self._size = float(most)
         self._rate = math.inf
         self._accepted = 0
-        """Requests since the last refusal."""
+        """Accepted requests since the last refusal."""
         self._refused = 0
-        """Requests in a row."""
+        """Refused requests in a row."""
         self._calm = 0
-        """Requests accepted one after another, without a refusal in between."""
+        """Accepted requests in a row."""
         self._passed = 0
-        """Size of the largest accepted request, as far as no smaller one was refused since."""
+        """Size of the largest accepted request, lowered to each smaller size refused since."""
         self._volume = 0
-        """Accepted since `_since`."""
+        """Bytes or samples accepted since `_since`."""
         self._since = math.nan
-        """The bucket could not serve a request then; before the first refusal: the first request."""
+        """Time of a refusal or a probe; before the first refusal, of the first accepted request."""
         self._not_before = -math.inf
         self._fastest_growth = 1.0
-        """Of the pace with each accepted request."""
+        """Largest growth of the pace with one accepted request."""
         self._ceiling = math.inf
-        """The pace is kept below, and the size as it is, until `_probe_at`, after a refusal with Retry-After."""
+        """Upper bound of the pace until `_probe_at`, after a refusal with Retry-After."""
         self._probe_at = math.inf
         self._most_size = math.inf
         """A little less than the size refused last, which is probably above the capacity; grows slowly."""
         self._size_calm = 0
-        """Accepted requests since then."""
+        """Accepted requests since that refusal."""
         self._size_probe_at = -math.inf
         self._largest = 0
         """Size of the largest accepted request: the capacity is not below, unless the limit changes."""
         self._suspect = self._too_large = math.inf
-        """The smallest sizes refused alone after a rest, and certainly with a full bucket."""
+        """Smallest sizes refused alone: after a rest, and with a bucket that was surely full."""
         self._refused_alone = (math.inf, 0)
-        """The smallest and the largest size since the last accepted request."""
+        """Smallest and largest size refused alone since the last accepted request."""
         self._measured = 0.0
-        """The pace at the last refusal after many accepted requests; 0 if nothing is known."""
+        """The pace at the last refusal after several accepted requests; 0 if unknown."""
 
     @property
     def size(self) -> int:
-        """Bytes or samples that the next request may have."""
+        """Maximum bytes or samples of the next request."""
         return int(max(1.0, min(self._size, self._rate * _VOLUME_SECONDS)))
 
     def pause(self, now: float) -> float:
-        """Seconds from now until the next request may go."""
+        """Return the seconds from `now` until the next request may go."""
         return max(0.0, self._not_before - now)
 
     def rest(self, size: int, *, surely: bool = True) -> float:
-        """Seconds without a request after which the bucket holds this size, if it ever does; else probably."""
+        """Return the seconds without a request after which the bucket `surely`, or else probably, holds `size`."""
         if self._measured:
             return min(_REST * size / self._measured, LONGEST_PAUSE)
         return _USUAL_REST if surely else min(_REST * size / self._rate, LONGEST_PAUSE)
@@ -131,32 +131,32 @@ class Pacer:
 
     @property
     def lets_nothing_pass(self) -> bool:
-        """True if the size is not the reason: since the last accepted request, very different sizes were refused."""
+        """True if sizes that differ by more than a factor of 2 were refused in a row: size is not the reason."""
         smallest, largest = self._refused_alone
         return largest > 2 * smallest
 
     def is_suspect(self, size: int) -> bool:
-        """True if one entry that was not larger was refused alone after a rest."""
+        """True if an entry of at most this size was refused alone after a rest."""
         return size >= self._suspect
 
     def is_too_large(self, size: int) -> bool:
-        """True if one entry that was not larger was refused alone with a full bucket twice."""
+        """True if an entry of at most this size was refused alone twice with a full bucket."""
         return size >= self._too_large
 
     def refuses_again(self, size: int, *, is_certain: bool) -> None:
-        """The back end has refused one entry of this size alone, after a rest; `is_certain`: with a full bucket."""
+        """Note that one entry of this size was refused alone after a rest; `is_certain`: with a full bucket."""
         if size > self._largest > 0:
             self._suspect = min(self._suspect, size)
             if is_certain:
                 self._too_large = min(self._too_large, size)
 
     def gives_up(self, size: int) -> None:
-        """One entry of this size, sent alone, never passes."""
+        """Note that one entry of this size, sent alone, never passes."""
         self._suspect, self._too_large = min(self._suspect, size), min(self._too_large, size)
         self._largest = min(self._largest, max(1, size - 1))
 
     def accepts(self, size: int, now: float) -> None:
-        """The back end has taken a request of this size."""
+        """Note that the back end accepted a request of this size."""
         if math.isnan(self._since):
             self._since = now
         self._refused = 0
@@ -186,17 +186,17 @@ class Pacer:
     def refuses(
         self, size: int, now: float, *, random: Callable[[], float], alone: int = 0, retry_after: float = 0.0
     ) -> None:
-        """The back end has refused such a request for its limit.
+        """Note that the rate limit refused a request of this size.
 
-        `random` gives numbers from 0 to 1; `alone`: how often it has refused this one entry, sent alone; 0 if the
-        request had several entries.
+        `random` returns numbers from 0 to 1; `alone`: refusals of this one entry, sent alone; 0 if the request had
+        several entries; `retry_after`: seconds that the reply demands.
         """
         self._refused += 1
         before = self._rate
         pause = self._pause_after(size, now, alone)
         if retry_after and self._most_size < size:
             self._size_probe_at = now + (1 + _PROBE_AFTER) * retry_after
-        elif retry_after:  # the refusal costs much, so that the next one must come late
+        elif retry_after:  # a refusal costs the whole pause, so the next one must be late
             known = self._rate if math.isinf(before) else math.sqrt(self._rate * before)
             self._ceiling = min(known, before * _SLOWDOWN)
             self._fastest_growth = 1.0
@@ -212,9 +212,9 @@ class Pacer:
     def refuses_alone(
         self, size: int, now: float, *, random: Callable[[], float], first: bool, retry_after: float = 0.0
     ) -> None:
-        """The back end has refused one entry that exceeds what passed; this does not change the pace of others.
+        """Note the refusal of one entry that is larger than any that passed; a known pace of others stays the same.
 
-        `first`: its first refusal, after which it waits for the bucket to fill if the pace is known.
+        `first`: its first refusal, after which it waits for the bucket if that fills soon.
         """
         pause = 0.0
         if not self.is_too_large(size):
@@ -244,7 +244,7 @@ class Pacer:
         elif self._refused > 1:
             self._rate = max(self._rate / 2, size / LONGEST_PAUSE)
             self._halve(size)
-        elif size > self._passed:  # the size is the news, not the pace
+        elif size > self._passed:  # the likely reason is the size, not the pace
             near = 0 < size <= _NEAR * self._passed
             self._size, self._passed = (
                 min(self._size, self._passed if near else max(1.0, size / 2)),

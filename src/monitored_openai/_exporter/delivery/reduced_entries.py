@@ -1,11 +1,11 @@
-"""The forms of entries that Loki accepts: what it refuses for a form goes once more in a smaller one.
+"""Shrinks entries that Loki refuses for their form: a shorter line, no structured metadata, or fewer labels.
 
-Loki stores the good entries of a request and answers 400 for the rest, without a list of them. So a refused batch is
-split down to single entries, byte for byte the same, because Loki recognises what it has stored already. A single
-entry that is refused for its form goes once more without that part of it.
+Loki stores the valid entries of a request and replies 400 for the rest, without a list of them. So a refused batch is
+split down to single entries with the same bytes, because Loki recognises entries that it has stored already. A single
+entry that is refused for its form is sent once more with that part cut or removed.
 
-A refused size is remembered: an entry that is at least as large has surely not been stored, and goes in the smaller
-form at once. The words of the reply only decide which part to leave out.
+A refused size is remembered: Loki has surely not stored an entry that is at least as large, so such an entry is sent
+in the smaller form at once. The text of the reply only decides which part to cut.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from monitored_openai._log_entry import shorter_line
 
 _LINE_LIMIT = re.compile(r"Max entry size '(\d{1,12})'")
 _LINE_BYTES = 16 * 1024
-"""Of a line that was too long, if the reply does not name the limit."""
+"""Bytes that a too long line keeps, if the reply does not name the limit."""
 _LABELS = frozenset({"job", "environment", "service_name", "replay", "shard"})
-"""Those that a stream keeps, if the back end takes no more or no longer ones."""
+"""Labels that a stream keeps, if the back end refuses more or longer ones."""
 _LABEL_CHARACTERS = 128
 
 
 class Form(StrEnum):
-    """The part of an entry that a reply complains about."""
+    """The part of an entry that a reply refuses."""
 
     LINE = "line"
     METADATA = "structured metadata"
@@ -45,29 +45,29 @@ _WORDS = (
 
 
 def refused_form(text: str) -> Form | None:
-    """The first part of an entry that a refusal names; `None` if it names none."""
+    """Return the first part of an entry that a refusal names; `None` if it names none."""
     lower = text.lower()
     found = [(lower.find(words), form) for words, form in _WORDS if words in lower]
     return min(found)[1] if found else None
 
 
 def few_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """The labels of a stream for a back end that takes no more or no longer ones."""
+    """Return the stream labels for a back end that refuses more or longer ones."""
     return {name: value[:_LABEL_CHARACTERS] for name, value in labels.items() if name in _LABELS}
 
 
 class Forms:
-    """What the back end has refused so far, and the entries that fit."""
+    """Remembers the sizes that the back end has refused, and shrinks entries to fit."""
 
     def __init__(self) -> None:
         self._refused_line = math.inf
         self._line_limit = _LINE_BYTES
         self._refused_metadata = (math.inf, math.inf)
-        """Number and bytes: what has at least as many of both is refused."""
+        """Number and bytes: metadata with at least as many of both is refused."""
 
     @property
     def any_refused(self) -> bool:
-        """True if some entries go in a smaller form."""
+        """True if some entries are sent in a smaller form."""
         return not (math.isinf(self._refused_line) and math.isinf(self._refused_metadata[0]))
 
     def forget(self) -> None:
@@ -75,7 +75,7 @@ class Forms:
         self._refused_line, self._refused_metadata = math.inf, (math.inf, math.inf)
 
     def fitting(self, entry: Entry) -> Entry:
-        """The entry, in a smaller form if the back end has refused one that is no larger."""
+        """Return the entry, in a smaller form if it is at least as large as a refused one."""
         if not self.any_refused:
             return entry
         _, line, metadata = _parts(entry)
@@ -87,7 +87,7 @@ class Forms:
         return entry
 
     def refuse(self, entry: Entry, text: str) -> Entry | None:
-        """The form in which an entry that was refused alone goes once more; `None` if it has no smaller one."""
+        """Return the smaller form for the retry of an entry that was refused alone; `None` if it has none."""
         form = refused_form(text)
         _, line, metadata = _parts(entry)
         if form is Form.LINE:

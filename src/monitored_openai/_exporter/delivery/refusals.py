@@ -1,4 +1,4 @@
-"""The size, pace and form of entries that Loki accepts, as far as its answers have shown."""
+"""Learns from Loki's replies which size, pace and form of entries it accepts."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ if TYPE_CHECKING:
 
 _REFUSED = 400
 _FULL_AGAIN_SECONDS = 600.0
-"""After a refusal for a form, one batch in this time goes in full, as the back end's settings may have changed."""
+"""Seconds between full batches after a refused form, because the back end's settings may have changed."""
 _FIRST_ASIDE = 0.5
-"""Seconds that an entry is put aside at first; doubled with each refusal."""
+"""Seconds for which an entry is put aside after its first refusal; doubled with each further one."""
 _TRIES_AT_ONCE = 3
-"""Refusals of one entry, after which the bucket is left to fill before it is tried again."""
+"""Refusals of one entry after which the next attempt waits until the bucket is surely full."""
 _RESTS = 5
-"""An entry waits at least so many times as long as the bucket needs to fill for it."""
+"""Minimum wait of an entry, as a multiple of the time in which the bucket fills for it."""
 _LEARNED = 2
-"""Refusals of one entry with a full bucket, until others that are not smaller are given up after one refusal."""
+"""Refusals of one entry with a full bucket after which entries of at least its size are dropped at one refusal."""
 _CERTAIN = 3
-"""Refusals of one entry with a full bucket, until it is given up itself, if others pass."""
+"""Refusals of one entry with a full bucket after which it is dropped, if others pass."""
 
 
 class Acceptance:
-    """Learns from every answer, and prepares every batch accordingly."""
+    """Learns from every reply, and prepares each batch accordingly."""
 
     def __init__(self, most_bytes: int) -> None:
-        """`most_bytes`: the largest request that is ever sent."""
+        """`most_bytes`: size of the largest request."""
         self._pacer = Pacer(most_bytes)
         self._forms = Forms()
         self._few_labels = False
         self._full_again_at = math.inf
-        """When a batch goes in full again although the back end has refused that."""
+        """Monotonic seconds at which a batch goes in full again although the back end has refused that."""
 
     @property
     def most_bytes(self) -> int:
-        """Bytes of entries that the next request may have."""
+        """Maximum bytes of entries in the next request."""
         return self._pacer.size
 
     def prepare(self, batch: Batch, now: float) -> None:
         """Give the entries and labels of a batch the form that the back end accepts."""
-        fresh = batch.sent_as_replay is None  # others keep their labels, by which the back end knows them again
+        fresh = batch.sent_as_replay is None  # others keep their labels, so that the back end recognises them
         batch.is_trial = fresh and now >= self._full_again_at
         entries = [self._forms.fitting(entry) for entry in batch.entries]
         if fresh:
@@ -71,7 +71,7 @@ class Acceptance:
         batch.entries = entries
 
     def next_step(self, batch: Batch, outcome: Reply | Failure, now: float) -> Step:
-        """Decide on a batch after a try; `batch.retry` counts a failure already."""
+        """Return the step that follows an attempt; `batch.retry` includes its failure already."""
         size, divisible = batch.size, len(batch.entries) > 1
         if isinstance(outcome, Reply) and outcome.is_success:
             self._pacer.accepts(size, now)
@@ -105,23 +105,23 @@ class Acceptance:
         return self._pacer.is_passing
 
     def may_be_over_limit(self, batch: Batch) -> bool:
-        """True if a batch is one entry that is not smaller than one refused alone with a full bucket."""
+        """True if a batch is one entry, at least as large as one refused alone after a rest."""
         return len(batch.entries) == 1 and self._pacer.is_suspect(batch.size)
 
     def is_known_over_limit(self, batch: Batch) -> bool:
-        """True if one refusal more suffices to give the entry up, because no entry of its size passes."""
+        """True if one more refusal drops the entry, because no entry of its size passes."""
         return self._pacer.is_too_large(batch.size) and batch.retry.rested < _LEARNED
 
     def rest(self, batch: Batch) -> float:
-        """Seconds without a request before an entry put aside is tried, in which the limit's bucket fills."""
+        """Return the seconds without a request that fill the limit's bucket for an entry put aside."""
         return self._pacer.rest(batch.size, surely=batch.retry.failures >= _TRIES_AT_ONCE)
 
     def has_rested(self, batch: Batch, seconds: float) -> bool:
-        """True if the limit's bucket was full for this batch after so many seconds without a request."""
+        """True if `seconds` without a request filled the limit's bucket for this batch."""
         return seconds >= self._pacer.rest(batch.size)
 
     def aside_seconds(self, batch: Batch) -> float:
-        """Seconds that an entry is put aside: little while its size may not be the reason, then so that rests cost little."""
+        """Return the seconds for which an entry is put aside: few until its size is the likely reason of refusals."""
         rest, retry = self.rest(batch), batch.retry
         if retry.rested:
             return max(LONGEST_PAUSE, _RESTS * rest)
@@ -140,13 +140,13 @@ class Acceptance:
             self._pacer.refuses_again(size, is_certain=retry.rested >= _LEARNED)
 
     def _waits_in_turn(self, batch: Batch) -> bool:
-        """True if others wait behind an entry that the limit refused alone, as it passes when the bucket is full."""
+        """True if others wait behind an entry that was refused alone, because it passes once the bucket is full."""
         if self._pacer.has_passed(batch.size):
             return batch.retry.rested < _CERTAIN
         return self._pacer.fills_soon(batch.size) and batch.retry.failures < 2
 
     def _is_over_limit(self, batch: Batch, now: float) -> bool:
-        """True if the limit never lets this one entry pass, as far as its refusals and those of others show."""
+        """True if the refusals so far show that the limit never lets this one entry pass."""
         retry = batch.retry
         if self.is_known_over_limit(batch) or (
             retry.rested >= _CERTAIN and retry.isolated_failures and not self._pacer.has_passed(batch.size)
@@ -158,7 +158,7 @@ class Acceptance:
         return alone or retry.isolated_failures >= _CERTAIN
 
     def _learn_from_trial(self, batch: Batch) -> None:
-        """Send everything in full again after an entry or a batch that went in full has passed."""
+        """Send everything in full again after a trial has passed."""
         if not batch.is_trial:
             return
         self._few_labels = False
@@ -168,11 +168,11 @@ class Acceptance:
             self._full_again_at = math.inf
 
     def _step_of_form(self, batch: Batch, outcome: Reply, now: float) -> Step | None:
-        """Send entries that were refused for their form in another one, each once; `None` if there is none left."""
+        """Return the step that sends the entries once in a smaller form; `None` if no smaller form is left."""
         form = refused_form(outcome.text)
         if form is None:
             return None
-        warn_sparsely(f"loki {form}", "log entries go with a part cut off, as the back end refuses it: %s", outcome)
+        warn_sparsely(f"loki {form}", "log entries are cut, because the back end refuses a part of them: %s", outcome)
         self._full_again_at = max(
             now + _FULL_AGAIN_SECONDS, 0 if math.isinf(self._full_again_at) else self._full_again_at
         )

@@ -17,7 +17,7 @@ class RefusedSeries:
         """No series is refused yet."""
         self.labels: set[bytes] = set()
         self.most: float = math.inf
-        """Series that the next request may have."""
+        """Maximum series in the next request."""
         self.any_accepted = False
         self._in_a_row = 0
         self._alone_in_a_row = 0
@@ -34,11 +34,11 @@ class RefusedSeries:
 
     @property
     def pause(self) -> float:
-        """Seconds until the next request."""
+        """Seconds to wait before the next request."""
         return min(_FIRST_PAUSE * _PAUSE_GROWTH ** min(self._in_a_row, 64), _LONGEST_PAUSE)
 
     def refuse(self, number: int, labels: bytes) -> None:
-        """Note the refusal of so many series; `labels`: the first one's."""
+        """Note the refusal of `number` series; `labels` are those of the first one."""
         self._in_a_row += 1
         self.most = max(1, number // 2)
         if number == 1:

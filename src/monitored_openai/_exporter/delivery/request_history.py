@@ -1,4 +1,4 @@
-"""How the requests to one back end have ended, as the cause of a loss. Pure."""
+"""Remembers how the requests to one back end ended, to explain a loss. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _NO_ANSWER = "no answer in time"
 _PATIENCE_SECONDS = 1.0
 """A younger request without an answer is not the cause of a loss if an earlier one failed."""
 _LIMIT_SECONDS = 60.0
-"""While a limit sets the pace, one request in this time is refused at least: it is twice the longest pause."""
+"""Twice the longest pause: while a limit sets the pace, at least one request in this time is refused."""
 
 
 class RequestHistory:
-    """The last outcome, the last refusal for a limit of volume, and the age of a request without an answer."""
+    """The last outcome, the last refusal for a rate limit, and the age of a request without a reply."""
 
     def __init__(self) -> None:
         self._started_at: float | None = None
@@ -31,7 +31,7 @@ class RequestHistory:
         self._started_at, self._ended_at, self._has_answer = now, None, False
 
     def interrupt(self, now: float) -> None:
-        """Note that nobody waits for the answer any more. After an outcome, do nothing."""
+        """Note that a request without an outcome was cancelled. After an outcome, do nothing."""
         if self._ended_at is None:
             self._ended_at = now
 
@@ -49,7 +49,7 @@ class RequestHistory:
             self._limited_at = -math.inf
 
     def undelivered(self, now: float) -> str:
-        """Return why what waits at `now` has not been delivered, in words for a log line; empty if nothing was sent."""
+        """Return why data is undelivered at `now`, as text for a log line; empty if nothing was sent."""
         if self._started_at is None:
             return ""
         limited = self._limited_last or now - self._limited_at < _LIMIT_SECONDS

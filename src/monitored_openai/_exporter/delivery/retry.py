@@ -1,15 +1,15 @@
-"""Decides what follows a try to deliver a batch: a pure state machine, reply and clock in, action out.
+"""Decides what follows an attempt to deliver a batch: a pure state machine from reply and clock to an action.
 
     queued -> in flight -> delivered
-       |      ^         -> waiting (retry, or parked while the back end says that the settings are wrong) -> in flight
+       |      ^         -> waiting (retry, or parked while replies show that the settings are wrong) -> in flight
        v      |         -> behind the next one, which shows whether the back end takes anything -> in flight
-       |      |         -> aside with a due time of its own, if a limit of volume refuses one entry -> in flight
+       |      |         -> aside with a due time of its own, if a rate limit refuses one entry -> in flight
       spooled           -> split in two halves -> in flight, one after the other
        |                -> dropped, for a reason
        v
       evicted (`spool_full`), expired
 
-A batch in the spool is tried for as long as it is kept there, one in memory for five minutes.
+A batch in the spool is retried until it expires there, a batch in memory for 5 minutes.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from monitored_openai._exporter.delivery.causes import Cause, cause_of
 from monitored_openai._stats import DropReason
 
 MOST_RETRY_SECONDS = 300.0
-"""A batch without a spool is given up after this time of failures (the OpenTelemetry Collector's figure)."""
+"""A batch without a spool is dropped after this time of failures (the default of the OpenTelemetry Collector)."""
 _FIRST_BACKOFF, _LONGEST_BACKOFF, _SHORTEST_WAIT = 0.5, 60.0, 0.1
 _PARKED_SECONDS = 30.0
 _SPLIT_AFTER = 3
-"""Answers of 5xx in a row after which a batch is halved: Loki and Mimir answer 500 to a batch that is too large."""
+"""Failures after which a 5xx reply halves a batch: Loki and Mimir reply 500 to a batch that is too large."""
 _SPLIT_AFTER_LOST = 8
-"""The same where no answer came, which one entry can cause as well, but an outage is more likely to."""
+"""The same without a reply: one entry can cause this too, but an outage is more likely."""
 _PROBE_EVERY = 4
-"""Failures of a batch that cannot be split, after which another one goes first for once."""
+"""Failures of a batch that cannot be split, after which another one goes first once."""
 _MAX_ISOLATED_FAILURES = 3
-"""So often something else was delivered between two failures of one entry, until the entry is what is wrong."""
+"""Failures of one entry, with another batch delivered in between, after which the entry itself is wrong."""
 
 _TRANSIENT = frozenset({408, 425, 429})
 _NOT_IMPLEMENTED, _TOO_LARGE, _LIMITED = 501, 413, 429
@@ -43,29 +43,29 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 class Failure(StrEnum):
-    """How a try ended without an answer."""
+    """How an attempt without a reply ended."""
 
     CONNECT = "no connection"
     """Nothing was sent."""
     LOST = "no answer"
-    """Sent, at least in part; whether it was taken is not known."""
+    """Sent, at least in part; the back end may have accepted it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a back end answered."""
+    """The reply of a back end."""
 
     status: int
     retry_after: float | None = None
-    """Seconds, as far as the header made sense."""
+    """Seconds that the reply demands; `None` without a valid header."""
     server_time: float | None = None
-    """Its clock, in seconds of the epoch."""
+    """The back end's clock, in seconds since the epoch."""
     text: str = field(default="", repr=False)
     """The beginning of the body. It may quote content, in any form, and must not reach a log."""
 
     @property
     def is_success(self) -> bool:
-        """Prometheus says 204, Mimir 200."""
+        """True for a 2xx status: Prometheus replies 204, Mimir 200."""
         return 200 <= self.status < 300
 
     @property
@@ -80,7 +80,7 @@ class Reply:
 
 
 class Action(StrEnum):
-    """What becomes of a batch."""
+    """The decision on a batch after an attempt."""
 
     DELIVERED = "delivered"
     RETRY = "retry"
@@ -95,7 +95,7 @@ class Step:
     action: Action
     wait: float = 0.0
     at_least: float = 0.0
-    """Seconds that the back end's limit or its own request demand; the rest of `wait` is ours to shorten."""
+    """Seconds that the back end's limit or Retry-After demands; a flush may shorten the rest of `wait`."""
     reason: DropReason | None = None
     lets_next_go_first: bool = False
     """True if another batch goes first, to show whether the back end takes anything at all."""
@@ -108,14 +108,14 @@ class RetryState:
     failures: int = 0
     first_at: float = math.inf
     isolated_failures: int = 0
-    """Failures before which something else was delivered since the failure before."""
+    """Failures with another batch delivered since the failure before."""
     delivered: int = 0
-    """How many others had been delivered at the last failure."""
+    """Number of other batches delivered up to the last failure."""
     rested: int = 0
-    """Failures after a pause so long, with no other request in it, that the bucket of a limit was full."""
+    """Failures after a pause without requests that filled the limit's bucket."""
 
     def after(self, now: float, delivered: int = 0, *, rested: bool = False) -> RetryState:
-        """With one more; so many other batches have been delivered by now. `rested`: the limit's bucket was full."""
+        """Return the state after one more failure. `delivered`: other batches so far; `rested`: the bucket was full."""
         others = self.failures > 0 and delivered > self.delivered
         return RetryState(
             self.failures + 1,
@@ -127,12 +127,12 @@ class RetryState:
 
 
 def is_limited(outcome: Reply | Failure) -> bool:
-    """Whether the back end refused the request for a limit of volume."""
+    """True if the back end refused the request for a rate limit."""
     return isinstance(outcome, Reply) and outcome.status == _LIMITED
 
 
 def is_untouched(outcome: Reply | Failure) -> bool:
-    """Whether the back end has surely stored nothing of what it was sent."""
+    """True if the back end has surely stored nothing of the request."""
     if isinstance(outcome, Failure):
         return outcome is Failure.CONNECT
     return outcome.status == _TOO_LARGE or _is_misconfigured(outcome.status)
@@ -150,10 +150,10 @@ def next_step(  # noqa: PLR0911 - one for each rule
     over_limit: bool = False,
     waits_in_turn: bool = True,
 ) -> Step:
-    """Decide on a batch after a try.
+    """Return the step that follows an attempt.
 
     `retry` counts this failure already; `now` is monotonic seconds; `divisible`: the batch has more than one entry;
-    `random` gives numbers from 0 to 1; `durable`: the spool keeps the batch without a limit on tries; `pause`: seconds
+    `random` returns numbers from 0 to 1; `durable`: the spool keeps the batch without a limit on tries; `pause`: seconds
     that a pacer demands before the next request; `over_limit`: the limit never lets this one entry pass;
     `waits_in_turn`: if the limit refuses one entry, others wait behind it.
     """
@@ -196,7 +196,7 @@ def _is_transient(status: int) -> bool:
 
 
 def _may_be_poison(outcome: Reply | Failure) -> bool:
-    """Whether one entry may be the cause of this for all others."""
+    """True if one entry may be the reason why the whole batch failed."""
     return outcome.status >= 500 if isinstance(outcome, Reply) else outcome is Failure.LOST
 
 
@@ -205,6 +205,6 @@ def _is_misconfigured(status: int) -> bool:
 
 
 def _backoff(retry: RetryState, random: Callable[[], float]) -> float:
-    """Full jitter below a bound that doubles with each failure."""
+    """Return a wait in seconds: full jitter below a bound that doubles with each failure."""
     bound = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(retry.failures - 1, 10))
     return max(_SHORTEST_WAIT, random() * bound)

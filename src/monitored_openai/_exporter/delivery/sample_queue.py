@@ -23,7 +23,7 @@ MAX_SAMPLES = 2000
 MAX_WAITING = 50_000
 """Samples in memory; a further call's samples are dropped and counted."""
 _MAX_AHEAD_MS = 600_000
-"""Prometheus 2.42 takes a sample from further in the future, and then refuses the present samples of all senders."""
+"""Prometheus 2.42 accepts samples from further in the future, and then refuses the current samples of all senders."""
 
 
 class SamplePoint(NamedTuple):
@@ -35,7 +35,7 @@ class SamplePoint(NamedTuple):
 
 
 class SampleQueue:
-    """Samples in the order of time, and the batch under way."""
+    """Samples in the order of time, and the batch in flight."""
 
     def __init__(
         self, ledger: DeliveryLedger, *, protocol: Protocol, labels: Mapping[str, str], max_models: int
@@ -75,29 +75,29 @@ class SampleQueue:
         return True
 
     def take(self) -> Sequence[SamplePoint]:
-        """Move the oldest samples, as many as one request may hold, to the batch under way."""
+        """Move the oldest samples, as many as one request may hold, to the batch in flight."""
         number = min(len(self._waiting), MAX_SAMPLES)
         self._in_flight = [self._waiting.popleft() for _ in range(number)]
         return self._in_flight
 
     def put_back(self) -> None:
-        """Queue the batch under way again, after the thread that sent it has died."""
+        """Requeue the batch in flight, after the thread that sent it has died."""
         self._waiting.extendleft(reversed(self._in_flight))
         self._in_flight = ()
 
     def delivered(self, samples: int) -> None:
-        """Forget the first samples of the batch under way, which the back end took."""
+        """Forget the first samples of the batch in flight, which the back end accepted."""
         self._in_flight = self._in_flight[samples:]
         self._ledger.record_samples_delivered(samples)
 
     def drop(self, reason: DropReason, samples: int | None = None) -> None:
-        """Give up the first samples of the batch under way, all of them by default."""
+        """Drop the first samples of the batch in flight, all of them by default."""
         number = len(self._in_flight) if samples is None else samples
         self._in_flight = self._in_flight[number:]
         self._ledger.record_samples_dropped(number, reason)
 
     def encode(self, batch: Sequence[SamplePoint]) -> bytes:
-        """The body of a request."""
+        """Return the body of a request."""
         series: dict[bytes, list[tuple[float | None, int]]] = {}
         for point in batch:
             series.setdefault(point.labels, []).append((point.value, point.milliseconds))

@@ -1,8 +1,8 @@
-"""The series as the metrics back end knows them, and their encoding. Outlives an exporter whose thread died.
+"""Tracks which series the metrics back end has, and encodes pushes. Outlives an exporter whose thread died.
 
-- A new counter begins with a zero at the time of the push before, so that `rate` and `increase` see its first value.
+- A new counter begins with a zero at the time of the last push, so that `rate` and `increase` see its first value.
 - No timestamp repeats or goes back.
-- A stale marker withdraws a gauge that no longer exists, until the back end has taken one.
+- A stale marker withdraws a gauge that no longer exists, until the back end has accepted one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Point(NamedTuple):
 
 
 class PushedSeries:
-    """Encodes the present series, and remembers which of them the back end has."""
+    """Encodes the current series, and remembers which of them the back end has."""
 
     def __init__(
         self, metrics: MetricsState, *, protocol: Protocol, labels: Mapping[str, str], interval: float
@@ -52,11 +52,11 @@ class PushedSeries:
         self._shown: set[bytes] = set()
         """Gauges that the back end has."""
         self._being_born: set[bytes] = set()
-        """New series of the request under way, which may have arrived already."""
+        """New series of the request in flight, which may have arrived already."""
         self._last_ms = 0
 
     def points(self) -> list[Point]:
-        """Every present series, and the gauges to withdraw."""
+        """Return every current series, and the gauges to withdraw."""
         points = [
             Point(self._labels_of(sample), sample.value, sample.cumulative) for sample in self._metrics.push_samples()
         ]
@@ -64,17 +64,17 @@ class PushedSeries:
         return points + [Point(labels, value=None, cumulative=False) for labels in gone]
 
     def part(self, points: Sequence[Point]) -> Sequence[Point]:
-        """The first points, as many as one request may hold, at least one."""
+        """Return the first points that fit in one request, at least one."""
         births = self.births(points)
         samples = accumulate(1 + (point.labels in births) for point in points[:MAX_SERIES])
         return points[: max(1, sum(number <= self.pacer.size for number in samples))]
 
     def births(self, part: Sequence[Point]) -> set[bytes]:
-        """The counters that the back end does not have yet."""
+        """Return the counters that the back end does not have yet."""
         return {point.labels for point in part if point.cumulative and point.labels not in self._born}
 
     def encode(self, part: Sequence[Point], births: set[bytes], born_ms: int, now_ms: int) -> bytes:
-        """The body of a request, with a zero at `born_ms` for each series of `births`."""
+        """Return the body of a request, with a zero at `born_ms` for each series of `births`."""
         return self.protocol.encode_push(
             self.protocol.encode_series(
                 point.labels,
@@ -84,7 +84,7 @@ class PushedSeries:
         )
 
     def tick(self) -> tuple[int, int]:
-        """The times of births and of this push in ms; births go to the push before, if that is near."""
+        """Return the times of births and of this push in ms; births get the time of the last push, if that is near."""
         now_ms = max(time.time_ns() // 1_000_000, self._last_ms + 1)
         born_ms = self._born_at(now_ms)
         self._last_ms = now_ms
@@ -106,7 +106,7 @@ class PushedSeries:
         self._shown.difference_update(point.labels for point in part if point.value is None)
 
     def snapshot(self) -> list[CounterSnapshot]:
-        """The counters, without the gauges, for another process to push if this one dies."""
+        """Return the counters, without the gauges, for another process to push if this one dies."""
         points = (point for point in self.points() if point.cumulative)
         now_ms = max(time.time_ns() // 1_000_000, self._last_ms + 1)
         born_ms = self._born_at(now_ms)

@@ -1,4 +1,4 @@
-"""Loki's push endpoint: entries to the JSON of a request, gzipped, without state."""
+"""Encodes log entries as gzipped JSON for Loki's push endpoint. Has no state."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from monitored_openai._json import encode
 HEADERS = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
 
 _LEVEL = 1
-"""28 KB of English text come out 14 % larger than at the usual level 6, in a third of the time."""
+"""Level of gzip: 28 KB of English text become 14 % larger than at the usual level 6, in a third of the time."""
 
 _SET_BACK_NS = 300 * 10**9
-"""Loki refuses what is more than 10 minutes in the future, and takes what is up to an hour behind its stream."""
+"""Loki refuses entries more than 10 minutes in the future, and accepts entries up to an hour behind their stream."""
 
 
 def encode_entry(timestamp_ns: int, line: str, metadata: Mapping[str, str]) -> bytes:
-    """One entry of a stream. Lone surrogates, with which Loki would refuse the whole request, become `?`."""
+    """Return one encoded entry. Lone surrogates become `?`, because Loki would refuse the whole request for one."""
     return encode([str(timestamp_ns), line, metadata])
 
 
 def encode_push(streams: Sequence[tuple[Mapping[str, str], Sequence[bytes]]]) -> bytes:
-    """The body of a request: streams by their labels, each with its encoded entries in the order of time."""
+    """Return the body of a request, from streams: their labels and their encoded entries in the order of time."""
     parts = (
         b'{"stream":%b,"values":[%b]}' % (encode(labels), b",".join(entries)) for labels, entries in streams if entries
     )
@@ -30,5 +30,5 @@ def encode_push(streams: Sequence[tuple[Mapping[str, str], Sequence[bytes]]]) ->
 
 
 def following(last_ns: int, ended_ns: int) -> int:
-    """An entry's timestamp: its call's end, and after the entry before, unless the clock has been set back since."""
+    """Return an entry's timestamp: its call's end, but after the last entry unless the clock was set back since."""
     return ended_ns if last_ns - ended_ns > _SET_BACK_NS else max(ended_ns, last_ns + 1)

@@ -1,4 +1,4 @@
-"""The protocols that metrics are pushed by, each as a value: how samples become the body of a request."""
+"""The push protocols for metrics, each as a set of functions that encode samples as the body of a request."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Protocol:
 
     headers: Mapping[str, str]
     encode_labels: Callable[[str, Iterable[tuple[str, str]]], bytes]
-    """Name and labels to the bytes that stand for a series."""
+    """Encodes a name and labels as the bytes that identify a series."""
     encode_series: Callable[[bytes, Sequence[tuple[float | None, int]]], bytes]
-    """Such bytes, and (value, milliseconds) in the order of time, to a part of a body; `None` ends the series."""
+    """Encodes these bytes and (value, milliseconds) in the order of time as a part of a body; `None` ends the series."""
     encode_push: Callable[[Iterable[bytes]], bytes]
-    """Parts to a body."""
+    """Joins parts into a body."""
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
@@ -35,4 +35,4 @@ PROTOCOLS: Mapping[str, Protocol] = {
         encode_push=influx.encode_push,
     ),
 }
-"""By the value of the setting `metrics_protocol`."""
+"""The protocols by value of the setting `metrics_protocol`."""

@@ -1,4 +1,4 @@
-"""Prometheus remote write 1.0: samples to the bytes of a `WriteRequest`, by hand and without state.
+"""Encodes samples as a `WriteRequest` of Prometheus remote write 1.0, without generated code. Has no state.
 
 The four messages, with their field numbers, in protobuf's wire format:
 
@@ -36,7 +36,7 @@ HEADERS = {
 
 
 def encode_labels(name: str, labels: Iterable[tuple[str, str]]) -> bytes:
-    """The label part of a time series: sorted by name, empty values left out. Worth keeping per series."""
+    """Return the label part of a time series, sorted by name and without empty values. Worth caching per series."""
     pairs = sorted([("__name__", name), *((label, value) for label, value in labels if value)])
     return b"".join(
         _LABELS + _sized(_NAME + _sized(_utf8(label)) + _VALUE + _sized(_utf8(value))) for label, value in pairs
@@ -44,15 +44,15 @@ def encode_labels(name: str, labels: Iterable[tuple[str, str]]) -> bytes:
 
 
 def encode_series(labels: bytes, samples: Sequence[tuple[float | None, int]]) -> bytes:
-    """One time series of a `WriteRequest`; samples are (value, milliseconds) in the order of time.
+    """Return one time series of a `WriteRequest`; samples are (value, milliseconds) in the order of time.
 
-    `None` is the stale marker: from then on there is no such series.
+    `None` becomes the stale marker, which ends the series.
     """
     return _TIMESERIES + _sized(labels + b"".join(_SAMPLES + _sized(_sample(*sample)) for sample in samples))
 
 
 def encode_push(series: Iterable[bytes]) -> bytes:
-    """The body of a request: the time series, compressed by snappy's block format."""
+    """Return the body of a request: the time series, compressed in snappy's block format."""
     return bytes(cramjam.snappy.compress_raw(b"".join(series)))
 
 

@@ -1,8 +1,8 @@
-"""The system's own threads, locks, sockets and look-ups, also where gevent has put its own in their place.
+"""Native threads, locks, sockets and name lookups, even if gevent has patched the standard modules.
 
-gevent makes threads greenlets. A loop that ran in one would run in the very thread of the program, whose own
-`asyncio.run` would then find a loop running; and locks of gevent are not meant for two threads of the system. What is
-under a lock here waits for nothing, so the system's own hold no greenlet up.
+gevent turns threads into greenlets. A loop in a greenlet would run on the program's own thread, and `asyncio.run` there
+would find a running loop. gevent's locks are not made for two native threads. Code under a lock here never waits, so a
+native lock holds no greenlet up.
 """
 
 from __future__ import annotations
@@ -20,74 +20,74 @@ _MODULES: dict[str, Any] = {"_thread": _thread, "selectors": selectors, "socket"
 
 
 class Lock(AbstractContextManager[bool, None], Protocol):
-    """A lock, whether it may be taken twice or not."""
+    """A lock, reentrant or not."""
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take it; false when that took too long."""
+        """Take the lock; false if that takes longer than `timeout` seconds."""
         ...
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         ...
 
 
 class Thread(Protocol):
-    """What the exporter's thread is asked for."""
+    """The methods of a thread that the exporter uses."""
 
     def start(self) -> None:
-        """Begin.
+        """Start the thread.
 
         Raises:
-            RuntimeError: the system has no thread to give.
+            RuntimeError: the system cannot start a thread.
         """
         ...
 
     def is_alive(self) -> bool:
-        """Whether it has begun and not ended."""
+        """True if the thread has started and not ended."""
         ...
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait for its end."""
+        """Wait at most `timeout` seconds for the thread's end."""
         ...
 
 
 def original(module: str, name: str) -> Any:
-    """What is found under a name of `_thread`, `selectors` or `socket` where gevent has changed nothing."""
+    """Return the member `name` of `_thread`, `selectors` or `socket`, without gevent's patch."""
     monkey = sys.modules.get("gevent.monkey")
     return getattr(_MODULES[module], name) if monkey is None else monkey.get_original(module, name)
 
 
 def is_patched() -> bool:
-    """Whether threads are greenlets by now."""
+    """True if gevent has turned threads into greenlets."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 def lock() -> Lock:
-    """A lock that its holder must not take again."""
+    """Return a lock that its holder must not take again."""
     made: Lock = original("_thread", "allocate_lock")()
     return made
 
 
 def reentrant_lock() -> Lock:
-    """A lock that its holder may take again."""
+    """Return a lock that its holder may take again."""
     made: Lock = original("_thread", "RLock")()
     return made
 
 
 def current() -> int:
-    """What tells the running thread of the system from all others."""
+    """Return the identity of the current native thread."""
     identity: int = original("_thread", "get_ident")()
     return identity
 
 
 def thread(run: Callable[[], object], name: str) -> Thread:
-    """A daemon thread, not started yet."""
+    """Return a daemon thread that is not started yet."""
     return _Unpatched(run) if is_patched() else threading.Thread(target=run, name=name, daemon=True)
 
 
 class _Unpatched:
-    """A thread that is not known to `threading`, which would make it a greenlet."""
+    """A native thread unknown to `threading`, which would make it a greenlet."""
 
     def __init__(self, run: Callable[[], object]) -> None:
         self._run = run

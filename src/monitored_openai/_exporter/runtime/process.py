@@ -5,7 +5,7 @@ process that multiprocessing forked; there `multiprocessing.util.Finalize` does.
 ends or that calls `os._exit`.
 
 Fork: a module that another thread is importing at that moment stays half imported in the child for ever, and code that
-needs it there hangs or fails. So a fork waits until the exporter's thread has imported what it needs.
+needs it there hangs or fails. So a fork waits until the exporter's thread has imported its modules.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MOST_SECONDS_OF_IMPORTS = 5.0
 
 
 class ProcessMember(Protocol):
-    """A runner of an exporter, as the process sees it."""
+    """The interface of a runner for the process."""
 
     settings: MonitoringSettings
 
@@ -45,7 +45,7 @@ class ProcessMember(Protocol):
         ...
 
     def progress(self) -> int:
-        """A number that grows with each success."""
+        """Return a number that grows with each success."""
         ...
 
     def begin_flush(self) -> Future[bool] | None:
@@ -53,7 +53,7 @@ class ProcessMember(Protocol):
         ...
 
     def end_active(self) -> None:
-        """End the calls that are under way."""
+        """End the calls in progress."""
         ...
 
     def end(self, reason: DropReason) -> None:
@@ -65,7 +65,7 @@ class ProcessMember(Protocol):
         ...
 
     def after_fork_in_child(self) -> None:
-        """Begin anew in a forked child."""
+        """Start from zero in a forked child."""
         ...
 
 
@@ -88,11 +88,11 @@ class _Process:
         self._held_by_fork = False
 
     def thread(self) -> ExporterThread:
-        """The exporter's thread, started if it does not run.
+        """Return the exporter's thread, and start it if it does not run.
 
         Raises:
-            RuntimeError: no thread can be started, as at the interpreter's end, or one is being started further up
-                this very stack, which a finalizer has interrupted.
+            RuntimeError: no thread can start, as at the interpreter's end, or a finalizer calls this while its thread
+                already starts one.
         """
         with self._lock:
             if self._thread is not None and self._thread.is_alive:
@@ -126,7 +126,7 @@ class _Process:
             member.on_thread_exit()
 
     def before_fork(self) -> None:
-        """Wait until the exporter's thread has finished its imports."""
+        """Wait at most 5 s until the exporter's thread has finished its imports."""
         self._held_by_fork = self.importing.acquire(timeout=_MOST_SECONDS_OF_IMPORTS)
 
     def after_fork_in_parent(self) -> None:
@@ -145,14 +145,14 @@ class _Process:
             member.after_fork_in_child()
 
     def begin_exit(self) -> None:
-        """Start to deliver, because the process is about to end, and return at once."""
+        """Start the flushes before the end of the process, and return at once."""
         for member in self._living():
             member.begin_flush()
 
     def at_exit(self) -> None:
         """Deliver as much as possible in the time that is left, and count the rest as dropped."""
         if os.getpid() != self._pid:
-            self.after_fork_in_child()  # uWSGI forks without running Python's hooks, and no call has found out
+            self.after_fork_in_child()  # uWSGI forks without running Python's hooks, and no call has noticed yet
         for member in self._living():
             member.end_active()
         flushes = {member: flush for member in self._living() if (flush := member.begin_flush()) is not None}

@@ -19,8 +19,8 @@ THREAD_NAME = "monitored-openai-exporter"
 class ExporterLoop(asyncio.SelectorEventLoop):
     """A loop that resolves names without asyncio's thread pool, which is gone when the interpreter exits.
 
-    Names are looked up in daemon threads, so that a dead resolver stops neither signal. When no thread can start
-    any more, this thread looks them up. If gevent has patched the sockets, connections use the original ones.
+    Names are looked up in daemon threads, so that a hanging resolver stops neither metrics nor logs. If no thread can
+    start, this thread looks them up. If gevent has patched the sockets, connections use the original ones.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class ExporterLoop(asyncio.SelectorEventLoop):
             raise
 
     async def getaddrinfo(self, host: Any, port: Any, **hints: int) -> Any:
-        """`socket.getaddrinfo`, awaited."""
+        """Resolve a name as `socket.getaddrinfo` does, in a daemon thread."""
         answer: asyncio.Future[Any] = self.create_future()
         resolve = gevent.original("socket", "getaddrinfo")
 
@@ -50,7 +50,7 @@ class ExporterLoop(asyncio.SelectorEventLoop):
                 found, error = resolve(host, port, **hints), None
             except (OSError, UnicodeError) as failure:
                 found, error = [], failure
-            with suppress(RuntimeError):  # closed meanwhile, at the end of the process
+            with suppress(RuntimeError):  # the loop was closed meanwhile, at the end of the process
                 self.call_soon_threadsafe(_settle, answer, found, error)
 
         try:
@@ -84,7 +84,7 @@ class ExporterThread:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread runs."""
+        """True if the thread runs."""
         return self._thread.is_alive()
 
     @property

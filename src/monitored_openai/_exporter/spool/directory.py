@@ -42,25 +42,25 @@ class SpoolDirectory:
         return SpoolFile.create(self._path / f"{self._prefix}{uuid.uuid4().hex}{SUFFIX}", stream)
 
     def sizes(self, own: SpoolFile | None) -> tuple[int, int]:
-        """Bytes of all files, and of all except `own`."""
+        """Return the bytes of all files, and of all except `own`."""
         make_directory(self._path)
         every = others = 0
         with os.scandir(self._path) as found:
             for one in found:
                 try:
                     size = one.stat(follow_symlinks=False).st_size
-                except FileNotFoundError:  # used up meanwhile
+                except FileNotFoundError:  # removed meanwhile
                     continue
                 every += size
                 others += 0 if own is not None and one.name.startswith(own.path.stem) else size
         return every, others
 
     def free_bytes(self) -> int:
-        """Free bytes of the disk."""
+        """Return the free bytes of the disk."""
         return shutil.disk_usage(self._path).free
 
     def unowned(self, known: Collection[Path]) -> list[Path]:
-        """Files that may have no owner, the oldest first, without those in `known`."""
+        """Return the files that may have no owner, the oldest first, without those in `known`."""
         try:
             named = {path for path in self._path.iterdir() if _OURS.fullmatch(path.name)}
             return sorted(named - set(known), key=_modified)
@@ -128,7 +128,7 @@ def is_damage(error: Exception) -> bool:
 
 
 def what_failed(error: Exception) -> str:
-    """The text of an error, without a path."""
+    """Return the text of an error, without a path."""
     return (error.strerror or str(error)) if isinstance(error, OSError) else f"SQLite: {error}"
 
 

@@ -1,10 +1,10 @@
-"""One file of the spool: the log entries and the last counters of a process, in SQLite, in order of arrival.
+"""One file of the spool: the log entries and the last counter snapshots of a process, in SQLite.
 
-A commit is in the system's page cache: it survives the death of the process, and may not survive a power failure. Each
-entry has a checksum, as a flipped bit would cost all others in its request.
+A commit reaches the system's page cache: it survives the death of the process, but perhaps not a power failure. Each
+entry has a checksum, because the back end would refuse a whole request for one damaged entry.
 
-Entries go in order, so those that may have gone before are the oldest ones, up to some id. They must go again with the
-same labels, by which Loki recognises them.
+Entries are sent in the order of their ids, so the ones that Loki may have stored are the oldest, up to some id. A retry
+must use the same labels, so that Loki recognises these entries.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ _ROW_BYTES = 64
 """Bytes of an entry's row besides the entry."""
 _LAST = 2**63 - 1
 LONGEST_SPAN_NS = 30 * 60 * 10**9
-"""Limit between the entries of one request: sent again, the first must not be an hour behind the last."""
+"""Longest time between the entries of one request: in a retry, the first must not be an hour behind the last."""
 EVICTED_AT_ONCE_BYTES = 1024 * 1024
 
 
 class SpoolFile:
     """An open file, owned by this process.
 
-    Everything here may raise `sqlite3.Error`: `OperationalError` when the disk fails, another when the file is damaged.
+    Every method may raise `sqlite3.Error`: `OperationalError` if the disk fails, another one if the file is damaged.
     """
 
     def __init__(self, path: Path, lock: Lock) -> None:
-        """Open an existing file; `lock` is let go with it.
+        """Open an existing file; `close` releases `lock`.
 
         Raises:
             NotOurs: this program did not make the file, or another user can change it.
@@ -111,36 +111,36 @@ class SpoolFile:
     def _prepare(self) -> None:
         KIND.check(self._db, self.path, self._found)
         if self._one("PRAGMA user_version") != (_VERSION,):
-            raise sqlite3.DatabaseError("the file is of another version")
-        self._db.execute("PRAGMA synchronous = OFF")  # the change to a write-ahead log has nothing to lose
+            raise sqlite3.DatabaseError("the file has another version")
+        self._db.execute("PRAGMA synchronous = OFF")  # before the change to a write-ahead log, no data can be lost
         if self._one("PRAGMA journal_mode = WAL") != ("wal",):
-            raise OSError(errno.ENOTSUP, "the file system allows no write-ahead log")
+            raise OSError(errno.ENOTSUP, "the file system does not support a write-ahead log")
         self._db.executescript(_PRAGMAS)
 
     def _state(self) -> tuple[int, int, int, str]:
         found: tuple[Any, ...] | None = self._one("SELECT entries, sent, sent_as_replay, stream FROM state")
         if found is None or [type(value) for value in found] != [int, int, int, str]:
-            raise sqlite3.DatabaseError("the file does not say what is in it")
+            raise sqlite3.DatabaseError("the file's state is missing or damaged")
         entries, sent, sent_as_replay, stream = found
         return entries, sent, sent_as_replay, stream
 
     def _counted(self, entries: int, last: int) -> int:
-        """The number of entries: the file's own count, or the number of rows if that count makes no sense."""
+        """Return the number of entries: the larger of the rows and the file's own count, if that is plausible."""
         there: int = 0
-        with suppress(sqlite3.DatabaseError):  # then only its own count is left
+        with suppress(sqlite3.DatabaseError):  # then only the file's own count is left
             (there,) = self._one("SELECT count(*) FROM entry")
         return max(there, entries if entries <= last else 0)
 
     @property
     def slot(self) -> str:
-        """A short name that is unique among the files, also used in a label."""
+        """Short name, unique among the files; also the value of the label `replay`."""
         return self.path.stem[-8:]
 
     def write(self, entries: Collection[Entry], most_bytes: int) -> int:
-        """Add all entries or none; the number of older ones that were evicted to stay below `most_bytes`.
+        """Add all entries or none, and return the number of older ones evicted to stay below `most_bytes`.
 
         Raises:
-            OSError: there is no room, and nothing left to evict.
+            OSError: no room is left, and no entry can be evicted.
         """
         size = sum(len(entry.encoded) for entry in entries)
         with self._transaction():
@@ -155,7 +155,7 @@ class SpoolFile:
                         _checksum(entry.at_ns, entry.shard, entry.encoded),
                         entry.encoded,
                     )
-                    for number, entry in enumerate(entries, self._next_id)  # SQLite's own would begin again at 1
+                    for number, entry in enumerate(entries, self._next_id)  # SQLite's own ids would restart at 1
                 ],
             )
             self._db.execute("UPDATE state SET entries = entries + ?", (len(entries) - evicted,))
@@ -176,14 +176,14 @@ class SpoolFile:
             if freed >= needed + EVICTED_AT_ONCE_BYTES:
                 break
         if freed < needed:
-            raise OSError(errno.ENOSPC, "the spool is full of what is under way")
+            raise OSError(errno.ENOSPC, "the spool is full of entries that are being sent")
         return self._db.execute("DELETE FROM entry WHERE id > ? AND id <= ?", (self.taken, evicted[-1])).rowcount
 
     def read(self, most_entries: int, most_bytes: int) -> tuple[list[Entry], int]:
-        """Take the oldest entries that have not been taken yet, as many as may be sent with the same labels.
+        """Take the oldest entries that are not taken yet and may be sent with the same labels.
 
-        The entries, and how many besides were found damaged or missing, which are gone now. Never more than wait: a
-        damaged file may show some twice.
+        Returns the entries, and the number of damaged or missing ones, which are removed. Reads at most `waiting`
+        entries, because a damaged file may list some twice.
         """
         last_of_kind = self.sent if self.taken < self.sent else _LAST
         rows = self._db.execute(
@@ -210,35 +210,35 @@ class SpoolFile:
         self.taken = max(through, self.taken)
         self._no_longer_waiting(len(entries) + len(damaged) + missing, size)
         for number in damaged:
-            with suppress(sqlite3.Error):  # what has been read is good all the same
+            with suppress(sqlite3.Error):  # the entries already read are valid
                 self.remove(number, number)
         return entries, len(damaged) + missing
 
     def mark(self, through: int, *, as_replay: bool) -> None:
-        """Note that all up to this id may be stored at the back end, under these labels; 0: none may."""
+        """Record that the back end may have stored all entries up to this id, with these labels; 0: none."""
         if (self.sent, self.sent_as_replay) != (through, as_replay):
             self._db.execute("UPDATE state SET sent = ?, sent_as_replay = ?", (through, as_replay))
             self.sent, self.sent_as_replay = through, as_replay
 
     def remove(self, first: int, last: int) -> None:
-        """Forget entries that have been taken."""
+        """Delete the taken entries with the ids `first` to `last`."""
         with self._transaction():
             removed = self._db.execute("DELETE FROM entry WHERE id >= ? AND id <= ?", (first, last)).rowcount
             self._db.execute("UPDATE state SET entries = entries - ?", (removed,))
         if not self.waiting and self._one("PRAGMA page_count")[0] > _WORTH_SHRINKING_PAGES:
             self._db.executescript(
                 "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);"
-            )  # execute: 1 page only
+            )  # `execute` would free 1 page only
 
     def expire(self, before_ns: int) -> int:
-        """Forget those that have not been taken and are older; how many."""
+        """Delete entries older than `before_ns` that are not taken yet, and return their number."""
         with self._transaction():
             fresh = "SELECT id FROM entry WHERE id > ? AND at_ns >= ? ORDER BY id LIMIT 1"
             row = self._db.execute(fresh, (self.taken, before_ns)).fetchone()
             last = row[0] - 1 if row else _LAST
             expired = self._db.execute("DELETE FROM entry WHERE id > ? AND id <= ?", (self.taken, last)).rowcount
             self._db.execute("UPDATE state SET entries = entries - ?", (expired,))
-        expired = min(expired, self.waiting)  # a damaged file may show some twice
+        expired = min(expired, self.waiting)  # a damaged file may list some twice
         self._no_longer_waiting(expired, 0)
         return expired
 
@@ -250,21 +250,21 @@ class SpoolFile:
             self._db.executemany("INSERT INTO totals VALUES (?, ?, ?, ?)", rows)
 
     def totals(self) -> tuple[list[CounterSnapshot], int]:
-        """The counter snapshots, and the number of damaged ones."""
+        """Return the counter snapshots, and the number of damaged ones."""
         rows = self._db.execute("SELECT checksum, body, without_births FROM totals ORDER BY part").fetchall()
         whole = [CounterSnapshot(*part) for checksum, *part in rows if checksum == _checksum_of_totals(*part)]
         return whole, len(rows) - len(whole)
 
     def size(self) -> int:
-        """Bytes of the file, with the free pages in it."""
+        """Return the size of the file in bytes, including its free pages."""
         return self._page_bytes("page_count")
 
     def is_in_place(self) -> bool:
         """True if the file still exists under its name."""
-        return os.path.exists(self.path)  # noqa: PTH110 - pathlib's raises where nobody may look
+        return os.path.exists(self.path)  # noqa: PTH110 - pathlib's raises without access to the directory
 
     def is_spent(self) -> bool:
-        """True if it holds neither entries nor counters."""
+        """True if the file holds neither entries nor counters."""
         (left,) = self._one("SELECT EXISTS (SELECT 1 FROM entry) + EXISTS (SELECT 1 FROM totals)")
         return not left
 
@@ -324,7 +324,7 @@ class SpoolFile:
 
 
 def _checksum(at_ns: int, shard: int | None, encoded: object) -> int:
-    """The checksum of an entry; -1, which no entry has, if `encoded` is not bytes."""
+    """Return the checksum of an entry; -1, which no entry has, if `encoded` is not bytes."""
     return zlib.crc32(encoded, zlib.crc32(b"%r %r" % (at_ns, shard))) if isinstance(encoded, bytes) else -1
 
 
@@ -333,7 +333,7 @@ def _checksum_of_totals(body: object, without_births: object) -> int:
 
 
 def remove_files(path: Path) -> None:
-    """Remove a file of the spool, SQLite's files beside it, and its lock at last."""
+    """Remove a file of the spool, SQLite's files beside it, and its lock last."""
     with suppress(OSError):
         for suffix in (*_ALL_SUFFIXES, ".lock"):
             path.with_suffix(suffix).unlink(missing_ok=True)

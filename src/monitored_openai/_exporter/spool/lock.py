@@ -1,4 +1,4 @@
-"""The lock of a file of the spool."""
+"""Locks a spool file for the process that owns it."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ _MARK = b"monitored-openai spool\n"
 
 
 class Lock:
-    """The ownership of a file of the spool: held until let go, or until the process is gone.
+    """Ownership of a spool file, held until `let_go` or the end of the process.
 
-    The lock is on a file beside the one it is about: closing that one anywhere in the process would undo SQLite's own
+    The lock is on a separate file, because closing the spool file anywhere in the process would release SQLite's own
     locks on it.
     """
 
     def __init__(self, path: Path) -> None:
-        """Take it.
+        """Take the lock on the file `path`.
 
         Raises:
-            OSError: another process or exporter has it, or the file is missing.
-            NotOurs: the file is not this user's alone.
+            OSError: another process or exporter holds it, or the file is missing.
+            NotOurs: the file is not private to this user.
         """
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | SAFELY)
         try:
             self._take(path)
             self.is_marked = os.pread(self._descriptor, len(_MARK), 0) == _MARK
-            """Whether this program certainly made the file that the lock is for, whatever that file contains."""
+            """True if this program certainly made the spool file, even if its content is damaged."""
         except BaseException:
             os.close(self._descriptor)
             raise
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """Make the lock's file and take it.
+        """Create the lock file, and take the lock.
 
         Raises:
-            OSError: the file cannot be made, or something has its name already.
+            OSError: the file cannot be created, or its name exists already.
         """
         make_file(path, _MARK)
         return cls(path)
@@ -53,5 +53,5 @@ class Lock:
             raise OSError("its owner has just removed it")
 
     def let_go(self) -> None:
-        """Give it up; in a forked child, give up the share in the parent's, which would outlive the parent."""
+        """Release the lock; in a forked child, release the share in the parent's, which would outlive the parent."""
         os.close(self._descriptor)

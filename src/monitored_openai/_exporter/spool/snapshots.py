@@ -27,13 +27,13 @@ class SnapshotKeeper:
         self._ledger = ledger
         self._take_snapshot = take_snapshot
         self._kept = 0
-        """Number of calls in the counters that the spool, or the back end, has."""
+        """Number of calls in the counters that the spool or the back end has."""
         self._kept_in: SpoolFile | None = None
         """The file that has them; `None` if the back end has them."""
         self._keep_at = 0.0
 
     def keep(self, *, at_once: bool = False) -> None:
-        """Keep the present counters if neither the spool nor the back end has them; not too often, unless `at_once`."""
+        """Keep the current counters if neither the spool nor the back end has them; at most once a second unless `at_once`."""
         folded, started = self._ledger.stats().folded, time.monotonic()
         self._spool.look()
         has_them = folded == self._kept and (self._kept_in is None or self._kept_in is self._spool.own)

@@ -1,4 +1,4 @@
-"""The spool: a directory with one file for each process, for entries that the back end does not take now.
+"""The spool: a directory with one file for each process, for entries that the back end does not accept now.
 
 Each process owns one file. The next process with the same destination adopts the file of a process that has died. Any
 process removes a file that is older than the spool keeps entries.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 1.0
 _PAUSE_SECONDS = 10.0
-"""Time in memory only, after the disk has failed."""
+"""Seconds without use of the disk after it has failed."""
 _LOG_BYTES = 2 * 1024 * 1024
 """Room for SQLite's log beside the file itself."""
 _MOST_ADOPTED = 4
@@ -62,11 +62,11 @@ class Spool:
         self._paused_until = self._look_again_at = 0.0
 
     def oldest_ns(self, now_ns: int) -> int:
-        """The time before which entries have expired, also if the clock has been set back since `now_ns` began."""
+        """Return the time in ns before which entries have expired, also if the system's clock was set back."""
         return min(now_ns, time.time_ns()) - int(self._most_seconds * 1e9)
 
     def write(self, entries: Collection[Entry]) -> bool:
-        """Write entries, and evict older ones if there is no room; false if the disk does not take them now."""
+        """Write entries, and evict older ones if no room is left; false if the disk does not accept them now."""
         if time.monotonic() < self._paused_until:
             return False
         try:
@@ -97,7 +97,7 @@ class Spool:
         """Record that the back end may have stored all entries up to the id `through`."""
         try:
             file.mark(through, as_replay=as_replay)
-        except sqlite3.Error as error:  # then Loki may store an entry twice that goes twice after a crash
+        except sqlite3.Error as error:  # then Loki may store an entry twice that is sent again after a crash
             self._fails(file, error)
 
     def remove(self, file: SpoolFile, first: int, last: int) -> None:
@@ -108,7 +108,7 @@ class Spool:
             self._fails(file, error)
 
     def keep_totals(self, parts: Sequence[CounterSnapshot]) -> bool:
-        """Persist counter snapshots for recovery; an empty sequence clears them. False if the disk does not take them."""
+        """Persist counter snapshots for recovery; an empty sequence clears them. False if the disk refuses."""
         if time.monotonic() < self._paused_until:
             return False
         if self.own is None and not parts:
@@ -121,7 +121,7 @@ class Spool:
         return True
 
     def totals(self, file: SpoolFile) -> tuple[list[CounterSnapshot], int]:
-        """The counter snapshots in a file, and the number of damaged ones."""
+        """Return the counter snapshots in a file, and the number of damaged ones."""
         try:
             return file.totals()
         except sqlite3.Error as error:
@@ -136,7 +136,7 @@ class Spool:
             self._fails(file, error)
 
     def files(self) -> list[SpoolFile]:
-        """All files that may hold entries to send."""
+        """Return all files that may hold entries to send."""
         return [*self.adopted, *([self.own] if self.own is not None else [])]
 
     def used_up(self) -> None:
@@ -199,11 +199,11 @@ class Spool:
             return False
 
     def _lose(self, entries: int, reason: DropReason) -> None:
-        warn_sparsely(f"spool {reason}", "%d log entries in the spool given up (%s)", entries, reason)
+        warn_sparsely(f"spool {reason}", "%d log entries in the spool dropped (%s)", entries, reason)
         self._on_evicted(entries, reason)
 
     def _fails(self, file: SpoolFile | None, error: Exception) -> None:
-        """Set a damaged file aside. After other errors stop to use the disk for some seconds."""
+        """Set a damaged file aside. After other errors, stop using the disk for 10 s."""
         if file is not None and file not in self.files():  # set aside already; its entries in memory still go
             return
         if file is not None and is_damage(error):
@@ -219,9 +219,7 @@ class Spool:
                 self._lose(lost, "corrupt")
         else:
             self._paused_until = time.monotonic() + _PAUSE_SECONDS
-            warn_sparsely(
-                "spool", "the spool cannot be used now; what it would keep stays in memory: %s", what_failed(error)
-            )
+            warn_sparsely("spool", "the spool cannot be used now; its data stays in memory: %s", what_failed(error))
 
     def look(self) -> None:
         """Notice that the own file was removed from the directory."""
@@ -235,13 +233,15 @@ class Spool:
             self.look()
             self.bytes, others = self._directory.sizes(self.own)
             may_grow = max(0, self._directory.free_bytes() - self._least_free_bytes)
-            own = self.own.size() if self.own is not None else 0  # the log's pages come back, those of the file stay
+            own = (
+                self.own.size() if self.own is not None else 0
+            )  # SQLite frees the log's pages, but not those of the file
             self._room = min(
                 self._most_bytes - others - _LOG_BYTES, own + may_grow if may_grow else min(self._room, own)
             )
         if self.own is None:
             if self._room <= 0:
-                raise OSError(errno.ENOSPC, "there is no room for it beside others' files, or on the disk")
+                raise OSError(errno.ENOSPC, "the size limit or the disk leaves no room for a file")
             self.own = self._directory.create(self._stream)
         return self.own
 
@@ -263,6 +263,6 @@ def open_spool(
 
 
 def _destination(settings: MonitoringSettings) -> str:
-    """A hash of the back ends and accounts. Processes adopt files with the same hash; a token may change meanwhile."""
+    """Return a hash of the back ends and accounts. Processes adopt files with the same hash; a token may change meanwhile."""
     where = (settings.logs_url, settings.logs_username, settings.metrics_url, settings.metrics_username)
     return hashlib.sha256(repr((*where, settings.metrics_protocol, settings.tenant_id)).encode()).hexdigest()[:12]
