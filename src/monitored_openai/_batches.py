@@ -1,4 +1,4 @@
-"""The usage of a finished batch, read from its output file and priced at batch rates."""
+"""Usage and cost of a finished batch, from its output file and the batch prices."""
 
 from __future__ import annotations
 
@@ -23,35 +23,46 @@ if TYPE_CHECKING:
 
 _MOST_COUNTED = 10_000
 _counted: OrderedDict[str, object] = OrderedDict()
-"""Batches that are recorded, or about to be. Its methods are atomic, as two threads may count the same batch."""
+"""Ids of the batches that this process has recorded or is recording.
+
+Two threads may count the same batch, so each access is one atomic method.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchUsage:
-    """The sum of usage and cost of all requests of a batch that one model answered."""
+    """Usage and cost of one model in a batch: the sums over its successful requests."""
 
     model: str | None
+    """The model in the responses."""
     requests: int
-    """Answered requests; failed requests are not included."""
+    """Number of successful requests."""
     usage: Usage | None
-    """`None` if a response does not report its usage, so that the sum is unknown."""
+    """The sum of the tokens; ``None`` if a response does not report its usage."""
     cost: Cost | None
+    """The sum of the costs in USD at batch prices; ``None`` if a request has no price."""
     unpriced: str | None
     """The reason why ``cost`` is ``None``, from the first request without a price."""
 
 
 def batch_usage(client: MonitoredOpenAI, batch: Batch | str, *, count: bool = False) -> tuple[BatchUsage, ...]:
-    """Download the output file of a finished batch and return the usage by model.
+    """Return usage and cost of a finished batch by model, from its output file.
+
+    Downloads the whole output file. Prices each request by the published batch prices of `genai-prices`; the setting
+    `prices` has no batch prices.
 
     Args:
         client: a monitored client.
         batch: the batch, or its id.
-        count: also record the batch as one call of the operation `batch_result` with the whole usage and cost. A process
-            records each batch once, however often this is called.
+        count: True to also record the batch as one call of the operation `batch_result`, with the whole usage and cost.
+            A process records each batch only once.
+
+    Returns:
+        One item for each model in the responses.
 
     Raises:
-        ValueError: the batch has no output file (yet), or the file is malformed.
-        openai.OpenAIError: the file cannot be downloaded.
+        ValueError: The batch has no output file (yet), or the file is malformed.
+        openai.OpenAIError: The download failed.
     """
     found = client.batches.retrieve(batch) if isinstance(batch, str) else batch
     with _recorded(client, found, count=count) as call:
@@ -62,7 +73,20 @@ def batch_usage(client: MonitoredOpenAI, batch: Batch | str, *, count: bool = Fa
 async def abatch_usage(
     client: AsyncMonitoredOpenAI, batch: Batch | str, *, count: bool = False
 ) -> tuple[BatchUsage, ...]:
-    """The async form of `batch_usage`."""
+    """Return usage and cost of a finished batch by model; the async form of `batch_usage`.
+
+    Args:
+        client: a monitored async client.
+        batch: the batch, or its id.
+        count: True to also record the batch as one call, as for `batch_usage`.
+
+    Returns:
+        One item for each model in the responses.
+
+    Raises:
+        ValueError: The batch has no output file (yet), or the file is malformed.
+        openai.OpenAIError: The download failed.
+    """
     found = await client.batches.retrieve(batch) if isinstance(batch, str) else batch
     with _recorded(client, found, count=count) as call:
         body = (await client.files.content(_output_of(found))).content
@@ -77,7 +101,7 @@ def _output_of(batch: Batch) -> str:
 
 @contextmanager
 def _recorded(client: Any, batch: Batch, *, count: bool) -> Iterator[Call | None]:
-    """Yield the call that records the batch, or `None` if it is not counted now; a failure allows the next attempt."""
+    """Yield the call that records the batch, or `None` if it is not counted now. After a failure, the next attempt counts."""
     claim = object()
     claimed = count and batch.output_file_id and _counted.setdefault(batch.id, claim) is claim
     tracker = tracker_of(client.monitoring)
@@ -97,7 +121,7 @@ def _recorded(client: Any, batch: Batch, *, count: bool) -> Iterator[Call | None
 def _usage_by_model(client: Any, batch: Batch, body: bytes, call: Call | None) -> tuple[BatchUsage, ...]:
     endpoint = endpoint_of("post", batch.endpoint.removeprefix("/v1"))
     if endpoint is None:
-        raise ValueError(f"the answers of {batch.endpoint} cannot be read")
+        raise ValueError(f"responses of {batch.endpoint} cannot be read")
     from monitored_openai._pricing.price_book import PriceBook
 
     provider, prices = provider_at(client), PriceBook(client.monitoring.settings.prices)
@@ -119,14 +143,14 @@ def _usage_by_model(client: Any, batch: Batch, body: bytes, call: Call | None) -
 
 
 def _responses(endpoint: Endpoint, body: bytes) -> Iterator[ParsedResponse]:
-    """Yield the responses in the lines of an output file, without those of failed requests."""
+    """Yield the responses of the successful requests in an output file."""
     for number, line in enumerate(body.splitlines(), 1):
         if not line.strip():
             continue
         try:
             response = dictionary(dictionary(decode(line)).get("response"))
         except ValueError:
-            raise ValueError(f"line {number} of the output file is no JSON") from None
+            raise ValueError(f"line {number} of the output file is not JSON") from None
         if response.get("status_code") == 200:
             yield endpoint.parse(dictionary(response.get("body")))
 
@@ -160,7 +184,7 @@ def _as_one(batch_id: str, sums: tuple[BatchUsage, ...]) -> ParsedResponse:
 
 
 def _sum(kind: type[Any], values: list[Any]) -> Any:
-    """Return the sums of all fields; a field that no value has stays ``None``."""
+    """Return the sum of each field; ``None`` for a field that is ``None`` in all values."""
     totals: dict[str, Any] = {}
     for field in fields(kind):
         known = [number for value in values if (number := getattr(value, field.name)) is not None]

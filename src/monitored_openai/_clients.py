@@ -1,4 +1,4 @@
-"""The four clients: the official clients, with every billed request observed."""
+"""The four clients: subclasses of the official clients that observe every billed request."""
 
 from __future__ import annotations
 
@@ -30,20 +30,24 @@ class _Monitored:
 
     @property
     def monitoring(self) -> Monitoring:
-        """The handle on this client's telemetry: `flush`, `aflush`, `stats`, `collector`, `settings`, `close`."""
+        """The handle on this client's exporter, with `flush`, `stats`, `settings`, `collector` and more."""
         return self._monitoring
 
     def with_attributes(self, **attributes: object) -> Self:
-        """Return a copy that labels its calls; it shares this client's connections and monitoring.
+        """Return a copy of the client that labels its calls.
 
-        Copies of the copy keep the labels. A label that `monitored_openai.attributes` sets overrides them.
+        The copy shares this client's connections and monitoring. Copies of the copy keep the labels. A label that
+        `monitored_openai.attributes` sets overrides a label of the client.
 
         Args:
             attributes: names and values as for `monitored_openai.attributes`. A value without a text form removes this
                 client's attribute of the same name.
 
+        Returns:
+            The copy; this client stays unchanged.
+
         Raises:
-            ValueError: a name is not a legal label name, or the library sets it itself.
+            ValueError: A name is not a legal label name, or the library sets it itself.
         """
         texts = attribute_texts(attributes)
         made: Self = self.copy()  # type: ignore[attr-defined]  # the official client's
@@ -54,7 +58,7 @@ class _Monitored:
 
         @property
         def user_agent(self):
-            """The official client's user agent, so that the request on the wire stays the same."""
+            """The official client's user agent, because monitoring must not change the request on the wire."""
             return f"{OFFICIAL_NAMES.get(type(self), type(self).__name__)}/Python {self._version}"
 
         @property
@@ -161,7 +165,7 @@ class _Async(_Monitored):
 
 
 def _init(official: type[Any]) -> Any:
-    """Return an `__init__` with the official arguments and `monitoring`."""
+    """Return an `__init__` that takes `monitoring` besides the official arguments."""
 
     @wraps(official.__init__)
     def init(self: Any, *args: Any, monitoring: MonitoringSettings | Monitoring | None = None, **kwargs: Any) -> None:
@@ -173,7 +177,7 @@ def _init(official: type[Any]) -> Any:
 
 
 def _copy(official: type[Any]) -> Any:
-    """Return a `copy` that keeps the monitoring and the attributes, which the official one would drop."""
+    """Return a `copy` that keeps the monitoring and the attributes; the official one drops both."""
 
     @wraps(official.copy)
     def copy(
@@ -192,7 +196,7 @@ def _copy(official: type[Any]) -> Any:
 
 
 def _with_signature(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a wrapper the wrapped signature plus `monitoring`: the SDK and other libraries inspect it."""
+    """Add `monitoring` to the signature of a wrapper, because the SDK and other libraries inspect it."""
     official = inspect.signature(function)
     monitoring = inspect.Parameter(
         "monitoring",
@@ -207,14 +211,17 @@ def _with_signature(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class MonitoredOpenAI(_Sync, OpenAI):
-    """The official `openai.OpenAI`; measures, prices and logs each completion.
+    """The official `openai.OpenAI`, which also measures, prices and logs each call.
 
-    Args beyond the official ones:
-        monitoring: settings, another client's handle to share, or `None` for the settings in the environment's
-            `MONITORED_OPENAI_*` variables. Clients with equal settings share one exporter.
+    The client has all methods and takes all arguments of the official one.
+
+    Args:
+        monitoring: settings, the handle of another client, or `None` for the settings in the environment variables
+            `MONITORED_OPENAI_*`. Clients with equal settings share one exporter.
+        official: the arguments of `openai.OpenAI`.
 
     Raises:
-        SettingsError: the environment has wrong settings (and `on_error` is not `disable`).
+        SettingsError: The environment has wrong settings, and `on_error` is not `disable`.
     """
 
     if TYPE_CHECKING:
@@ -241,7 +248,15 @@ class MonitoredOpenAI(_Sync, OpenAI):
 
 
 class AsyncMonitoredOpenAI(_Async, AsyncOpenAI):
-    """The official `openai.AsyncOpenAI`, monitored; see `MonitoredOpenAI`."""
+    """The official `openai.AsyncOpenAI`, which also measures, prices and logs each call.
+
+    Args:
+        monitoring: as for `MonitoredOpenAI`.
+        official: the arguments of `openai.AsyncOpenAI`.
+
+    Raises:
+        SettingsError: The environment has wrong settings, and `on_error` is not `disable`.
+    """
 
     if TYPE_CHECKING:
 
@@ -267,7 +282,15 @@ class AsyncMonitoredOpenAI(_Async, AsyncOpenAI):
 
 
 class MonitoredAzureOpenAI(_Sync, AzureOpenAI):
-    """The official `openai.AzureOpenAI`, monitored; see `MonitoredOpenAI`."""
+    """The official `openai.AzureOpenAI`, which also measures, prices and logs each call.
+
+    Args:
+        monitoring: as for `MonitoredOpenAI`.
+        official: the arguments of `openai.AzureOpenAI`.
+
+    Raises:
+        SettingsError: The environment has wrong settings, and `on_error` is not `disable`.
+    """
 
     if TYPE_CHECKING:
 
@@ -296,7 +319,15 @@ class MonitoredAzureOpenAI(_Sync, AzureOpenAI):
 
 
 class AsyncMonitoredAzureOpenAI(_Async, AsyncAzureOpenAI):
-    """The official `openai.AsyncAzureOpenAI`, monitored; see `MonitoredOpenAI`."""
+    """The official `openai.AsyncAzureOpenAI`, which also measures, prices and logs each call.
+
+    Args:
+        monitoring: as for `MonitoredOpenAI`.
+        official: the arguments of `openai.AsyncAzureOpenAI`.
+
+    Raises:
+        SettingsError: The environment has wrong settings, and `on_error` is not `disable`.
+    """
 
     if TYPE_CHECKING:
 

@@ -1,6 +1,6 @@
-"""JSON by pydantic's Rust parser and writer, several times as fast as `json`, which handles the input that they reject.
+"""Fast JSON: pydantic's parser and writer in Rust, and the standard `json` for input that they reject.
 
-They reject lone surrogates, which JSON can carry as escapes. Loki rejects a whole request that contains one.
+They reject lone surrogates, which are legal in JSON as escapes. Loki rejects a whole request that contains one.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 _MOST_NESTED_ENUMS = 4
-"""A member may have a member of another class as its value."""
+"""Limit for enum members whose values are enum members themselves."""
 
 
 def decode(text: bytes) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        ValueError: the text is not JSON, or nested too deep.
+        ValueError: The text is not JSON, or nested too deep.
     """
     try:
         return from_json(text)
@@ -32,7 +32,7 @@ def decode(text: bytes) -> Any:
 
 
 def encode(value: Any) -> bytes:
-    """Return plain data as JSON in UTF-8; lone surrogates become `?`, and numbers must be finite."""
+    """Return plain data as JSON in UTF-8; a lone surrogate becomes `?`. Numbers must be finite."""
     try:
         return to_json(value)
     except (PydanticSerializationError, ValueError):
@@ -41,12 +41,13 @@ def encode(value: Any) -> bytes:
 
 
 def snapshot(value: Any) -> bytes:
-    """Return a value that the caller may change later as JSON: an enum member as its value, an unknown object as its `str`.
+    """Return the present state of a mutable value as JSON.
 
-    Uses `json`, as pydantic's writer would exhaust the caller's iterators.
+    An enum member becomes its value, an unknown object its `str`. Uses `json`, because pydantic's writer would exhaust
+    the caller's iterators.
 
     Raises:
-        ValueError: the value contains itself.
+        ValueError: The value contains itself.
     """
     return json.dumps(value, default=_without_json_form).encode()
 
@@ -57,7 +58,7 @@ def _without_json_form(value: object) -> object:
 
 
 def enum_value(value: object) -> Any:
-    """Return the value of an enum member, and any other object unchanged; a text member counts as its text."""
+    """Return the value of an enum member; any other object, and a member that is a text, unchanged."""
     for _ in repeat(None, _MOST_NESTED_ENUMS):
         if isinstance(value, str) or not isinstance(value, Enum):
             break

@@ -1,4 +1,4 @@
-"""Rules for the names and values of labels, as Prometheus, Mimir and Loki accept them."""
+"""Validates the names and values of labels by the rules of Prometheus, Mimir and Loki."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ _RESERVED_NAMES = frozenset(
     " resource organization project id operation provider model request_model request_id trace_id span_id"
     " finish_reason input_tokens output_tokens cost_usd".split()
 )
-"""Labels of streams and series, and structured metadata, that this library or a back end sets."""
+"""Names of labels and structured metadata that this library or a back end sets."""
 _RESERVED_PREFIXES = ("__", "gen_ai_", "openai_")
 _MOST_VALUE_BYTES = 1024
-"""Half of the default limit of Mimir and Loki, as the library appends to the label `instance`."""
+"""Half of the default limit of Mimir and Loki, because the library appends text to the label `instance`."""
 
 
 class InvalidValue(ValueError):
-    """A value that cannot be used. The message states the fault and the fix, and never contains the value."""
+    """An invalid value. The message states the fault and the fix, and never contains the value."""
 
 
 def label_name(text: str) -> str:
-    """Return a legal label name that the library does not set itself; else raise `InvalidValue`.
+    """Return the name if a user may choose it for a label or an attribute.
 
-    The rule for extra labels and for per-call attributes, which may become labels.
+    Raises:
+        InvalidValue: The name is illegal or reserved, or the library sets it itself.
     """
     if not _NAME.fullmatch(text):
         raise InvalidValue("has an illegal label name; use 1 to 128 of A-Z a-z 0-9 _ and no digit first")
@@ -39,7 +40,11 @@ def label_name(text: str) -> str:
 
 
 def check_label_value(text: str) -> str:
-    """Return a label value of one line and at most 1,024 bytes; else raise `InvalidValue`. For settings."""
+    """Return the value of a label in the settings if it has one line and at most 1,024 bytes.
+
+    Raises:
+        InvalidValue: The value is empty, too long or not printable.
+    """
     if not text.strip():
         raise InvalidValue("is empty; give it a value or leave it out")
     if not text.isprintable():  # lone surrogates are not printable either
@@ -50,8 +55,8 @@ def check_label_value(text: str) -> str:
 
 
 def clip_label_value(text: str) -> str:
-    """Return the text as valid UTF-8, cut to at most 1,024 bytes. For values of calls, which must not be refused."""
+    """Return the text as valid UTF-8, cut to 1,024 bytes; a value of a call is never refused."""
     if len(text) <= _MOST_VALUE_BYTES // 4 and text.isascii():
         return text
-    whole = without_secrets(text)  # a cut could leave the beginning of a secret, which no rule would find
+    whole = without_secrets(text)  # no rule would find the beginning of a secret that a cut leaves
     return whole.encode("utf-8", "replace")[:_MOST_VALUE_BYTES].decode("utf-8", "ignore")

@@ -1,4 +1,4 @@
-"""The series and log fields of the predecessor `grafana-openai-monitoring`: one sample per call of five series."""
+"""Samples and log fields in the form of the predecessor, `grafana-openai-monitoring`."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
 
 _SOURCES = {"chat": "python_chatv2", "text_completion": "python_chatv1"}
-"""The label `source` by operation; the predecessor has no other operations."""
+"""The label `source` by operation. The predecessor supports no other operations."""
 
 
 class CallSamples(NamedTuple):
-    """The samples of one call in the predecessor's series of its source and model."""
+    """The samples of one call."""
 
     source: str
+    """The label `source`."""
     model: str
+    """The label `model`."""
     values: Mapping[str, float]
-    """Known values by name of the metric."""
+    """The known values by metric name."""
 
 
 def call_samples(record: CallRecord) -> CallSamples | None:
-    """Return the call's samples; `None` if the predecessor has none: for other operations, and for a failed call."""
+    """Return the samples of a call; `None` for another operation, and for a failed call without usage."""
     source = _SOURCES.get(record.operation)
     if source is None or (record.error_type is not None and record.usage is None):
         return None
@@ -54,7 +56,7 @@ _TOKENS = (LEGACY_PROMPT_TOKENS, LEGACY_COMPLETION_TOKENS, LEGACY_TOTAL_TOKENS)
 
 
 def tokens_of(record: CallRecord) -> tuple[int | None, int | None, int | None]:
-    """Return the tokens of prompt and completion, and their sum."""
+    """Return the numbers of prompt tokens, completion tokens and both together."""
     usage = record.usage
     if usage is None:
         return None, None, None
@@ -64,14 +66,14 @@ def tokens_of(record: CallRecord) -> tuple[int | None, int | None, int | None]:
 
 
 def log_fields(record: CallRecord) -> dict[str, Any]:
-    """Return the predecessor's log labels that have another name here, or none."""
+    """Return the predecessor's log fields that the log entry lacks or names differently."""
     prompt, completion, total = tokens_of(record)
     role = "assistant" if record.operation == "chat" and record.finish_reasons else None
     return {"role": role, "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}
 
 
 def prompt_of(request: object) -> str | None:
-    """Return the last user message, else the first message, or the prompt."""
+    """Return the text of the last user message, else of the first message, else the prompt."""
     if not isinstance(request, Mapping):
         return None
     messages = request.get("messages")
@@ -84,7 +86,7 @@ def prompt_of(request: object) -> str | None:
 
 
 def _text(content: object) -> str | None:
-    """Return a text, or the joined texts among the parts of a content."""
+    """Return a text itself, or the joined texts of a list of content parts."""
     if isinstance(content, str):
         return content
     if not isinstance(content, Sequence):

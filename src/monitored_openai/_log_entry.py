@@ -1,4 +1,4 @@
-"""Builds the log entry of a record: a JSON line, and structured metadata to filter by."""
+"""Builds the log entry of a record: a JSON line and structured metadata."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from monitored_openai._record import CallRecord, Cost, Usage
 from monitored_openai._redaction.redactor import PatternTimeout, Redact, is_plain, redacted, without_secrets
 
 _CAPS = ((65536, 4096), (16384, 1024), (4096, 256), (1024, 128), (256, 64), (64, 16))
-"""Limits of characters per text and members per list or object, tried in order until the line fits."""
+"""Limits for characters per text and members per list or object. The first pair with which the line fits is used."""
 _MOST_MESSAGE_CHARACTERS = 4096
 _MOST_ATTRIBUTES, _MOST_ATTRIBUTE_BYTES = 100, 48 * 1024
-"""Limits for structured metadata; Loki accepts 128 entries and 64 KiB, including our own."""
+"""Limits for attributes in structured metadata. Loki accepts 128 names and 64 KiB, including the library's own."""
 _USAGE = tuple(field.name for field in fields(Usage))
 _CONTENT = ("request", "response", "prompt", "identifiers", "error_message")
 _COST = (*(field.name for field in fields(Cost)), "total_usd")
@@ -28,12 +28,16 @@ _COST = (*(field.name for field in fields(Cost)), "total_usd")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogEntry:
-    """A log entry; `cut` if content was shortened, `failed` if content was omitted because the redactor raised."""
+    """The log entry of one call."""
 
     line: str
+    """The JSON line."""
     metadata: Mapping[str, str]
+    """The structured metadata."""
     cut: bool = False
+    """True if the line had to be shortened."""
     failed: bool = False
+    """True if the line has no content because the redactor raised."""
 
 
 def is_sampled(record: CallRecord, ratio: float) -> bool:
@@ -42,9 +46,9 @@ def is_sampled(record: CallRecord, ratio: float) -> bool:
 
 
 def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int, predecessor: bool = False) -> LogEntry:
-    """Return the entry of a call, in at most `max_bytes` of UTF-8; with `predecessor`, also with the predecessor's fields.
+    """Return the log entry of a call, with a line of at most `max_bytes` bytes of UTF-8.
 
-    If the redactor raises, the entry omits the content only.
+    If the redactor raises, the entry has all but the content. `predecessor`: add the predecessor's fields.
     """
     facts = _facts(record)
     names = log_fields(record) if predecessor else {}
@@ -65,7 +69,7 @@ def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int, pred
         if "error_message" in content:
             content["error_message"] = _capped(content["error_message"], _MOST_MESSAGE_CHARACTERS)
         (line, cut), failed = _line(facts, content, max_bytes), False
-    except BaseException as error:  # the user's code may raise anything, and this thread must not end
+    except BaseException as error:  # the user's redactor may raise anything, and the exporter's thread must not end
         identifiers = {}
         reason = error if isinstance(error, PatternTimeout) else type(error).__name__
         content = {"content_left_out": f"it could not be made ready: {reason}"}
@@ -74,7 +78,7 @@ def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int, pred
 
 
 def _plain_line(record: CallRecord, facts: Mapping[str, Any], prompt: str | None, max_bytes: int) -> str | None:
-    """Return the line of a typical call, which is short and needs no redaction; `None` for any other call."""
+    """Return the line of a typical call, which is short and has no secrets; `None` for any other call."""
     parts = (
         *_content(record),
         ("prompt", prompt),
@@ -95,7 +99,7 @@ def _content(record: CallRecord) -> tuple[tuple[str, Any], ...]:
 
 
 def _facts(record: CallRecord) -> dict[str, Any]:
-    """Return the known facts of a call without its content."""
+    """Return the known facts of a call, without its content."""
     facts = {
         "id": record.id,
         "operation": record.operation,
@@ -153,7 +157,7 @@ def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping
 
 
 def _filterable(attributes: Mapping[str, str]) -> dict[str, str]:
-    """Return as many attributes as fit into structured metadata; the line contains all of them."""
+    """Return the first attributes, as many as fit into structured metadata; the line contains all of them."""
     room = _MOST_ATTRIBUTE_BYTES
     kept: dict[str, str] = {}
     for name, value in islice(attributes.items(), _MOST_ATTRIBUTES):
@@ -173,7 +177,7 @@ def _line(facts: dict[str, Any], content: Mapping[str, Any], max_bytes: int) -> 
 
 
 def shorter_line(line: str, max_bytes: int) -> str | None:
-    """Return the line of an entry with less content, in at most `max_bytes` of UTF-8; `None` if that is impossible."""
+    """Return a shorter line with at most `max_bytes` bytes of UTF-8; `None` if that is impossible."""
     facts = decode(line.encode())
     content = {name: facts.pop(name) for name in _CONTENT if name in facts}
     shorter = (_written({**less, "cut": True}, max_bytes) for less in _shorter(facts, content))
@@ -181,7 +185,7 @@ def shorter_line(line: str, max_bytes: int) -> str | None:
 
 
 def _written(facts: dict[str, Any], max_bytes: int) -> str | None:
-    """Return the line without secrets; `None` if it does not fit."""
+    """Return the line without secrets; `None` if it is longer than `max_bytes`."""
     return _clean(encode(facts).decode(), max_bytes)
 
 
@@ -193,7 +197,7 @@ def _clean(line: str, max_bytes: int) -> str | None:
 
 
 def _shorter(facts: dict[str, Any], content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield ever shorter versions of the entry, the longest first."""
+    """Yield shorter and shorter versions of the entry."""
     brief = _capped(facts, 1024, 128)
     for characters, members in _CAPS:
         yield {**brief, **_capped(content, characters, members)}
@@ -204,7 +208,7 @@ def _shorter(facts: dict[str, Any], content: Mapping[str, Any]) -> Iterator[dict
 
 
 def _capped(value: Any, characters: int, members: int | None = None) -> Any:
-    """Return the value with longer texts, lists and objects cut and marked; never cuts a secret in two."""
+    """Return the value with long texts, lists and objects cut and marked; removes secrets before it cuts a text."""
     if isinstance(value, str):
         if len(value) <= characters:
             return value

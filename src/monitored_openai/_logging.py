@@ -1,6 +1,7 @@
-"""The package's own log lines: one logger, and at most one line a minute about any one thing.
+"""The package's logger, and warnings of which each kind appears at most once a minute.
 
-The logger has no handler, so in a program without logging its warnings reach stderr by Python's last resort.
+The logger has no handler. In a program that does not configure logging, Python's last-resort handler writes the
+warnings to stderr.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from contextlib import suppress
 
 logger = logging.getLogger("monitored_openai")
 DECIDED = "monitored_openai_decided"
-"""The attribute of a record that the settings in question let pass; no other settings decide on it."""
+"""The attribute of a log record that one exporter's settings have already let pass."""
 
 
 def _for_last_resort(record: logging.LogRecord) -> bool:
-    """Name the package in a line that goes to stderr unformatted, and leave out an exception's message, which may hold
-    content: the program did not choose to log there.
+    """Prepare a record for the last-resort handler: add the package's name, remove an exception's message.
+
+    The message may contain content of a call, and the program did not choose to log to stderr.
     """
     if logger.hasHandlers():
         return True
@@ -35,17 +37,19 @@ logger.addFilter(_for_last_resort)
 
 _QUIET_SECONDS = 60.0
 _said: dict[str, tuple[list[float], deque[None]]] = {}
-"""By kind: the time of the last warning, and one item for each suppressed since. List and deque are changed by single
-operations, which no other thread, finalizer or signal handler can interrupt; a lock could be held for ever after a fork.
+"""By kind: the time of the last warning, and one item for each warning suppressed since.
+
+A lock could stay locked forever after a fork. So single operations change list and deque, and no other thread,
+finalizer or signal handler can interrupt these.
 """
 
 
 def warn_sparsely(kind: str, message: str, *args: object, exc_info: bool = False) -> None:
-    """Log a warning, at most one of each kind a minute; the next one states how many were suppressed."""
+    """Log a warning, at most one of each kind in 60 s; the next one states the number of suppressed ones."""
     now = time.monotonic()
     last, suppressed = _said.setdefault(kind, ([-math.inf], deque()))
     try:
-        before = last.pop()  # the one that has it decides
+        before = last.pop()  # only the thread that gets the item decides
     except IndexError:
         suppressed.append(None)
         return
@@ -59,5 +63,7 @@ def warn_sparsely(kind: str, message: str, *args: object, exc_info: bool = False
             suppressed.popleft()
         message += " (%d more like this in the last %.0f s)"
         args = (*args, number, now - before)
-    with suppress(Exception):  # the program's own handlers and filters may raise, and this may be in a call of its own
+    with suppress(
+        Exception
+    ):  # the program's own handlers and filters may raise, and this may run inside one of its calls
         logger.warning(message, *args, exc_info=exc_info)

@@ -1,4 +1,4 @@
-"""`monitor(client)`: a monitored twin of a client that other code has created."""
+"""`monitor(client)`: returns a monitored twin of an existing client."""
 
 from __future__ import annotations
 
@@ -39,17 +39,21 @@ def monitor(client: OpenAI, settings: _Settings = None) -> MonitoredOpenAI: ...
 @overload
 def monitor(client: AsyncOpenAI, settings: _Settings = None) -> AsyncMonitoredOpenAI: ...
 def monitor(client: Any, settings: _Settings = None) -> Any:
-    """Return a monitored twin of a client: same class, current options, shared connections.
+    """Return a monitored twin of a client.
 
-    The client itself stays unchanged and unmonitored. Closing either of the two closes the connections of both.
+    The twin has the client's current options and shares its connections: closing either closes both. The client itself
+    stays unchanged.
 
     Args:
-        client: an official client, a client of your own subclass, or a monitored client, whose twin uses these
-            settings instead.
-        settings: as a client's `monitoring`: settings, another client's handle, or `None` for the environment.
+        client: an official client, an instance of your own subclass, or a monitored client.
+        settings: settings, the handle of another client, or `None` for the settings in the environment variables
+            `MONITORED_OPENAI_*`. They replace the settings of a monitored client.
+
+    Returns:
+        The twin, which is also an instance of the client's class.
 
     Raises:
-        SettingsError: the environment has wrong settings (and `on_error` is not `disable`).
+        SettingsError: The environment has wrong settings, and `on_error` is not `disable`.
         TypeError: `client` is not a client of the openai package.
     """
     if not isinstance(client, (OpenAI, AsyncOpenAI)):
@@ -60,7 +64,7 @@ def monitor(client: Any, settings: _Settings = None) -> Any:
 
 
 def method_on_twin(method: Callable[..., Any], monitoring: Monitoring) -> Callable[..., Any]:
-    """Return the same method of the same resource, on a twin that shares all later changes of the client's options.
+    """Return the same method of a monitored twin; later changes of the client's options apply to the twin too.
 
     Raises:
         TypeError: `method` is not a method of a client's resource.
@@ -68,7 +72,7 @@ def method_on_twin(method: Callable[..., Any], monitoring: Monitoring) -> Callab
     resource: Any = getattr(method, "__self__", None)
     client = getattr(resource, "_client", None)
     if not isinstance(client, (OpenAI, AsyncOpenAI)):
-        raise TypeError("func must be a method of an OpenAI client, as client.chat.completions.create is")
+        raise TypeError("func must be a method of an OpenAI client, such as client.chat.completions.create")
     followed: Callable[..., Any] = getattr(
         type(resource)(_twin(type(client), vars(client), monitoring)), method.__name__
     )
@@ -89,13 +93,13 @@ def _twin(kind: type[Any], state: dict[str, Any], monitoring: Monitoring) -> Any
 
 
 def _own_resources(kind: type[Any], official: type[Any]) -> dict[str, Any]:
-    """Return the resources that a user's class overrides: its twin keeps them, and finds their endpoints by path."""
+    """Return the resources that a user's class overrides. Its twin keeps them and finds their endpoints by path."""
     found = {name: getattr_static(kind, name) for name in OVERRIDDEN}
     return {name: resource for name, resource in found.items() if resource is not getattr_static(official, name)}
 
 
 def _with_state(kind: type[Any], state: dict[str, Any]) -> Any:
-    """Return an object of this class that shares this state; does not run `__init__`."""
+    """Return an object of the class that shares the state, without a run of `__init__`."""
     twin = object.__new__(kind)
     twin.__dict__ = state
     return twin
@@ -103,13 +107,14 @@ def _with_state(kind: type[Any], state: dict[str, Any]) -> Any:
 
 @lru_cache(_MOST_CLASSES)
 def _twin_class(kind: type[Any]) -> type[Any]:
-    """Return a monitored subclass of a client's class with its name, which the SDK puts into the User-Agent.
+    """Return a monitored subclass of a client's class.
 
-    The handle and its token have slots, beside the state that the twin may share with the client.
+    The subclass keeps the class's name, because the SDK puts it into the User-Agent. The handle and its token have
+    slots, so that the state that the twin may share with the client does not contain them.
     """
 
     def copy(self: Any, *, monitoring: _Settings = None, **options: Any) -> Any:
-        """Return a twin of the client's copy."""
+        """Return a monitored twin of the client's copy."""
         handle = self._monitoring if monitoring is None else monitoring_for(monitoring)
         copied = kind.copy(_with_state(kind, vars(self)), **options)
         twin = _twin(type(copied), vars(copied), handle)

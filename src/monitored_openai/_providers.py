@@ -1,4 +1,4 @@
-"""The table of known providers: where each answers, and the facts about its API on which the library depends."""
+"""Known providers: their hosts, their ids in `genai-prices`, and how their streams report usage."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple
 UNKNOWN = "unknown"
 
 StreamUsage = Literal["unrequested", "on_request", "untried"]
-"""When a provider reports the usage of a stream.
+"""The streams for which a server reports usage.
 
-- ``unrequested``: in every stream, whatever the request has in `stream_options`.
-- ``on_request``: only after `stream_options.include_usage`, which it is known to accept.
-- ``untried``: the library sends the request and learns from the reply.
+- ``unrequested``: every stream, with any or no `stream_options`.
+- ``on_request``: a stream with `stream_options.include_usage`, which the server accepts.
+- ``untried``: unknown; the library adds `stream_options.include_usage` and learns from the response.
 """
 
 
@@ -20,17 +20,18 @@ class Provider(NamedTuple):
     """One provider and the facts about its API that do not depend on the model."""
 
     name: str
-    """As OpenTelemetry's `gen_ai.provider.name` has it."""
+    """OpenTelemetry's `gen_ai.provider.name`."""
     hosts: tuple[str, ...] = ()
-    """Patterns of the hosts at which it answers, in lower case; `*` stands for any text."""
+    """Patterns of its hosts, in lower case; `*` stands for any text."""
     kind: str | None = None
-    """The kind of client that reaches it at any host: `azure`, or the name of the SDK's `provider=`."""
+    """The kind of client that calls this provider at any host: `azure`, or the name of the SDK's `provider=`."""
     price_id: str | None = None
-    """Its id in `genai-prices`, if that is not its name."""
+    """Its id in `genai-prices`, if that differs from its name."""
     stream_usage: StreamUsage = "untried"
 
 
-# Anybody's load balancer is at amazonaws.com too: the patterns are as narrow as the providers' documentation allows.
+# The patterns are as narrow as the providers' documentation allows, because other servers share a domain such as
+# amazonaws.com.
 PROVIDERS = (
     Provider("openai", ("api.openai.com", "*.api.openai.com"), stream_usage="on_request"),
     Provider(
@@ -56,26 +57,26 @@ PROVIDERS = (
     Provider("fireworks", ("api.fireworks.ai",)),
     Provider("cerebras", ("api.cerebras.ai",)),
     Provider("moonshot_ai", ("api.moonshot.ai",), price_id="moonshotai"),
-    # Mistral's regional hosts charge 10 % more than the table of prices has: an unknown price, not a false one.
+    # Mistral's regional hosts charge 10 % more than the price table lists; an unknown price is better than a false one.
     Provider(UNKNOWN, ("api.eu.mistral.ai", "api.us.mistral.ai"), stream_usage="unrequested"),
 )
 _PRICE_IDS = {provider.name: provider.price_id or provider.name for provider in PROVIDERS}
 
 
 def provider_of(host: str, *, kind: str | None) -> str:
-    """The provider at a host; `unknown` for a proxy or a server of the user's own, whose prices nobody knows.
+    """Return the provider at a host; `unknown` for any other host, such as a proxy, whose prices are unknown.
 
-    `kind` is what the client itself was made for, whatever its host: `azure`, or the name of the SDK's `provider=`.
+    `kind`: the kind of client, which decides before the host: `azure`, or the name of the SDK's `provider=`.
     """
     found = _find(host, kind)
     return UNKNOWN if found is None else found.name
 
 
 def stream_usage_of(host: str, *, kind: str | None, configured: str | None) -> StreamUsage:
-    """When the server at a host reports the usage of a stream.
+    """Return the streams for which the server at a host reports usage.
 
-    `configured` is the provider that the user's settings name. Its name alone does not prove that the server accepts
-    `stream_options`: the user may have a gateway in front of it.
+    `configured`: the provider in the user's settings. Its name does not prove that the server accepts `stream_options`,
+    because a gateway may be in front of it.
     """
     if any(
         p.stream_usage == "unrequested"
@@ -88,7 +89,7 @@ def stream_usage_of(host: str, *, kind: str | None, configured: str | None) -> S
 
 
 def price_id_of(provider: str) -> str:
-    """The id in `genai-prices` of a provider; a name that is not in the table is taken for such an id."""
+    """Return the id of a provider in `genai-prices`; an unknown name counts as such an id."""
     return _PRICE_IDS.get(provider, provider)
 
 

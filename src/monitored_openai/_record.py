@@ -1,4 +1,4 @@
-"""The record of a call and its parts: frozen values that the whole package uses."""
+"""The record of a call and its parts, as frozen values that the whole package uses."""
 
 from __future__ import annotations
 
@@ -25,53 +25,71 @@ ErrorType = Literal[
     "abandoned",
     "other",
 ]
-"""The types of errors; the values of the metric label ``error_type``."""
+"""Types of errors; the values of the metric label ``error_type``."""
 
 UsageUnknown = (
     Literal["not_reported", "never_told", "invalid", "invalid_body", "unreadable", "not_read", "background"] | ErrorType
 )
-"""The reasons for unknown tokens; the values of the metric label ``reason``."""
+"""Reasons for unknown tokens; the values of the metric label ``reason``."""
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""An empty mapping that no code can change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The tokens of one call as the API reported them; ``None`` means not reported.
+    """The tokens of one call as the response reports them; ``None`` means not reported, never zero.
 
-    Counts with a longer name are parts of ``input_tokens`` or ``output_tokens``, never additions to them.
+    Token counts with a longer name are parts of ``input_tokens`` or ``output_tokens``: never add them to these two.
     """
 
     input_tokens: int | None = None
+    """All tokens of the input, including cached, audio and image tokens."""
     output_tokens: int | None = None
+    """All tokens of the output, including reasoning, audio and image tokens."""
     input_cached_tokens: int | None = None
+    """Input tokens that the server read from its prompt cache."""
     input_cache_write_tokens: int | None = None
+    """Input tokens that the server wrote to its prompt cache."""
     input_audio_tokens: int | None = None
+    """Input tokens that encode audio."""
     input_image_tokens: int | None = None
+    """Input tokens that encode images."""
     output_audio_tokens: int | None = None
+    """Output tokens that encode audio."""
     output_reasoning_tokens: int | None = None
+    """Output tokens that the model used for reasoning."""
     output_accepted_prediction_tokens: int | None = None
+    """Tokens of the request's ``prediction`` that appear in the output."""
     output_rejected_prediction_tokens: int | None = None
+    """Tokens of the request's ``prediction`` that do not appear in the output."""
     output_image_tokens: int | None = None
+    """Output tokens that encode images."""
     input_seconds: float | None = None
-    """Seconds of audio, if the API bills by them."""
+    """Seconds of input audio, if the API bills audio by its length."""
     input_characters: int | None = None
-    """Characters of a text to be spoken, counted in the request."""
+    """Characters of a text for the speech API. The library counts them in the request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """The cost of one call in USD, in disjoint parts: ``input_usd`` is the uncached input only."""
+    """The cost of one call in USD, in three disjoint parts.
+
+    The prices come from the setting ``prices``, else from the published prices of ``genai-prices``.
+    """
 
     input_usd: float
+    """USD for the uncached input, including cache writes, and for audio or text that the API bills by its length."""
     input_cached_usd: float
+    """USD for the cached input."""
     output_usd: float
+    """USD for the output, including reasoning, audio and images."""
     cache_savings_usd: float
-    """The difference to the cost of the cached input at the uncached rate."""
+    """USD that the cache saved: the cached input at the uncached rate, minus ``input_cached_usd``. Not in the total."""
 
     @property
     def total_usd(self) -> float:
-        """The sum of the parts."""
+        """USD for the whole call: ``input_usd + input_cached_usd + output_usd``."""
         return self.input_usd + self.input_cached_usd + self.output_usd
 
 
@@ -79,61 +97,84 @@ class Cost:
 class CallRecord:
     """One finished call: its request, response, durations, usage and cost.
 
-    ``None`` means unknown, never zero. Durations are seconds, times are nanoseconds since the epoch.
+    ``None`` means unknown or absent, never zero. Durations are in seconds, times in nanoseconds since the epoch.
     """
 
     id: str
-    """Unique to this call, also across processes and hosts."""
+    """Identifier of the call, unique across processes and hosts."""
     operation: str
     """OpenTelemetry's ``gen_ai.operation.name``: ``chat``, ``text_completion``, ..."""
     provider: str
     """OpenTelemetry's ``gen_ai.provider.name``: ``openai``, ``azure.ai.openai``, ..."""
     server: str
-    """Host (and port, when given) of the client's base URL; no user name, path or query."""
+    """Host of the client's base URL, with the port if the URL has one; no user name, path or query."""
     request_model: str | None = None
+    """The model in the request."""
     response_model: str | None = None
+    """The model in the response, which may be more specific, such as a dated version."""
     response_id: str | None = None
+    """The id in the response's body."""
     request_id: str | None = None
-    """The ``x-request-id`` header, by which the provider's support finds the request."""
+    """The response's ``x-request-id`` header; the provider's support finds the request by it."""
 
     started_ns: int
+    """Time of the call's start, in nanoseconds since the epoch."""
     ended_ns: int
+    """Time of the call's end, in nanoseconds since the epoch."""
     duration: float
-    """Seconds from the call to the last byte received, without the caller's own time between chunks."""
+    """Seconds from the start to the last byte received, without the time that the caller spent between chunks."""
     streamed: bool = False
+    """True if the request asked for a stream."""
     time_to_first_chunk: float | None = None
+    """Seconds from the start to the first chunk with output; ``None`` if no such chunk arrived."""
     chunk_intervals: Sequence[float] = ()
-    """Seconds waited for each chunk after the first."""
+    """Seconds that the caller waited for each chunk after the first."""
     chunks: int | None = None
-    """Chunks received, without the hidden usage chunk; ``None`` if not streamed."""
+    """Number of chunks, without events before the first output and a hidden usage chunk; ``None`` if not streamed."""
 
     error_type: ErrorType | None = None
+    """The type of the error; ``None`` if the call succeeded."""
     error_message: str | None = None
+    """The message of the error. If content is not captured, only the error's class and code."""
     http_status: int | None = None
+    """The HTTP status of the response; ``None`` if no response arrived."""
     retries: int | None = None
-    """Number of retries by the SDK."""
+    """Number of times that the SDK sent the request again."""
 
     finish_reasons: tuple[str, ...] = ()
+    """The reason why each choice of the response ended, such as ``stop``, or the status of the response."""
     service_tier: str | None = None
     """The tier in the response, which may differ from the requested one."""
     usage: Usage | None = None
+    """The tokens that the response reports; ``None`` if unknown, or if the call used none of its own."""
     usage_unknown: UsageUnknown | None = None
-    """The reason why ``usage`` is ``None``: ``not_reported``, ``invalid``, ``not_read``, or the type of the error."""
+    """The reason for an unknown ``usage``: ``not_reported``, ``invalid``, ``not_read``, ..., or an error type."""
     cost: Cost | None = None
+    """The cost in USD; ``None`` if unknown, or if the call costs nothing of its own."""
     unpriced: str | None = None
-    """The reason why ``cost`` is ``None``: ``unknown_model``, ``usage_unknown``, ..."""
+    """The reason for an unknown ``cost``: ``unknown_model``, ``usage_unknown``, ..."""
     provider_cost: float | None = None
-    """The cost that the response reports (OpenRouter does so); never part of ``cost``."""
+    """The cost that the response itself reports, in the server's unit (OpenRouter's); never part of ``cost``."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
-    """The rate-limit headers and ``openai-processing-ms``, ``openai-organization``, ``openai-project``."""
+    """The response's rate-limit headers, ``openai-processing-ms``, ``openai-organization`` and ``openai-project``."""
     request: Mapping[str, Any] | None = None
-    """The body of the request as sent; ``None`` if content is not captured."""
+    """The body of the request, without fields that the library added, and with descriptions in place of files.
+
+    ``None`` if content is not captured.
+    """
     response: Mapping[str, Any] | str | None = None
-    """The body of the response, merged if streamed; ``None`` if content is not captured or no body arrived."""
+    """The body of the response; the merged chunks of a stream; type and size of media; lengths in place of vectors.
+
+    ``None`` if content is not captured or no body arrived.
+    """
     content_captured: bool = True
+    """False if ``capture_content`` or ``no_content`` keeps the content out of the record."""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    """The labels from ``attributes`` and ``with_attributes``, by name."""
     identifiers: Mapping[str, Any] = field(default_factory=dict)
-    """The request's ``user``, ``safety_identifier``, ``prompt_cache_key`` and ``metadata``, with or without content."""
+    """The request's ``user``, ``safety_identifier``, ``prompt_cache_key`` and ``metadata``, even without content."""
     trace_id: str | None = None
+    """The id of OpenTelemetry's current trace at the start, as 32 hexadecimal digits."""
     span_id: str | None = None
+    """The id of OpenTelemetry's current span at the start, as 16 hexadecimal digits."""

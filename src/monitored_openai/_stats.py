@@ -24,12 +24,12 @@ DropReason = Literal[
     "corrupt",
     "purged",
 ]
-"""The reasons for a loss; the values of the metric label ``reason``."""
+"""Reasons for a loss; the values of the metric label ``reason``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleStats:
-    """Counts of the samples of single calls, if `metric_names` includes the predecessor's series.
+    """Counts of the predecessor's samples, all zero unless the setting `metric_names` includes its series.
 
     ``produced == delivered + sum(dropped.values()) + queued`` at every instant.
     """
@@ -39,17 +39,19 @@ class SampleStats:
     delivered: int = 0
     """Samples that the back end accepted."""
     dropped: Mapping[str, int] = field(default_factory=dict)
-    """Samples dropped, by reason."""
+    """Number of samples dropped, by reason."""
     queued: int = 0
-    """Samples waiting or in flight."""
+    """Samples that wait or are in flight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
     """Counts of one exporter at one instant, since the process started or was forked.
 
-    For the log entries ``produced == delivered + sum(dropped.values()) + queued + in_flight + spooled``, and for the
-    metrics ``calls == folded + sum(metrics_dropped.values()) + metrics_queued``, at every instant.
+    Two equations hold at every instant:
+
+    - log entries: ``produced == delivered + sum(dropped.values()) + queued + in_flight + spooled``
+    - metrics: ``calls == folded + sum(metrics_dropped.values()) + metrics_queued``
     """
 
     calls: int
@@ -57,44 +59,46 @@ class Stats:
     active: int
     """Calls that have not ended yet."""
     produced: int
-    """Log entries: one for each call, if a `logs_url` is set, and the adopted ones."""
+    """Log entries: one for each call if the setting `logs_url` is set, plus the adopted entries."""
     delivered: int
     """Log entries that Loki accepted."""
     dropped: Mapping[str, int]
-    """Log entries dropped, by reason."""
+    """Number of log entries dropped, by reason."""
     queued: int
-    """Log entries waiting in memory."""
+    """Log entries that wait in memory."""
     in_flight: int
     """Log entries in the current request."""
     spooled: int
-    """Log entries on disk, without those in the current request."""
+    """Log entries that wait on disk."""
     adopted: int
     """Log entries adopted from the spools of ended processes."""
     spool_bytes: int
-    """Bytes in the spool's directory, when this exporter last measured it."""
+    """Size of the spool directory in bytes, as this exporter last measured it."""
     cut: int
-    """Log entries, delivered or waiting, that were shortened: their content, or a part that the back end refused."""
+    """Log entries, delivered or waiting, that lost a part: too long content, or a part that the back end refused."""
     content_failed: int
     """Log entries without content, because the redactor raised."""
     folded: int
     """Calls added to the counters."""
     metrics_dropped: Mapping[str, int]
-    """Calls missing from the counters, by reason."""
+    """Number of calls missing from the counters, by reason."""
     metrics_queued: int
     """Calls not yet added to the counters."""
     samples: SampleStats = field(default_factory=SampleStats)
-    """The samples of single calls."""
+    """Counts of the predecessor's samples."""
     pushes: int
     """Pushes of metrics that the back end accepted."""
     failed_pushes: int
     """Pushes of metrics that failed; the next push includes their values."""
     totals_refused: int = 0
-    """Counter snapshots of ended processes, adopted from their spools, that were damaged or that the back end refused
-    (because it has newer samples, or accepts none so old)."""
+    """Lost counter snapshots that this exporter adopted from the spools of ended processes.
+
+    They were damaged, or the back end refused them because it has newer samples or accepts none that old.
+    """
     last_push_ns: int | None
-    """Time of the last accepted push of metrics."""
+    """Time of the last accepted push of metrics, in nanoseconds since the epoch; ``None`` before the first."""
     last_delivery_ns: int | None
-    """Time of the last accepted push of log entries."""
+    """Time of the last accepted push of log entries, in nanoseconds since the epoch; ``None`` before the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +106,12 @@ class FlushResult:
     """The result of a flush."""
 
     complete: bool
-    """Whether everything produced before the flush has been delivered or given up for good; false after a timeout."""
+    """True if the exporter has delivered or finally dropped all that preceded the flush; false after a timeout."""
     delivered: int
-    """Log entries that Loki accepted since the start of the process."""
+    """Log entries that Loki accepted since the process started or was forked."""
     dropped: int
-    """Log entries dropped since the start of the process."""
+    """Log entries dropped since the process started or was forked."""
     left: int
-    """Log entries still waiting or in flight."""
+    """Log entries that still wait, in memory or on disk, or are in flight."""
     pushed: bool
-    """Whether the metrics' back end has the latest totals; false without a `metrics_url`."""
+    """True if the metrics back end has the latest counters; false without the setting `metrics_url`."""

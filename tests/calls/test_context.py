@@ -134,7 +134,7 @@ def test_a_generator_cannot_be_decorated() -> None:
         yield
 
     for function in (plain, in_async):
-        with pytest.raises(TypeError, match="is a generator; use `with` in it, around no `yield`"):
+        with pytest.raises(TypeError, match="is a generator; use `with` inside it, without a `yield`"):
             attributes(feature="search")(function)
 
 
@@ -143,7 +143,7 @@ def test_one_block_can_be_used_again_but_not_inside_itself() -> None:
     for _ in range(2):
         with block:
             assert current() == {"user": "alice"}
-            with pytest.raises(RuntimeError, match="make one for each"), block:
+            with pytest.raises(RuntimeError, match="create one for each"), block:
                 pass
         assert current() == {}
 

@@ -1,1 +1,1 @@
-"""Everything that happens on the caller's thread: a call from its start to its end."""
+"""Observes calls on the caller's thread, from start to end, and builds their records."""

@@ -1,4 +1,4 @@
-"""The text form of an attribute's value."""
+"""Converts the value of an attribute to text."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _WRITTEN: tuple[tuple[type[Any], Callable[[Any], str]], ...] = (
 
 
 def attribute_text(value: object) -> str | None:
-    """Return the text form of a value; `None` if it has none or the text is empty. Never raises.
+    """Return the text form of a value; `None` if it has no text form or the text is empty. Never raises.
 
     Texts, numbers, `UUID`, `date`, `datetime`, `time`, enum members (by their values) and NumPy scalars have one.
-    Containers, bytes, NaN, infinities, `None` and other objects have none: their `str` is unfit to group by.
+    Containers, bytes, NaN, infinities, `None` and other objects have none, because their `str` is useless as a label.
     """
     if type(value) is str:
         return value or None
     try:
         return _written(enum_value(_unpacked(value))) or None
-    except Exception:  # a subclass may override anything, and the caller is about to send a request
+    except Exception:  # a subclass may override any method, and an error must not stop the caller's request
         return None
 
 
@@ -49,7 +49,7 @@ def _written(value: object) -> str | None:
 
 
 def _unpacked(value: object) -> object:
-    """Return the Python value of a NumPy scalar; NumPy itself is not imported here."""
+    """Return the Python value of a NumPy scalar, without an import of NumPy."""
     numpy: Any = sys.modules.get("numpy")
     scalar: Any = value
     return scalar.item() if numpy is not None and isinstance(value, numpy.generic) else value

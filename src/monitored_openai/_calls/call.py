@@ -1,8 +1,8 @@
-"""One call in flight as a state machine without I/O: its clock, its chunks, its error, and its one end.
+"""One call in flight, as a state machine without I/O: it collects times, chunks and the error until the call ends.
 
-A `Call` is the context manager around every wait for the API. Its `with` blocks measure the waits, and an exception
-that leaves such a block decides the error of the call. All expensive work, such as decoding bodies, is left to the
-exporter's thread, which builds the record from `Call.result`.
+A `Call` is a context manager: a `with` block around each wait for the API measures the wait, and an exception that
+leaves the block becomes the error of the call. The exporter's thread builds the record from `Call.result`, and does all
+expensive work, such as decoding bodies.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ERROR_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class Call:
-    """A call from its start to its end; the first event that ends it wins."""
+    """A call from its start to its end; only the first event that ends it counts."""
 
     # Class-level defaults keep the creation of a call cheap.
     waiting = False
@@ -40,7 +40,7 @@ class Call:
     _sdk_iterates = False
     _retry_pending = False
     _injection: Injection | None = None
-    _hiding: Injection | None = None  # its chunk of usage is hidden
+    _hiding: Injection | None = None  # set while the call hides the usage chunk from the caller
 
     def __init__(
         self,
@@ -58,9 +58,21 @@ class Call:
         form: Mapping[str, Any] | None = None,
         attributes: Mapping[str, str] = NOTHING,
     ) -> None:
-        """Start the call; `emit` receives it when it has ended.
+        """Start the call.
 
-        `buffered`: the SDK reads the whole body before it processes the response. `attributes`: the client's.
+        Args:
+            endpoint: the endpoint of the request.
+            provider: OpenTelemetry's name of the provider.
+            server: host of the base URL, with the port if the URL has one.
+            body: the body that the SDK received from the caller.
+            extra_body: the request's `extra_body`.
+            streamed: True if the request asks for a stream.
+            buffered: True if the SDK reads the whole body before it processes the response.
+            injection: the injection of `stream_options.include_usage`, if this call has one.
+            keeps_content: True if the settings allow the capture of content.
+            emit: receives the call when it has ended.
+            form: descriptions of the files in a multipart request.
+            attributes: the attributes of the client.
         """
         self.buffered = buffered
         self.body = body
@@ -96,7 +108,7 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Measure the wait, and end the call if no further wait follows."""
+        """Add the wait to the duration, and end the call if no other wait follows."""
         result = self.result
         result.wait_before_chunks += perf_counter() - self._wait_started
         self.waiting = False
@@ -106,12 +118,12 @@ class Call:
             self._end()
 
     def on_response(self, response: Any, retries: int) -> None:
-        """Record the head of a good response, and its body if that has been read already."""
+        """Record the head of a good response, and the body if the SDK or a hook has already read it."""
         result = self.result
         result.retries = retries
-        result.headers = dict(response.headers.raw)  # one object, which the garbage collector need not track
+        result.headers = dict(response.headers.raw)  # one dict of bytes, which the garbage collector need not track
         if result.captures_content:
-            # A multipart body is not kept: its fields and the descriptions of its files are.
+            # For a multipart body, the record keeps the fields and the descriptions of the files.
             result.request = _content_of(response.request) if result.form is None else snapshot(result.given_body())
         result.status = response.status_code
         if result.endpoint.billed_request is not None:
@@ -130,11 +142,11 @@ class Call:
             result.response_type = type(response)
 
     def set_parsed(self, parsed: ParsedResponse) -> None:
-        """Set the facts of a call that is no single request, such as the result of a batch."""
+        """Set the facts of a call without a request of its own, such as the result of a batch."""
         self.result.parsed, self.result.status, self.result.response = parsed, 200, b""
 
     def take_retry(self) -> bool:
-        """Return whether to send the request again, without the injected field that the server rejected."""
+        """Return whether to retry without the injected field that the server rejected; true only once."""
         pending, self._retry_pending = self._retry_pending, False
         return pending
 
@@ -145,7 +157,7 @@ class Call:
         return self._sdk_iterates
 
     def start_stream(self) -> bool:
-        """Collect the response by its chunks from now on; return false if it is already collected or read."""
+        """Begin to collect chunks; return false if the call already collects them or has ended."""
         result = self.result
         if result.accumulator is not None or not self._emit:
             return False
@@ -158,7 +170,7 @@ class Call:
         return True
 
     def on_chunk(self, chunk: Any, waited: float) -> bool:
-        """Record a chunk and the seconds waited for it; return false if it must be hidden from the caller."""
+        """Record a chunk and the seconds waited for it; return false to hide it from the caller."""
         try:
             usage_only = self._add(chunk)
             if self._hiding is not None:
@@ -178,7 +190,7 @@ class Call:
         return True
 
     def on_piece(self, piece: bytes, waited: float) -> bool:
-        """Record a piece of the body that the caller reads as bytes; return true, as it is never hidden."""
+        """Record a piece of a body that the caller reads as bytes, and the seconds waited for it; return true."""
         result = self.result
         if result.pieces is None:
             result.pieces, result.chunk_waits = [], (waits := array("d"))
@@ -194,7 +206,7 @@ class Call:
         return True
 
     def on_stream_end(self, waited: float, error: BaseException | None = None) -> None:
-        """End the call: the stream is exhausted or has raised an error, after so many seconds."""
+        """End the call, because the stream ended or raised an error after `waited` seconds."""
         self.result.wait_after_chunks += waited
         self.waiting = False
         if error is None:
@@ -203,10 +215,10 @@ class Call:
             self._fail(error)
 
     def on_closed(self, error: BaseException | None = None) -> None:
-        """End the call as abandoned, because the response was closed or garbage collected before its end.
+        """End the call as abandoned, because the caller closed the response, or lost it to the garbage collector.
 
-        `error` is the exception during which the response was closed. The SDK's stream helper raises one between two
-        chunks if the output was cut off and so cannot be parsed; then it is the error of the call.
+        `error`: the exception that was active at the close. The SDK's stream helper raises one between two chunks if it
+        cannot parse an output that was cut off. That one is then the error of the call.
         """
         if not self.waiting and self._emit:
             word = error_type(error) if error is not None else None
@@ -217,7 +229,7 @@ class Call:
             self._end()
 
     def on_process_exit(self) -> None:
-        """End the call, because the process exits."""
+        """End the call because the process exits."""
         if self._emit:
             self.result.error = "cancelled" if self.waiting else "abandoned"
             self._end()
@@ -242,14 +254,16 @@ class Call:
         return str(error) if self.result.captures_content else _name_of(error)
 
     def _record_failed_response(self, error: BaseException) -> None:
-        """Record request and response of an error: the SDK's errors carry the request, those with a status both."""
+        """Record the request of an error, and its response if the error has a status."""
         result = self.result
         result.status = status_of(error)
         request, response = getattr(error, "request", None), getattr(error, "response", None)
         if request is not None:
             if result.captures_content:
                 result.request = _content_of(request) if result.form is None else snapshot(result.given_body())
-            retries = request.headers.get("x-stainless-retry-count", "0")  # the caller may have set any text
+            retries = request.headers.get(
+                "x-stainless-retry-count", "0"
+            )  # the caller may have set this header to any text
             result.retries = int(retries) if retries.isdecimal() else None
         elif result.captures_content:
             result.request = snapshot(result.given_body())
@@ -258,18 +272,18 @@ class Call:
 
     def _end(self) -> None:
         try:
-            emit = self._emit.pop()  # atomic: of two threads that end the call, one gets it
+            emit = self._emit.pop()  # atomic: only one of two threads that end the call gets it
         except IndexError:
             return
         self.result.ended_ns = time.time_ns()
         try:
             emit(self)
         except Exception:
-            warn_sparsely("end", "an ended call could not be taken in", exc_info=True)
+            warn_sparsely("end", "an ended call could not be queued", exc_info=True)
 
 
 def _content_of(message: Any) -> bytes | None:
-    """Return the body of a request or response; `None` if it is a stream that has not been read."""
+    """Return the body of a request or response; `None` if it is an unread stream."""
     try:
         content: bytes = message.content
     except RuntimeError:
@@ -278,20 +292,20 @@ def _content_of(message: Any) -> bytes | None:
 
 
 def _media_type_of(response: Any) -> str | None:
-    """Return the content type of a body; `None` if it is text or JSON."""
+    """Return the content type of a body; `None` for text, JSON and an unknown type."""
     kind: str = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     return None if not kind or kind.startswith("text/") or kind.endswith("json") else kind
 
 
 def _name_of(error: BaseException) -> str:
-    """Return an error's class and code. Unlike its message, they contain no content of requests or responses."""
+    """Return an error's class and code, which, unlike its message, contain no content."""
     code = getattr(error, "code", None)
     has_code = isinstance(code, str) and _ERROR_CODE.fullmatch(code)
     return f"{type(error).__name__} ({code})" if has_code else type(error).__name__
 
 
 def _current_trace() -> tuple[str, str] | None:
-    """Return the ids of OpenTelemetry's current trace and span, if the program uses OpenTelemetry."""
+    """Return the ids of OpenTelemetry's current trace and span; `None` without a valid span."""
     try:
         context = sys.modules[_TRACING].get_current_span().get_span_context()
         return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else None

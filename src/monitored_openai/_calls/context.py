@@ -1,4 +1,4 @@
-"""Attributes and content capture for the calls inside a `with` block, and the attributes of a client."""
+"""Attributes of calls, from `with` blocks and from the client, and blocks that switch off the capture of content."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 current_attributes: ContextVar[Mapping[str, str]] = ContextVar("monitored_openai_attributes", default=NOTHING)
 content_allowed: ContextVar[bool] = ContextVar("monitored_openai_content_allowed", default=True)
 _MOST_CHARACTERS = 4096
-"""Limit for an attribute's value, which each queued call holds. A label or structured metadata takes 1,024 bytes."""
+"""Limit for an attribute's value, because each queued call holds it. Labels and metadata allow 1,024 bytes."""
 
 
 class Block(AbstractContextManager[None], Generic[_T]):
-    """Sets a context variable inside a `with` block, or during each call of a decorated function."""
+    """A context manager and decorator that sets a context variable."""
 
     __slots__ = ("_token", "_value", "_variable")
 
@@ -36,26 +36,26 @@ class Block(AbstractContextManager[None], Generic[_T]):
 
     def __enter__(self) -> None:
         if self._token is not None:
-            raise RuntimeError("this block has been entered already; make one for each `with`")
+            raise RuntimeError("this block is already active; create one for each `with`")
         self._token = self._variable.set(self._value())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         token, self._token = self._token, None
-        # A generator may be closed in another context than it was started in, which needs no reset.
+        # A generator may end in another context than the one in which it started; that context needs no reset.
         with suppress(ValueError):
             if token is not None:
                 self._variable.reset(token)
 
     def __call__(self, function: _Function) -> _Function:
-        """Return the function, plain or `async def`, with each of its calls inside such a block.
+        """Return a function, plain or `async def`, that runs each of its calls inside such a block.
 
         Raises:
-            TypeError: the function is a generator, whose `yield` would leak the block into the consumer's code.
+            TypeError: The function is a generator: each `yield` would leak the block into the consumer's code.
         """
         if isgeneratorfunction(function) or isasyncgenfunction(function):
-            raise TypeError(f"{function.__name__} is a generator; use `with` in it, around no `yield`")
+            raise TypeError(f"{function.__name__} is a generator; use `with` inside it, without a `yield` in the block")
         if iscoroutinefunction(function):
 
             @wraps(function)
@@ -74,33 +74,43 @@ class Block(AbstractContextManager[None], Generic[_T]):
 
 
 def attributes(**labels: object) -> Block[Mapping[str, str]]:
-    """Label every call started inside the block, across awaits, tasks and nested blocks (the inner value wins).
+    """Label every call that starts inside the block, across awaits and tasks.
 
-    Labels go into each log entry, and into the metrics where `MonitoringSettings.label_names` names them.
+    Use it in a `with` statement or as a decorator. Blocks may be nested; the inner value wins. Each log entry contains
+    the labels. The metrics contain those that `MonitoringSettings.label_names` names.
 
     Args:
         labels: texts, numbers, `bool` (`true` or `false`), `Decimal`, `UUID`, dates, times, enum members (by their
-            values) and NumPy scalars. Any other value, including `None` and the empty text, removes the label from the
-            calls, even one from an outer block or the client; one warning a minute reports it. A text keeps its first
-            4,096 characters.
+            values) and NumPy scalars, by label name. A text keeps its first 4,096 characters. Any other value, such as
+            `None` or an empty text, removes the label from the calls, even a label of an outer block or the client. A
+            warning, at most one a minute, reports the removal.
+
+    Returns:
+        The context manager and decorator.
 
     Raises:
-        ValueError: a name is not a legal label name, or the library sets it itself.
+        ValueError: A name is not a legal label name, or the library sets it itself.
     """
     texts = attribute_texts(labels)
     return Block(current_attributes, lambda: {**current_attributes.get(), **texts})
 
 
 def no_content() -> Block[bool]:
-    """Do not log the requests and responses of calls started inside the block; all other facts are recorded as usual."""
+    """Do not capture the requests and responses of calls that start inside the block.
+
+    Use it in a `with` statement or as a decorator. The records contain all other facts, as usual.
+
+    Returns:
+        The context manager and decorator.
+    """
     return Block(content_allowed, lambda: False)
 
 
 def attribute_texts(labels: Mapping[str, object]) -> dict[str, str]:
-    """Return the attributes as texts, empty for a value without a text form, which a warning reports without the value.
+    """Return the attributes as texts; warn about a value without a text form, which becomes an empty text.
 
     Raises:
-        ValueError: a name is not a legal label name, or the library sets it itself.
+        ValueError: A name is not a legal label name, or the library sets it itself.
     """
     for name in labels:
         try:
@@ -124,7 +134,7 @@ def _warn_of_omission(name: str, value: object) -> None:
 
 
 def attributes_of_call(from_client: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the attributes of a call that starts now: the client's, overridden by those of the blocks around the call.
+    """Return the attributes of a call that starts now: those of the client, overridden by those of the current blocks.
 
     An empty text in a block removes the client's attribute.
     """

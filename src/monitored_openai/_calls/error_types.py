@@ -1,7 +1,8 @@
-"""Maps errors to the fixed set of values of the label `error_type`.
+"""Maps errors to the values of the label `error_type`.
 
-Exceptions are matched by the names in their method resolution order, because neither the SDK nor an HTTP library is
-imported here. SDK 1.x and 2.x raise transport errors of httpx in the middle of a stream, 3.x wraps them and uses httpx2.
+Finds an exception by the class names in its method resolution order, because this module imports neither the SDK nor an
+HTTP library. In the middle of a stream, SDK 1.x and 2.x raise transport errors of httpx; SDK 3.x uses httpx2 and wraps
+its errors.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def error_type(error: BaseException) -> ErrorType:
 
 
 def error_type_of_code(code: str) -> ErrorType:
-    """Return the error type for a code in the body of a response with a good status."""
+    """Return the error type of a code that a response with a good status contains."""
     if code in CODES:
         return CODES[code]
     if _STATUS.fullmatch(code):  # OpenRouter's codes are statuses

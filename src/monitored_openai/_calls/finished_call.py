@@ -1,4 +1,4 @@
-"""The raw facts of one call, collected on the caller's thread and parsed on the exporter's thread."""
+"""The raw facts of one call, which the caller's thread collects and the exporter's thread parses."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _RECORDED_HEADERS = {
     )
 }
 MOST_PIECES_BYTES = 16 * 1024 * 1024
-"""Limit for a body that the caller reads in pieces; a longer body counts as not read."""
+"""Limit in bytes for a body that the caller reads in pieces; a longer body counts as not read."""
 
 
 class FinishedCall:
     """The raw facts of a call, complete once it has ended.
 
-    `Call` creates it on the caller's thread, so most fields have class-level defaults: creation sets only the fields
-    without one.
+    `Call` creates it on the caller's thread. To keep this cheap, most fields have class-level defaults, and creation
+    only sets the others.
     """
 
     endpoint: Endpoint
@@ -44,30 +44,30 @@ class FinishedCall:
     """Ids of the trace and the span."""
     streamed = False
     body: Any = None
-    """The body that the SDK received from the caller, until `release_body`."""
+    """The body that the SDK received from the caller; `None` after `release_body`."""
     extra_body: Any = None
     form: Mapping[str, Any] | None = None
     """Descriptions of the files in a multipart request."""
     usage_injected = False
-    """The library added `stream_options` to the request, and the server accepted it."""
+    """True if the request has `stream_options` that the library added."""
     billed_request: Usage | None = None
     identifiers: Mapping[str, Any] = NOTHING
     request: bytes | None = None
-    """The body as sent, if content is captured."""
+    """The body that was sent, if content is captured."""
 
     status: int | None = None
     retries: int | None = None
     headers: Mapping[bytes, bytes] = MappingProxyType({})
     response: bytes | None = None
-    """The whole body, if the SDK has read it at once."""
+    """The whole body, if the SDK read it at once."""
     pieces: list[bytes] | None = None
-    """The body in the pieces that the caller has read."""
+    """The pieces of the body that the caller has read."""
     pieces_bytes = 0
     accumulator: StreamAccumulator | None = None
     response_type: Any = None
-    """The HTTP library's class of responses, which decompresses `pieces`."""
+    """The HTTP library's response class, which can decompress `pieces`."""
     media_type: str | None = None
-    """Content type of a body that is neither text nor JSON; its bytes are not kept."""
+    """Content type of a body that is neither text nor JSON; the call does not keep its bytes."""
     parsed: ParsedResponse | None = None
 
     error: ErrorType | None = None
@@ -96,7 +96,7 @@ class FinishedCall:
         self.captures_content = False
 
     def release_body(self) -> None:
-        """Release the caller's body: the fewer objects wait for the exporter, the shorter the garbage collector's pauses."""
+        """Release the caller's body, because fewer queued objects mean shorter pauses of the garbage collector."""
         if self.request is None and self.body is not None:
             self.identifiers = identifiers(self.given_body())
         self.body = self.extra_body = None
@@ -121,7 +121,7 @@ class FinishedCall:
         return parse_body(self.endpoint, body) if body is not None else ParsedResponse(usage_unknown="not_read")
 
     def _joined_pieces(self) -> bytes | None:
-        """Return the joined and decompressed pieces; `None` if there are none, or more than the limit."""
+        """Return the joined and decompressed pieces; `None` if no pieces exist or the body exceeds the limit."""
         encodings = [value for name, value in self.headers.items() if name.lower() == b"content-encoding"]
         if not self.pieces or not encodings:
             return b"".join(self.pieces) if self.pieces else None
@@ -135,11 +135,11 @@ class FinishedCall:
         return bytes(body)
 
     def given_body(self) -> dict[str, Any]:
-        """Return the body as the caller gave it to the SDK."""
+        """Return the body that the caller passed to the SDK."""
         return {**dictionary(self.body), **dictionary(self.extra_body), **(self.form or {})}
 
     def request_body(self) -> Mapping[str, Any]:
-        """Return the body as sent or, if the sent bytes are not known, as the caller gave it."""
+        """Return the body that was sent, without injected fields, else the body that the caller passed to the SDK."""
         if self.request is None:
             return self.given_body()
         try:
@@ -151,7 +151,7 @@ class FinishedCall:
         return body
 
     def recorded_headers(self) -> dict[str, str]:
-        """Return the response's headers that a record contains."""
+        """Return those headers of the response that a record contains."""
         return {
             _RECORDED_HEADERS[lower]: value.decode("latin-1")
             for name, value in self.headers.items()

@@ -1,9 +1,9 @@
 """Sends a request inside its `Call`, and reports the response, its chunks or the pieces of its body to the call.
 
 In every SDK since 1.0, each method that sends a request (`create`, `parse`, `stream`, the raw and streaming variants)
-does so through the client's `post` or `get`, which the clients override. The SDK passes the parsed response to the
-request's `post_parser`: ours replaces the iterator of a stream. It also carries the call to the client's
-`_process_response`, which receives the HTTP response.
+uses the client's `post` or `get`, which our clients override. They add a `post_parser` to the request. The SDK passes
+the parsed response to it, and it replaces the iterator of a stream. It also holds the call, so that the client's
+`_process_response` can report the HTTP response to the call.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STREAMS = (Stream, AsyncStream)
 
 
 class _PostParser:
-    """A request's `post_parser`: carries its call, and replaces the iterator of a stream."""
+    """The `post_parser` of a request: holds the call, and replaces the iterator of a stream."""
 
     __slots__ = ("_inner", "_observe_chunks", "body_type", "call")
 
@@ -56,7 +56,7 @@ def send_observed(call: Call, post: Callable[..., Any], path: str, request: dict
 
 
 async def send_observed_async(call: Call, post: Callable[..., Any], path: str, request: dict[str, Any]) -> Any:
-    """Send a request inside its call."""
+    """Send a request inside its call; the async form of `send_observed`."""
     options = request.get("options") or {}
     parser = _PostParser(call, options.get("post_parser"), async_observe_chunks, AsyncObservedBody)
     request["options"] = {**options, "post_parser": parser}
@@ -72,7 +72,7 @@ async def send_observed_async(call: Call, post: Callable[..., Any], path: str, r
 
 
 def observe_response(options: Any, response: Any, retries: int) -> None:
-    """Report a response to the call that its request carries, if any."""
+    """Report a response to the call that its request holds, if any."""
     parser = options.post_parser
     if type(parser) is not _PostParser:
         return
@@ -108,8 +108,8 @@ async def async_observe_chunks(
 ) -> AsyncIterator[Any]:
     """The async form of `observe_chunks`.
 
-    `closes`: whether to close `chunks` together with this generator, as httpx2 does with the pieces of a body. The event
-    loop closes an unreferenced iterator of chunks itself and logs an error if it is closed twice.
+    `closes`: True to close `chunks` together with this generator, as httpx2 does with the pieces of a body. The event
+    loop itself closes an unreferenced iterator of chunks, and logs an error about a second close.
     """
     call.waiting = True
     started = perf_counter()
@@ -130,12 +130,12 @@ async def async_observe_chunks(
 
 
 class _Body:
-    """Proxy for a response's byte stream, through which every way of reading the body passes; reports reads to the call."""
+    """Proxy for a response's byte stream that reports all reads of the body to the call."""
 
     def __init__(self, call: Call, stream: Any) -> None:
         self._call, self._stream = call, stream
 
-    # A response checks that its stream has a type of its own HTTP library, which is not imported here.
+    # A response checks that its stream has a type of its HTTP library, which this module does not import.
     __class__ = property(lambda self: type(self._stream))  # pyright: ignore[reportIncompatibleMethodOverride]  # never set
 
     def __getattr__(self, name: str) -> Any:
@@ -149,12 +149,12 @@ class ObservedBody(_Body):
     """Observes a body that has not been read yet."""
 
     def __iter__(self) -> Iterator[bytes]:
-        """Iterate the stream; observed only if the SDK does not parse it into chunks, which are observed themselves."""
+        """Iterate the stream; observe it unless the SDK parses it into chunks, which the call observes instead."""
         pieces: Iterator[bytes] = iter(self._stream)
         return pieces if self._call.sdk_iterates() else observe_chunks(self._call, pieces, self._call.on_piece)
 
     def close(self) -> None:
-        """Close the stream; a call that has not ended yet ends here."""
+        """Close the stream, and end the call if it has not ended yet."""
         error = sys.exception()
         try:
             self._stream.close()
@@ -166,14 +166,14 @@ class AsyncObservedBody(_Body):
     """The async form of `ObservedBody`."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Iterate the stream; observed only if the SDK does not parse it into chunks, which are observed themselves."""
+        """Iterate the stream; observe it unless the SDK parses it into chunks, which the call observes instead."""
         pieces: AsyncIterator[bytes] = aiter(self._stream)
         if self._call.sdk_iterates():
             return pieces
         return async_observe_chunks(self._call, pieces, self._call.on_piece, closes=True)
 
     async def aclose(self) -> None:
-        """Close the stream; a call that has not ended yet ends here."""
+        """Close the stream, and end the call if it has not ended yet."""
         error = sys.exception()
         try:
             await self._stream.aclose()

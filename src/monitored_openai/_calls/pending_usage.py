@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 MOST = 10_000
-"""Limit of tracked responses. Beyond it the oldest is forgotten, and its usage stays unknown."""
+"""Limit for tracked responses. Beyond it, the usage of the oldest one stays unknown."""
 
 
 class PendingUsage:
-    """The responses of one process that a later request may report the usage of. For use by one thread."""
+    """The responses of one process whose usage a later request may report; not thread-safe."""
 
     def __init__(self) -> None:
         self._ids: dict[tuple[str, str], None] = {}
@@ -20,9 +20,9 @@ class PendingUsage:
             del self._ids[next(iter(self._ids))]
 
     def resolve(self, server: str, response_id: str) -> bool:
-        """Stop tracking a response that has finished; return whether it was tracked, so that its usage counts now."""
+        """Stop tracking a finished response; return whether it was tracked, so that its usage counts now."""
         return self._ids.pop((server, response_id), self) is None
 
     def clear(self) -> None:
-        """Forget all responses. A forked child does so, because its parent still tracks them."""
+        """Forget all responses; for a forked child, because its parent still tracks them."""
         self._ids.clear()

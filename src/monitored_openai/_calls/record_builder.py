@@ -13,13 +13,13 @@ from monitored_openai._endpoints.base import BACKGROUND, ParsedResponse
 from monitored_openai._record import CallRecord, Cost, ErrorType, Usage, UsageUnknown
 
 Price = Callable[[str, ParsedResponse, int], "Cost | str"]
-"""Returns the cost for a provider, a response and its time (ns since the epoch), or the reason for an unknown cost."""
+"""Returns the cost for a provider, a response and a time in nanoseconds since the epoch, or the reason for none."""
 
 
 def build_record(finished: FinishedCall, call_id: str, *, price: Price, pending_usage: PendingUsage) -> CallRecord:
     """Return the record of a finished call.
 
-    Updates `pending_usage`, by which usage that two calls report for one response counts once.
+    Reads and updates `pending_usage`, so that the usage of a response counts once even if two calls report it.
     """
     parsed = _resolve_usage(finished, finished.parse(), pending_usage)
     error, message = _error(finished, parsed)
@@ -88,7 +88,7 @@ def _resolve_usage(finished: FinishedCall, parsed: ParsedResponse, pending_usage
 
 
 def _error(finished: FinishedCall, parsed: ParsedResponse) -> tuple[ErrorType | None, str | None]:
-    """Return type and message of the error that the call raised, else of the one that the response reports."""
+    """Return type and message of the error that the call raised, else of the error in the response."""
     if finished.error is not None or parsed.error_code is None:
         return finished.error, finished.message
     message = parsed.error_message if finished.captures_content else parsed.error_code
@@ -96,7 +96,7 @@ def _error(finished: FinishedCall, parsed: ParsedResponse) -> tuple[ErrorType | 
 
 
 def _usage_unknown(finished: FinishedCall, parsed: ParsedResponse, error: ErrorType | None) -> UsageUnknown | None:
-    """Return the reason for an unknown usage; `None` if usage is known, or if the call used no tokens of its own."""
+    """Return the reason for an unknown usage; `None` if it is known, or if the call used no tokens of its own."""
     endpoint = finished.endpoint
     if endpoint.reports_deferred_usage or not endpoint.billed or parsed.usage is not None or _is_refused(finished):
         return None
@@ -105,7 +105,7 @@ def _usage_unknown(finished: FinishedCall, parsed: ParsedResponse, error: ErrorT
 
 
 def _cost(finished: FinishedCall, parsed: ParsedResponse, unknown: str | None, price: Price) -> Cost | str | None:
-    """Return the cost, the reason for an unknown cost, or `None` for a call that costs nothing of its own."""
+    """Return the cost, the reason for an unknown cost, or `None` if the call costs nothing of its own."""
     endpoint = finished.endpoint
     if _is_refused(finished) or not endpoint.billed or (endpoint.reports_deferred_usage and parsed.usage is None):
         return None

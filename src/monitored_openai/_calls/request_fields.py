@@ -1,4 +1,4 @@
-"""Fields of a request that a record keeps without its content: model, identifiers, descriptions of uploaded files."""
+"""Reads fields of a request that a record keeps even without content: model, identifiers, descriptions of files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _METADATA = "metadata"
 def text_sent(value: object) -> str | None:
     """Return the text that the API receives for a text or an enum member; `None` for an empty text and other types.
 
-    The official SDK writes a text enum member into JSON as its text, whatever its `__str__` returns.
+    The official SDK writes an enum member that is a text into JSON as this text, and ignores its `__str__`.
     """
     if type(value) is not str:
         value = enum_value(value)
@@ -25,7 +25,7 @@ def text_sent(value: object) -> str | None:
 
 
 def identifiers(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `user`, `safety_identifier`, `prompt_cache_key` and `metadata` of a request; omits malformed ones."""
+    """Return the well-formed fields `user`, `safety_identifier`, `prompt_cache_key` and `metadata` of a request."""
     found: dict[str, Any] = {name: text for name in IDENTIFIERS if (text := text_sent(body.get(name))) is not None}
     pairs = body.get(_METADATA)
     if isinstance(pairs, dict):
@@ -39,9 +39,9 @@ def identifiers(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe_files(files: Any) -> dict[str, Any]:
-    """Return a description of each uploaded file by field: name, type and size, without reading the file.
+    """Return a description of the uploaded files by field: name, type and size in bytes.
 
-    A field with several files has a list of descriptions.
+    Does not read the files. A field with several files has a list of descriptions.
     """
     pairs: Iterable[tuple[str, Any]] = files.items() if isinstance(files, Mapping) else files
     form: dict[str, Any] = {}

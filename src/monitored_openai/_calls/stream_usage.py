@@ -1,4 +1,4 @@
-"""Requests the usage of a stream if the caller did not, and remembers the servers where this fails."""
+"""Requests the usage of a stream if the caller did not, and remembers the servers that reject the request."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _REJECTED = (400, 422)
 _FIELD = ("stream_options", "include_usage")
 _MOST_SERVERS = 1000
 _ENOUGH_REJECTIONS = 2
-"""A rejection that does not name the field may be a transient fault: it takes two to stop the injection."""
+"""Number of rejections that stop the injection. One that names the field counts as two; another may be transient."""
 _MOST_FAILED_RETRIES = 3
-"""After so many retries that fail as well, a rejection that does not name the field is the caller's error."""
+"""Number of failed retries after which a rejection that does not name the field counts as the caller's error."""
 _SERVER_HEADERS = frozenset({"helicone-stream-usage"})
-"""Headers by which a caller requests the usage of a stream, in lower case."""
+"""Headers with which a caller requests the usage of a stream, in lower case."""
 _DATA = frozenset(
     {"messages", "prompt", "input", "prediction", "tools", "functions", "response_format", "properties"}
     | {"metadata", "logit_bias"}
 )
-"""Fields of a request whose inner names are content, schemas or labels, and no options."""
+"""Fields of a request that contain content, schemas or labels, so that the names inside them are not options."""
 _DEPTH = 3
 _MOST_NAMES = 50
 
@@ -34,7 +34,8 @@ _MOST_NAMES = 50
 class StreamUsageSupport:
     """The servers that accept or reject `stream_options.include_usage`, by base URL, for one handle.
 
-    A server rejects it if it answers with an error, or if its reply has a chunk that breaks a caller who did not ask.
+    A server rejects the field if it responds with an error, or with a chunk that could break a caller who did not set
+    the field.
     """
 
     accepting: set[str] = field(default_factory=set)
@@ -44,7 +45,7 @@ class StreamUsageSupport:
     def injection(self, base_url: str, *, only_adds_usage: bool) -> Injection | None:
         """Return the injection for one call; `None` for a server that rejects the field.
 
-        `only_adds_usage`: the field is known to add nothing but the usage, so that the caller requested all else.
+        `only_adds_usage`: True if the field adds only the usage, so that the caller requested any other data.
         """
         if self.rejections[base_url] >= _ENOUGH_REJECTIONS:
             return None
@@ -61,7 +62,7 @@ class StreamUsageSupport:
 
 
 class Injection:
-    """`stream_options.include_usage`, added by the library to one call."""
+    """The field `stream_options.include_usage` that the library adds to one call."""
 
     __slots__ = ("_base_url", "_names_field", "_only_adds_usage", "_support", "withdrawn")
 
@@ -73,7 +74,7 @@ class Injection:
         self.withdrawn = False
 
     def should_retry_without(self, error: BaseException) -> bool:
-        """Withdraw the field if the server may have rejected it; return whether to send the request again without it."""
+        """Withdraw the field if the server may have rejected it; return whether to retry without it."""
         if status_of(error) not in _REJECTED:
             return False
         if self.withdrawn:
@@ -84,17 +85,17 @@ class Injection:
         return self.withdrawn
 
     def on_success(self) -> None:
-        """Record that the server accepted the request: with the field, or only without it."""
+        """Record that the server accepted the request with the field, or only without it."""
         if self.withdrawn:
             _count(self._support.rejections, self._base_url, _ENOUGH_REJECTIONS if self._names_field else 1)
         else:
             self._support.mark_accepting(self._base_url)
 
     def on_visible_usage(self, chunk: Any) -> None:
-        """Stop the requests to the server if the caller receives a chunk with the usage and without choices.
+        """Stop injections for the server if the caller receives a chunk with usage and without choices.
 
-        The chunk has other data too, so it cannot be hidden. Without the field, a server such as llama.cpp sends that
-        data in the last chunk with choices, and a caller who reads ``chunk.choices[0]`` never gets an `IndexError`.
+        The library cannot hide the chunk, because it also has other data. Without the field, a server such as llama.cpp
+        sends that data in the last chunk with choices, and ``chunk.choices[0]`` does not raise an `IndexError`.
         """
         if self._only_adds_usage or choices_of(chunk):
             return
@@ -108,13 +109,15 @@ class Injection:
 
 
 def leaves_usage_open(options: Iterable[object], headers: Iterable[str]) -> bool:
-    """Return whether a request has no option of the caller's about usage.
+    """Return whether the caller's request has no option about usage.
 
-    Some servers have options of their own to request the usage, such as ``usage: {"include": true}``. If the request
-    has such an option, the caller decides, whatever its value. Args are the mappings of options by name (body,
-    `extra_body`, query) and the names of the headers.
+    Some servers have options of their own that request the usage, such as ``usage: {"include": true}``. If the request
+    has such an option, with any value, the decision is the caller's. Checks a limited number of names, level by level,
+    in mappings and lists, but no names inside content, schemas and labels.
 
-    The first names count, level by level, in mappings and lists. Names inside content, schemas and labels do not.
+    Args:
+        options: mappings of options by name: the body, `extra_body` and the query.
+        headers: the names of the headers.
     """
     for name in headers:
         if name.lower() in _SERVER_HEADERS:
@@ -129,7 +132,7 @@ def leaves_usage_open(options: Iterable[object], headers: Iterable[str]) -> bool
 
 
 def _collect_names(places: Iterable[object], names: list[object]) -> list[object]:
-    """Append the names in mappings to `names`, up to the limit; return the mappings and list items one level below."""
+    """Append names in mappings to `names`, up to the limit; return mappings and list items one level below."""
     below: list[object] = []
     for fields in places:
         if type(fields) is not dict and not isinstance(fields, Mapping):

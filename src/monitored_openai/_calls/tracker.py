@@ -1,4 +1,4 @@
-"""Opens a `Call` for each request of one handle's clients; never raises into the request."""
+"""Opens a `Call` for each request of one handle's clients, and never raises into the request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monitored_openai._record import NOTHING
 from monitored_openai._stats import DropReason
 
 RAW_RESPONSE_HEADER = "X-Stainless-Raw-Response"
-"""The header by which the SDK's `with_raw_response` and `with_streaming_response` mark a request."""
+"""The header with which the SDK's `with_raw_response` and `with_streaming_response` mark a request."""
 
 
 class _Server(NamedTuple):
@@ -31,7 +31,7 @@ class _Server(NamedTuple):
 
 
 class CallTracker:
-    """Opens calls by one handle's settings."""
+    """Opens the calls of one handle's clients."""
 
     def __init__(
         self,
@@ -43,7 +43,16 @@ class CallTracker:
         keeps_content: bool,
         provider: str | None,
     ) -> None:
-        """Args are callbacks at a call's end (`emit`), at its start, and for a request that cannot be observed; then settings."""
+        """Take callbacks and settings.
+
+        Args:
+            emit: receives each call that has ended.
+            on_start: receives each call that has started.
+            on_untracked: receives the reason why a request has no call.
+            inject_usage: True to request the usage of streams.
+            keeps_content: True if the settings allow the capture of content.
+            provider: the provider in the settings; `None` to find it by the host.
+        """
         self._emit = emit
         self._on_start = on_start
         self._on_untracked = on_untracked
@@ -53,7 +62,7 @@ class CallTracker:
         self._last_server = _Server(None, "", "", "", NOTHING, "unrequested")
 
     def open(self, endpoint: Endpoint, client: Any, request: Mapping[str, Any]) -> Call | None:
-        """Return a call for a request that a client is about to send; `None`, counted, if it cannot be observed.
+        """Return a call for a client's next request; on a fault, count it and return `None`.
 
         `request`: the arguments of the client's `post` or `get`.
         """

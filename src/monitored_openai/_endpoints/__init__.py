@@ -1,1 +1,1 @@
-"""The overridden resources, one file per endpoint of endpoints."""
+"""The observed endpoints of the OpenAI API: one module for each family, with the parsers of its responses."""

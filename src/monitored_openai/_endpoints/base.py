@@ -1,4 +1,4 @@
-"""The types that all endpoints share, and the parsing of a whole body."""
+"""Types that all endpoints share, and the parser of a whole body."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monitored_openai._record import NOTHING, Cost, Usage, UsageUnknown
 
 _EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _LARGEST_COUNT = 2**53
-"""A larger JSON number is not exact, and no count of tokens."""
+"""Limit for a count of tokens; a larger JSON number is not exact."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,24 +33,24 @@ class ParsedResponse:
     """The code of an error in a response with a good status; `None` if it contains no error."""
     error_message: str | None = None
     finished: bool = True
-    """False if a later response with this id may differ."""
+    """False if a later response with the same id may differ."""
     unpriced: str | None = None
-    """The reason why the response cannot be priced even if its usage is known."""
+    """The reason for an unknown cost that does not depend on the usage."""
     cost: Cost | None = None
-    """The cost, if it is known before pricing."""
+    """The cost, if the library knows it without a price lookup."""
     provider_cost: float | None = None
-    """The cost that the server reports, in the server's own unit."""
+    """The cost that the response reports, in the server's unit."""
 
 
 BACKGROUND: Literal["background"] = "background"
-"""The reason for an unknown usage and cost of a response that the server still generates in the background."""
+"""The reason for unknown usage and cost while the server generates a response in the background."""
 
 
 class StreamAccumulator(Protocol):
     """Collects the chunks of one stream."""
 
     def add(self, chunk: Any) -> bool | None:
-        """Add one chunk; true if it contains nothing but the usage, `None` if it precedes the first output.
+        """Add one chunk; return true if it only contains the usage, `None` if it precedes the first output.
 
         Runs on the caller's thread, so it must be cheap.
         """
@@ -67,10 +67,10 @@ class StreamAccumulator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint of the API: its path, its operation name, and the parsing of its responses."""
+    """One endpoint of the API: path, operation name, parser of responses, and facts about usage and price."""
 
     path: str
-    """The path as in the SDK, with a name in braces for each variable part: `/responses/{response_id}`."""
+    """The path as in the SDK, with a name in braces for each variable part, such as `/responses/{response_id}`."""
     operation: str
     """OpenTelemetry's `gen_ai.operation.name`."""
     _: KW_ONLY
@@ -80,25 +80,25 @@ class Endpoint:
     chunk_type: type[BaseModel] = BaseModel
     """The SDK's type of a stream's chunks."""
     usage_on_request: bool = False
-    """Its streams report usage only if the request has `stream_options.include_usage`."""
+    """True if streams report usage only after `stream_options.include_usage` in the request."""
     reports_usage: bool = True
-    """False if no response of this endpoint ever reports usage."""
+    """False if no response of this endpoint reports usage."""
     returns_model: bool = True
-    """False if no response names the model; calls are then priced by the requested model."""
+    """False if no response contains the model; the requested model then decides the price."""
     defers_usage: bool = False
-    """A missing usage may be reported later under the response's id, by an endpoint that `reports_deferred_usage`."""
+    """True if an endpoint with `reports_deferred_usage` may report a missing usage later, under the response's id."""
     reports_deferred_usage: bool = False
-    """Its responses repeat a response that another call started; their usage counts only while it is pending."""
+    """True if a response repeats that of an earlier call. Its usage counts only while that call's usage is pending."""
     billed: bool = True
-    """False if calls are free, so that they have neither usage nor cost."""
+    """False if calls are free: their records have neither usage nor cost."""
     non_json: bool = False
-    """Its responses may be plain text, or media. Only type and size of media are kept."""
+    """True if a response may be plain text or media. A record keeps only type and size of media."""
     billed_request: Callable[[Mapping[str, Any]], Usage] | None = None
-    """Returns the billed part of a request's body, such as the characters of a text to be spoken."""
+    """Returns the billed part of a request's body, such as the characters of a text for the speech API."""
 
 
 def parse_body(endpoint: Endpoint, body: bytes) -> ParsedResponse:
-    """Parse a whole body: JSON, plain text, or the server-sent events of a stream that the caller read as bytes."""
+    """Parse a whole body: JSON, plain text, or server-sent events that the caller read as bytes."""
     unknown: UsageUnknown = "not_reported" if endpoint.non_json else "invalid_body"
     if body.lstrip().startswith(_EVENT_STARTS):
         return _parse_events(endpoint, body)
@@ -135,7 +135,7 @@ def _events(body: bytes) -> Iterator[dict[str, Any]]:
 
 
 def count(value: object) -> int | None:
-    """Return a count of tokens; `None` for any other value, such as a negative number, a text or a fraction."""
+    """Return a value that is a count of tokens; `None` for any other, such as a negative number, fraction or text."""
     if type(value) is int:
         return value if 0 <= value <= _LARGEST_COUNT else None
     if type(value) is float and value.is_integer():
@@ -144,7 +144,7 @@ def count(value: object) -> int | None:
 
 
 def amount(value: object) -> float | None:
-    """Return a length or a sum of money; `None` for a value that is neither."""
+    """Return a finite number of zero or more, such as seconds or USD; `None` for any other value."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if number and 0 <= value < math.inf else None  # type: ignore[arg-type, operator]  # it is one
 

@@ -21,7 +21,7 @@ from monitored_openai._logging import warn_sparsely
 
 
 class ChatAccumulator:
-    """Collects a chat stream: texts by choice, and choices with more than text as they are."""
+    """Collects a chat stream: the texts of each choice, and choices with more than a text as objects."""
 
     __slots__ = ("_first", "_last", "_rest", "_texts", "_usage")
 
@@ -33,7 +33,7 @@ class ChatAccumulator:
         self._usage: Any = None
 
     def add(self, chunk: Any) -> bool:
-        """Add one chunk; true if it contains nothing but the usage."""
+        """Add one chunk; return true if it only contains the usage."""
         last, self._last = self._last, chunk
         try:
             choices = chunk.choices
@@ -43,7 +43,7 @@ class ChatAccumulator:
                 if choice.finish_reason is None and delta.__pydantic_fields_set__ == _ONLY_CONTENT:
                     self._texts[choice.index].append(delta.content)  # most chunks of a stream
                     return False
-        except (AttributeError, TypeError):  # the server left out a field, or sent a null
+        except (AttributeError, TypeError):  # the server omitted a field or sent null
             return self._add_other(chunk, last)
         return self._add_other(chunk, last)
 
@@ -73,7 +73,7 @@ class ChatAccumulator:
         try:
             choices = self._choices()
         except Exception:
-            warn_sparsely("chunks", "the content of a stream could not be put together", exc_info=True)
+            warn_sparsely("chunks", "the content of a stream could not be merged", exc_info=True)
             choices = []
         return {**stream_head(self._first or self._last, self._last), "choices": choices, "usage": as_dict(self._usage)}
 
@@ -100,7 +100,7 @@ def _delta_of(choice: Any) -> BaseModel | None:
 
 _ONLY_CONTENT = {"content"}
 _REST_BYTES = 1000
-"""Approximate memory of one choice kept as an object."""
+"""Approximate memory of one choice that is kept as an object, in bytes."""
 
 CHAT = Endpoint(
     path="/chat/completions",

@@ -12,7 +12,7 @@ from monitored_openai._endpoints.parsing import adds_only_usage, as_dict, choice
 
 
 class CompletionAccumulator:
-    """Collects a stream of a legacy completion."""
+    """Collects the stream of a legacy completion."""
 
     __slots__ = ("_finish_reasons", "_first", "_last", "_texts", "_usage")
 
@@ -24,7 +24,7 @@ class CompletionAccumulator:
         self._usage: Any = None
 
     def add(self, chunk: Any) -> bool:
-        """Add one chunk; true if it contains nothing but the usage."""
+        """Add one chunk; return true if it only contains the usage."""
         first, last = self._first, self._last
         if first is None:
             self._first = chunk
@@ -35,7 +35,7 @@ class CompletionAccumulator:
         choices = choices_of(chunk)
         if not choices:
             return adds_only_usage(chunk, first, last)
-        for choice in choices:  # a server may leave out any field
+        for choice in choices:  # a server may omit any field
             index, part, reason = (getattr(choice, name, None) for name in ("index", "text", "finish_reason"))
             self._texts[index or 0].append(part if isinstance(part, str) else "")
             if reason is not None:

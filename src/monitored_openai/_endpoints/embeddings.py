@@ -1,4 +1,4 @@
-"""Embeddings. A record keeps the lengths of the vectors, not the vectors."""
+"""Embeddings: a record keeps the lengths of the vectors, not the vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Endpoints whose streams end with an event that contains the whole result, such as images and transcriptions."""
+"""Endpoints whose streams end with an event that contains the whole result, such as images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from monitored_openai._endpoints.parsing import as_plain, parse_plain
 
 
 class FinalEventAccumulator:
-    """Collects the text and the final event of a stream; partial images and audio are not kept."""
+    """Collects the text and the final event of a stream, without partial images and audio."""
 
     __slots__ = ("_final_event", "_texts")
 
@@ -33,10 +33,10 @@ class FinalEventAccumulator:
         return sum(map(len, self._texts)) + (len(image) if isinstance(image, str) else 0)
 
     def body(self) -> dict[str, Any]:
-        """Return the final event, or the text so far if there is none."""
+        """Return the fields of the final event, and the text of the deltas unless the event has its own."""
         streamed = {"text": "".join(self._texts)} if self._texts else {}
         return {**streamed, **dictionary(as_plain(self._final_event))}
 
 
 plain_endpoint = partial(Endpoint, parse=parse_plain, accumulator=FinalEventAccumulator)
-"""Create an endpoint whose responses have their facts at the top level, unless `parse` replaces the parser."""
+"""Return an endpoint that parses responses with `parse_plain`, unless an argument `parse` replaces it."""

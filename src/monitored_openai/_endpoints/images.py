@@ -12,7 +12,7 @@ from monitored_openai._endpoints.final_event import plain_endpoint
 from monitored_openai._endpoints.parsing import parse_plain
 
 _OTHER_MODEL = "split_unknown"
-"""Another model writes SVG drawings; the usage reports its tokens beside those of the images."""
+"""The reason for an unknown cost of SVG drawings: a second model writes them, and the usage reports its tokens too."""
 
 
 def parse_images(body: Mapping[str, Any]) -> ParsedResponse:

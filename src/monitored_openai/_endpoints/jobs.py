@@ -1,4 +1,4 @@
-"""Jobs and sessions, whose responses report no usage: batches, videos, training, evaluations, sessions.
+"""Jobs and sessions: batches, videos, training, evaluations and live sessions. Their responses report no usage.
 
 A record contains the name and the first state of the job; its usage and cost are unknown.
 """
@@ -16,7 +16,7 @@ from monitored_openai._endpoints.parsing import parse_plain
 
 
 def parse_job(body: Mapping[str, Any]) -> ParsedResponse:
-    """Parse the body of a job. Ignores a usage in it, which covers more than this call and may still change."""
+    """Parse the body of a job, without its usage, which covers more than this call and may still change."""
     error = dictionary(body.get("error"))
     failed = text(body.get("status")) == "failed"
     return dataclasses.replace(
@@ -34,7 +34,7 @@ def _parse_batch(body: Mapping[str, Any]) -> ParsedResponse:
 
 _job = partial(plain_endpoint, parse=parse_job, reports_usage=False)
 BATCH_RESULT = _job("", "batch_result", reports_usage=True)
-"""Not a request: the usage of a finished batch, recorded by `batch_usage(count=True)`."""
+"""The call, without a request, by which `batch_usage(count=True)` records the usage of a finished batch."""
 BATCHES = _job("/batches", "batch", parse=_parse_batch)
 VIDEOS = (
     _job("/videos", "video_generation"),

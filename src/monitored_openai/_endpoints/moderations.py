@@ -1,4 +1,4 @@
-"""Moderations, which are free: their records have no usage and no cost."""
+"""Moderations. They are free, so their records have no usage and no cost."""
 
 from __future__ import annotations
 

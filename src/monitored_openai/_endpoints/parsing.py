@@ -1,4 +1,4 @@
-"""Parsers that several endpoints share: of completions, of usage, and of bodies with their facts at the top level."""
+"""Parsers that several endpoints share: for completions, for usage, and for bodies with all facts at the top level."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def parse_completion_usage(reported: object) -> Usage | None:
     of_output = dictionary(usage.get("completion_tokens_details"))
     reasoning = count(of_output.get("reasoning_tokens"))
     if reasoning and count(usage.get("total_tokens")) == (input_tokens or 0) + (output_tokens or 0) + reasoning:
-        output_tokens = (output_tokens or 0) + reasoning  # xAI does not include it in the output
+        output_tokens = (output_tokens or 0) + reasoning  # xAI's `completion_tokens` do not include the reasoning
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
@@ -64,17 +64,17 @@ def parse_completion_usage(reported: object) -> Usage | None:
 
 
 def choices_of(chunk: Any) -> list[Any]:
-    """Return the choices of a chunk without those that are no objects; empty if it has none, or anything but a list."""
+    """Return the choices of a chunk that are objects; an empty list if `choices` is missing or not a list."""
     choices = getattr(chunk, "choices", None)
     return [choice for choice in choices if isinstance(choice, BaseModel)] if isinstance(choices, list) else []
 
 
 _OF_EVERY_CHUNK = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation"})
-"""Fields that carry no output. Some servers change `created` with each chunk; `obfuscation` is padding."""
+"""Fields without output. Some servers change `created` in each chunk; `obfuscation` is padding."""
 
 
 def adds_only_usage(chunk: Any, *earlier: Any) -> bool:
-    """Return whether a chunk without choices has a usage, and no other value that is new since the `earlier` chunks."""
+    """Return whether a chunk has a usage, no choices, and no other value that the `earlier` chunks lack."""
     if chunk.usage is None or getattr(chunk, "choices", None):
         return False
     return all(
@@ -84,7 +84,7 @@ def adds_only_usage(chunk: Any, *earlier: Any) -> bool:
 
 
 def stream_head(first: Any, last: Any) -> dict[str, Any]:
-    """Return the facts about a stream from its last chunk, else its first; Azure's first chunk has none."""
+    """Return the facts about a stream from its last chunk, else from its first; Azure's first chunk has none."""
     return {
         name: getattr(last, name, None) or getattr(first, name, None)
         for name in ("id", "model", "created", "service_tier", "system_fingerprint")
@@ -97,7 +97,7 @@ def as_dict(model: Any) -> Any:
 
 
 def merge_delta(whole: dict[str, Any], delta: Mapping[str, Any]) -> None:
-    """Merge one delta of a stream into the message so far: append texts, match entries of lists by their `index`."""
+    """Merge one delta of a stream into the message so far: append texts, match list entries by their `index`."""
     for name, value in delta.items():
         before = whole.get(name)
         if value is None or (name in ("index", "role", "id", "type") and before is not None):
@@ -123,7 +123,7 @@ def _merge_lists(whole: list[Any], delta: list[Any]) -> None:
 
 
 def parse_usage(reported: object) -> Usage | None:
-    """Parse a usage with `input_tokens` and `output_tokens`, or with `seconds`; `None` if none of them is a count."""
+    """Parse a usage with `input_tokens` and `output_tokens`, or with `seconds`; `None` if none of them is valid."""
     usage = dictionary(reported)
     if usage.get("type") == "duration":
         return _length(usage.get("seconds"))
@@ -150,7 +150,7 @@ def _length(reported: object) -> Usage | None:
 
 
 def parse_plain(body: Mapping[str, Any]) -> ParsedResponse:
-    """Parse a body with its facts at the top level."""
+    """Parse a body that has all its facts at the top level."""
     usage, reason = parse_usage(body.get("usage")), text(body.get("status"))
     return ParsedResponse(
         model=text(body.get("model")),
@@ -164,12 +164,12 @@ def parse_plain(body: Mapping[str, Any]) -> ParsedResponse:
 
 
 def usage_unknown_reason(usage: Usage | None, reported: object) -> UsageUnknown | None:
-    """Return the reason for a missing usage; `None` if there is a usage."""
+    """Return the reason for an unknown usage; `None` if it is known."""
     return None if usage is not None else "not_reported" if reported is None else "invalid"
 
 
 def as_plain(value: Any) -> Any:
-    """Return an SDK object as the JSON data that it was made from; any other value unchanged."""
+    """Return the JSON data from which an SDK object was made; any other value unchanged."""
     return value.model_dump(mode="json", exclude_unset=True, warnings=False) if isinstance(value, BaseModel) else value
 
 

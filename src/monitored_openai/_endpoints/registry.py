@@ -1,4 +1,4 @@
-"""Finds the endpoint of a request."""
+"""Finds the endpoint of a request, by the resource that sends it or by its path."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ for _endpoint in ENDPOINTS:
 
 
 class EndpointPath(str):
-    """A request's path that knows its endpoint; equal to the plain path for other code."""
+    """The path of a request, with its endpoint as an attribute; for other code an ordinary `str`."""
 
     __slots__ = ("endpoint",)
     endpoint: Endpoint
 
     def __new__(cls, endpoint: Endpoint) -> Self:
-        """Return the endpoint's path."""
+        """Return the path of an endpoint."""
         path = super().__new__(cls, endpoint.path)
         path.endpoint = endpoint
         return path
@@ -53,7 +53,7 @@ class EndpointPath(str):
 
 
 def with_endpoints(post: Callable[..., Any], *endpoints: Endpoint) -> Any:
-    """Return a resource's `post` that passes these endpoints along with their paths."""
+    """Return a resource's `post` that replaces the paths of these endpoints by an `EndpointPath`."""
     return partial(_post, post, {endpoint.path: EndpointPath(endpoint) for endpoint in endpoints})
 
 
@@ -62,7 +62,7 @@ def _post(post: Callable[..., Any], paths: Mapping[str, EndpointPath], path: str
 
 
 def endpoint_of(method: str, path: object) -> Endpoint | None:
-    """Return the endpoint of a request; `None` if it is not observed."""
+    """Return the endpoint of a request; `None` if the library does not observe it."""
     if type(path) is EndpointPath:
         return path.endpoint
     if not isinstance(path, str):

@@ -20,20 +20,20 @@ _PARTS = {
     "response.reasoning_text.delta": ("content", "reasoning_text", "text"),
     "response.reasoning_summary_text.delta": ("summary", "summary_text", "text"),
 }
-"""By the type of a delta for a part of an item: the list in the item, the type of the part, the field to append to."""
+"""Deltas for a part of an item, by type: the item's list, the type of the part, the field that the delta extends."""
 _FIELDS = {
     "response.function_call_arguments.delta": "arguments",
     "response.mcp_call_arguments.delta": "arguments",
     "response.custom_tool_call_input.delta": "input",
     "response.code_interpreter_call_code.delta": "code",
 }
-"""By the type of a delta for an item itself: the field to append to."""
+"""Deltas for an item itself, by type: the field that the delta extends."""
 _ITEM_BYTES = 1000
-"""Approximate memory of one item of the output."""
+"""Approximate memory of one item of the output, in bytes."""
 
 
 class ResponseAccumulator:
-    """Collects the events of a stream: the latest state of the response, and the deltas since."""
+    """Collects the events of a stream: the latest state of the response, its items and their deltas."""
 
     __slots__ = ("_deltas", "_done", "_error", "_items", "_response")
 
@@ -45,7 +45,7 @@ class ResponseAccumulator:
         self._error: dict[str, Any] | None = None
 
     def add(self, chunk: Any) -> bool | None:
-        """Add one event; `None` if it precedes the first output."""
+        """Add one event; return `None` if it precedes the first output."""
         event, kind = chunk, chunk.type
         if kind in _PARTS:
             part = event.summary_index if kind == "response.reasoning_summary_text.delta" else event.content_index
@@ -76,7 +76,7 @@ class ResponseAccumulator:
             try:
                 body["output"] = self._output()
             except Exception:
-                warn_sparsely("events", "the content of a stream could not be put together", exc_info=True)
+                warn_sparsely("events", "the content of a stream could not be merged", exc_info=True)
         return body if self._error is None else {"status": "failed", **body, "error": self._error}
 
     def _output(self) -> list[Any]:

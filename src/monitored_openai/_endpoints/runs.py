@@ -1,6 +1,6 @@
 """Runs of assistants on threads.
 
-A run that is not streamed is executed in the background: a later request for the run reports its usage.
+The server executes a run without a stream in the background; a later request for the run reports its usage.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class RunAccumulator:
         self._texts: list[str] = []
 
     def add(self, chunk: Any) -> bool | None:
-        """Add one event; `None` if it precedes the first output."""
+        """Add one event; return `None` if it precedes the first output."""
         kind, data = chunk.event, chunk.data
         if kind.startswith("thread.run.") and not kind.startswith("thread.run.step."):
             self._run = data

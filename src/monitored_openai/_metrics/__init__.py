@@ -1,1 +1,1 @@
-"""Metrics: call records to counters, histograms and gauges."""
+"""Converts call records to counters, histograms and gauges."""

@@ -12,7 +12,7 @@ from monitored_openai._metrics.store import Sample
 
 
 class MonitoringCollector(Collector):
-    """Reads the current values at each scrape; it writes no files and ignores `PROMETHEUS_MULTIPROC_DIR`."""
+    """Reads the current values at each scrape, without files; ignores `PROMETHEUS_MULTIPROC_DIR`."""
 
     def __init__(self, samples: Callable[[], Iterable[Sample]], labels: Mapping[str, str]) -> None:
         """Add `labels` to every series; the scraping Prometheus adds its own `job` and `instance`."""

@@ -1,7 +1,6 @@
 """Rate limits from the headers of responses, as gauges that are valid until the reset.
 
-One value belongs to a provider, a model, an organization and a project, for all kinds of calls. The response with the
-newest headers wins.
+Each provider, model, organization and project has its own limits, common to all kinds of calls. The newest headers win.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ _RESOURCES = tuple(
     (resource, *(f"x-ratelimit-{what}-{resource}" for what in ("limit", "remaining", "reset")))
     for resource in ("requests", "tokens")
 )
-"""Each resource and its headers."""
+"""Each resource, with the names of its headers."""
 _NUMBER = re.compile(r"[0-9]{1,16}(?:\.[0-9]{1,12})?", re.ASCII)
 _PART = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,12})?)(d|h|ms|m|us|µs|μs|ns|s)", re.ASCII)
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 _LONGEST_TEXT = 64
 _LONGEST_SECONDS = 31 * 86400.0
-"""A larger number is no duration; some servers send the time of the reset."""
+"""Limit for a duration. Some servers send the time of the reset instead, which is a larger number."""
 _WITHOUT_RESET_SECONDS = 60.0
-"""Validity of a limit without a reset header; limits are per minute."""
+"""Validity of a limit without a reset header, because limits are per minute."""
 _SET_BACK_SECONDS = 300.0
-"""A record that ends this much before its predecessor means that the clock was set back."""
+"""If a record ends this much before its predecessor, the clock was set back."""
 
 
 def number(text: str | None) -> float | None:
@@ -39,7 +38,7 @@ def number(text: str | None) -> float | None:
 
 
 def seconds(text: str | None) -> float | None:
-    """Parse a duration such as `1h0m3s`, `1m2.5s`, `6ms` or plain seconds; return `None` for other texts."""
+    """Parse a duration such as `1h0m3s`, `1m2.5s`, `6ms` or plain seconds to seconds; return `None` for other texts."""
     if text is None or not text or len(text) > _LONGEST_TEXT:
         return None
     total = number(text)
@@ -55,9 +54,10 @@ _Key: TypeAlias = tuple[str, str | None, str | None, str | None, str]
 
 
 class _Observation(NamedTuple):
-    """The limit of one resource in one response, with the time of its headers in seconds since the epoch."""
+    """The limit of one resource in one response."""
 
     at: float
+    """Time of the headers, in seconds since the epoch."""
     limit: float | None
     remaining: float | None
     reset: str | None
@@ -67,9 +67,12 @@ class RateLimits:
     """The newest rate limits; not thread-safe."""
 
     def __init__(self, *, max_label_sets: int, shown_seconds: float) -> None:
-        """Show each value for at least `shown_seconds`, because many resets are over before the next push.
+        """Create an empty store.
 
-        Limits past `max_label_sets` are left out, because one gauge for several models would be meaningless.
+        Args:
+            max_label_sets: the largest number of label sets. The store ignores limits beyond it, because one gauge for
+                several models would be meaningless.
+            shown_seconds: the shortest validity of a value in seconds, because many resets precede the next push.
         """
         self._max_label_sets = max_label_sets
         self._shown_seconds = shown_seconds
@@ -108,7 +111,7 @@ class RateLimits:
                         yield Sample(metric.name, labels, value, cumulative=False)
 
     def _labels_of(self, record: CallRecord, resource: str) -> Labels:
-        """Return the labels of one resource, cached because building them is the slowest step."""
+        """Return the labels of one resource, from a cache, because building them is the slowest step."""
         headers = record.headers
         organization, project = headers.get("openai-organization"), headers.get("openai-project")
         key = (record.provider, record.request_model, organization, project, resource)
@@ -121,7 +124,7 @@ class RateLimits:
 
 
 def _headers_came_at(record: CallRecord) -> float:
-    """Return the time of the headers; those of a stream come with its first chunk."""
+    """Return the time of the headers in seconds since the epoch; those of a stream precede its first chunk."""
     if record.time_to_first_chunk is None:
         return record.ended_ns / 1e9
     return record.started_ns / 1e9 + record.time_to_first_chunk

@@ -1,4 +1,4 @@
-"""Adds records to cumulative counters and histograms, in a store of our own."""
+"""Adds records to cumulative counters and histograms."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _UNBOUNDED = frozenset({"gen_ai_request_model", "gen_ai_response_model"})
 
 
 def bound_text(bound: float) -> str:
-    """Format a bucket's bound as Go does, so that pushed and scraped series have the same label."""
+    """Return a bucket's bound in the format of Go, so that pushed and scraped series have the same label."""
     whole, _, _ = str(bound).partition(".")
     if bound < 1e6:
         return str(bound)
@@ -55,7 +55,7 @@ def bound_text(bound: float) -> str:
 
 
 class Histogram:
-    """Counts of values by bucket, not cumulative, and their sum."""
+    """The number of values in each bucket (not cumulative), and the sum of all values."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -81,7 +81,7 @@ class Histogram:
 
 @dataclass(slots=True)
 class Counter:
-    """A number that only increases."""
+    """A value that never decreases."""
 
     value: float = 0.0
 
@@ -90,7 +90,12 @@ class Metrics:
     """The cumulative counters and histograms of one exporter; not thread-safe."""
 
     def __init__(self, *, label_names: Iterable[str] = (), max_label_sets: int = 500) -> None:
-        """`label_names`: the per-call attributes that become labels; `max_label_sets`: per metric, then `other`."""
+        """Create an empty store.
+
+        Args:
+            label_names: the attributes that become labels.
+            max_label_sets: the largest number of label sets of each metric; `other` then replaces unbounded values.
+        """
         self._label_names = tuple(label_names)
         self._unbounded = _UNBOUNDED | set(self._label_names)
         self._max_label_sets = max_label_sets
@@ -100,11 +105,11 @@ class Metrics:
 
     @property
     def folded_label_sets(self) -> int:
-        """How many updates went to a label set of `other` because there were too many."""
+        """Number of updates to a label set with `other`, because the metric had `max_label_sets` label sets."""
         return self._folded_label_sets
 
     def labels(self, operation: str, provider: str, model: str | None, attributes: Mapping[str, str]) -> Labels:
-        """The labels that all metrics of a call have."""
+        """Return the labels that all metrics of a call have."""
         own = (
             ("gen_ai_operation_name", operation),
             ("gen_ai_provider_name", provider),
@@ -115,7 +120,7 @@ class Metrics:
         )
 
     def fold(self, record: CallRecord) -> None:
-        """Add a call to the totals."""
+        """Add a call to the counters and histograms."""
         base = self.labels(record.operation, record.provider, record.request_model, record.attributes)
         error = (("error_type", record.error_type),) if record.error_type else ()
         self._observe(names.DURATION, base + error, record.duration)
@@ -199,12 +204,12 @@ class Metrics:
         return histogram
 
     def admitted(self, labels: Labels, series: Mapping[Labels, object]) -> Labels | None:
-        """Return the labels of a new series, without secrets; `None` past the limit, for `folded`."""
+        """Return the labels of a new series, without secrets; `None` beyond the limit, which calls for `folded`."""
         admitted = tuple((name, without_secrets(value) if name in self._unbounded else value) for name, value in labels)
         return admitted if admitted in series or len(series) < self._max_label_sets else None
 
     def folded(self, labels: Labels) -> Labels:
-        """Return the labels with `other` in place of unbounded values."""
+        """Return the labels with `other` in place of the unbounded values."""
         return tuple((name, OTHER if name in self._unbounded else value) for name, value in labels)
 
     def _series_for(self, labels: Labels, series: Mapping[Labels, object]) -> Labels:

@@ -1,1 +1,1 @@
-"""Prices: usage to a cost in US dollars."""
+"""Computes the cost of a usage in USD."""

@@ -1,4 +1,4 @@
-"""The cost of a call by the user's own prices, else by the published prices, else the reason why it is unknown."""
+"""Returns the cost of a call by the user's own or the published prices, or the reason for an unknown cost."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _TIERS_WITH_OWN_PRICE = frozenset({"flex", "priority", "fast", "scale"})
 
 
 class PriceBook:
-    """Prices calls by provider, the response's model and the response's service tier. For use by one thread.
+    """Prices calls by provider, model and service tier; not thread-safe.
 
-    The published prices are those of `genai-prices`, imported at first use, without network access.
+    The published prices are those of `genai-prices`. The first use imports them, without network access.
 
     Args:
-        overrides: by model name (or, for all fine-tunes of a model, ``ft:<base model>``) the keys ``input``,
-            ``cached_input`` and ``output`` in USD per million tokens, ``minute`` in USD per minute of audio,
-            ``characters`` in USD per million characters of text to be spoken. They replace the standard price; the tiers flex,
-            priority, fast and scale and batch stay as published. Without ``cached_input``, cached tokens cost
-            ``input``.
+        overrides: the user's own prices by model name, or by ``ft:<base model>`` for all fine-tunes of a model. The
+            keys of a price are ``input``, ``cached_input`` and ``output`` in USD per million tokens, ``minute`` in USD
+            per minute of audio, and ``characters`` in USD per million characters of text for the speech API. Without
+            ``cached_input``, cached tokens cost ``input``. The prices replace the published standard price, but not
+            those of batches and of the tiers flex, priority, fast and scale.
     """
 
     def __init__(self, overrides: Mapping[str, Mapping[str, float]] = {}) -> None:
@@ -46,15 +46,15 @@ class PriceBook:
         at_ns: int,
         batch: bool = False,
     ) -> Cost | Unpriced:
-        """Return the cost of one call, or the reason why it is unknown. Never raises.
+        """Return the cost of one call, or the reason for an unknown cost. Never raises.
 
         Args:
             provider: OpenTelemetry's name of the provider, or an id of `genai-prices`.
-            model: the model in the response.
-            service_tier: the tier in the response; `None` is the standard price.
-            usage: the tokens that the response reported.
-            at_ns: the time of the call in nanoseconds since the epoch, as prices change.
-            batch: whether the call was part of a batch, which has its own price in every tier.
+            model: the model in the response, or in the request if the endpoint's responses contain none.
+            service_tier: the tier in the response; `None` stands for the standard tier.
+            usage: the tokens in the response.
+            at_ns: the time of the call in nanoseconds since the epoch, because prices change.
+            batch: True if the call was part of a batch, which has its own price in every tier.
         """
         if usage is None:
             return Unpriced.USAGE_UNKNOWN
@@ -68,16 +68,16 @@ class PriceBook:
                 bands = self._table.bands(provider, model, service_tier, batch, at_ns)
             return bands if isinstance(bands, Unpriced) else charge(bands, usage)
         except Exception:
-            self._log_once("the price of a call could not be worked out (model %.80r)", model)
+            self._log_once("the price of a call could not be computed (model %.80r)", model)
             return Unpriced.PRICE_ERROR
 
     @property
     def table_timestamp(self) -> float:
-        """The age of the published prices as seconds since the epoch; not-a-number if it is unknown.
+        """The date of the published prices in seconds since the epoch; NaN if unknown.
 
-        The bundled table has no date. This is the newest day on which one of its prices took effect (without future
-        prices), so the table is at least this new. After an update by `genai-prices`, which the program may start, it is
-        the time of that update. Takes some milliseconds.
+        The table in the package has no date. The result is then the newest day, up to today, on which one of its prices
+        took effect: the table is at least that new. If the program lets `genai-prices` update the table, the result is
+        the time of the update. The computation takes some milliseconds.
         """
         try:
             return self._table.newest_date()
@@ -86,7 +86,7 @@ class PriceBook:
             return math.nan
 
     def own(self, model: str) -> Bands | None:
-        """Return the user's price for the model, or for all fine-tunes of its base model; `None` if there is none."""
+        """Return the user's price for the model, else for all fine-tunes of its base model, else `None`."""
         base = ":".join(model.split(":")[:2]) if model.startswith("ft:") else model
         return self._overrides.get(model) or self._overrides.get(base)
 

@@ -1,7 +1,7 @@
-"""Published prices from `genai-prices`: a model's rates at a time and in a service tier.
+"""Published prices from `genai-prices`: the rates of a model at a time and in a service tier.
 
-Importing this module imports the table (140 ms): only `PriceBook` does so, at first use. Nothing here uses the network.
-If the program itself updates the table (`genai_prices.UpdatePrices`), the newer snapshot is used.
+An import of this module also imports the table, which takes 140 ms, so `PriceBook` imports it at first use. This module
+does not use the network. If the program itself updates the table with `genai_prices.UpdatePrices`, the new one applies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MOST_REMEMBERED = 1024
 _MINUTE_NS = 60 * 10**9
 _DAY_NS = 24 * 60 * _MINUTE_NS
 _STANDARD_TIERS = frozenset({None, "default", "standard", "on_demand"})  # the last one is Groq's name
-# Output of these kinds has its own rates, but no usage of the OpenAI API counts it.
+# These kinds of output have their own rates, but no usage of the OpenAI API counts them.
 _UNCOUNTED_OUTPUT = {"output_video_mtok", "output_citation_mtok"}
 _BILLED_BY = {"input_mtok", "output_mtok", "audio_hours", "input_audio_hours", "input_mchars"}
 
@@ -35,7 +35,7 @@ _PriceValues = Mapping[str, Decimal | types.TieredPrices]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Priced:
-    """A model's rates, or the reason for none, and the time span in which they are valid."""
+    """The rates of a model, or the reason for none, with the time span of their validity."""
 
     bands: Bands | Unpriced
     start_ns: int
@@ -43,7 +43,7 @@ class _Priced:
 
 
 class PriceTable:
-    """Published rates, cached: a lookup costs ten times a use."""
+    """The published rates, with a cache, because a lookup takes ten times as long as the use of its result."""
 
     def __init__(self) -> None:
         self._snapshot = get_snapshot()
@@ -65,7 +65,7 @@ class PriceTable:
         return priced.bands
 
     def newest_date(self) -> float:
-        """Return the time of the update or, for the bundled table, the newest day on which one of its prices took effect."""
+        """Return the date of the table in seconds since the epoch, as `PriceBook.table_timestamp` explains."""
         snapshot = get_snapshot()
         if snapshot.from_auto_update:
             return snapshot.timestamp.timestamp()
@@ -75,12 +75,12 @@ class PriceTable:
             for constraint in chain.from_iterable(_constraints(model) for model in models)
             if isinstance(constraint, types.StartDateConstraint)
         )
-        now = time.time()  # the table also has announced future prices
+        now = time.time()  # the table also contains announced future prices
         return max((start for start in starts if start <= now), default=math.nan)
 
 
 def _price_context(service_tier: str | None, *, batch: bool) -> dict[str, str] | Unpriced:
-    """Return the table's terms for a tier or a batch; empty for the standard price."""
+    """Return the table's context for a tier or a batch; empty for the standard price."""
     if batch:
         return {"processing": "batch"}
     if service_tier == "scale":
@@ -91,7 +91,7 @@ def _price_context(service_tier: str | None, *, batch: bool) -> dict[str, str] |
 def _look_up(
     snapshot: DataSnapshot, provider: str, model: str, context: Mapping[str, str] | Unpriced, at_ns: int
 ) -> _Priced:
-    # The library's own lookup matches any name that resembles a provider's ("my-openai-proxy").
+    # The lookup of `genai-prices` matches any name that resembles a provider's, such as "my-openai-proxy".
     seller = next((p for p in snapshot.providers if p.id == price_id_of(provider)), None)
     found = _find_model(snapshot, seller, model) if seller is not None else None
     by_the_hour = found is not None and any(isinstance(c, types.TimeOfDateConstraint) for c in _constraints(found))
@@ -110,17 +110,17 @@ def _look_up(
 
 
 def _find_model(snapshot: DataSnapshot, seller: types.Provider, model: str) -> types.ModelInfo | None:
-    """Return the table's entry; for a fine-tune only a fine-tune's entry, as base models are cheaper."""
+    """Return the entry of a model; for a fine-tune only that of a fine-tune, because base models are cheaper."""
     found = seller.find_model(model, all_providers=snapshot.providers)
     if not _fine_tuned(model) or (found is not None and _fine_tuned(found.id)):
         return found
-    # "ft:gpt-4o-mini:org::id": the table matches dated names only, but has the family under "ft:gpt-4o-mini".
+    # Of a name such as "ft:gpt-4o-mini:org::id", the table only matches dated forms, but it lists "ft:gpt-4o-mini".
     family = ":".join(model.lower().split(":")[:2])
     return next((entry for entry in seller.models if entry.id == family), None)
 
 
 def _fine_tuned(model: str) -> bool:
-    """Return whether the name is a fine-tune's: OpenAI's begin with `ft:`, Azure's contain `.ft-`."""
+    """Return whether the name is that of a fine-tune: OpenAI's begin with `ft:`, Azure's contain `.ft-`."""
     return model.lower().startswith("ft:") or ".ft-" in model.lower()
 
 
@@ -135,9 +135,9 @@ def _constraints(model: types.ModelInfo) -> Iterator[_Constraint]:
 def _bands_at(
     at: datetime, seller: types.Provider, model: types.ModelInfo, context: Mapping[str, str]
 ) -> Bands | Unpriced:
-    """Return the bands of the context's own price; the library falls back to the standard price."""
+    """Return the bands at a time; for a tier or batch only its own, though `genai-prices` would return the standard."""
     if context:
-        # Tiers differ by seller: Azure's are not those of OpenAI, whose entries the table uses for Azure's models.
+        # Tiers differ by seller, but the table also uses OpenAI's entries for models that Azure sells.
         own = any(model is entry for entry in seller.models)
         if not own or not _has_variant(model, context, at):
             return Unpriced.NO_RATE_FOR_TIER
@@ -154,8 +154,8 @@ def _has_variant(model: types.ModelInfo, context: Mapping[str, str], at: datetim
 
 def _bands(price: types.ModelPrice, *, cached_as_input: bool) -> Bands | Unpriced:
     values: _PriceValues = {kind: value for kind, value in vars(price).items() if value is not None}
-    # A fee per request depends on things that no usage tells; an entry without any of these rates is billed by something
-    # else or is kept without a price.
+    # No usage contains the facts on which a fee per request depends. An entry without any of these rates has another
+    # unit or no price.
     if "requests_kcount" in values or values.keys().isdisjoint(_BILLED_BY):
         return Unpriced.NO_RATE_FOR_KIND
     tiered = (value for value in values.values() if isinstance(value, types.TieredPrices))
@@ -168,7 +168,7 @@ def _rates(values: _PriceValues, longer_than: int, *, cached_as_input: bool) -> 
         return _per_token(values[kind], longer_than) if kind in values else None
 
     input_rate, cached, written = rate("input_mtok"), rate("cache_read_mtok"), rate("cache_write_mtok")
-    # No cached rate means no discount, but for fine-tunes, whose published discount the table (0.2.3) lacks.
+    # No cached rate means no discount, except for fine-tunes: the table (0.2.3) lacks their published discount.
     if cached is None and cached_as_input:
         cached = input_rate
     hour = rate("input_audio_hours")
@@ -190,11 +190,11 @@ def _rates(values: _PriceValues, longer_than: int, *, cached_as_input: bool) -> 
 
 
 def _per_token(price: Decimal | types.TieredPrices, longer_than: int) -> float:
-    """Return USD per token; past a threshold the whole prompt and its response have the higher price."""
+    """Return USD per token; above a threshold, the whole prompt and its response have the higher price."""
     if isinstance(price, types.TieredPrices):
         reached = [tier.price for tier in price.tiers if tier.start <= longer_than]
         price = reached[-1] if reached else price.base
     rate = float(price) / 1e6
     if not 0 <= rate < math.inf:
-        raise ValueError(f"the price table holds {price} USD per million tokens")
+        raise ValueError(f"the price table contains {price} USD per million tokens")
     return rate

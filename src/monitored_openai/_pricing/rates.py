@@ -1,4 +1,4 @@
-"""The rates of one model, and the cost of a usage at these rates. Pure arithmetic."""
+"""Computes the cost of a usage at the rates of one model."""
 
 from __future__ import annotations
 
@@ -9,37 +9,39 @@ from enum import StrEnum
 from monitored_openai._record import Cost, Usage
 
 MOST_TOKENS = 10**9
-"""More tokens than one call can have (the largest context windows of 2026 have ten million)."""
+"""Limit for the tokens of one call; the largest context windows of 2026 have ten million."""
 
 
 class Unpriced(StrEnum):
-    """The reasons for an unknown cost; the values of the metric label ``reason``."""
+    """Reasons for an unknown cost; the values of the metric label ``reason``."""
 
     USAGE_UNKNOWN = "usage_unknown"
     """The response does not report the tokens."""
     USAGE_INVALID = "usage_invalid"
-    """The token counts contradict each other: a part above its whole, a negative or an absurd count."""
+    """The token counts are wrong: a part exceeds its whole, or a count is negative or too large."""
     UNKNOWN_PROVIDER = "unknown_provider"
+    """The price table does not contain the provider."""
     UNKNOWN_MODEL = "unknown_model"
+    """The price table does not contain the model, or the response does not name one."""
     NO_RATE_FOR_TIER = "no_rate_for_tier"
     """The model has no published price for the service tier (or batch), or the tier is unknown."""
     NO_RATE_FOR_KIND = "no_rate_for_kind"
-    """A used kind of tokens has no rate, or the model is not billed by the token."""
+    """The call used a kind of tokens without a rate, or the provider bills the model by another unit."""
     SPLIT_UNKNOWN = "split_unknown"
-    """The usage does not separate kinds of tokens with different prices."""
+    """The usage does not separate kinds of tokens that have different prices."""
     PREPAID = "prepaid"
-    """The scale tier: capacity is paid in advance, independent of tokens."""
+    """In the scale tier, the user pays for capacity in advance, independent of tokens."""
     PRICE_ERROR = "price_error"
-    """Reading the price table failed; the log has the reason."""
+    """The computation of the price failed; the first log line about it has the reason."""
     BACKGROUND = "background"
-    """The server still generates the response; a later request for it may report the usage, which is priced then."""
+    """The server still generates the response. A later request for it may report the usage, and then has the cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
     """USD per token of each kind; ``None`` if no rate is known.
 
-    ``input_image`` and ``output_reasoning`` are also ``None`` if such tokens have the rate of other tokens.
+    ``input_image`` and ``output_reasoning`` are also ``None`` if such tokens have the same rate as other tokens.
     """
 
     input: float | None
@@ -52,19 +54,19 @@ class Rates:
     output_reasoning: float | None = None
     output_image: float | None = None
     output_mixed: bool = False
-    """Whether some output (video, citations) has its own price, but no count in the usage."""
+    """True if some output (video, citations) has its own price, but no count in the usage."""
     input_second: float | None = None
-    """USD per second of audio, for models billed by its length."""
+    """USD per second of audio, if the provider bills the model by it."""
     input_character: float | None = None
-    """USD per character of a text to be spoken, for models billed by its length."""
+    """USD per character of text for the speech API, if the provider bills the model by it."""
 
 
 Bands = Sequence[tuple[int, Rates]]
-"""(Tokens, rates) pairs, longest prompt first: the rates for prompts of more than this number of tokens."""
+"""(Tokens, rates) pairs, longest prompt first. The rates apply to prompts with more than this number of tokens."""
 
 
 def charge(bands: Bands, usage: Usage) -> Cost | Unpriced:
-    """Return the cost of a usage. An unreported side counts as zero only if it is free."""
+    """Return the cost of a usage, or the reason for none. An unreported count is zero only if its tokens are free."""
     rates = bands[-1][1]
     if rates.input_second is not None or rates.input_character is not None:
         return _charge_length(rates, usage)
@@ -91,7 +93,7 @@ def charge(bands: Bands, usage: Usage) -> Cost | Unpriced:
 
 
 def _unpriceable(rates: Rates, usage: Usage) -> Unpriced | None:
-    """Return the reason why no rates can price the usage by the token; `None` if they can."""
+    """Return the reason why the usage has no price by the token; `None` if it has one."""
     if usage.input_tokens is None and usage.output_tokens is None:
         length_alone = usage.input_seconds is not None or usage.input_characters is not None
         return Unpriced.NO_RATE_FOR_KIND if length_alone else Unpriced.USAGE_UNKNOWN
@@ -102,7 +104,7 @@ def _unpriceable(rates: Rates, usage: Usage) -> Unpriced | None:
 
 
 def _charge_length(rates: Rates, usage: Usage) -> Cost | Unpriced:
-    """Return the cost of audio or text that is billed by its length."""
+    """Return the cost of audio or text that the provider bills by its length."""
     lengths = ((usage.input_seconds, rates.input_second), (usage.input_characters, rates.input_character))
     usd = [length * rate for length, rate in lengths if length is not None and rate is not None]
     if not usd:
@@ -112,7 +114,7 @@ def _charge_length(rates: Rates, usage: Usage) -> Cost | Unpriced:
 
 
 def _consistent(usage: Usage) -> bool:
-    """Return whether no part exceeds its whole and no count is negative or absurd."""
+    """Return whether no part exceeds its whole, and no count is negative or too large."""
     cached, written = usage.input_cached_tokens or 0, usage.input_cache_write_tokens or 0
     audio, image = usage.input_audio_tokens or 0, usage.input_image_tokens or 0
     if cached < 0 or written < 0 or audio < 0 or image < 0:
@@ -126,7 +128,7 @@ def _consistent(usage: Usage) -> bool:
 
 
 def _input_usd(rates: Rates, usage: Usage) -> tuple[float, float, float] | Unpriced:
-    """Return the cost of the uncached input, the cost of the cached input, and the savings by the cache."""
+    """Return the cost of the uncached input, the cost of the cached input, and the savings by the cache, in USD."""
     tokens = usage.input_tokens or 0
     if not tokens:
         return 0.0, 0.0, 0.0

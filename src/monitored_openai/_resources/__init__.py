@@ -1,5 +1,5 @@
-"""The SDK's completions resources, overridden: each request carries its endpoint to the client's `post`.
+"""Subclasses of the SDK's completions resources, which send each request with its endpoint to the client's `post`.
 
-The client observes the request there, once, so that a `post` that a user's subclass overrides runs as before.
-Each module imports the SDK's resources of its name, which takes long, so the client imports it at first access.
+The client observes each request in its `post`, so that a `post` that a user's subclass overrides runs as before. Each
+module imports the SDK's resources of its name. That takes long, so the client imports a module at first access.
 """

@@ -1,4 +1,4 @@
-"""`client.beta`, which leads to chat completions as well."""
+"""`client.beta`, which also has chat completions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Beta(beta.Beta):
 
         @cached_property
         def chat(self) -> Chat:
-            """Our `Chat`; the SDK's property builds its own."""
+            """Our `Chat`, because the SDK's property returns its own."""
             return Chat(self._client)
 
 
@@ -28,5 +28,5 @@ class AsyncBeta(beta.AsyncBeta):
 
         @cached_property
         def chat(self) -> AsyncChat:
-            """Our `AsyncChat`; the SDK's property builds its own."""
+            """Our `AsyncChat`, because the SDK's property returns its own."""
             return AsyncChat(self._client)

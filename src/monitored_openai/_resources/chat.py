@@ -29,7 +29,7 @@ class AsyncCompletions(chat.AsyncCompletions):
 
 
 class Chat(chat.Chat):
-    """The parent of `Completions`."""
+    """The SDK's chat resource, with our `Completions`."""
 
     if not TYPE_CHECKING:
 
@@ -40,7 +40,7 @@ class Chat(chat.Chat):
 
 
 class AsyncChat(chat.AsyncChat):
-    """The parent of `AsyncCompletions`."""
+    """The SDK's async chat resource, with our `AsyncCompletions`."""
 
     if not TYPE_CHECKING:
 

@@ -10,9 +10,9 @@ from monitored_openai._endpoints.responses import COMPACT, RESPONSES
 
 
 class Responses(responses.Responses):
-    """Responses: `create`, `parse`, `stream` and `compact` send to their endpoints.
+    """Responses: `create`, `parse` and `stream` send to the endpoint `RESPONSES`, `compact` sends to `COMPACT`.
 
-    `retrieve` and `cancel` have an id in their paths; the client finds their endpoints by path.
+    The paths of `retrieve` and `cancel` contain an id; the client finds their endpoints by path.
     """
 
     def __init__(self, client: OpenAI) -> None:

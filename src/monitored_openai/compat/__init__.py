@@ -1,4 +1,4 @@
-"""The API of `grafana-openai-monitoring`: change its imports to these, and nothing else.
+"""The API of the predecessor, `grafana-openai-monitoring`: a program only changes its import.
 
 from monitored_openai.compat import chat_v1, chat_v2
 """

@@ -1,4 +1,4 @@
-"""What both of the predecessor's functions do."""
+"""The common part of `chat_v1.monitor` and `chat_v2.monitor`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def monitored(func: Function, *, disable_content: bool, environment: str, **required: str) -> Function:
-    """The method on a twin of its client, whose settings are what the predecessor's parameters mean."""
+    """Return the method of a monitored twin, with settings made from the predecessor's parameters."""
     missing = [name for name, value in required.items() if not value]
     if missing:
-        raise ValueError(f"{', '.join(missing)}: must be given and not be empty; give all of {', '.join(required)}")
+        raise ValueError(f"{', '.join(missing)}: missing or empty; give all of {', '.join(required)}")
     if "api/prom" not in required["metrics_url"]:
         raise ValueError(
-            "metrics_url: has no api/prom in it; give the Prometheus address of your Grafana Cloud stack, "
-            "as https://prometheus-prod-01-eu-west-0.grafana.net/api/prom"
+            "metrics_url: does not contain api/prom; give the Prometheus address of your Grafana Cloud stack, "
+            "such as https://prometheus-prod-01-eu-west-0.grafana.net/api/prom"
         )
     destination: dict[str, Any] = dict(required)
     settings = MonitoringSettings(

@@ -15,21 +15,24 @@ def monitor(
     disable_content: bool = False,
     environment: str = "default",
 ) -> Function:
-    """The same method of the same client, every call of which is measured, priced and logged.
+    """Return a method that works like `func` and measures, prices and logs each call.
 
     Args:
-        func: a client's method, as `client.completions.create`; of an async client too.
-        metrics_url: the Prometheus address of a Grafana Cloud stack, which ends in `api/prom`.
-        logs_url: where Loki takes entries.
+        func: a method of a sync or async client, such as `client.completions.create`.
+        metrics_url: the Prometheus address of a Grafana Cloud stack, which contains `api/prom`.
+        logs_url: the address of Loki.
         metrics_username: the instance ID of Prometheus.
         logs_username: the instance ID of Loki.
         access_token: an access policy token with the scopes `metrics:write` and `logs:write`.
-        disable_content: keep what is asked and answered out of the log.
-        environment: the label `environment`.
+        disable_content: True to keep requests and responses out of the log.
+        environment: the value of the label `environment`.
+
+    Returns:
+        The method of a monitored twin of the client.
 
     Raises:
-        ValueError: a parameter is missing or cannot be used.
-        TypeError: `func` is no method of an OpenAI client.
+        ValueError: A parameter is missing or invalid.
+        TypeError: `func` is not a method of an OpenAI client.
     """
     return monitored(
         func,

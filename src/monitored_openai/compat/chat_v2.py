@@ -21,22 +21,26 @@ def monitor(
     disable_content: bool = False,
     environment: str = "default",
 ) -> Function:
-    """The same method of the same client, every call of which is measured, priced and logged.
+    """Return a method that works like `func` and measures, prices and logs each call.
 
     Args:
-        func: a client's method, as `client.chat.completions.create`.
-        metrics_url: the Prometheus address of a Grafana Cloud stack, which ends in `api/prom`.
-        logs_url: where Loki takes entries.
+        func: a method of a sync or async client, such as `client.chat.completions.create`.
+        metrics_url: the Prometheus address of a Grafana Cloud stack, which contains `api/prom`.
+        logs_url: the address of Loki.
         metrics_username: the instance ID of Prometheus.
         logs_username: the instance ID of Loki.
         access_token: an access policy token with the scopes `metrics:write` and `logs:write`.
-        use_async: return a coroutine function. An async client's methods are awaited without it as well.
-        disable_content: keep what is asked and answered out of the log.
-        environment: the label `environment`.
+        use_async: True to return a coroutine function for a sync client too. A method of an async client needs no
+            `use_async` to be awaited.
+        disable_content: True to keep requests and responses out of the log.
+        environment: the value of the label `environment`.
+
+    Returns:
+        The method of a monitored twin of the client.
 
     Raises:
-        ValueError: a parameter is missing or cannot be used.
-        TypeError: `func` is no method of an OpenAI client.
+        ValueError: A parameter is missing or invalid.
+        TypeError: `func` is not a method of an OpenAI client.
     """
     method = monitored(
         func,
