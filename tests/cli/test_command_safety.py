@@ -322,7 +322,7 @@ def test_csv_has_no_cell_that_a_spreadsheet_runs(capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31T23:59:59-14:00", "10000-01-01", "\uff12026-01-01", ""])
 def test_a_moment_that_no_calendar_shows_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match="is no date"):
+    with pytest.raises(UserError, match="is not a date"):
         parse_time(text)
 
 
