@@ -44,13 +44,13 @@ WRONG = [
     (("report", "--range", "\uff15m"), "write a number and a unit"),
     (("report", "--range", "101y"), "up to 100y"),
     (("report", "--range", f"{'9' * 5000}d"), "up to 100y"),
-    (("report", "--until", "soon"), "is no date"),
-    (("report", "--until", "0001-01-01"), "is no date"),
-    (("report", "--by", "a) or vector(1"), "is no name of a label"),
-    (("report", "--by", "response_model"), "not all figures of a report have it"),
-    (("report", "--by", "error_type"), "not all figures of a report have it"),
-    (("report", "--where", "kind=input"), "not all figures of a report have it"),
-    (("top", "--where", "gen_ai_token_type=input"), "not all figures of a report have it"),
+    (("report", "--until", "soon"), "is not a date"),
+    (("report", "--until", "0001-01-01"), "is not a date"),
+    (("report", "--by", "a) or vector(1"), "is not the name of a label"),
+    (("report", "--by", "response_model"), "some figures of a report lack this label"),
+    (("report", "--by", "error_type"), "some figures of a report lack this label"),
+    (("report", "--where", "kind=input"), "some figures of a report lack this label"),
+    (("top", "--where", "gen_ai_token_type=input"), "some figures of a report lack this label"),
     (("report", "--where", "production"), "write label=value"),
     (("report", "--url", "http://127.0.0.1:9", "--where", "model=\udcc3"), "the terminal's encoding"),
     (("report",), "set MONITORED_OPENAI_METRICS_URL"),
@@ -63,11 +63,11 @@ WRONG = [
     (("tail",), "set MONITORED_OPENAI_LOGS_URL"),
     (("prices", "gpt-9"), "no price of 'gpt-9' at openai is known"),
     (("prices", "gpt-4o", "--provider", "acme"), "no prices of provider 'acme'"),
-    (("prices", "gpt-4o", "--on", "someday"), "is no date"),
-    (("rules", "export", "x", "--monthly-budget", "a lot"), "is no budget"),
-    (("rules", "export", "x", "--first-chunk-seconds", "2"), "take 0.01"),
-    (("rules", "export", "x", "--data-source", ""), "no uid of a data source"),
-    (("rules", "export", "x", "--data-source", "\udcff"), "no uid of a data source"),
+    (("prices", "gpt-4o", "--on", "someday"), "is not a date"),
+    (("rules", "export", "x", "--monthly-budget", "a lot"), "is not a budget"),
+    (("rules", "export", "x", "--first-chunk-seconds", "2"), "one of 0.01"),
+    (("rules", "export", "x", "--data-source", ""), "not the uid of a data source"),
+    (("rules", "export", "x", "--data-source", "\udcff"), "not the uid of a data source"),
     (("rules", "export", "/dev/null/x"), "name another folder"),
     (("dashboards", "export", "/dev/null/x"), "name another folder"),
     (("dashboards", "push"), "--grafana-url"),
@@ -124,6 +124,4 @@ def test_an_output_that_takes_nothing_is_no_traceback(out: str | None, code: int
     )  # fmt: skip
 
     assert ended.returncode == code
-    assert ended.stderr == (
-        "monitored-openai: what is said cannot be written: No space left on device\n" if code else ""
-    )
+    assert ended.stderr == ("monitored-openai: the output cannot be written: No space left on device\n" if code else "")

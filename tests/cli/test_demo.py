@@ -151,7 +151,7 @@ def test_the_output_fits_80_columns_and_has_no_control_characters_where_no_termi
 
 
 def test_the_entries_shown_have_question_answer_and_error(finished: Run) -> None:
-    shown = finished.text.partition("What Loki got")[2].partition("Do the three agree?")[0]
+    shown = finished.text.partition("Loki received")[2].partition("Do the three agree?")[0]
 
     assert len(re.findall(r"^    asked     \S", shown, re.MULTILINE)) == 4
     assert len(re.findall(r"^    answered  \S", shown, re.MULTILINE)) == 3

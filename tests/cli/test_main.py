@@ -128,7 +128,7 @@ def test_live_makes_five_calls_with_the_settings_of_the_environment_and_delivers
 
     shown = capsys.readouterr().out
     assert len(reality.api.requests) == 5
-    assert shown.count(", as it should\n") == 5
+    assert shown.count(", as expected\n") == 5
     assert reality.prometheus.total("gen_ai_client_operation_duration_seconds_count") == 5
     assert [entry.labels["environment"] for entry in reality.loki.entries] == ["of my own"] * 5
     (run,) = {entry.metadata["demo_run"] for entry in reality.loki.entries}
@@ -157,7 +157,7 @@ def test_live_shows_a_refused_key_without_repeating_it(reality: Reality, capsys:
     assert main(["demo", "--live"]) == 1
 
     shown = capsys.readouterr()
-    assert shown.out.count("AuthenticationError, HTTP 401, NOT as it should") == 4
+    assert shown.out.count("AuthenticationError, HTTP 401, NOT as expected") == 4
     assert SECRET not in shown.out + shown.err
     assert "All delivered." in shown.out
 

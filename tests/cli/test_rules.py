@@ -393,7 +393,7 @@ def test_what_is_no_budget_is_refused_with_what_would_be(text: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"first_chunk_seconds": 2.0}, "take 0.01, 0.02"),
+        ({"first_chunk_seconds": 2.0}, "one of 0.01, 0.02"),
         ({"error_objective": 99.0}, "not between 0 and 1"),
         ({"runaway_factor": 1.0}, "not above 1"),
         ({"budgets": (Budget(usd=5), Budget(usd=6))}, "two budgets for each environment"),

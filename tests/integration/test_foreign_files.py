@@ -122,9 +122,9 @@ def in_a_folder_of_all(path: Path) -> None:
 
 
 FILES: dict[str, tuple[Make, str]] = {
-    "a text": (text, "is no database"),
+    "a text": (text, "is not a database"),
     "an empty file": (Path.touch, "is empty"),
-    "SQLite's magic alone": (magic_alone, "is no database"),
+    "SQLite's magic alone": (magic_alone, "is not a database"),
     "a foreign database": (foreign_database, "a database of another program"),
     "a foreign database of our tables' names": (
         lambda path: database(
@@ -143,14 +143,14 @@ FILES: dict[str, tuple[Make, str]] = {
     ),
     "a view": (with_script("CREATE VIEW v AS SELECT 1"), "tables, triggers or views that are not ours"),
     "a newer version": (with_script("PRAGMA user_version = 99"), "a newer version: 99"),
-    "a directory": (Path.mkdir, "is no regular file"),
+    "a directory": (Path.mkdir, "is not a regular file"),
     "a link to a history": (link_to(own), "is a symbolic link"),
     "a link to a foreign file": (link_to(text), "is a symbolic link"),
     "a link to a foreign database": (link_to(foreign_database), "is a symbolic link"),
     "a link to nothing": (link_to_nothing, "is a symbolic link"),
     "a link to a device": (lambda path: path.symlink_to("/dev/zero"), "is a symbolic link"),
     "a hard link": (hard_link, "second name"),
-    "a FIFO": (fifo, "is no regular file"),
+    "a FIFO": (fifo, "is not a regular file"),
     "a file of another user": (of_another_user, "belongs to another user"),
     "a file that others may write": (mode(0o666), "can be written by other users"),
     "a folder where others may swap it": (in_a_folder_of_all, "where other users can replace it; chmod go-w"),
@@ -204,7 +204,7 @@ def test_a_device_is_refused_as_a_history(taken_port: str, capsys: pytest.Captur
 
     assert main(["local", "--port", taken_port, "--history", "/dev/null"]) == 2
 
-    assert "is no regular file" in capsys.readouterr().err
+    assert "is not a regular file" in capsys.readouterr().err
     assert Path("/dev/null").stat().st_mode == before.st_mode
 
 

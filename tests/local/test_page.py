@@ -119,8 +119,8 @@ def test_without_a_log_the_figures_are_there_all_the_same(browser: Chromium, pag
     page.push_process(metrics_of(full_record()), "p")
     with browser.tab(page.server.url) as tab:
         tab.wait_for(f"({TILES}).Calls === '1'")
-        assert tab.ask("document.querySelector('#none').innerText") == "No call was logged in this time."
-        assert "nothing in this time" in tab.ask(
+        assert tab.ask("document.querySelector('#none').innerText") == "No call was logged in this time range."
+        assert "nothing in this time range" in tab.ask(
             "getComputedStyle(document.querySelector('.blank .area'), '::after').content"
         )
 

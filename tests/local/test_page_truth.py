@@ -53,7 +53,7 @@ def test_spend_is_unknown_if_no_call_has_a_price_and_a_lower_bound_if_some_have_
         assert tab.ask(f"({ROWS})[0][5]") == "unknown"
         assert tab.ask("document.querySelector('.area').getAttribute('aria-label')") == "Spend: unknown in all"
         shown = "getComputedStyle(document.querySelector('.blank .area'), '::after').content"
-        assert tab.ask(shown) == '"unknown of all calls in this time"'
+        assert tab.ask(shown) == '"unknown for all calls in this time range"'
 
         page.push_process(metrics_of(full_record()), "two")
         tab.wait_for(f"({TILES}).Spend === '≥ $0.00026'")
@@ -66,7 +66,7 @@ def test_tokens_are_unknown_if_no_reply_has_them_and_a_lower_bound_if_some_have_
     page.push_process(metrics_of(full_record(**UNCOUNTED)), "one")
     with browser.tab(page.server.url) as tab:
         tab.wait_for(f"({TILES}).Tokens === 'unknown'")
-        assert tab.ask(f"({MORE}).Tokens") == "unknown of 1 call"
+        assert tab.ask(f"({MORE}).Tokens") == "unknown for 1 call"
         assert tab.ask(f"({ROWS})[0].slice(3, 5)") == ["unknown", "unknown"]
 
         page.push_process(metrics_of(full_record()), "two")
@@ -118,7 +118,7 @@ def test_a_history_without_calls_in_the_range_is_not_an_empty_history(browser: C
     with browser.tab(page.server.url) as tab:
         tab.wait_for("!document.querySelector('#content').hidden && !document.querySelector('#none').hidden")
         assert tab.ask("document.querySelector('#empty').hidden")
-        assert tab.ask("document.querySelector('#none').textContent") == "No call was logged in this time."
+        assert tab.ask("document.querySelector('#none').textContent") == "No call was logged in this time range."
         tiles = tab.ask(TILES)
         assert (tiles["Spend"], tiles["Calls"], tiles["Tokens"]) == (NONE, "0", NONE)
 

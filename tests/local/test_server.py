@@ -535,7 +535,7 @@ def test_a_damaged_history_is_set_aside_and_begun_anew(tmp_path: Path) -> None:
         assert page.calls() == []
         assert page.log(CALL).status_code == 204
         assert len(page.said) == 1
-        assert "set aside" in page.said[0]
+        assert "renamed to" in page.said[0]
     (aside,) = tmp_path.glob("*.damaged-*")
     assert aside.read_bytes() == broken
 
@@ -595,7 +595,7 @@ def test_a_history_damaged_while_in_use_is_begun_anew(tmp_path: Path) -> None:
 
         assert statuses <= {200, 204, 503}
         assert page.log({**CALL, "id": "after"}).status_code == 204
-        assert "set aside" in page.said[0]
+        assert "renamed to" in page.said[0]
 
 
 def test_no_more_is_kept_than_allowed_and_the_oldest_goes_first(

@@ -1,4 +1,4 @@
-"""Write the dashboards into the package, or with ``--check`` exit 1 and name those that are stale."""
+"""Write the dashboards into the package; with `--check`, name the stale ones and exit with 1."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALL = (overview, cost, reliability, calls, health)
 
 
 def texts() -> dict[str, str]:
-    """Each dashboard's JSON by the name of its file."""
+    """Return each dashboard's JSON by the name of its file."""
     found = {}
     for module in ALL:
         dashboard = module.dashboard().build()
@@ -27,7 +27,7 @@ def texts() -> dict[str, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check the files; the exit status."""
+    """Write or check the files; return the exit code."""
     fresh, there = texts(), {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")}
     if "--check" in arguments:
         stale = sorted(name for name in fresh.keys() | there.keys() if fresh.get(name) != there.get(name))

@@ -1,4 +1,4 @@
-"""What all dashboards share: their variables, their links, and the selectors that heed the variables."""
+"""Parts that all dashboards share: variables, links, and selectors that apply the variables."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ RANGE, STEP = "$__range", "$__rate_interval"
 
 
 def of_calls(metric: str, *more: str) -> str:
-    """The series of a metric of the calls that the variables choose."""
+    """Return the selector of a metric for the calls that the variables choose."""
     return promql.selector(metric, (*WHO, MODEL, *more))
 
 
 def of_exporters(metric: str, *more: str) -> str:
-    """The series of one of the library's own metrics that the variables choose."""
+    """Return the selector of a metric of the library itself for the services that the variables choose."""
     return promql.selector(metric, (*WHO, *more))
 
 
 def board(uid: str, title: str, description: str, *, since: str = "now-6h") -> builders.Dashboard:
-    """A dashboard without panels and variables of its own, linked with the others."""
+    """Return a dashboard without panels and variables, with links to the others."""
     link = (
         builders.DashboardLink("monitored-openai")
         .type(models.DashboardLinkType.DASHBOARDS)
@@ -51,12 +51,12 @@ def board(uid: str, title: str, description: str, *, since: str = "now-6h") -> b
 
 
 def data_source(name: str, label: str, kind: str) -> builders.DatasourceVariable:
-    """The choice of a data source."""
+    """Return the variable that chooses a data source."""
     return builders.DatasourceVariable(name).label(label).type(kind)
 
 
 def metrics_variables(*, model: bool = True) -> list[Builder[models.VariableModel]]:
-    """Data source, environment, service, and model."""
+    """Return the variables that choose data source, environment, service and model."""
     found: list[Builder[models.VariableModel]] = [
         data_source("metrics", "Metrics", "prometheus"),
         _choice("environment", "Environment", f"label_values({PRODUCED.name}, environment)"),
@@ -72,11 +72,11 @@ def metrics_variables(*, model: bool = True) -> list[Builder[models.VariableMode
 
 
 def attribute_variable() -> builders.CustomVariable:
-    """The choice of the label by which costs are broken down; any label can be typed in."""
+    """Return the variable that chooses the label of the cost rows; the user may type any label."""
     return (
         builders.CustomVariable("attribute")
         .label("By")
-        .description("A label: one of the attributes that the setting label_names allows, or any other.")
+        .description("Label that groups the cost: an attribute from the setting label_names, or any other label.")
         .values("feature,team,customer,service_name,environment,gen_ai_request_model,gen_ai_response_model")
         .current(models.VariableOption(text="feature", value="feature", selected=True))
     )

@@ -1,4 +1,4 @@
-"""The calls themselves, out of the log."""
+"""The dashboard of single calls, from the log."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tools.dashboards.board import LOKI
 from tools.dashboards.panels import Panel
 
 STREAMS = '{environment=~".+", job=~`${job:regex}(^.*)?`, environment=~"$environment", service_name=~"$service"}'
-"""Exactly the job that is typed in, or every job if the field is empty.
+"""Selects exactly the job in the text field, or every job if the field is empty.
 
 Grafana escapes the job for a regular expression. The group after it can match only at the beginning of the label, thus only
-if the field is empty. Loki refuses a selector of matchers that all match an empty value; the first matcher does not, and it
-is true of every entry.
+if the field is empty. Loki refuses a selector whose matchers all match an empty value. The first matcher does not match one,
+but matches every entry.
 """
 
 
@@ -36,17 +36,17 @@ TYPED = (
     f"(or (contains ({_SEARCH}) {_LINE}) (contains ({_SEARCH} | {_IN_JSON}) {_LINE}))"
     " }}"
 )
-"""A template of Loki's that is `true` for the entries that match the three text fields; an empty field matches all.
+"""A Loki template that returns `true` for entries that match all three text fields; an empty field matches all.
 
-No quoting of LogQL holds every text: Grafana's `doublequote` leaves backslashes as they are, its `regex` leaves backquotes.
-Percent-encoded text has no character that ends a string, and the template decodes it. The search compares the text without
-regard to case, as it stands in the line and as JSON escapes it there.
+No quoting of LogQL works for every text: Grafana's `doublequote` leaves backslashes as they are, its `regex` leaves backquotes.
+Percent-encoded text has no character that ends a string, and the template decodes it. The search ignores
+case, and looks for the text both unchanged and with JSON escapes.
 """
 CHOSEN = (
     f'{STREAMS} | request_model=~"$model" | error_type=~"${{error:pipe}}" '
     f'| label_format matches_typed=`{TYPED}` | matches_typed="true" | drop matches_typed'
 )
-"""Stream labels first, then structured metadata, then what reads the line: in this order Loki has least to read."""
+"""Stream labels first, then structured metadata, then filters of the line: in this order Loki reads least."""
 TEXTS = (
     '| json question="request.messages", prompt="request.prompt", input="request.input", '
     'answer="response.choices[0].message.content", text="response.choices[0].text", output="response.output", '
@@ -60,9 +60,9 @@ MOST_LINES = 200
 
 
 def dashboard() -> builders.Dashboard:
-    """Build it."""
+    """Return the dashboard."""
     built = board.board(
-        "calls", "calls", "Every call with question, answer, tokens, cost and trace, to search through.", since="now-1h"
+        "calls", "calls", "Search every call, with question, answer, tokens, cost and trace.", since="now-1h"
     )
     for variable in _variables():
         built = built.with_variable(variable)
@@ -101,21 +101,21 @@ def _variables() -> list[Builder[models.VariableModel]]:
 
 def _sums() -> list[Panel]:
     sums = {
-        "Calls": (f"sum(count_over_time({CHOSEN} [$__range]))", panels.CALLS, "Entries that fit the choice above."),
+        "Calls": (f"sum(count_over_time({CHOSEN} [$__range]))", panels.CALLS, "Entries that match the filters above."),
         "With an error": (
             f'sum(count_over_time({CHOSEN} | error_type!="" [$__range]))',
             panels.CALLS,
-            "Those of them that did not end well.",
+            "Matching entries with an error.",
         ),
         "Tokens": (
             _added(f"sum(sum_over_time({CHOSEN} | unwrap {side}_tokens [$__range]))" for side in ("input", "output")),
             panels.TOKENS,
-            "Input and output tokens of those whose tokens are known.",
+            "Input and output tokens of matching entries whose tokens are known.",
         ),
         "Cost": (
             f"sum(sum_over_time({CHOSEN} | unwrap cost_usd [$__range]))",
             panels.USD,
-            "US dollars, of those that have a price.",
+            "US dollars, for matching entries that have a price.",
         ),
     }
     return [
@@ -133,7 +133,7 @@ def _sums() -> list[Panel]:
 
 
 def _added(sums: Iterable[str]) -> str:
-    """The sum of two numbers of LogQL; the one that is there if the other is not, as embeddings have no output tokens."""
+    """Return the sum of two LogQL queries, or the only one with a result: embeddings have no output tokens."""
     one, other = sums
     return f"({one} + {other}) or {one} or {other}"
 
@@ -153,7 +153,7 @@ def _graphs() -> list[Panel]:
         for title, says, unit, expr in (
             (
                 "Calls over time",
-                "Entries that fit the choice above, by model and error.",
+                "Entries that match the filters above, by model and error.",
                 panels.CALLS,
                 f"sum by (model, error_type) (count_over_time({CHOSEN} [$__interval]))",
             ),
@@ -177,7 +177,7 @@ def _table() -> table.Panel:
     panel = (
         table.Panel()
         .title("Questions and answers")
-        .description("The newest first. Click a trace id to see its trace; hover over a cell to see all of its text.")
+        .description("Newest first. Click a trace id to see its trace, or hover over a cell to see its whole text.")
         .datasource(LOKI)
         .with_target(_query(f"{CHOSEN} {TEXTS}"))
         .height(14)
@@ -209,7 +209,7 @@ def _lines() -> logs.Panel:
     return (
         logs.Panel()
         .title("Entries")
-        .description("The same calls as they are in the log, with all there is to know of each.")
+        .description("The same calls as complete log entries.")
         .datasource(LOKI)
         .with_target(_query(CHOSEN))
         .height(10)

@@ -1,4 +1,4 @@
-"""Where the money goes."""
+"""The dashboard of cost."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ANSWERED = ("gen_ai_response_model",)
 
 
 def dashboard() -> builders.Dashboard:
-    """Build it."""
+    """Return the dashboard."""
     built = board.board(
         "cost",
         "cost",
-        "Cost by model, by an attribute of your own, and by kind of tokens; what is unpriced, and what caching saved.",
+        "Cost by model, by your own attribute and by kind of tokens; unpriced calls, and savings by caching.",
         since="now-24h",
     )
     for variable in (*board.metrics_variables(), board.attribute_variable()):
@@ -36,11 +36,19 @@ def _sums() -> list[Panel]:
     unpriced = promql.or_zero(promql.total(of_calls(UNPRICED), RANGE), calls)
     return [
         panels.single("Cost", "US dollars in the range, exact to one push.", cost, panels.USD, width=6),
-        panels.single("Cost per call", "Over priced and unpriced calls.", f"{cost} / {calls}", panels.USD, width=6),
-        panels.single("Saved by caching", "What cached input would have cost more.", saved, panels.USD, width=6),
+        panels.single(
+            "Cost per call", "Average over priced and unpriced calls.", f"{cost} / {calls}", panels.USD, width=6
+        ),
+        panels.single(
+            "Saved by caching",
+            "Additional cost of the cached input at the price of uncached input.",
+            saved,
+            panels.USD,
+            width=6,
+        ),
         panels.single(
             "Unpriced calls",
-            "Calls whose cost is not known; the table below says why.",
+            "Calls whose cost is not known; the table below shows the reasons.",
             unpriced,
             panels.CALLS,
             width=6,
@@ -92,7 +100,7 @@ def _unpriced() -> list[Panel]:
     return [
         panels.figures(
             "Unpriced calls by reason",
-            "What each reason means, and what helps, is in docs/prices.md.",
+            "docs/prices.md explains each reason and its fix.",
             {"calls": (panels.CALLS, promql.total(of_calls(UNPRICED), RANGE, by))},
             sort_by="calls",
             height=7,

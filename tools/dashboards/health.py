@@ -1,4 +1,4 @@
-"""Whether the telemetry itself can be believed."""
+"""The dashboard of the exporter's health: whether the telemetry is complete and recent."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ SUCCESS = names.LAST_SUCCESS.name
 
 
 def dashboard() -> builders.Dashboard:
-    """Build it."""
+    """Return the dashboard."""
     built = board.board(
-        "health", "exporter health", "Whether everything arrives: delivered, dropped, waiting, and when last."
+        "health",
+        "exporter health",
+        "Completeness of the telemetry: delivered, dropped and waiting items, and the last success.",
     )
     for variable in board.metrics_variables(model=False):
         built = built.with_variable(variable)
@@ -42,7 +44,7 @@ def _sums() -> list[Panel]:
         ),
         panels.single(
             "Dropped",
-            "Calls and log entries given up in the range, but for those that sampling left out on purpose.",
+            "Calls and log entries that the exporters dropped in the range, without those that sampling left out.",
             dropped,
             panels.CALLS,
             width=6,
@@ -51,7 +53,7 @@ def _sums() -> list[Panel]:
         ),
         panels.single(
             "Folded label sets",
-            "Updates that went to label sets of `other`, as there were more than max_label_sets.",
+            "Updates under the label value `other`, and rate limits left out, because max_label_sets was reached.",
             folded,
             panels.CALLS,
             width=6,
@@ -60,7 +62,7 @@ def _sums() -> list[Panel]:
         ),
         panels.single(
             "Age of the price table",
-            "Since the newest day on which a price in the oldest table in use took effect.",
+            "Time since the newest price in the oldest table in use took effect.",
             f"time() - min({of_exporters(names.PRICES_DATE.name)})",
             panels.SECONDS,
             width=6,
@@ -80,37 +82,37 @@ def _graphs() -> list[Panel]:
     return [
         panels.graph(
             "Produced and delivered",
-            "Per second: calls counted (metrics) and entries taken by Loki (logs).",
+            "Per second: calls (metrics) and log entries (logs).",
             "reqps",
             {f"{SIGNAL} produced": of_each[PRODUCED], f"{SIGNAL} delivered": of_each[DELIVERED]},
         ),
         panels.graph(
             "Dropped by reason",
-            "Per second, sampling included. What each reason means is in docs/alerts.md.",
+            "Per second, including sampling. docs/alerts.md explains each reason.",
             "reqps",
             {f"{SIGNAL} {{{{reason}}}}": promql.or_zero(dropped, of_each[PRODUCED])},
         ),
         panels.graph(
             "Waiting",
-            "Calls and log entries in memory, and those in the request under way.",
+            "Calls and log entries in memory, and those in the current request.",
             panels.CALLS,
             {f"{SIGNAL} {what}": expr for what, expr in waiting.items()},
         ),
         panels.graph(
             "Time of a request to a back end, p95",
-            "How long Prometheus and Loki take to accept what is sent.",
+            "Time that Prometheus and Loki take to answer a push.",
             panels.SECONDS,
             {SIGNAL: promql.quantile(0.95, sending)},
         ),
         panels.graph(
             "Since the last success",
-            "The longest of all processes that report. Log entries are sent only when there are calls.",
+            "The longest time of all reporting processes. Without calls, they send no log entries.",
             panels.SECONDS,
             {SIGNAL: f"time() - min by (signal) ({of_exporters(SUCCESS)})"},
         ),
         panels.graph(
             "On disk",
-            "The largest spool of log entries that wait on disk; none where spool_dir is not set.",
+            "Size of the largest spool of log entries that wait on disk; zero without the setting spool_dir.",
             "bytes",
             {"spool": promql.or_zero(f"max({of_exporters(names.SPOOL_BYTES.name)})", f"max({of_exporters(PRODUCED)})")},
         ),
@@ -121,7 +123,7 @@ def _processes() -> Panel:
     by = ("instance", "signal")
     return panels.figures(
         "Each process",
-        "Each process of the range. An instance is host, process id, start and number.",
+        "Each process of the range. An instance consists of host, process id, start and number.",
         {
             "produced": (panels.CALLS, promql.total(of_exporters(PRODUCED), RANGE, by)),
             "delivered": (panels.CALLS, promql.total(of_exporters(DELIVERED), RANGE, by)),

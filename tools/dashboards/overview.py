@@ -1,4 +1,4 @@
-"""Spend, calls, errors, latency and tokens, at a glance."""
+"""The dashboard of spend, calls, errors, latency and tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEGEND = "{{gen_ai_request_model}}"
 
 
 def dashboard() -> builders.Dashboard:
-    """Build it."""
+    """Return the dashboard."""
     built = board.board("overview", "overview", "Spend, calls, errors, latency and tokens of all calls, by model.")
     for variable in board.metrics_variables():
         built = built.with_variable(variable)
@@ -30,7 +30,7 @@ def _spend() -> list[Panel]:
     return [
         panels.single(
             "Spending now",
-            "US dollars per hour at the present rate of calls. Unpriced calls are not in it.",
+            "US dollars per hour at the current rate of calls, without unpriced calls.",
             f"{promql.rate(of_calls(COST), STEP)} * 3600",
             panels.USD,
         ),
@@ -38,7 +38,7 @@ def _spend() -> list[Panel]:
         panels.single("Spent this month", "Since the first of the month.", spent, panels.USD, since="now/M"),
         panels.single(
             "Projected month",
-            "What the month comes to if it goes on as it has since the first.",
+            "Estimated cost of the whole month at the average rate since the first.",
             projected,
             panels.USD,
             since="now/M",
@@ -46,8 +46,8 @@ def _spend() -> list[Panel]:
         panels.single("Spent in range", "In the chosen time range, exact to one push.", spent, panels.USD),
         panels.single(
             "Unpriced calls",
-            "Share of the calls in the range whose cost is not known, for whatever reason: as long as there are any, "
-            "the cost is a lower bound.",
+            "Share of the calls in the range without a known cost, for any reason. If it is above zero, the cost is a "
+            "lower bound.",
             _share(promql.total(of_calls(promql.UNPRICED), RANGE), promql.total(of_calls(CALLS), RANGE)),
             panels.SHARE,
             limits=(0.05, 0.2),
@@ -72,13 +72,13 @@ def _calls() -> list[Panel]:
         ),
         panels.single(
             "Duration, p95",
-            "Nineteen of twenty calls took no longer, from the request to the last byte.",
+            "95 % of the calls took at most this long, from the request to the last byte.",
             promql.quantile(0.95, promql.total(of_calls(f"{DURATION}_bucket"), RANGE, ("le",))),
             panels.SECONDS,
         ),
         panels.single(
             "First chunk, p95",
-            "The same for the time until a streamed answer began.",
+            "95 % of the streamed answers began within this time.",
             promql.quantile(0.95, promql.total(of_calls(f"{FIRST_CHUNK}_bucket"), RANGE, ("le",))),
             panels.SECONDS,
         ),
@@ -113,7 +113,7 @@ def _graphs() -> list[Panel]:
         ),
         panels.graph(
             "Duration",
-            "How long calls take, over all models chosen.",
+            "Time from the request to the last byte, over all chosen models.",
             panels.SECONDS,
             {
                 f"p{share * 100:g}": promql.quantile(share, promql.rate(buckets, STEP, ("le",)))
@@ -122,7 +122,7 @@ def _graphs() -> list[Panel]:
         ),
         panels.graph(
             "Time to first chunk",
-            "How long streamed answers take to begin.",
+            "Time from the request to the first chunk of streamed answers.",
             panels.SECONDS,
             {
                 f"p{share * 100:g}": promql.quantile(share, promql.rate(first, STEP, ("le",)))
@@ -150,7 +150,7 @@ def _models() -> Panel:
     buckets, first = (promql.total(of_calls(f"{of}_bucket"), RANGE, ("le", *BY)) for of in (DURATION, FIRST_CHUNK))
     return panels.figures(
         "Models",
-        "The totals of the range by the model that was asked for, exact to one push.",
+        "Totals of the range by the requested model, exact to one push.",
         {
             "calls": (panels.CALLS, promql.total(of_calls(CALLS), RANGE, BY)),
             "failed": (panels.CALLS, promql.total(of_calls(CALLS, f'error_type=~"{FAILURES}"'), RANGE, BY)),

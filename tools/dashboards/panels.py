@@ -1,4 +1,4 @@
-"""The kinds of panels, each with a title, what it says, and its queries."""
+"""Builders for each kind of panel, from its title, its description and its queries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def single(
     width: int = 4,
     decimals: float | None = None,
 ) -> stat.Panel:
-    """One number, over the range of the dashboard or since the beginning of something (`now/d`)."""
+    """Return a panel with one number, over the dashboard's range or over `since` (`now/d` for today)."""
     panel = (
         stat.Panel()
         .title(title)
@@ -57,7 +57,7 @@ def graph(
     stacked: bool = False,
     width: int = 12,
 ) -> timeseries.Panel:
-    """Lines over time: each legend with its expression."""
+    """Return a panel with lines over time; `exprs` maps each legend to its expression."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -96,7 +96,7 @@ def graph(
 
 
 def bars(title: str, says: str, unit: str, expr: str, legend: str, *, width: int = 12) -> bargauge.Panel:
-    """A bar for each series, the total over the range."""
+    """Return a panel with a bar for each series: its total over the range."""
     return (
         bargauge.Panel()
         .title(title)
@@ -117,7 +117,7 @@ def bars(title: str, says: str, unit: str, expr: str, legend: str, *, width: int
 def figures(
     title: str, says: str, columns: dict[str, tuple[str, str]], *, sort_by: str, height: int = 9, width: int = 24
 ) -> table.Panel:
-    """A row for each label set, a column (its unit and expression) for each query."""
+    """Return a table with a row for each label set; `columns` maps each name to its unit and expression."""
     panel = table.Panel().title(title).description(says).datasource(PROMETHEUS).height(height).span(width)
     names = {}
     for number, (name, (_, expr)) in enumerate(columns.items()):

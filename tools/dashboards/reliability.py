@@ -1,4 +1,4 @@
-"""What goes wrong, how often, and how near the limits are."""
+"""The dashboard of errors, retries, latency and rate limits."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ ANY_ERROR = 'error_type!=""'
 
 
 def dashboard() -> builders.Dashboard:
-    """Build it."""
+    """Return the dashboard."""
     built = board.board(
-        "reliability", "reliability", "Errors by type, retries, streams broken off, and where the time goes."
+        "reliability", "reliability", "Errors by type, retries, abandoned streams, latency and rate limits."
     )
     for variable in board.metrics_variables():
         built = built.with_variable(variable)
@@ -38,10 +38,10 @@ def _sums() -> list[Panel]:
         ),
         "Other errors": (
             promql.total(of_calls(CALLS, ANY_ERROR, f'error_type!~"{FAILURES}|abandoned|cancelled"'), RANGE),
-            "Refused requests, rejected content and the like: what repeating does not help.",
+            "Errors that a retry does not fix, such as refused requests and rejected content.",
         ),
         "Retries": (promql.total(of_calls(RETRIES), RANGE), "Requests that the SDK sent again."),
-        "Abandoned streams": (abandoned, "Streams whose reader stopped before their end. They are paid for."),
+        "Abandoned streams": (abandoned, "Streams that the reader left before their end. The provider bills them."),
     }
     return [
         panels.single(title, says, promql.or_zero(expr, calls), panels.CALLS, width=6, decimals=0)
@@ -55,7 +55,7 @@ def _errors() -> list[Panel]:
     return [
         panels.graph(
             "Errors by type",
-            "Calls per second that did not end well.",
+            "Calls per second that ended with an error.",
             "reqps",
             {"{{error_type}}": promql.rate(of_calls(CALLS, ANY_ERROR), STEP, ("error_type",))},
             stacked=True,
@@ -69,7 +69,7 @@ def _errors() -> list[Panel]:
         ),
         panels.graph(
             "Retries by model",
-            "Requests per second that the SDK sent again: trouble that the callers did not see.",
+            "Requests per second that the SDK sent again. Callers do not see the first failures.",
             "reqps",
             {MODEL_LEGEND: promql.rate(of_calls(RETRIES), STEP, BY_MODEL)},
         ),
@@ -83,14 +83,14 @@ def _errors() -> list[Panel]:
         ),
         panels.graph(
             "Calls under way",
-            "Calls that have started and not ended.",
+            "Calls that have started and not yet ended.",
             panels.CALLS,
             {MODEL_LEGEND: f"sum by (gen_ai_request_model) ({of_calls(names.ACTIVE.name)})"},
             stacked=True,
         ),
         panels.bars(
             "Calls without usage, by reason",
-            "Calls whose tokens the API did not tell; their cost is not known either.",
+            "Calls whose tokens the API did not report. Their cost is unknown as well.",
             panels.CALLS,
             promql.total(of_calls(USAGE_UNKNOWN), RANGE, ("reason",)),
             "{{reason}}",
@@ -102,7 +102,7 @@ def _times() -> list[Panel]:
     graphs = {
         "Duration by model, p95": (DURATION, "From the request to the last byte."),
         "Time to first chunk by model, p95": (FIRST_CHUNK, "Streamed answers only."),
-        "Time per chunk by model, p95": (PER_CHUNK, "How long a reader waits for each chunk after the first."),
+        "Time per chunk by model, p95": (PER_CHUNK, "Time that a reader waits for each chunk after the first."),
     }
     by_model = [
         panels.graph(
@@ -123,8 +123,8 @@ def _server_time() -> Panel:
 
     return panels.graph(
         "Server time against total",
-        "Means. What is between the two is network, queueing and the reading of the answer; not every provider tells "
-        "its own time.",
+        "Means. The difference is network, queueing and the reading of the answer. Not every provider reports its "
+        "server time.",
         panels.SECONDS,
         {"total": mean(DURATION), "server": mean(names.PROCESSING.name)},
     )
@@ -134,8 +134,8 @@ def _headroom() -> Panel:
     left = f"{of_calls(names.REMAINING.name)} / {of_calls(names.LIMIT.name)}"
     return panels.graph(
         "Rate-limit headroom",
-        "The share of each limit that is left, as the process that knows it worst was told; a limit that has been "
-        "reset is not shown until the next reply.",
+        "Share of each limit that is left: the lowest value that any process received. After a limit resets, it is not "
+        "shown until the next reply.",
         panels.SHARE,
         {"{{gen_ai_request_model}} {{resource}}": f"min by (gen_ai_request_model, resource) ({left})"},
         limits=(0.3, 0.1),

@@ -21,7 +21,7 @@ _MAX_NUMBER = 1e6
 """Upper bound for days, MiB and seconds."""
 _MAX_LINES, _MIN_INTERVAL_SECONDS = 5000, 0.5
 _FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
-"""`shtab.FILE`, which completes file names; the help must not need shtab."""
+"""Equal to `shtab.FILE`, which completes file names; a copy, because the help must not need shtab."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
             action.complete = _FILES  # type: ignore[attr-defined]  # read by shtab
 
     def switch(self, name: str, text: str, *, default: bool = False) -> None:
-        """Add an option that has a form with `--no-`."""
+        """Add an option that also has a `--no-` form."""
         self.add_argument(name, action=argparse.BooleanOptionalAction, default=default, help=text)
 
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> Parser:
-    """The parser of all commands; the handler of the chosen one is `run` in the namespace."""
+    """Return the parser of all commands; `run` in its namespace handles the chosen one."""
     parser = Parser(
         prog=NAME,
         description="Tools for the monitored OpenAI clients, which push every call's tokens, cost, latency and content "
@@ -91,7 +91,7 @@ def _add_group(subparsers: Commands, name: str, text: str) -> Commands:
 
 
 def _add_command(subparsers: Commands, name: str, run: Callable[[argparse.Namespace], int | None]) -> Parser:
-    """Add a command, described by the docstring of `run`; its first line is the line in the list of commands."""
+    """Add a command; the docstring of `run` is its help, and the first line its entry in the list of commands."""
     text = cleandoc(run.__doc__ or "")
     parser = subparsers.add_parser(name, help=text.partition("\n")[0].rstrip("."), description=text)
     parser.set_defaults(run=run, prog=parser.prog)
@@ -111,7 +111,7 @@ def _add_demo(demo: Parser) -> None:
 def _add_local(local: Parser) -> None:
     local.set_defaults(error_prefix=local.prog)
     local.option("--port", "port to listen on, or 0 for a free one", type=_port, default=LOCAL_PORT)
-    local.option("--host", "address to listen on; all but this machine's need a token", default="127.0.0.1")
+    local.option("--host", "address to listen on; one that other machines can reach needs a token", default="127.0.0.1")
     _add_token(
         local,
         "file with a token of at least 8 characters; clients send it as their access_token, browsers as the password "
@@ -124,9 +124,9 @@ def _add_local(local: Parser) -> None:
 
 def _add_report(report: Parser) -> None:
     _add_by(report)
-    report.option("--range", "length of the range, as 90m, 24h or 30d", default="24h")
-    report.option("--until", "end of the range, as 2026-11-25T12:00; by default now", metavar="TIME")
-    report.option("--format", "form of the output", choices=("table", "csv", "json"), default="table")
+    report.option("--range", "length of the range, such as 90m, 24h or 30d", default="24h")
+    report.option("--until", "end of the range, such as 2026-11-25T12:00; now by default", metavar="TIME")
+    report.option("--format", "output format", choices=("table", "csv", "json"), default="table")
     report.switch("--scraped", "estimate totals, for series that Prometheus scrapes")
     _add_server(report, "metrics", "Prometheus", "PROMETHEUS_TOKEN")
 
@@ -134,7 +134,7 @@ def _add_report(report: Parser) -> None:
 def _add_top(top: Parser) -> None:
     _add_by(top)
     top.option("--every", "seconds between two queries", type=_interval, default=5, metavar="SECONDS")
-    top.switch("--once", "query once and end")
+    top.switch("--once", "query once and exit")
     _add_server(top, "metrics", "Prometheus", "PROMETHEUS_TOKEN")
 
 
@@ -150,8 +150,8 @@ def _add_tail(tail: Parser) -> None:
 
 def _add_prices(prices: Parser) -> None:
     prices.option("model", "the name in a response, such as gpt-4o-mini-2024-07-18", metavar="MODEL")
-    prices.option("--provider", "OpenTelemetry's name of the provider", default="openai")
-    prices.option("--on", "prices on that day, as 2026-11-25; by default today", metavar="DATE")
+    prices.option("--provider", "the provider's name in OpenTelemetry", default="openai")
+    prices.option("--on", "prices on that day, such as 2026-11-25; today by default", metavar="DATE")
 
 
 def _add_dashboards(subparsers: Commands) -> None:
@@ -169,7 +169,7 @@ def _add_rules(subparsers: Commands) -> None:
     _add_folder(export)
     text = (
         "US dollars a month: 500 for each environment, production=500 for one, feature=search:50 for a value of an "
-        "attribute; repeatable; without a budget there are no alerts on cost"
+        "attribute; repeatable; alerts on cost need a budget"
     )
     export.option("--monthly-budget", text, action="append", default=[], metavar="BUDGET")
     export.option(
@@ -202,13 +202,13 @@ def _add_by(parser: Parser) -> None:
 
 
 def _add_server(parser: Parser, signal: str, server: str, token_variable: str) -> None:
-    """Add the options that select calls, and those that name the server to query."""
+    """Add the options that select calls and the server to query."""
     parser.set_defaults(signal=signal, token_variable=token_variable)
     text = "only calls with this label; repeatable"
     parser.option("--where", text, action="append", default=[], metavar="LABEL=VALUE")
     parser.option("--url", f"address of {server}; by default derived from MONITORED_OPENAI_{signal.upper()}_URL")
     parser.option("--username", "user name for --url; on Grafana Cloud the instance id")
-    _add_token(parser, f"file with a token or password that may read; or set {token_variable}")
+    _add_token(parser, f"file with a token or password with read access; or set {token_variable}")
 
 
 def _add_token(parser: Parser, text: str) -> None:

@@ -34,7 +34,7 @@ def demo(arguments: argparse.Namespace) -> int:
 
 
 def doctor(_: argparse.Namespace) -> int:
-    """Check that the back ends accept what the settings in the environment send.
+    """Check that the back ends accept pushes with the settings in the environment.
 
     Sends one harmless sample and one harmless log entry, checks the spool and the clock, and prints each problem with
     its fix. Exit code: 0 if every check passes, 1 if one fails, 2 if a setting is invalid.
@@ -109,7 +109,7 @@ def export_dashboards(arguments: argparse.Namespace) -> None:
 def push_dashboards(arguments: argparse.Namespace) -> None:
     """Create or update the dashboards in Grafana.
 
-    Leaves unchanged dashboards alone.
+    Skips dashboards that are unchanged.
     """
     from monitored_openai._cli import dashboards
     from monitored_openai._cli.query.progress import tracked
@@ -143,7 +143,7 @@ def _terminal() -> Terminal:
 
 
 def _api(arguments: argparse.Namespace) -> HttpApi:
-    """The server to query, from the options of `report`, `top` and `tail`."""
+    """Return the client of the server to query, from the options of `report`, `top` and `tail`."""
     from monitored_openai._cli.query.http_api import HttpApi
     from monitored_openai._cli.query.tokens import read_token
 

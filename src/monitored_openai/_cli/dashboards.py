@@ -18,12 +18,12 @@ Outcome = Literal["created", "updated", "unchanged"]
 
 
 def texts() -> dict[str, str]:
-    """Each dashboard's JSON by its file name."""
+    """Return each dashboard's JSON by its file name."""
     return {name: _SOURCE.joinpath(name).read_text(encoding="utf-8") for name in NAMES}
 
 
 def export(folder: Path) -> Iterator[Path]:
-    """Write the files and return their paths."""
+    """Write the files; yield their paths."""
     return write(folder, texts())
 
 
@@ -41,7 +41,7 @@ def push(url: str, token: str, folder: str) -> Iterator[tuple[str, Outcome]]:
 
 
 def _folder(grafana: HttpApi, title: str) -> str:
-    """The uid of the folder; creates the folder if it is missing."""
+    """Return the uid of the folder; create the folder if it is missing."""
     for folder in grafana.get("/api/folders") or ():
         if folder["title"] == title:
             return str(folder["uid"])
@@ -63,5 +63,5 @@ def _put(grafana: HttpApi, dashboard: Mapping[str, Any], folder: str) -> Outcome
 
 
 def _content(dashboard: Mapping[str, Any]) -> dict[str, Any]:
-    """The dashboard without the fields that Grafana numbers itself."""
+    """Return the dashboard without the fields that Grafana numbers itself."""
     return {name: value for name, value in dashboard.items() if name not in ("id", "version")}

@@ -1,6 +1,7 @@
 """Writes files into a folder of the user; replaces a file only if this program wrote it and it is unchanged.
 
-A record beside the files keeps their SHA-256. An export keeps a file that is not in the record or was changed since.
+A record beside the files keeps their SHA-256. An export never replaces a file that is not in the record or was changed
+since the last export.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _MAX_BYTES = 16 * 1024 * 1024
 
 
 def write(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
-    """Write each text to the file of its name; yield the paths. Write nothing if one of them is a foreign file.
+    """Write each text to the file of its name; yield the paths. Write nothing if one of the files is foreign.
 
     Raises:
         UserError: a file is foreign or was changed, or the folder is not writable.
@@ -46,7 +47,7 @@ def write(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _read_record(path: Path) -> dict[str, str]:
-    """SHA-256 of each file by its name, from the last export."""
+    """Return the SHA-256 of each file by its name, from the last export."""
     try:
         descriptor = _open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -69,7 +70,7 @@ def _format_record(digests: Mapping[str, str]) -> bytes:
 
 
 def _is_current(path: Path, content: bytes, written: str | None) -> bool:
-    """True if the file has this content, False if it is missing or has the content `written` with that SHA-256.
+    """Return true if the file has this content, false if it is missing or has the SHA-256 `written`.
 
     Raises:
         NotOurs: it has any other content.
@@ -126,7 +127,7 @@ def _open(path: Path, access: int) -> int:
 
 def _check(found: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-        raise NotOurs(f"{path} is a link or no regular file")
+        raise NotOurs(f"{path} is a link or not a regular file")
 
 
 def _read(descriptor: int, path: Path) -> bytes:

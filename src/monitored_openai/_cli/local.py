@@ -73,7 +73,7 @@ def run(terminal: Terminal, options: Options) -> None:
 
 
 def _token(options: Options) -> str | None:
-    """The token that clients must send; the environment's only on an address that requires one."""
+    """Return the token that clients must send; read the environment only if the address requires a token."""
     if options.token is None and options.token_file is None and bind_error(options.host, None) is None:
         return None
     return read_token(options.token, options.token_file, _TOKEN_VARIABLE)
@@ -92,7 +92,7 @@ def run_demo(terminal: Terminal) -> int:
         LocalServer(history) as server,
     ):
         page = f"{server.url}/#seconds=900"
-        terminal.line(f"The page, to watch it: {page}")
+        terminal.line(f"Watch the calls on this page: {page}")
         terminal.line()
         code = demo.run(
             terminal,
@@ -121,7 +121,7 @@ def _introduce(terminal: Terminal, server: LocalServer, history: History, option
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let SIGTERM end the block in order, as Ctrl-C does."""
+    """Let SIGTERM end the block with `KeyboardInterrupt`, as Ctrl-C does."""
     before: Callable[..., object] | int | None = signal.getsignal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -135,12 +135,12 @@ def _wait(terminal: Terminal, indent: str = "") -> None:
     event = threading.Event()
     with suppress(KeyboardInterrupt):
         terminal.line(f"{indent}Ctrl-C ends it.")
-        while not event.wait(1):  # in steps: on Windows nothing interrupts a wait
+        while not event.wait(1):  # in steps of 1 s: on Windows nothing interrupts a wait
             pass
 
 
 def _data_folder() -> Path:
-    """The operating system's folder for this program's data."""
+    """Return the operating system's folder for this program's data."""
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Application Support"
     elif sys.platform == "win32":

@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in _DISK_FULL:
             raise
-        print(f"{NAME}: what is said cannot be written: {error.strerror}", file=sys.stderr)
+        print(f"{NAME}: the output cannot be written: {error.strerror}", file=sys.stderr)
         _discard_output()
         return 1
     return code
@@ -57,10 +57,12 @@ def _run(argv: list[str] | None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA_PACKAGES:
             raise
-        print(f"{arguments.prog}: it needs more packages: pip install 'monitored-openai[cli]'", file=sys.stderr)
+        print(
+            f"{arguments.prog}: this command needs more packages: pip install 'monitored-openai[cli]'", file=sys.stderr
+        )
     return USER_ERROR
 
 
 def _discard_output() -> None:
-    """Send the rest to the null device: Python flushes its buffer at exit."""
+    """Redirect the output to the null device, because Python flushes its buffer at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -50,30 +50,30 @@ class Terminal:
             self.line(self.dim(line.replace(NO_BREAK_SPACE, " ")))
 
     def bold(self, text: str) -> str:
-        """The text in bold."""
+        """Return the text in bold."""
         return self._styled("1", text)
 
     def dim(self, text: str) -> str:
-        """The text dimmed."""
+        """Return the text dimmed."""
         return self._styled("2", text)
 
     def good(self, text: str) -> str:
-        """The text in green."""
+        """Return the text in green."""
         return self._styled("32", text)
 
     def bad(self, text: str) -> str:
-        """The text in red."""
+        """Return the text in red."""
         return self._styled("31", text)
 
     def fitted(self, text: str, width: int) -> str:
-        """The text on one line of at most `width` characters, its control characters made visible."""
+        """Return the text on one line of at most `width` characters, with control characters made visible."""
         shown = escaped(text)
         ellipsis = "…" if self._can_show("…") else "..."
         return shown if len(shown) <= width else shown[: width - len(ellipsis)] + ellipsis
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show a progress bar until the block ends; call the function given with the number of parts done."""
+        """Show a progress bar until the block ends; call the yielded function with the number of parts done."""
         if not self.redraws:
             yield lambda _: None
             return
@@ -121,5 +121,5 @@ def waiting(what: str) -> Iterator[None]:
 
 
 def escaped(text: str) -> str:
-    r"""The text with control characters written out, as in `\n` or `\x1b`: they could move the cursor or change colours."""
+    r"""Return the text with control characters written out as `\n` or `\x1b`, which keeps the terminal unchanged."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

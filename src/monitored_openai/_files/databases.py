@@ -1,8 +1,8 @@
-"""Recognises SQLite files that this program made before it writes to them.
+"""Recognises this program's SQLite files before it writes to them.
 
-A file is ours if it has SQLite's magic, our application id and our schema. Files of versions
-without an application id are recognised by their schema. This module never changes a file that is not ours: SQLite opens
-it as immutable, and so takes no lock, creates no file and replays no journal.
+A file is ours if it has SQLite's magic, our application id and our schema. Early versions set no application id; their
+files need only the schema. This module never changes a file that is not ours: SQLite opens it as immutable, and so takes
+no lock, creates no file and replays no journal.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _Objects = set[tuple[str, str, str]]
 
 
 class Unreadable(NotOurs):
-    """A file whose content does not show whether it is ours: empty, damaged, or no database."""
+    """A file whose content does not show whether it is ours: empty, damaged, or not a database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +95,13 @@ class DatabaseKind:
 
         Raises:
             OSError: it cannot be read.
-            Unreadable: it is no database, or too damaged to recognise.
+            Unreadable: it is not a database, or too damaged to recognise.
             NotOurs: another program, another user or a newer version made it, or other users can change it.
         """
         with opened(path) as descriptor:
             identity, header = os.fstat(descriptor), os.read(descriptor, _HEADER_BYTES)
         if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
-            raise Unreadable("is no database" if header else "is empty")
+            raise Unreadable("is not a database" if header else "is empty")
         application, version = _numbers(header)
         ours, newest = _numbers(self.image)
         if application not in (ours, 0):
@@ -165,7 +165,7 @@ class DatabaseKind:
 
 
 def set_aside(path: Path, found: Found, aside: Path) -> None:
-    """Rename a file of ours and its side files.
+    """Rename one of our databases together with its side files.
 
     Raises:
         OSError: they cannot be renamed.

@@ -1,6 +1,6 @@
-"""Private files and directories: follows no links and uses nothing that another user owns.
+"""Creates and checks private files and directories; follows no links and uses nothing of other users.
 
-Windows has no such owners and modes; this module checks only the type of file there.
+Windows has no such owners and modes, so the module checks only the type of a file there.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def check(found: os.stat_result, *, is_directory: bool = False) -> None:
     if stat.S_ISLNK(found.st_mode):
         raise NotOurs("is a symbolic link")
     if not (stat.S_ISDIR if is_directory else stat.S_ISREG)(found.st_mode):
-        raise NotOurs("is no directory" if is_directory else "is no regular file")
+        raise NotOurs("is not a directory" if is_directory else "is not a regular file")
     if not is_directory and found.st_nlink > 1:
         raise NotOurs("has a second name (hard link)")
     if _HAS_OWNERS and found.st_uid != os.geteuid():
@@ -62,19 +62,19 @@ def make_parents(path: Path) -> None:
     check_folders(path.parent)
     _make_missing(path.parent)
     if not path.parent.is_dir():
-        raise NotOurs("is in no directory")
+        raise NotOurs("is not in a directory")
 
 
 def check_folders(folder: Path) -> None:
     """Raise if another user can replace the folder, one above it, or a link on the way; ignore missing ones.
 
-    Each must belong to root or this user. Others must not be able to write to it, with three exceptions: a directory with
-    the sticky bit, where nobody can rename the files of another user; the private group of its owner; and a mount point
-    of root, because container runtimes mount volumes with mode 0777 or for a group.
+    Each folder must belong to root or to this user. Only its owner may write to it, with three exceptions: a directory
+    with the sticky bit, because it protects files from renames by other users; the private group of its owner; and a
+    mount point of root, because container runtimes mount volumes with mode 0777 or for a group.
 
     Raises:
         OSError: one cannot be read.
-        NotOurs: another user can replace one, or one is no directory.
+        NotOurs: another user can replace one, or one is not a directory.
     """
     if not _HAS_OWNERS:
         return
@@ -103,7 +103,7 @@ def _check_folder(path: Path, found: os.stat_result) -> None:
     if stat.S_ISLNK(found.st_mode):
         return
     if not stat.S_ISDIR(found.st_mode):
-        raise NotOurs(f"is below {str(path)!r}, which is no directory")
+        raise NotOurs(f"is below {str(path)!r}, which is not a directory")
     by_others = found.st_mode & _OTHERS_MAY_WRITE
     if by_others == stat.S_IWGRP and _is_private_group(found):
         return
@@ -159,7 +159,9 @@ def make_file(path: Path, content: bytes = b"") -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[int]:
-    """Open an existing private file for reading; this process must not have it open in SQLite.
+    """Open an existing private file for reading.
+
+    SQLite must not have the file open in this process, because closing a descriptor drops SQLite's locks.
 
     Raises:
         OSError: it cannot be opened.

@@ -89,7 +89,7 @@ def growth(history: History, *, since: int, step: int) -> Iterator[Callable[[], 
         try:
             yield lambda: _growth(connection, (step, resolution, since // resolution))
         finally:
-            with suppress(sqlite3.Error):  # the error that ended the block counts
+            with suppress(sqlite3.Error):  # the caller needs the error that ended the block
                 connection.execute("ROLLBACK")
 
 
@@ -109,7 +109,9 @@ def _keep(connection: sqlite3.Connection, series: Series, now_ms: int, dimension
     if at_ms < last_ms or (series.value == before and at_ms - last_ms < _REWRITE_MS):
         return
     connection.execute("INSERT OR REPLACE INTO series VALUES (?, ?, ?)", (key, series.value, at_ms))
-    grown = series.value - before if series.value >= before else series.value  # a lower value: the counter was reset
+    grown = (
+        series.value - before if series.value >= before else series.value
+    )  # a lower value means that the counter was reset
     if grown <= 0:
         return
     dimension = dimensions.identity(series.labels)
@@ -129,10 +131,10 @@ class _Dimensions:
         self._characters = 0
 
     def identity(self, labels: Mapping[str, str]) -> int:
-        """Return the id of a label set; past the bounds the id of a shared one, so that sums stay correct.
+        """Return the id of a label set; beyond the bounds, the id of a shared one, so that sums stay correct.
 
         Raises:
-            Oversized: there is no space for shared label sets either.
+            Oversized: shared label sets have no space either.
         """
         name = labels["__name__"]
         kept = {label: labels[label][:_MOST_LABEL_CHARACTERS] for label in sorted(labels) if label not in _NOT_KEPT}

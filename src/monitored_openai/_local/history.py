@@ -162,7 +162,7 @@ class History:
         moment = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**9:09d}"
         aside = self.path.with_name(f"{self.path.name}.damaged-{moment}")
         set_aside(self.path, self._found, aside)
-        self._say(f"the history could not be read ({reason}); it was set aside as {aside} and begun anew")
+        self._say(f"the history could not be read ({reason}); it was renamed to {aside}, and a new one was created")
         self._create_or_recognise()
         self._connect()
         self._damage = None
@@ -209,5 +209,5 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Return true if the content of the file is damaged; false for errors of the disk, a lock or our SQL."""
+    """Return true if the content of the file is damaged, false for errors of the disk, of a lock or of our SQL."""
     return type(error) is sqlite3.DatabaseError

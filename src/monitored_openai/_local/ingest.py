@@ -13,12 +13,12 @@ from monitored_openai._local import remote_write_decoder, strict_json
 from monitored_openai._local.remote_write_decoder import MOST_LABELS, Oversized, Series
 
 MOST_BYTES = 16 * 1024 * 1024
-"""Size of a push, compressed or not; the library's own pushes have about 1 MiB."""
+"""Limit for a push, compressed or not; the library's own pushes have about 1 MiB."""
 MOST_LINE_BYTES = 256 * 1024
-"""Loki's default limit."""
+"""Limit for a line, equal to Loki's default."""
 MOST_ENTRIES = 10_000
 MOST_VALUES = 1_000_000
-"""JSON values in a push and in the lines of its entries together."""
+"""Limit for the JSON values in a push and in the lines of its entries together."""
 _MOST_COUNT = 2.0**53
 """The largest exact counter value."""
 _TIMESTAMP_NS = re.compile(r"-?[0-9]{1,19}")
@@ -52,7 +52,7 @@ def series_in(body: bytes) -> list[Series]:
 
 
 def entries_in(body: bytes) -> tuple[list[ReceivedEntry], int]:
-    """Return the entries in the body of a push to Loki (gzipped JSON), and the number of entries with too long lines.
+    """Return the entries in the body of a push to Loki (gzipped JSON), and the number of those with too long lines.
 
     Raises:
         ValueError: the body is malformed.

@@ -39,7 +39,7 @@ _MOST_VALUES = 200
 _MOST_VALUE_NAMES = 50
 _MOST_VALUE_CHARACTERS = 256 * 1024
 _MOST_LINES = 20
-"""Error types and reasons of drops; the others are counted together."""
+"""Error types and reasons of drops; the sum of the others is one line."""
 _TOKEN_TYPES = frozenset({"input", "output"})
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 CALLS = DURATION.count
@@ -110,8 +110,8 @@ def overview(
 ) -> dict[str, Any]:
     """Return the page's data for a time range: growth grouped by one label and filtered by others.
 
-    `read` returns the same growth each time: the first pass finds the largest groups, the second fills the charts of
-    these, so that memory does not grow with the number of label sets times the number of steps.
+    `read` returns the same growth each time: the first pass finds the largest groups, and the second fills their
+    charts, so that memory does not grow with the number of label sets times the number of steps.
     """
     step, start = STEPS[seconds], first_step(now, seconds)
     times = list(range(start, int(now) + 1, step))
@@ -137,7 +137,7 @@ def overview(
 
 
 class _Values:
-    """Values of labels for the page's filters, up to a number and a size."""
+    """Values of labels for the page's filters, limited in number and size."""
 
     def __init__(self) -> None:
         self._values: dict[str, set[str]] = {}
@@ -160,7 +160,7 @@ class _Values:
 
 
 class _Sums:
-    """Sums over a whole time range: in all, by group, by error type and by reason of a drop."""
+    """Sums over a whole time range: the total, by group, by error type and by reason of a drop."""
 
     def __init__(self, by: str, where: Mapping[str, str]) -> None:
         self.total = Aggregates()

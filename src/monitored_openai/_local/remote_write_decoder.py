@@ -48,7 +48,7 @@ def read(body: bytes) -> list[Series]:
     """Return the series in a request's body.
 
     Raises:
-        ValueError: the body is no remote write.
+        ValueError: the body is not a remote write.
         Oversized: the body has too many series, labels, samples or fields.
     """
     try:
@@ -61,7 +61,7 @@ def unpacked_size(body: bytes) -> int:
     """Return the declared uncompressed size of a request's body in bytes.
 
     Raises:
-        ValueError: the body is no remote write.
+        ValueError: the body is not a remote write.
     """
     try:
         return _varint(body, 0)[0]

@@ -48,7 +48,7 @@ class LocalServer(Server):
         timeouts: Timeouts | None = None,
         report: Callable[[str], None] | None = None,
     ) -> None:
-        """Serve the history; with a token, each request must have it and the host may be any address of this machine.
+        """Serve the history; with a token, each request must contain it, and the host may be any local address.
 
         Raises:
             OSError: the host is not an address of this machine, or the port is in use.
@@ -72,7 +72,7 @@ class LocalServer(Server):
                 self._handle_post(connection)
             else:
                 self._handle_get(connection)
-        except sqlite3.OperationalError as error:  # the disk is full, or another process holds the lock for long
+        except sqlite3.OperationalError as error:  # the disk is full, or another process holds the lock for too long
             raise HTTPError(503, f"the history cannot be used now: {error}") from error
 
     def _check(self, connection: Connection) -> None:
@@ -81,7 +81,7 @@ class LocalServer(Server):
 
     @contextmanager
     def _room_for_answer(self, connection: Connection) -> Iterator[None]:
-        """Compute an answer from the history: few at once, each with its memory reserved first."""
+        """Wait until few other answers are being computed, and reserve memory for this one."""
         if not self._computing.acquire(timeout=_WAIT_SECONDS):
             raise HTTPError(503, "too many answers are being computed; try again")
         try:
@@ -153,7 +153,7 @@ class LocalServer(Server):
         connection.reply(200, body, {**SECURITY_HEADERS, **_JSON})
 
     def _send_overview(self, connection: Connection, seconds: int, parameters: dict[str, str]) -> None:
-        """Send the overview, or 304 if nothing was added and no time step began since the page's copy."""
+        """Send the overview, or 304 if the page's copy is current: no new data and no new time step."""
         now = time.time()
         tag = f'"{id(self):x}-{self._history.version}-{first_step(now, seconds)}"'
         headers = {**SECURITY_HEADERS, **_JSON, "ETag": tag}

@@ -25,16 +25,16 @@ def parse(text: str | bytes) -> Any:
     """Parse JSON; a number that is not finite becomes `None`.
 
     Raises:
-        ValueError: the text is no JSON, or nested too deep.
+        ValueError: the text is not JSON, or nested too deep.
     """
     return _loads(text)
 
 
 def parse_unambiguous(text: str | bytes) -> Any:
-    """Parse JSON in which no object has the same key twice.
+    """Parse JSON; reject an object that has the same key twice.
 
     Raises:
-        ValueError: the text is no such JSON, or nested too deep.
+        ValueError: the text is not JSON, is nested too deep, or an object has the same key twice.
     """
     return _loads(text, object_pairs_hook=_object)
 

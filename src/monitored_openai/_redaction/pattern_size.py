@@ -1,4 +1,4 @@
-"""Bounds the memory that a user's pattern takes, from its text: `regex` copies what a counted repetition repeats."""
+"""Bounds the memory of a user's pattern from its text: `regex` copies each part that a count repeats."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 MOST_CHARACTERS = 10_000
 """Longest pattern."""
 MOST_REPETITIONS = 10_000
-"""Largest product of counted repetitions inside of each other; 10,000 copies of a group take about 5 MB."""
+"""Largest product of nested counted repetitions; 10,000 copies of a group take about 5 MB."""
 MOST_ITEMS = 100_000
 """Largest size of all patterns with their repetitions written out; compiling it takes about 30 MB and 0.3 s."""
 
@@ -21,7 +21,7 @@ _TOKEN = re.compile(
 _NUMBER = re.compile(r"\d+")
 _PLAIN_COUNT = re.compile(r"\{(?:\d+,?\d*|,\d*)\}")
 _OTHER_SYNTAX = re.compile(r"\(\?[A-Za-z0-9-]*[xV]|\[:|\(\?#[^)]*\\")
-"""Flags, classes and comments that change the meaning of `#`, `[`, `]` or `)`, so that the scan cannot tell groups from text."""
+"""Flags, classes and comments that change the meaning of `#`, `[`, `]` or `)`, so that the scan cannot find the groups."""
 
 
 class PatternTooLarge(ValueError):
@@ -29,7 +29,7 @@ class PatternTooLarge(ValueError):
 
 
 def pattern_size(pattern: str) -> int:
-    """Return the number of items of a pattern with its repetitions written out; an upper bound.
+    """Return an upper bound of the number of items of a pattern with its repetitions written out.
 
     Raises:
         PatternTooLarge: the pattern is too long, repeats too often or has too many items.
@@ -48,7 +48,7 @@ def pattern_size(pattern: str) -> int:
 
 
 class _Scan:
-    """Sizes and largest products of repetitions: one frame for each group that is open."""
+    """Tracks the size and the largest product of repetitions, with one frame for each open group."""
 
     def __init__(self) -> None:
         self._frames = [[0, 1]]
@@ -92,13 +92,13 @@ class _Scan:
 
 
 def _copies(count: str) -> int:
-    """Return how often `regex` copies what precedes: the lower number of `{n}`, `{n,}` or `{n,m}`, at least once."""
+    """Return the number of copies that `regex` makes: the lower number of `{n}`, `{n,}` or `{n,m}`, at least 1."""
     lower = _NUMBER.findall(count.partition(",")[0])
     return max(1, *(int(number[:9]) for number in lower)) if lower else 1
 
 
 def _flat_size(pattern: str) -> int:
-    """Return a size that holds for each way of nesting: every count repeats the whole pattern."""
+    """Return an upper bound for any nesting, as if every count repeated the whole pattern."""
     copies = 1
     for count in re.finditer(r"\{[^{}]*\}", pattern):
         copies *= _copies(count[0])

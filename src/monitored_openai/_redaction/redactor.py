@@ -15,13 +15,13 @@ REDACTED = "[redacted]"
 _TOO_DEEP = "[nested too deep]"
 _MOST_SECONDS, _LEAST_SECONDS, _SHORTEST_TIMEOUT_SECONDS = 0.25, 0.01, 0.001
 _SECONDS_PER_CHARACTER = 1e-6
-"""Additional time limit: twenty times the duration of a common pattern."""
+"""Added to the time limit for each character: 20 times the duration of a common pattern."""
 _MOST_ALLOWED_SECONDS, _ALLOWED_SHARE = 1.0, 0.1
 _DEEPEST = 100
 """Maximum nesting depth; the JSON writers fail between 200 and 1000 levels."""
 
 _UNCHANGED_TYPES = frozenset({bool, int, type(None)})
-"""Types of most values of a response; they are kept without a function call for each."""
+"""Types of most values of a response; the redactor keeps them without a function call, which saves time."""
 _BASE64_FIELDS = frozenset({"audio", "b64_json", "data", "file_data", "result"})
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_\-\r\n]{256,}")
 _DATA_URL = re.compile(
@@ -43,7 +43,7 @@ class PatternTimeout(Exception):
 
 
 def redactor(redact: tuple[str, ...] | Redact | None) -> Redact | None:
-    """Return one function for each form of the setting `redact`."""
+    """Return the function for the setting `redact`: the callable itself, or one that applies the patterns."""
     if redact is None or callable(redact):
         return redact
     return _Patterns(redact) if redact else None
@@ -52,8 +52,8 @@ def redactor(redact: tuple[str, ...] | Redact | None) -> Redact | None:
 class _Patterns:
     """Applies the user's patterns within a time limit, because a pattern may need exponential time on some texts.
 
-    Slow texts use up an allowance that grows with time. In a flood of slow texts, each gets the shortest limit, and the
-    exporter's thread keeps up.
+    Slow texts use up an allowance that grows with time. In a flood of slow texts, each gets the shortest limit, so
+    that the exporter's thread keeps up.
     """
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
@@ -126,7 +126,7 @@ def without_secrets(text: str) -> str:
 
 
 def is_plain(line: str) -> bool:
-    """Return true if JSON certainly contains no base64 media and no number that JSON cannot represent."""
+    """Return true if a line of JSON certainly contains no base64 media, no NaN and no infinity."""
     return not any(sign.search(line) for sign in _MEDIA_HINTS)
 
 

@@ -1,7 +1,7 @@
 """Rules that recognise the keys and tokens of known providers, and harmless texts that look like them.
 
-Each rule consists of a literal, a run of characters and a test of that run. The search reads a run once, so no text makes
-it slow.
+Each rule consists of a literal, a run of characters and a test of that run. The search reads each run once, so no text
+can slow it down.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PLACEHOLDER = re.compile(
     r"|true|false|missing|change|provided|default"
 )
 _HYPHENATED = re.compile(r"[a-z]{2,}-(?:[a-z]+-)*[a-z0-9]{1,8}")
-"""Words with a short number at the end, as in `lang-12ab34cd`: names of resources."""
+"""Hyphenated words with a short id at the end, such as `lang-12ab34cd`: names of resources."""
 _FULL_NAME = re.compile(r"sk-(?:proj|svcacct|ant-[a-z]+\d\d|or-v\d)-.{8}", re.DOTALL)
 
 
@@ -28,7 +28,7 @@ _PROSE = re.compile(r"[A-Za-z]?[a-z]{1,19}")
 
 
 def is_random(run: str) -> bool:
-    """Return true if a run looks random: it does not consist of words and numbers, as a CSS class does."""
+    """Return true if a run looks random; a CSS class, for example, consists of words and numbers."""
     return "***" in run or len(_INTERLEAVED.findall(run)) >= 2 or any(map(_is_random_piece, _PIECE.findall(run)))
 
 
@@ -43,7 +43,7 @@ def _has_digit(run: str) -> bool:
 
 
 def _is_random_with_digit(run: str) -> bool:
-    """Return true for a random run that is no long name of a class, as lists of names have."""
+    """Return true for a random run with a digit; a long class name looks random but has none."""
     return _has_digit(run) and is_random(run)
 
 
@@ -111,7 +111,7 @@ class Prefixed(NamedTuple):
 
 
 class Named(NamedTuple):
-    """Secrets after a known name, which the redactor keeps."""
+    """Secrets after a known name; the redactor keeps the name."""
 
     literal: str
     name: str
@@ -172,7 +172,7 @@ PREFIXED = (
     Prefixed("eyJ", rf"{_URL}.", 24, _is_jwt),
 )
 _SPACE = r"(?:\s|\\+[nrt]){0,40}"
-# A quoted name needs a quoted value: JSON with a word in place of a number is no JSON.
+# A quoted name needs a quoted value: a word in place of a number would break JSON.
 _SIGN = r"(?::=|=>|={1,3}|:)"
 _QUOTE = r"[bBrRfF]?\\*[\"']"
 _IS = rf"(?:\\*[\"']\]?{_SPACE}{_SIGN}{_SPACE}{_QUOTE}|{_SPACE}{_SIGN}{_SPACE}(?:{_QUOTE})?|>)"
@@ -180,7 +180,7 @@ _PAIR = (
     rf"\\*[\"'],{_SPACE}(?:\\*[\"'](?i:value)\\*[\"']{_SPACE}[:=]{_SPACE})?{_QUOTE}"
     r"(?:(?i:basic|bearer|token)[ ]{1,40})?"
 )
-"""Between name and value of a header in a list of pairs."""
+"""Pattern between the name and the value of a header in a list of pairs."""
 _SCHEME = r"(?:(?i:basic|bearer|token|apikey|api-key|key|digest|negotiate)[ ]{1,40})"
 _NAMES = {
     "key": r"(?i:api[-_ ]?|subscription[-_]|account[-_]?|access[-_]?|openai[-_])",

@@ -1,6 +1,6 @@
-"""Finds secrets in a text, in time linear in its length.
+"""Finds secrets in a text in time linear in its length.
 
-A finite automaton scans the text first; most texts need no other step.
+A finite automaton scans the text first, and most texts need no other step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PEM = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?---
 _PEM_JOINT = (
     r"(?P<escape>\\*)(?P<quote>[\"'])(?:[ \t]|\\+[nrt])*+[+.]?(?:\s|\\+[nrt])*+[+.]?[ \t]*+(?P=escape)(?P=quote)"
 )
-"""Between two lines in quotes. JSON never has two texts beside each other, so JSON stays JSON."""
+"""Pattern between two quoted lines. JSON never has two strings side by side, so redacted JSON stays valid."""
 _PEM_REST = re.compile(
     rf"(?:[A-Za-z0-9+/=:,. \r\n\t>|#*]|-(?!----)|\\+[nrt]|{_PEM_JOINT})*+-----END [A-Z0-9 ]{{1,60}}-----"
 )
@@ -48,7 +48,7 @@ def _may_hold_secrets(text: str) -> bool:
 
 
 def _holds(pattern: str, text: str) -> bool:
-    """Return true if a pattern matches in a text, and for a text with lone surrogates, which it cannot scan."""
+    """Return true if a pattern matches, or if lone surrogates keep the automaton from scanning the text."""
     return _automaton(pattern).isinstance_python(text) or not (text.isascii() or _is_unicode(text))
 
 

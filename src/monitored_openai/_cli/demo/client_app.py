@@ -29,7 +29,7 @@ def run(
     """Make all calls, phase by phase; return the number of errors by model.
 
     Raises:
-        ExceptionGroup: a call failed that should not.
+        ExceptionGroup: a call failed unexpectedly.
     """
     return asyncio.run(_run(phases, {"base_url": base_url, "api_key": "none", "monitoring": monitoring}, watch))
 

@@ -1,4 +1,4 @@
-"""Numbers by model that the API, the metrics and the log each give, and the differences between them."""
+"""Counts by model from the API, the metrics and the log, and the differences between them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Kind = Literal[
     "reasoning tokens",
 ]
 Counts: TypeAlias = Counter[tuple[str, Kind]]
-"""By model and kind."""
+"""Numbers by model and kind."""
 
 TOKENS: tuple[Kind, ...] = ("input tokens", "output tokens")
 """The kinds that add up to all tokens; cached and reasoning tokens are parts of these."""
@@ -39,16 +39,16 @@ _COUNTERS: Mapping[Kind, tuple[str, str]] = {
     "cached input tokens": (names.TOKEN_DETAILS.name, "input_cached"),
     "reasoning tokens": (names.TOKEN_DETAILS.name, "output_reasoning"),
 }
-"""Metric and token type; `_tokens` after the type is the name of the log's field."""
+"""Metric and token type of each kind; the log's field is the type with the suffix `_tokens`."""
 
 
 def total(counts: Counts, *kinds: Kind) -> int:
-    """The sum of these kinds over all models."""
+    """Return the sum of these kinds over all models."""
     return sum(number for (_, kind), number in counts.items() if kind in kinds)
 
 
 def differences(true: Counts, sides: Mapping[str, Counts]) -> list[str]:
-    """A sentence for each number in which a side differs from the true one."""
+    """Return a sentence for each number of a side that differs from the true one."""
     return [
         f"{side} has {counts[key]:,} {key[1]} of {key[0]} instead of {true[key]:,}"
         for side, counts in sides.items()
@@ -66,7 +66,7 @@ class Metrics:
             self._by_name[one.labels["__name__"]].append(one)
 
     def by(self, label: str, name: str, **where: str) -> dict[str, float]:
-        """`sum by (label) (name{where})`; a missing label counts as the empty text."""
+        """Return `sum by (label) (name{where})`; a missing label counts as the empty text."""
         sums: defaultdict[str, float] = defaultdict(float)
         for series in self._by_name[name]:
             if all(series.labels.get(key, "") == value for key, value in where.items()):
@@ -74,12 +74,12 @@ class Metrics:
         return dict(sums)
 
     def quantile(self, share: float, metric: names.Metric, **where: str) -> float:
-        """`histogram_quantile(share, sum by (le) (metric_bucket{where}))`."""
+        """Return `histogram_quantile(share, sum by (le) (metric_bucket{where}))`."""
         buckets = self.by("le", f"{metric.name}_bucket", **where)
         return histogram_quantile(share, {float(bound): count for bound, count in buckets.items()})
 
     def counts(self, **where: str) -> Counts:
-        """All kinds of counts, of the series with these labels."""
+        """Return all kinds of counts, from the series with these labels."""
         counts: Counts = Counter()
         for kind, (name, token_type) in _COUNTERS.items():
             for model, value in self.by(MODEL, name, gen_ai_token_type=token_type, **where).items():
@@ -91,7 +91,7 @@ class Metrics:
 
 
 def log_counts(entries: Iterable[ReceivedEntry]) -> Counts:
-    """All kinds of counts, from the log alone."""
+    """Return all kinds of counts, from the log alone."""
     counts: Counts = Counter()
     for entry in entries:
         call, model = entry.call, entry.call["request_model"]
@@ -106,5 +106,5 @@ def log_counts(entries: Iterable[ReceivedEntry]) -> Counts:
 
 
 def log_cost(entries: Iterable[ReceivedEntry]) -> float:
-    """US dollars, the sum over all entries that have a cost."""
+    """Return the sum of the cost in US dollars over all entries that have one."""
     return math.fsum(entry.call["cost"]["total_usd"] for entry in entries if "cost" in entry.call)

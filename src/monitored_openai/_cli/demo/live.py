@@ -82,7 +82,7 @@ def _introduce(terminal: Terminal, client: MonitoredOpenAI) -> None:
 
 
 def _calls(client: MonitoredOpenAI) -> Iterator[tuple[str, str, Callable[[], object]]]:
-    """Name, model and function of each call."""
+    """Yield the name, the model and the function of each call."""
     plain, streamed, failing = _job(_MODEL), _job(_MODEL, stream=True), _job(_NO_MODEL)
     yield "sync", _MODEL, lambda: call(client, plain)
     yield "sync, streamed", _MODEL, lambda: call(client, streamed)
@@ -103,7 +103,7 @@ async def _call_async(monitoring: Monitoring, job: Job) -> None:
 
 
 def _try(terminal: Terminal, name: str, model: str, make_call: Callable[[], object]) -> bool:
-    """Make a call; return whether it had the expected outcome."""
+    """Make a call; return true if it had the expected outcome."""
     started, failed, outcome = time.monotonic(), False, "answered"
     try:
         make_call()
@@ -111,16 +111,16 @@ def _try(terminal: Terminal, name: str, model: str, make_call: Callable[[], obje
         status = getattr(error, "status_code", None)
         failed, outcome = True, type(error).__name__ + (f", HTTP {status}" if status else "")
     as_expected = failed == (model == _NO_MODEL)
-    verdict = terminal.good("as it should") if as_expected else terminal.bad("NOT as it should")
+    verdict = terminal.good("as expected") if as_expected else terminal.bad("NOT as expected")
     terminal.line(f"  {name:<16} {time.monotonic() - started:>5.2f} s   {outcome}, {verdict}")
     return as_expected
 
 
 def _show_delivery(terminal: Terminal, monitoring: Monitoring, flushed: FlushResult, calls: int) -> bool:
-    """Show the exporter's counts; return whether everything was delivered."""
+    """Show the exporter's counts; return true if everything was delivered."""
     stats = monitoring.stats()
     dropped = ", ".join(f"{number} {reason}" for reason, number in stats.dropped.items()) or "none"
-    pushes = f"{stats.pushes} taken, {stats.failed_pushes} failed"
+    pushes = f"{stats.pushes} accepted, {stats.failed_pushes} failed"
     terminal.line()
     terminal.line(terminal.bold("The counts of client.monitoring.stats()"))
     terminal.line(f"  metrics      {stats.folded} of {calls} calls counted; pushes: {pushes}")
@@ -130,7 +130,7 @@ def _show_delivery(terminal: Terminal, monitoring: Monitoring, flushed: FlushRes
     if flushed.complete and stats.folded == calls and stats.dropped.keys() <= _INTENDED_DROPS:
         terminal.line(terminal.good("  All delivered."))
         return True
-    terminal.line(terminal.bad("  NOT all delivered; the log above says why."))
+    terminal.line(terminal.bad("  NOT all delivered; the log above gives the reason."))
     return False
 
 

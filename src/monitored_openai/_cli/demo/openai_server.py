@@ -1,4 +1,4 @@
-"""A small OpenAI-compatible API that counts what it serves."""
+"""A small OpenAI-compatible API that counts its calls, errors and tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monitored_openai._local.http.connection import Connection
 from monitored_openai._local.http.server import Server
 
 Fault = Literal["busy", "overloaded", "broken", "too long", "silent", "cut off", "stalled"]
-"""A failure that a request asks for; `busy` ends with the first retry, the others stay."""
+"""A failure that a request selects; `busy` ends with the first retry, the others persist."""
 FAULT_HEADER = "x-demo-fault"
 
 _RATE_LIMIT = (429, "requests", "rate_limit_exceeded", "Rate limit reached. Please try again in 40ms.")
@@ -44,8 +44,8 @@ _LIMITS = {
 class Api(Server):
     """Answers chat completions and legacy completions, plain and streamed.
 
-    `served` counts what a client can learn from the replies: a call and its retries are one call, and tokens count if
-    the client received the usage.
+    `served` counts only numbers that a client can learn from the replies: a call and its retries are one call, and tokens
+    count if the client received the usage.
     """
 
     def __init__(self, *, pace: float = 1.0) -> None:

@@ -51,15 +51,15 @@ def introduce(terminal: Terminal, api: Api, metrics: MetricsReceiver, logs: Logs
 
 
 def show(terminal: Terminal, true: Counts, metrics: MetricsReceiver, logs: LogsReceiver) -> int:
-    """Show the telemetry that the receivers got; return 0 if it equals the `true` counts, else 1."""
+    """Show the telemetry that the receivers accepted; return 0 if it equals the `true` counts, else 1."""
     received, entries = Metrics(metrics.series), logs.entries
-    _heading(terminal, "What Prometheus got", f"{len(metrics.series):,} series in {len(metrics.pushes)} pushes")
+    _heading(terminal, "Prometheus received", f"{len(metrics.series):,} series in {len(metrics.pushes)} pushes")
     show_groups(terminal, received, "model", counts.MODEL)
     terminal.line(terminal.bold(_row(received, "all", {})))
     terminal.line()
     show_groups(terminal, received, "feature", counts.FEATURE)
     _show_notes(terminal, received)
-    _heading(terminal, "What Loki got", f"{len(entries):,} entries in {len(logs.pushes)} pushes; four of them:")
+    _heading(terminal, "Loki received", f"{len(entries):,} entries in {len(logs.pushes)} pushes; four of them:")
     show_examples(terminal, entries)
     _heading(terminal, "Do the three agree?", "")
     if not _agree(terminal, true, received, entries):
@@ -117,7 +117,7 @@ def _show_notes(terminal: Terminal, metrics: Metrics) -> None:
     terminal.line()
     terminal.note(f"Errors: {errors}.")
     terminal.note(
-        f"Cost: by list price; {UNPRICED_MODEL} is in no list, so {unpriced:.0f} calls count as unpriced, not as free."
+        f"Cost: by list price; {UNPRICED_MODEL} is in no price list, so {unpriced:.0f} calls count as unpriced, not as free."
     )
     terminal.note(
         "Seconds: p50 and p95 as PromQL's histogram_quantile estimates them; the first chunk is that of streamed calls."
@@ -154,8 +154,8 @@ def _agree(terminal: Terminal, true: Counts, metrics: Metrics, entries: Sequence
         terminal.line(terminal.good("  Yes: calls, errors, retries, tokens of all kinds and cost, model by model."))
     calls, repeated = counts.total(true, "calls"), counts.total(true, "repeated requests")
     terminal.note(
-        f"The API had {calls + repeated:,} requests for {calls:,} calls: the SDK repeated {repeated:,} that were "
-        f"refused, which counts as retries. {counts.total(true, 'calls without usage'):,} calls ended before the API "
+        f"The API received {calls + repeated:,} requests for {calls:,} calls: the SDK repeated {repeated:,} refused "
+        f"requests, which count as retries. {counts.total(true, 'calls without usage'):,} calls ended before the API "
         "reported their tokens; they count as unknown, not as 0."
     )
     return not wrong

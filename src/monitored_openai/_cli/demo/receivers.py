@@ -32,10 +32,10 @@ class _Receiver(Server, Generic[_Item]):
         return f"{self.url}{self._path}"
 
     def decode(self, body: bytes) -> list[_Item]:
-        """The items in a push.
+        """Return the items in a push.
 
         Raises:
-            ValueError: the body is no push.
+            ValueError: the body is not a push.
         """
         raise NotImplementedError
 
@@ -64,7 +64,7 @@ class MetricsReceiver(_Receiver[Series]):
         return list({frozenset(one.labels.items()): one for one in samples}.values())
 
     def decode(self, body: bytes) -> list[Series]:
-        """The series in a push."""
+        """Return the series in a push."""
         return series_in(body)
 
 
@@ -79,7 +79,7 @@ class LogsReceiver(_Receiver[ReceivedEntry]):
         return list(chain.from_iterable(self.pushes))
 
     def decode(self, body: bytes) -> list[ReceivedEntry]:
-        """The entries in a push."""
+        """Return the entries in a push."""
         entries, too_long = entries_in(body)
         if too_long:
             raise ValueError(f"{too_long} lines are too long")

@@ -49,7 +49,7 @@ MODELS: Mapping[str, Model] = {
 CONVERSATIONS: Mapping[str, Mapping[str, str]] = json.loads(
     files("monitored_openai._cli.demo").joinpath("conversations.json").read_text(encoding="utf-8")
 )
-"""By feature: each prompt and the reply to it."""
+"""Each prompt and its reply, by feature."""
 FEATURES = tuple(CONVERSATIONS)
 
 
@@ -65,11 +65,11 @@ class Reply:
     generation: float
 
     def body(self) -> dict[str, Any]:
-        """The body of a reply that is not streamed."""
+        """Return the body of a reply that is not streamed."""
         return {**self._part("message", self.text, "stop"), "usage": self._usage()}
 
     def chunks(self, *, include_usage: bool) -> list[dict[str, Any]]:
-        """The chunks of a streamed reply, a few words each."""
+        """Return the chunks of a streamed reply, a few words each."""
         texts = re.findall(f"(?: ?[^ ]+){{1,{_WORDS_PER_CHUNK}}}", self.text)
         end = self._part("delta", "", "stop")
         usage = [{**end, "choices": [], "usage": self._usage()}] if include_usage else []
@@ -99,7 +99,7 @@ class Reply:
 
 
 def reply_to(request: Mapping[str, Any], number: int) -> Reply:
-    """The reply to a request's body, which is the `number`th that the API answers."""
+    """Return the reply to a request, the `number`th that the API answers."""
     model = MODELS[request["model"]]
     texts = [str(request["prompt"])] if model.legacy else [str(message["content"]) for message in request["messages"]]
     random = Random(crc32(f"{request['model']} {texts[-1]}".encode()))  # noqa: S311  # no secret

@@ -1,4 +1,4 @@
-"""`monitored-openai demo`: calls, an API and both back ends on this machine, and the check that nothing is lost."""
+"""`monitored-openai demo`: run calls, an API and both back ends on this machine, and check that nothing is lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(
     """Run the demo.
 
     Args:
-        terminal: for the output.
+        terminal: the terminal for the output.
         api: the API to call; by default a new one.
         metrics: the receiver of metrics; by default a new one.
         logs: the receiver of log entries; by default a new one.
@@ -46,9 +46,9 @@ def run(
             logs_url=logs.push_url,
             push_interval=1,
             label_names=("feature",),
-            provider="openai",  # so that the models have prices: the host 127.0.0.1 is no known provider
+            provider="openai",  # so that the models have prices: no provider is known for 127.0.0.1
             environment="demo",
-            log_warnings=False,  # the report compares what arrived with what the API served
+            log_warnings=False,  # the output compares the received numbers with those of the API
         )
         with MonitoredOpenAI(base_url=api.base_url, api_key="none", monitoring=settings) as client:
             try:
@@ -62,7 +62,7 @@ def run(
 
 @contextmanager
 def _watch(terminal: Terminal, phase: Phase) -> Iterator[Callable[[], None]]:
-    """Show a phase's progress, and its duration in the end."""
+    """Show a phase's progress, and its duration at the end."""
     started, done = time.monotonic(), itertools.count(1)
     with terminal.progress(f"  {phase.name:<9}", phase.size) as show:
         yield lambda: show(next(done))

@@ -33,7 +33,7 @@ class Job:
 
     model: str
     arguments: Mapping[str, Any]
-    """For `create`."""
+    """Keyword arguments of `create`."""
     feature: str = ""
     fault: Fault | None = None
 
@@ -69,7 +69,7 @@ class Phase:
 
 
 def phases() -> list[Phase]:
-    """The whole workload."""
+    """Return the phases of the whole workload."""
     random = Random(_SEED)  # noqa: S311  # no secret
     faults: list[Fault] = [fault for fault, calls in _FAULTS.items() for _ in range(calls)]
     failing = [_job(random, streamed=fault in ("cut off", "stalled"), fault=fault) for fault in faults]

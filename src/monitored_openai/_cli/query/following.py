@@ -1,4 +1,4 @@
-"""Follows a log and returns each new entry once: reads pages from the last entry on, and again for late entries."""
+"""Follows a log and yields each new entry once, including entries that arrive late."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Log(Protocol):
     """A log that can be read in pages."""
 
     def page(self, start: int, end: int, *, limit: int) -> list[Entry]:
-        """The `limit` oldest entries with start <= time < end, in time order; may raise `Oversized`."""
+        """Return the `limit` oldest entries with start <= time < end, in time order; may raise `Oversized`."""
         ...
 
     def count(self, start: int, end: int) -> int:
-        """The number of entries with start <= time < end."""
+        """Return the number of entries with start <= time < end."""
         ...
 
 
@@ -44,7 +44,7 @@ class Skipped:
 
 
 class Follower:
-    """Returns each new entry of a log once."""
+    """Yields each new entry of a log once."""
 
     def __init__(self, log: Log, *, clock: Callable[[], int] = time.time_ns) -> None:
         """Read the present entries, so that later polls omit them; `clock` returns nanoseconds.
@@ -65,7 +65,7 @@ class Follower:
         self._seen.update(entry.key for entry in entries)
 
     def poll(self) -> Iterator[Entry | Skipped]:
-        """The entries that arrived since the last poll, and the number of skipped ones."""
+        """Yield the entries that arrived since the last poll, and the number of skipped ones."""
         now = self._clock()
         start = max(self._since, min(self._newest, now) - TRAIL_NS, now - LATE_NS)
         yield from self._read(start, None)
@@ -77,13 +77,13 @@ class Follower:
             self._seen = {key for key in self._seen if key[0] >= oldest}
 
     def _late_entries(self, now: int) -> Iterator[Entry | Skipped]:
-        """Entries of the last `LATE_NS` that arrived too late for `_read`; reads them only if Loki counts more."""
+        """Yield entries of the last `LATE_NS` that `_read` missed; read them only if Loki counts more."""
         start, end = max(self._since, now - LATE_NS), now - TRAIL_NS
         if self._log.count(start, end) > self._seen_within(start, end):
             yield from self._read(start, end)
 
     def _read(self, start: int, end: int | None) -> Iterator[Entry | Skipped]:
-        """New entries up to `end`, or up to now; only the latter may skip entries to catch up."""
+        """Yield new entries up to `end`; without `end`, read up to now, and skip entries to catch up."""
         limit, max_limit, began = PAGE, MAX_PAGE, self._clock()
         while True:
             now = self._clock()
@@ -99,7 +99,7 @@ class Follower:
                 return
             last, full_size, limit = page[-1].at_ns, limit, max_limit
             if last > start:
-                start = last  # its other entries may be on the next page
+                start = last  # other entries with this timestamp may be on the next page
             elif full_size == max_limit:  # no request can read the rest of this timestamp
                 yield from self._skip(start, start + 1)
                 start += 1

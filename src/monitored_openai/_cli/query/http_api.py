@@ -37,7 +37,7 @@ _QUERY_BASES: Mapping[Push, Mapping[str, str]] = {
 
 
 def environment_settings() -> MonitoringSettings:
-    """The settings in the environment.
+    """Return the settings in the environment.
 
     Raises:
         UserError: a setting is invalid.
@@ -52,7 +52,7 @@ class HttpApi:
     """A client of one server's JSON API, with the proxy and the certificates of the settings."""
 
     def __init__(self, url: str, headers: Mapping[str, str], settings: MonitoringSettings | None = None) -> None:
-        """Create the client; `url` is without the path of the API, `settings` default to the environment's.
+        """Create the client; `url` excludes the path of the API, and `settings` default to the environment's.
 
         Raises:
             UserError: a credential would travel unencrypted, or a setting is invalid.
@@ -81,9 +81,9 @@ class HttpApi:
 
     @classmethod
     def for_signal(cls, signal: Signal, url: str | None, username: str | None, token: str | None) -> Self:
-        """A client of `url`, or of the server that the settings in the environment push the signal to.
+        """Return a client of `url`, or of the server to which the environment's settings push the signal.
 
-        The settings' tenant, proxy and certificates apply to both, their credentials only to their own server.
+        The tenant, proxy and certificates of the settings apply to both servers; their credentials only to the second.
 
         Raises:
             UserError: no address is known, or the options contradict each other.
@@ -106,15 +106,15 @@ class HttpApi:
         return cls(query_base(push_url, protocol), headers, settings)
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        """The reply to a GET request; `None` if the server replies 404."""
+        """Return the reply to a GET request; `None` if the server replies 404."""
         return self._send("GET", path, params=query)
 
     def post_form(self, path: str, fields: Mapping[str, str]) -> Any:
-        """The reply to a POST request with form fields, for queries of any length."""
+        """Return the reply to a POST request with form fields, for queries of any length."""
         return self._send("POST", path, data=fields)
 
     def post_json(self, path: str, body: Any) -> Any:
-        """The reply to a POST request with a JSON body."""
+        """Return the reply to a POST request with a JSON body."""
         return self._send("POST", path, json=body)
 
     def _send(self, method: str, path: str, **content: Any) -> Any:
@@ -140,7 +140,7 @@ class HttpApi:
             raise UserError(f"{self.url}{path} answers, but not in JSON: is the address right?") from error
 
     def _refusal(self, response: httpx.Response) -> str:
-        """The server's error message on one line, without secrets."""
+        """Return the server's error message on one line, without secrets."""
         try:
             text = replies.body(response, max_bytes=_MAX_REFUSAL_BYTES).decode("utf-8", "replace")
         except UserError:
@@ -155,7 +155,7 @@ class HttpApi:
 
     @contextmanager
     def expecting(self, server: str) -> Iterator[None]:
-        """Read a reply of this kind of server; the error of a reply of another form becomes a `UserError`."""
+        """Raise a `UserError` if the block finds that a reply does not have the form of this kind of server."""
         try:
             yield
         except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -180,13 +180,13 @@ def check_url(url: str) -> str:
         )
     try:
         urls.split_url(url)
-    except ValueError as error:  # its text has no part of the URL
+    except ValueError as error:  # the text of the error contains no part of the URL
         raise UserError(f"{url!r} {error}") from error
     return url
 
 
 def query_base(push_url: str, protocol: Push) -> str:
-    """The base address of a server's query API, derived from its push address.
+    """Return the base address of a server's query API, derived from its push address.
 
     Raises:
         UserError: the push address does not determine it.
@@ -201,7 +201,7 @@ def query_base(push_url: str, protocol: Push) -> str:
 
 
 def authorization(username: str | None, token: str | None) -> dict[str, str]:
-    """The Authorization header; empty without a token."""
+    """Return the Authorization header; empty without a token."""
     return {} if token is None else {"Authorization": urls.authorization(username, token)}
 
 

@@ -41,7 +41,7 @@ class LokiLog:
         self._logql = logql
 
     def page(self, start: int, end: int, *, limit: int, newest: bool = False) -> list[Entry]:
-        """The `limit` oldest (or newest) entries with start <= time < end in nanoseconds, in time order.
+        """Return the `limit` oldest (or newest) entries with start <= time < end in nanoseconds, in time order.
 
         Raises:
             UserError: Loki refuses, or the server is not Loki.
@@ -53,7 +53,7 @@ class LokiLog:
         return sorted(entries, key=lambda entry: entry.at_ns)
 
     def count(self, start: int, end: int) -> int:
-        """The number of entries with start <= time < end in nanoseconds.
+        """Return the number of entries with start <= time < end in nanoseconds.
 
         Raises:
             UserError: Loki refuses, or the server is not Loki.

@@ -22,7 +22,7 @@ from monitored_openai._pricing.rates import Bands, Rates, Unpriced
 _TIERS = ("standard", "flex", "priority", "batch")
 _MILLION, _MINUTE = 1e6, 60.0
 _UNLIMITED_WIDTH = 1000
-"""In characters: rich cuts no price, and the terminal wraps long lines itself."""
+"""In characters, so that rich cuts no price; the terminal wraps long lines itself."""
 _KINDS = {
     "input": ("input", _MILLION),
     "cached input": ("input_cached", _MILLION),
@@ -36,7 +36,7 @@ _KINDS = {
     "a minute of audio": ("input_second", _MINUTE),
     "a million characters": ("input_character", _MILLION),
 }
-"""For each column: the rate, and the number of tokens, seconds or characters that its price is for."""
+"""The rate of each column, and the number of tokens, seconds or characters that its price covers."""
 
 
 def show(model: str, *, provider: str, on: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Shows a progress bar on standard error; only on a terminal, and removed at the end."""
+"""Shows a progress bar on standard error if that is a terminal, and removes it at the end."""
 
 from __future__ import annotations
 

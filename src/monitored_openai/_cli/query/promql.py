@@ -24,9 +24,9 @@ FAILURES = "rate_limit|server_error|timeout|connection"
 """Error types of the service's failures; excludes invalid requests and calls that the caller cancelled."""
 
 LOOK_BACK = "1h"
-"""How far before a range its first value is searched; after a longer outage, a total would count calls twice."""
+"""How far before a range a query searches the first value; after a longer outage, totals would count calls twice."""
 LONGEST_OUTAGE = "12h"
-"""The same for queries that must be right after a night without telemetry, though they read more samples."""
+"""The look-back of queries that must stay correct after a night without telemetry; they read more samples."""
 
 LABEL_ALIASES = {"model": "gen_ai_request_model", "service": "service_name"}
 """Short names for long labels."""
@@ -34,29 +34,29 @@ LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 def selector(metric: str, matchers: Iterable[str] = ()) -> str:
-    """The selector of a metric's series with the matchers, each as `label="value"`."""
+    """Return the selector of a metric's series with the matchers, each as `label="value"`."""
     chosen = ",".join(matchers)
     return f"{metric}{{{chosen}}}" if chosen else metric
 
 
 def equal(labels: Mapping[str, str]) -> list[str]:
-    """An equality matcher for each label."""
+    """Return an equality matcher for each label."""
     return [f"{name}={quoted(value)}" for name, value in labels.items()]
 
 
 def quoted(text: str) -> str:
-    """The text as a string literal of PromQL and LogQL."""
+    """Return the text as a string literal of PromQL and LogQL."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
 def total(series: str, over: str, by: Iterable[str] = (), *, look_back: str = LOOK_BACK) -> str:
-    """The increase of pushed counters over a range, exact to one push interval: see docs/metrics.md."""
+    """Return the increase of pushed counters over a range, exact to one push interval: see docs/metrics.md."""
     return f"sum{_by(by)} ({growth(series, over, look_back=look_back)})"
 
 
 def growth(series: str, over: str, *, look_back: str = LOOK_BACK) -> str:
-    """The increase of each pushed series over a range."""
+    """Return the increase of each pushed series over a range."""
     return (
         f"last_over_time({series}[{over}])"
         f" - (last_over_time({series}[{look_back}] offset {over}) or last_over_time({series}[{over}]) * 0)"
@@ -64,22 +64,22 @@ def growth(series: str, over: str, *, look_back: str = LOOK_BACK) -> str:
 
 
 def estimated(series: str, over: str, by: Iterable[str] = ()) -> str:
-    """The increase of scraped counters, which restart at zero, as estimated by `increase`."""
+    """Return the increase of scraped counters, which restart at zero, as estimated by `increase`."""
     return f"sum{_by(by)} (increase({series}[{over}]))"
 
 
 def rate(series: str, over: str, by: Iterable[str] = ()) -> str:
-    """The increase of counters per second."""
+    """Return the increase of counters per second."""
     return f"sum{_by(by)} (rate({series}[{over}]))"
 
 
 def quantile(share: float, buckets: str) -> str:
-    """A quantile of a histogram; `buckets` are sums with the label `le`."""
+    """Return a quantile of a histogram; `buckets` are sums with the label `le`."""
     return f"histogram_quantile({share:g}, {buckets})"
 
 
 def or_zero(value: str, reporting: str) -> str:
-    """The value, or zero if it has no series and `reporting` has some."""
+    """Return the value, or zero if it has no series and `reporting` has some."""
     return f"({value}) or ({reporting}) * 0"
 
 

@@ -10,9 +10,9 @@ import httpx
 from monitored_openai._cli.errors import UserError
 
 MAX_BYTES = 32 * 1024 * 1024
-"""Of a decompressed body."""
+"""Limit of a decompressed body."""
 ENCODINGS = "gzip"
-"""For the header `Accept-Encoding`."""
+"""Value of the header `Accept-Encoding`."""
 _MAX_SECONDS = 120.0
 
 
@@ -29,7 +29,7 @@ def body(reply: httpx.Response, *, max_bytes: int = MAX_BYTES, max_seconds: floa
     """
     encoding = reply.headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip"):
-        raise UserError("the answer is compressed in a way that was not asked for: is the address right?")
+        raise UserError("the answer has an encoding that was not requested: is the address right?")
     unzip = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
     content, deadline = bytearray(), time.monotonic() + max_seconds
     for piece in reply.iter_raw():

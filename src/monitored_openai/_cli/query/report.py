@@ -65,7 +65,7 @@ class Report:
         scraped: bool,
         look_back: str = promql.LONGEST_OUTAGE,
     ) -> Self:
-        """The report for the options; a short `look_back` makes frequent queries cheap.
+        """Return the report for the options; a short `look_back` makes frequent queries cheap.
 
         Raises:
             UserError: an option is invalid.
@@ -99,7 +99,7 @@ class Row:
 
 
 def _seconds_in(duration: str) -> float:
-    """The length of a duration such as 1h30m in seconds; 0 if it is invalid."""
+    """Return the length of a duration such as 1h30m in seconds; 0 if it is invalid."""
     found = _DURATION.fullmatch(duration)
     return (
         sum(int(number or 0) * unit for number, unit in zip(found.groups(), _UNITS.values(), strict=True))
@@ -109,16 +109,18 @@ def _seconds_in(duration: str) -> float:
 
 
 def parse_label(name: str) -> str:
-    """The label for a name or its alias.
+    """Return the label for a name or its alias.
 
     Raises:
         UserError: the name is not valid, or some of the metrics do not have the label.
     """
     if not promql.LABEL.fullmatch(name):
-        raise UserError(f"{name!r} is no name of a label: write model, or an attribute such as feature")
+        raise UserError(f"{name!r} is not the name of a label: write model, or an attribute such as feature")
     label = _LABELS.get(name, name)
     if label in _PARTIAL_LABELS:
-        raise UserError(f"{name}: not all figures of a report have it; write model, or an attribute such as feature")
+        raise UserError(
+            f"{name}: some figures of a report lack this label; write model, or an attribute such as feature"
+        )
     return label
 
 
@@ -133,7 +135,7 @@ def _parse_matchers(where: Iterable[str]) -> list[str]:
 
 
 def parse_time(text: str) -> float:
-    """A date, with or without a time, as seconds since the epoch.
+    """Return a date, with or without a time, as seconds since the epoch.
 
     Raises:
         UserError: the text is not a date.
@@ -143,7 +145,7 @@ def parse_time(text: str) -> float:
         datetime.fromtimestamp(at).astimezone()  # the report shows it in this form
         return at
     except (ValueError, OverflowError, OSError) as error:
-        raise UserError(f"{text!r} is no date: write 2026-11-25 or 2026-11-25T12:00") from error
+        raise UserError(f"{text!r} is not a date: write 2026-11-25 or 2026-11-25T12:00") from error
 
 
 def run(prometheus: HttpApi, report: Report, form: Format) -> None:
@@ -159,7 +161,7 @@ def run(prometheus: HttpApi, report: Report, form: Format) -> None:
 
 
 def query_rows(prometheus: HttpApi, report: Report) -> list[Row]:
-    """Query a row for each value of the label, the most expensive first, and one for all."""
+    """Return a row for each value of the label, the most expensive first, and then one for all."""
     expressions = {**_expressions(report, (report.label,)), **_expressions(report, ())}
     with ThreadPoolExecutor(_PARALLEL_QUERIES) as pool:
         replies = pool.map(lambda key: _query(prometheus, expressions[key], report, split=key[1]), expressions)
@@ -206,7 +208,7 @@ def show(found: Sequence[Row], report: Report, form: Format) -> None:
 
 
 def _cell(value: float | str) -> float | str:
-    """A value for CSV, which no spreadsheet runs as a formula; without control characters."""
+    """Return a value for CSV that no spreadsheet runs as a formula, without control characters."""
     if not isinstance(value, str):
         return value
     text = escaped(value)
@@ -214,13 +216,13 @@ def _cell(value: float | str) -> float | str:
 
 
 def as_table(found: Sequence[Row], report: Report, *, room: int) -> Group:
-    """The report as a table of at most `room` characters, if that is possible."""
+    """Return the report as a table of at most `room` characters, if that is possible."""
     end = datetime.fromtimestamp(report.at).astimezone()
     return Group(f"{report.over} until {end:%Y-%m-%d %H:%M:%S}", _table(found, report, room))
 
 
 def _table(found: Sequence[Row], report: Report, room: int) -> Table:
-    """Wraps names to fit into `room` characters; never wraps or cuts numbers."""
+    """Return the table; wrap names to fit into `room` characters, but never wrap or cut numbers."""
     cells = [_cells(row) for row in found]
     names = [Text(escaped(row.name)) for row in found]
     head = _ALIASES.get(report.label, report.label)
@@ -276,7 +278,7 @@ def _expressions(report: Report, by: tuple[str, ...]) -> dict[tuple[str, bool], 
 
 
 def _query(prometheus: HttpApi, expr: str, report: Report, *, split: bool) -> dict[str, float]:
-    """The number for each value of the label, `(none)` without one; without `split`, the total under an empty name."""
+    """Return the number for each value of the label, or `(none)`; without `split`, the total under an empty name."""
     reply = prometheus.post_form("/api/v1/query", {"query": expr, "time": f"{report.at:.3f}"})
     with prometheus.expecting("Prometheus"):
         result = reply["data"]["result"]

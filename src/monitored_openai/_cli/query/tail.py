@@ -24,12 +24,12 @@ _EVERY_SECONDS = 2.0
 _EARLIER_NS = 24 * 3600 * 10**9
 _STREAM_LABELS = ("environment", "service_name")
 _FIELD_NAMES = {"service": "service_name", "model": "request_model", "response_model": "model"}
-"""The short names that `report` accepts, for the fields of an entry; there, `model` is the responding model."""
+"""Fields of an entry by the short names of `report`; in an entry, `model` is the responding model."""
 _MAX_CHARACTERS = 1000
 
 
 def query(*, job: str, errors: bool, grep: str | None, where: Iterable[str]) -> str:
-    """The LogQL query for the options.
+    """Return the LogQL query for the options.
 
     Raises:
         UserError: a `where` is not of the form name=value.
@@ -87,12 +87,12 @@ def _show(console: Console, entry: Entry, *, content: bool) -> None:
 def _time_of_day(at_ns: int) -> str:
     try:
         return f"{datetime.fromtimestamp(at_ns / 1e9).astimezone():%H:%M:%S}"
-    except (ValueError, OverflowError, OSError):  # outside of the calendar
+    except (ValueError, OverflowError, OSError):  # before or after the dates that Python supports
         return "--:--:--"
 
 
 def _facts(call: Mapping[str, Any]) -> Iterator[str]:
-    """The facts of a call for its line: model, duration, tokens, cost, attributes, error."""
+    """Yield the facts of a call for its line: model, duration, tokens, cost, attributes, error."""
     if name := call.get("response_model") or call.get("request_model") or call.get("operation") or call.get("id"):
         yield str(name)
     if _is_number(seconds := call.get("duration_seconds")):
@@ -113,7 +113,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _texts(call: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The last prompt and the answers of a call of any endpoint."""
+    """Yield the last prompt and the answers of a call of any endpoint."""
     all_turns = turns(call)
     asked = [turn for turn in all_turns if turn.side == "asked"]
     for turn in (*asked[-1:], *(turn for turn in all_turns if turn.side == "answered")):

@@ -16,7 +16,7 @@ _PASSWORD = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
 
 def read_token(argument: str | None, file: Path | None, variable: str, *, password: bool = False) -> str | None:
-    """The token from `--token-file`, else from the environment variable, else `None`.
+    """Return the token from `--token-file`, else from the environment variable, else `None`.
 
     `argument` is the value of `--token`, which still works with a warning. A `password` may contain spaces.
 

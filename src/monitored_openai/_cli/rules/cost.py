@@ -15,9 +15,9 @@ _FAST_SHARE, _SLOW_SHARE = 0.02, 0.1
 
 
 def hourly() -> Group:
-    """Recordings of every series' increase in the last hour, over all processes, for sums over weeks.
+    """Return recordings of each series' increase in the last hour over all processes, for sums over weeks.
 
-    The interval divides an hour, so that the hours join, and is below Prometheus's lookback of 5 minutes.
+    The interval divides an hour, so that the hours join without a gap, and is below Prometheus's lookback of 5 minutes.
     """
     recorded = ((COST_1H, COST), (CALLS_1H, CALLS), (TOKENS_1H, TOKENS))
     rules = (
@@ -28,7 +28,7 @@ def hourly() -> Group:
 
 
 def budgets(limits: Limits) -> Group:
-    """Alerts on budgets."""
+    """Return the group of alerts on budgets."""
     rules = (alert for budget in limits.budgets for alert in _alerts(budget, limits.budgets))
     return Group(name="monitored-openai-budgets", interval="5m", rules=tuple(rules))
 
@@ -55,7 +55,7 @@ def _alerts(budget: Budget, others: tuple[Budget, ...]) -> Iterator[Alert]:
 
 
 def _matchers(budget: Budget, others: tuple[Budget, ...]) -> list[str]:
-    """The budget's series; a budget for each value excludes the values with a budget of their own."""
+    """Return the budget's matchers; a budget for each value excludes values that have their own budget."""
     if budget.value is not None:
         return promql.equal({budget.label: budget.value})
     own = [other.value for other in others if other.label == budget.label and other.value is not None]

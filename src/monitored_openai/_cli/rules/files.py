@@ -21,14 +21,14 @@ _RANGE_SECONDS = 600
 
 
 def export(folder: Path, *, budgets: Iterable[str], data_source: str, **objectives: float) -> Iterator[Path]:
-    """Write the files and return their paths; `objectives` are fields of `Limits`.
+    """Write the files; yield their paths; `objectives` are fields of `Limits`.
 
     Raises:
         UserError: a budget, an objective or the data source is invalid, or a file cannot be written.
     """
     if not data_source or not data_source.isprintable():
         raise UserError(
-            f"--data-source {data_source!r} is no uid of a data source: write the one that Prometheus has in Grafana, or "
+            f"--data-source {data_source!r} is not the uid of a data source: write the uid of Prometheus in Grafana, or "
             "leave the option out"
         )
     try:
@@ -39,13 +39,13 @@ def export(folder: Path, *, budgets: Iterable[str], data_source: str, **objectiv
 
 
 def groups(limits: Limits) -> list[Group]:
-    """The groups that have rules."""
+    """Return the groups that have rules."""
     all_groups = (cost.hourly(), cost.budgets(limits), service.service(limits), telemetry.telemetry(limits))
     return [group for group in all_groups if group.rules]
 
 
 def texts(limits: Limits, *, data_source: str = "prometheus") -> Mapping[str, str]:
-    """Each file's text by its name; `data_source` is the uid of Prometheus in Grafana."""
+    """Return each file's text by its name; `data_source` is the uid of Prometheus in Grafana."""
     chosen = groups(limits)
     alerting = [_grafana_group(group, data_source) for group in chosen if _alerts(group)]
     return {
@@ -80,7 +80,7 @@ def _grafana_group(group: Group, data_source: str) -> dict[str, Any]:
 
 
 def _grafana_rule(alert: Alert, data_source: str) -> dict[str, Any]:
-    """Any series that the query returns fires the alert; no data means no problem."""
+    """Return the alert, which fires for each series that the query returns; no data means no problem."""
     query = {"refId": "A", "expr": _escape_variables(alert.expr), "instant": True, "range": False}
     condition = {"refId": "B", "type": "threshold", "expression": "A"}
     always = {"evaluator": {"type": "gt", "params": [-1]}}
@@ -116,17 +116,17 @@ def _annotations(alert: Alert) -> dict[str, str]:
 
 
 def _escape_template(text: str) -> str:
-    """The text with escaped braces, which Prometheus and Grafana would expand as a template."""
+    """Return the text with escaped braces, which Prometheus and Grafana would expand as a template."""
     return text.replace("{{", '{{"{{"}}')
 
 
 def _escape_variables(text: str) -> str:
-    """The text with escaped dollar signs: Grafana expands environment variables, except in annotations."""
+    """Return the text with escaped dollar signs: Grafana expands environment variables, except in annotations."""
     return text.replace("$", "$$")
 
 
 def _uid(alert: Alert) -> str:
-    """A unique id of the alert that is stable between exports."""
+    """Return a unique id of the alert that is stable between exports."""
     if not alert.budget:
         return alert.name.lower()
     words = re.sub(r"[^a-z0-9]+", "-", f"{alert.name} {alert.budget}".lower())
@@ -138,7 +138,7 @@ class _Dumper(yaml.SafeDumper):
     """Writes repeated values in full instead of as aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # of the base class
-        """Always."""
+        """Return true for each value."""
         return True
 
 

@@ -35,7 +35,7 @@ class Alert:
     pending: str = "0m"
     """How long `expr` must return a series before the alert fires."""
     budget: str = ""
-    """The scope of the budget; tells alerts of the same name apart."""
+    """The scope of the budget; distinguishes alerts of the same name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,24 +72,24 @@ class Budget:
         unambiguous = text.isprintable() and (":" in text or "=" not in value)
         named = bool(promql.LABEL.fullmatch(label)) and (bool(value) or amount == text)
         if not (unambiguous and named and 0 < usd < float("inf")):
-            raise ValueError(f"{text!r} is no budget: write 500, production=500 or feature=search:50 (USD a month)")
+            raise ValueError(f"{text!r} is not a budget: write 500, production=500 or feature=search:50 (USD a month)")
         return cls(usd=usd, label=label, value=value or None)
 
     @property
     def scope(self) -> str:
-        """The label and value that the budget is for, in words."""
+        """The label and value of the budget, in words."""
         return f"each {self.label}" if self.value is None else f"{self.label} {self.value}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The thresholds of the alerts; without budgets there are no alerts on cost."""
+    """The thresholds of the alerts; alerts on cost need budgets."""
 
     budgets: tuple[Budget, ...] = ()
     error_objective: float = 0.99
     """The target share of calls without a failure of the service."""
     first_chunk_seconds: float = 2.56
-    """The target time to the first chunk; a bound of the histogram, so that the share is exact."""
+    """The target time to the first chunk in seconds; a bound of the histogram, so that the share is exact."""
     first_chunk_objective: float = 0.95
     headroom: float = 0.1
     """The share of a rate limit below which the alert fires."""
@@ -102,10 +102,12 @@ class Limits:
         """Refuse limits that no rule can use."""
         scopes = [budget.scope for budget in self.budgets]
         if duplicate := next((scope for scope in scopes if scopes.count(scope) > 1), None):
-            raise ValueError(f"there are two budgets for {duplicate}: give one")
+            raise ValueError(f"two budgets for {duplicate}: give one")
         if self.first_chunk_seconds not in SECONDS:
             bounds = ", ".join(f"{bound:g}" for bound in SECONDS)
-            raise ValueError(f"first chunk: {self.first_chunk_seconds:g} s is no bound of the histogram; take {bounds}")
+            raise ValueError(
+                f"first chunk: {self.first_chunk_seconds:g} s is not a bound of the histogram; use one of {bounds}"
+            )
         for name in ("error_objective", "first_chunk_objective", "headroom", "unknown_share"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name.replace('_', ' ')}: {getattr(self, name):g} is not between 0 and 1")

@@ -11,14 +11,14 @@ from monitored_openai._metrics.names import LIMIT, REMAINING, RESET
 from monitored_openai._metrics.store import bound_text
 
 _FEWEST_CALLS = 20
-"""In the window; a share of fewer calls is not significant."""
+"""Minimum number of calls in the window; a share of fewer is not significant."""
 _LONGEST_PUSH_INTERVAL = 60
-"""In seconds, by default: a pushed value is valid until the next push, even if its limit resets earlier."""
+"""The default, in seconds: a pushed value is valid until the next push, even if its limit resets earlier."""
 _RUNAWAY_BY = (*SERVICE, "gen_ai_request_model")
 
 
 def service(limits: Limits) -> Group:
-    """The group of alerts on the service."""
+    """Return the group of alerts on the service."""
     alerts = (*_errors(limits), *_first_chunk(limits), _headroom(limits), _runaway(limits))
     return Group(name="monitored-openai-service", interval="1m", rules=alerts)
 
@@ -47,14 +47,14 @@ def _first_chunk(limits: Limits) -> Iterator[Alert]:
         summary="{{ $value | humanizePercentage }} of the streamed answers of "
         + SERVICE_TEXT
         + f" begin after {seconds:g} s",
-        description=f"They are to begin within {seconds:g} s in {limits.first_chunk_objective:.4g} of all cases.",
+        description=f"The target is that {limits.first_chunk_objective:.4g} of the streams begin within {seconds:g} s.",
     )
 
 
 def _burn_rate(
     name: str, bad: Callable[[str], str], all_calls: str, *, allowed: float, summary: str, description: str
 ) -> Iterator[Alert]:
-    """Two alerts on a share of bad calls, each over a long window and a short one that resolves it soon."""
+    """Yield two alerts on a share of bad calls, each with a second, short window that resolves it soon."""
     windows: tuple[tuple[str, int, str, float, Severity], ...] = (
         ("Fast", 1, "5m", 14.4, "critical"),
         ("Slowly", 6, "30m", 6, "warning"),
@@ -67,7 +67,7 @@ def _burn_rate(
             expr=f"({bad(long)}) > {most:g} and ({bad(short)}) > {most:g} and {enough}",
             severity=severity,
             summary=summary,
-            description=f"{description} More than {most:.3g} of them over {long} and over {short}.",
+            description=f"{description} The share of bad calls was above {most:.3g} over both {long} and {short}.",
         )
 
 
@@ -80,8 +80,8 @@ def _headroom(limits: Limits) -> Alert:
         expr=f"min by ({', '.join(by)}) ({left}) < {limits.headroom:g}",
         pending="5m",
         summary="{{ $value | humanizePercentage }} of the {{ $labels.resource }} limit of "
-        "{{ $labels.gen_ai_request_model }} are left",
-        description="As the provider's replies tell it. Calls are refused once nothing is left.",
+        "{{ $labels.gen_ai_request_model }} is left",
+        description="From the headers of the provider's replies. The provider refuses calls once nothing is left.",
     )
 
 

@@ -10,16 +10,16 @@ from monitored_openai._cli.rules.rule import SERVICE, SERVICE_TEXT, Alert, Group
 from monitored_openai._metrics.names import DROPPED, LAST_SUCCESS, PRODUCED, QUEUED
 
 _NOT_REPORTED = ('reason=~"not_reported|invalid_body|not_read|unreadable"', 'gen_ai_request_model!~"dall-e-.*"')
-"""Successful calls whose usage is missing; failed calls have no usage, and that model never reports it."""
+"""Successful calls whose usage is missing; failed calls have no usage, and those models never report it."""
 _NOT_PRICED_YET = "usage_unknown|background"
 """Reasons of calls without known usage; a background response is priced once its usage is known."""
 _SILENT_AFTER, _REPORTED_FOR = "10m", "110m"
 _ACTIVE_FOR, _ACTIVE_SAMPLES = "2h", 24
-"""All samples of that time, one every 5 minutes: jobs that come and go have fewer."""
+"""All samples of 2 h at one every 5 minutes; short-lived jobs have fewer."""
 
 
 def telemetry(limits: Limits) -> Group:
-    """The group of alerts on the telemetry."""
+    """Return the group of alerts on the telemetry."""
     return Group(
         name="monitored-openai-telemetry",
         interval="1m",
@@ -40,7 +40,7 @@ def _unknown(limits: Limits) -> Iterator[Alert]:
             "OpenAIUsageUnknown",
             promql.selector(USAGE_UNKNOWN, _NOT_REPORTED),
             "report no usage",
-            "They ended well and did not say how many tokens they used, so tokens and cost are too low.",
+            "They succeeded but did not report their tokens, so tokens and cost are too low.",
         ),
     ):
         yield Alert(
@@ -59,7 +59,7 @@ def _dropped() -> Alert:
         name="OpenAITelemetryDropped",
         expr=f"{promql.total(dropped, '15m', by, look_back=LONGEST_OUTAGE)} > 0",
         summary="{{ $value | humanize }} of {{ $labels.signal }} dropped in " + SERVICE_TEXT + ": {{ $labels.reason }}",
-        description="Given up for good within the last 15 minutes.",
+        description="The clients dropped them for good within the last 15 minutes.",
     )
 
 
@@ -70,8 +70,8 @@ def _failing() -> Alert:
         name="OpenAITelemetryFailing",
         expr=f"count by (environment, service_name) (({waiting}) unless ({recent}))",
         pending="5m",
-        summary="{{ $value }} processes of " + SERVICE_TEXT + " get no log entry to Loki",
-        description="Entries wait and none has been taken for 5 minutes; the memory that holds them is bounded.",
+        summary="{{ $value }} processes of " + SERVICE_TEXT + " deliver no log entries to Loki",
+        description="Entries wait, and Loki has accepted none for 5 minutes. The memory for waiting entries is bounded.",
     )
 
 
@@ -83,6 +83,6 @@ def _silent() -> Alert:
         name="OpenAITelemetrySilent",
         expr=f"max_over_time(({active})[{_REPORTED_FOR}:5m]) unless {count} (last_over_time({produced}[{_SILENT_AFTER}]))",
         pending="5m",
-        summary=SERVICE_TEXT + " reports nothing any more",
-        description=f"For hours there were processes, and for {_SILENT_AFTER} none has pushed, at rest or not.",
+        summary=SERVICE_TEXT + " no longer reports",
+        description=f"Its processes pushed for {_ACTIVE_FOR}, but none has pushed for {_SILENT_AFTER}. Idle processes push as well.",
     )

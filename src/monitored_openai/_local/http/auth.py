@@ -1,4 +1,4 @@
-"""Access rules: a token or this machine only, and never a request from another web page."""
+"""Access rules: requests need a token or come from this machine, and never from another web page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECURITY_HEADERS = {
 
 
 def bind_error(host: str, token: str | None) -> str | None:
-    """Return why the server must not listen on this address with this token, and the fix; `None` if it may."""
+    """Return the error and its fix if the server must not listen on this address with this token; else `None`."""
     if token is not None and not _TOKEN.fullmatch(token):
         return "the token must be printable ASCII text without spaces, and not empty; choose another with --token-file"
     if token is not None and len(token) < _LEAST_TOKEN_CHARACTERS:
@@ -43,8 +43,8 @@ def request_error(headers: Mapping[str, str], token: str | None) -> tuple[int, s
     """Return status and text of the error for a request with these headers; `None` if the request is allowed.
 
     Without a token, `Host` must name this machine: a foreign page could resolve its own name to 127.0.0.1 (DNS
-    rebinding). Requests from pages of another origin are never allowed, except to open a link to the page: browsers
-    send no `Origin` with an image or a script, so `Sec-Fetch-Site` counts as well.
+    rebinding). Pages of another origin may only link to the page. Browsers send no `Origin` with an image or a script,
+    so the function checks `Sec-Fetch-Site` as well.
     """
     host, origin = headers.get("host", ""), headers.get("origin")
     is_embedded = headers.get("sec-fetch-dest") != "document"
@@ -65,7 +65,7 @@ def _authority(origin: str) -> str | None:
 
 
 def _names_this_machine(host: str) -> bool:
-    """Return true for a loopback name or address with an optional port, and nothing else around it."""
+    """Return true if the text is exactly a loopback name or address with an optional port."""
     found = _HOST.fullmatch(host)
     if found is None or int(found[2] or "0") > _MOST_PORT:
         return False

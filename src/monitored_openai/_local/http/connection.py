@@ -1,4 +1,4 @@
-"""One connection of the embedded server: strict HTTP/1.1, one request at a time, every wait and size bounded."""
+"""One connection of the embedded server: strict HTTP/1.1, one request at a time, with bounded waits and sizes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Timeouts:
     send: float = 30.0
     """For one response, or one chunk of it."""
     linger: float = 2.0
-    """Time to read on after the last response, so that the client receives it."""
+    """Time to continue reading after the last response, so that the client receives it."""
 
 
 class Connection:
@@ -54,7 +54,7 @@ class Connection:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_SMALL_READ_BYTES)
 
     def next_request(self) -> bool:
-        """Read the head of the next request; false if the connection ended or was idle for too long.
+        """Read the head of the next request; return false if the connection ended or was idle for too long.
 
         Raises:
             HTTPError: the head is malformed, too large or too slow.
@@ -74,7 +74,7 @@ class Connection:
         return True
 
     def body(self, most_bytes: int = MOST_BODY_BYTES) -> bytes:
-        """Read the request's body of at most this size.
+        """Return the request's body of at most this size.
 
         Raises:
             HTTPError: it has no length, or is too large, too slow, cut off or malformed.
@@ -108,7 +108,7 @@ class Connection:
         self._send(self._head(status, headers))
 
     def reserve_response(self, size: int) -> None:
-        """Reserve memory for the response before it is computed; `reply` returns what it does not need.
+        """Reserve memory for the response before it is computed; `reply` releases the excess.
 
         Raises:
             HTTPError: other connections hold too many bytes.
@@ -150,7 +150,7 @@ class Connection:
             return True
 
     def end(self) -> None:
-        """Stop sending and read on for a while: closing a socket with unread bytes would discard the response."""
+        """Stop sending, but continue reading for a while: closing a socket with unread bytes would discard the response."""
         self._release()
         deadline, left = time.monotonic() + self._timeouts.linger, 2 * MOST_BODY_BYTES
         with suppress(OSError):

@@ -25,7 +25,7 @@ _ONCE = frozenset(
 
 
 def partial_head_error(begun: bytes | bytearray) -> str | None:
-    """Return the error in the first bytes of an incomplete head; `None` to read on."""
+    """Return the error in the first bytes of an incomplete head; `None` if more bytes may follow."""
     if len(begun) > MOST_HEAD_BYTES:
         return f"the head has more than {MOST_HEAD_BYTES} bytes"
     if begun and not 65 <= begun[0] <= 90:
@@ -75,7 +75,7 @@ class ChunkedFraming:
         self._has_ended = False
 
     def error(self, received: bytes) -> str | None:
-        """Return the error in the next bytes; `None` to read on. Bytes after the end of the body are ignored."""
+        """Return the error in the next bytes; `None` if they are valid; ignore bytes after the end of the body."""
         self._unread += received
         while self._unread and not self._has_ended:
             if self._data_left:
@@ -91,7 +91,7 @@ class ChunkedFraming:
         return None
 
     def _line_length(self) -> int | None:
-        """Return the length of the next line, 0 if it is incomplete, and `None` if it is malformed; go to the next state."""
+        """Return the length of the next line, 0 if it is incomplete, or `None` if it is malformed; enter the next state."""
         if self._next == "size":
             found = _CHUNK_SIZE.match(self._unread)
             if found is None:

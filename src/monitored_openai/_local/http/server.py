@@ -24,7 +24,9 @@ class Server(ThreadingTCPServer):
     """Serves while its context is open; leaving the context waits for responses in progress."""
 
     request_queue_size = 128
-    allow_reuse_address = os.name == "posix"  # otherwise a port stays in use for a minute; Windows would share it
+    allow_reuse_address = (
+        os.name == "posix"
+    )  # without it a port stays in use for a minute; on Windows two servers could share the port
 
     def __init__(
         self,

@@ -45,7 +45,7 @@ export async function refresh(parameters, range) {
   for (const [id, item] of rows) if (!isWithin(item, range) && !isOpen(item)) remove(id);
   trim();
   none.hidden = rows.size > 0;
-  none.textContent = Object.keys(parameters).length ? "No call matches in this time." : "No call was logged in this time.";
+  none.textContent = Object.keys(parameters).length ? "No call matches in this time range." : "No call was logged in this time range.";
 }
 
 // Return true if the list contains a call of the range.
@@ -205,7 +205,7 @@ function shown(parts, format) {
 
 function raw(line) {
   const text = element("pre", "");
-  const box = element("details", "raw", element("summary", "", "The entry as it was logged"), text);
+  const box = element("details", "raw", element("summary", "", "The log entry"), text);
   box.addEventListener("toggle", () => {
     if (box.open && !text.firstChild) text.append(visible(JSON.stringify(JSON.parse(line), null, 2)));
   });

@@ -24,7 +24,7 @@ function stacked(lines) {
   return sums;
 }
 
-// The positions of values without neighbours, which a line would not show.
+// Return the positions of values without neighbours, which a line would not show.
 function alone(plot, index) {
   const values = plot.data[index];
   return [...values.keys()].filter((at) => values[at] != null && values[at - 1] == null && values[at + 1] == null);
@@ -80,7 +80,7 @@ function options(chart, data, width) {
   };
 }
 
-// A line's name beside its colour.
+// Return an item that shows the name of a line beside its colour.
 export function keyOf(line) {
   return element("li", "", markOf(line.variable), element("span", "", line.name));
 }
@@ -115,7 +115,7 @@ export class Chart {
   }
 
   // `data`: times, step, theme; lines ({name, variable, values}), as bars or not; format and mark (of a value and of the
-  // axis); total (text), said (in words); keyed, where the lines have names of their own
+  // axis); total (text), said (in words); keyed (true if the lines have their own names)
   show(data) {
     this.data = data;
     const columns = data.lines.map((line) => line.values);
@@ -141,7 +141,7 @@ export class Chart {
     if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT });
   }
 
-  // The bar or point under the pointer; a bar starts at its time.
+  // Return the position of the bar or point under the pointer; a bar starts at its time.
   place() {
     const { left } = this.plot.cursor;
     if (left == null || left < 0) return null;

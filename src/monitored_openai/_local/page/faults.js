@@ -1,4 +1,4 @@
-// Shows errors of the page itself, so that a stale value does not look current.
+// Shows errors of the page itself, so that the user does not take a stale value for a current one.
 
 import { visible } from "./format.js";
 
@@ -7,7 +7,7 @@ let lasting = false;
 
 export function report(error) {
   box.hidden = false;
-  box.replaceChildren(visible(`This page may not show the present state: ${error?.message ?? error}`));
+  box.replaceChildren(visible(`This page may be out of date: ${error?.message ?? error}`));
 }
 
 // Called after a successful update. Other errors stay on the page until a reload.

@@ -70,7 +70,7 @@ async function update({ anew = false } = {}) {
   await list();
   everFilled ||= isFiltered() || hasSome() || (await hasHistory());
   show();
-  tag = answer.headers.get("ETag"); // only now: a failed update is repeated
+  tag = answer.headers.get("ETag"); // set last, so that a failed update is repeated
 }
 
 const range = () => ({ seconds: state.seconds, since: `${latest.times[0]}000000000` });
@@ -112,7 +112,7 @@ function showTotals(total) {
     ["Spend", spend(total), total.unpriced ? `${several(total.unpriced, "call")} without a price` : perCall],
     ["Calls", number(total.calls), uncounted ? "no metrics of the calls below" : total.retries ? `${several(total.retries, "request")} repeated` : ""],
     ["Errors", number(total.errors), total.calls ? percent(total.errors, total.calls) : ""],
-    ["Tokens", tokens(total), total.usage_unknown ? `unknown of ${several(total.usage_unknown, "call")}` : parts],
+    ["Tokens", tokens(total), total.usage_unknown ? `unknown for ${several(total.usage_unknown, "call")}` : parts],
     ["Whole answer, p95", ...latency(total.duration)],
     ["First chunk, p95", ...latency(total.first_chunk)],
   ];
@@ -200,7 +200,7 @@ function showGroups() {
     const mark = markOf(latest.series.includes(group.name) ? variableFor(group.name, latest.series) : "--series-other");
     const button = element("button", "link", shown(group.name));
     button.type = "button";
-    button.title = "Show only these";
+    button.title = "Show only this group";
     button.dataset.group = group.name;
     button.addEventListener("click", () => ((state.where[state.by] = group.name), changed()));
     const cells = [

@@ -22,7 +22,7 @@ _FIELDS = {"model": "response_model"}
 """Names of structured metadata that differ from the names in the line."""
 _MOST_FILTERS = 64
 _READ_ROWS, _READ_BYTES = 500, 2 * 1024 * 1024
-"""Size of one read; the page's requests wait meanwhile."""
+"""Limits for one read; the page's requests wait until it ends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def matchers_in(text: str) -> list[Matcher]:
     """Return the matchers in a text that matches `MATCHERS`.
 
     Raises:
-        ValueError: there are more than 64.
+        ValueError: the text has more than 64 matchers.
     """
     found = _PARTS.findall(text)
     if len(found) > _MOST_MATCHERS:

@@ -1,4 +1,4 @@
-"""The query API of Prometheus and Loki, as far as the command `monitored-openai` uses it."""
+"""The part of the query APIs of Prometheus and Loki that the command `monitored-openai` uses."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def _vector(history: History, parameters: Mapping[str, str]) -> bytes:
 def _streams(history: History, parameters: Mapping[str, str]) -> bytes:
     """Return Loki's response to a range query.
 
-    If the entries have too many bytes, the newest come without the others. Entries in their order are refused instead: a
-    client that pages takes a short page for the last one.
+    If the entries have too many bytes, a query for the newest returns only those that fit. A query in time order fails
+    instead, because a client that reads pages takes a short page for the last one.
 
     Raises:
         Oversized: the client must ask for fewer entries.
@@ -85,5 +85,5 @@ def _number(parameters: Mapping[str, str], name: str) -> int:
 
 
 def _success(kind: str, items: list[bytes]) -> bytes:
-    """Return a response with these items, which are JSON already: a large result exists only once."""
+    """Return a response with these items; they are JSON already, so memory holds a large result only once."""
     return b'{"status":"success","data":{"resultType":"%b","result":[%b]}}' % (kind.encode(), b",".join(items))
