@@ -101,8 +101,6 @@ class Monitoring:
         Returns:
             The result, with `complete=False` if something is still undelivered.
 
-        Raises:
-            asyncio.CancelledError: the caller's task was cancelled, which also ends the flush.
         """
         flush = self._runner.begin_flush()
         if flush is None:
