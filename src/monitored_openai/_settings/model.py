@@ -99,8 +99,8 @@ class MonitoringSettings(BaseSettings):
     headers: Annotated[Mapping[str, SecretStr], PlainValidator(validators.headers)] = validators.NO_ITEMS
     """More headers for every push, except those that the protocol fixes, such as `Content-Type`."""
     verify: Annotated[bool | str, PlainValidator(validators.verify)] = True
-    """`True` to trust the CA certificates of the package `certifi`, or the path of the trusted ones (PEM file or
-    directory). Only code, not a variable, can set `False`, which turns verification off.
+    """Trusted CA certificates: `True` for those of the package `certifi`, or the path of others (PEM file or directory).
+    Only code, not a variable, can set `False`, which turns verification off.
     """
     client_cert: Annotated[tuple[str, ...] | None, validators.optional(validators.client_cert)] = None
     """Client certificate for TLS: the path of a PEM file with certificate and key, or the two paths."""
