@@ -74,7 +74,7 @@ WRONG = [
     (("dashboards", "push", "--grafana-url", "http://127.0.0.1:9"), "set GRAFANA_TOKEN"),
     (("report", "--url", "http://127.0.0.1:9", "--username", "me"), "--username needs a token"),
     (("report", "--url", "http://me:hunter2@127.0.0.1:9"), "use --username and --token-file"),
-    (("report", "--url", "http://127.0.0.1:9?a=b"), "end it before the ?"),
+    (("report", "--url", "http://127.0.0.1:9?a=b"), "remove the ?"),
     (("report", "--url", "http://169.254.169.254"), "link-local"),
     (("nonsense",), "nonsense"),
     (("report", "--nonsense"), "nonsense"),

@@ -568,7 +568,7 @@ def test_a_spool_directory_that_is_none_is_refused_and_stays_as_it_is(make: Make
     make(tmp_path / "spool")
     before = contents(tmp_path)
 
-    assert "spool_dir: is a symbolic link or no directory" in _settings_with(spool_dir=tmp_path / "spool")
+    assert "spool_dir: is a symbolic link or not a directory" in _settings_with(spool_dir=tmp_path / "spool")
     with pytest.raises(OSError):  # noqa: PT011 - whatever the system calls it
         SpoolDirectory(tmp_path / "spool", "d").create({})
 
@@ -576,6 +576,8 @@ def test_a_spool_directory_that_is_none_is_refused_and_stays_as_it_is(make: Make
 
 
 # Certificates, which are only read
+
+NO_CERTIFICATE = {"verify": "is not a PEM file of CA certificates", "client_cert": "must name a certificate"}
 
 
 def _settings_with(**values: Any) -> str:
@@ -594,7 +596,7 @@ def test_a_file_that_is_no_certificate_is_refused_and_stays_as_it_is(field: str,
     make(path)
     before = contents(tmp_path)
 
-    assert f"{field}: is no" in _settings_with(**{field: str(path)})
+    assert f"{field}: {NO_CERTIFICATE[field]}" in _settings_with(**{field: str(path)})
 
     assert contents(tmp_path) == before
 
@@ -614,4 +616,4 @@ def test_a_fifo_in_the_place_of_a_certificate_is_refused_and_nothing_waits_for_i
         thread.join(0.1)
 
     assert not waits
-    assert f"{field}: is no" in refusals[0]
+    assert f"{field}: {NO_CERTIFICATE[field]}" in refusals[0]
