@@ -12,14 +12,14 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from monitored_openai._exporter.spool.file import SUFFIX, SpoolFile, remove_files, set_aside
+from monitored_openai._exporter.spool.file import LOCK_SUFFIX, SUFFIX, SpoolFile, remove_files, set_aside
 from monitored_openai._exporter.spool.lock import Lock
 from monitored_openai._files.databases import Unreadable
 from monitored_openai._files.private import NotOurs, check, make_directory
 from monitored_openai._logging import warn_sparsely
 
 _MOST_SET_ASIDE = 3
-_OURS = re.compile(r".+-[0-9a-f]{32}\.db", re.DOTALL)
+_OURS = re.compile(rf".+-[0-9a-f]{{32}}{re.escape(SUFFIX)}", re.DOTALL)
 _SET_ASIDE = re.compile(r".+-[0-9a-f]{32}\.[0-9]+\.corrupt", re.DOTALL)
 """Names of this program's files. It never opens, renames or removes a file with another name."""
 _DISK_TROUBLE = frozenset({
@@ -82,7 +82,7 @@ class SpoolDirectory:
     def take_over(self, path: Path) -> SpoolFile | None:
         """Open the file if this program made it and its owner is gone; `None` if that fails."""
         try:
-            lock = Lock(path.with_suffix(".lock"))
+            lock = Lock(path.with_suffix(LOCK_SUFFIX))
         except OSError as error:
             if isinstance(error, (NotOurs, FileNotFoundError)) and os.path.lexists(path):
                 _warn_of_foreign("has no lock file of this program beside it")

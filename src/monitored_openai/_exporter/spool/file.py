@@ -24,7 +24,7 @@ from monitored_openai._exporter.spool.lock import Lock
 from monitored_openai._exporter.values import CounterSnapshot, Entry
 from monitored_openai._files.databases import DatabaseKind
 
-SUFFIX = ".db"
+SUFFIX, LOCK_SUFFIX = ".db", ".lock"
 _ALL_SUFFIXES = (SUFFIX, f"{SUFFIX}-wal", f"{SUFFIX}-shm")
 _VERSION = 1
 _APPLICATION_ID = 0x6D6F5370  # "moSp"
@@ -90,7 +90,7 @@ class SpoolFile:
     @classmethod
     def create(cls, path: Path, stream: Mapping[str, str]) -> Self:
         """Create a file; `stream` are the labels of its entries."""
-        lock = Lock.create(path.with_suffix(".lock"))
+        lock = Lock.create(path.with_suffix(LOCK_SUFFIX))
         try:
             KIND.create(path)
         except BaseException:
@@ -335,7 +335,7 @@ def _checksum_of_totals(body: object, without_births: object) -> int:
 def remove_files(path: Path) -> None:
     """Remove a file of the spool, SQLite's files beside it, and its lock last."""
     with suppress(OSError):
-        for suffix in (*_ALL_SUFFIXES, ".lock"):
+        for suffix in (*_ALL_SUFFIXES, LOCK_SUFFIX):
             path.with_suffix(suffix).unlink(missing_ok=True)
 
 
