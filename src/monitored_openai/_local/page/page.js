@@ -257,10 +257,9 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) (event.preventDefault(), by("search").focus());
 });
 
-const usual = location.origin === "http://127.0.0.1:8642";
 by("snippet").textContent = `from monitored_openai import MonitoredOpenAI, MonitoringSettings
 
-settings = MonitoringSettings.local(${usual ? "" : JSON.stringify(location.origin)})
+settings = MonitoringSettings.local(${JSON.stringify(location.origin)})
 client = MonitoredOpenAI(monitoring=settings)`;
 
 recall();
