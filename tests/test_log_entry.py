@@ -78,6 +78,7 @@ EXPECTED = {
         "cache_savings_usd": 0.00001,
         "total_usd": 0.00026,
     },
+    "cost_source": "table",
     "headers": {"openai-processing-ms": "180", "x-ratelimit-remaining-requests": "99"},
     "trace_id": "00000000000000000000000000000001",
     "span_id": "0000000000000002",

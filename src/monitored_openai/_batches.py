@@ -6,6 +6,8 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 from monitored_openai._clients import AsyncMonitoredOpenAI, MonitoredOpenAI, provider_at
@@ -161,8 +163,8 @@ def _summed(model: str | None, requests: list[tuple[Usage | None, Cost | str]]) 
     return BatchUsage(
         model=model,
         requests=len(requests),
-        usage=_sum(Usage, usages) if len(usages) == len(requests) else None,
-        cost=_sum(Cost, costs) if len(costs) == len(requests) else None,
+        usage=_sum(usages) if len(usages) == len(requests) else None,
+        cost=reduce(add, costs) if costs and len(costs) == len(requests) else None,
         unpriced=next((str(cost) for _, cost in requests if isinstance(cost, str)), None),
     )
 
@@ -175,18 +177,18 @@ def _as_one(batch_id: str, sums: tuple[BatchUsage, ...]) -> ParsedResponse:
     return ParsedResponse(
         model=text(sums[0].model) if len(sums) == 1 else None,
         id=batch_id,
-        usage=_sum(Usage, usages) if whole else None,
+        usage=_sum(usages) if whole else None,
         usage_unknown=None if whole else "not_reported",
-        cost=_sum(Cost, costs) if whole and len(costs) == len(sums) else None,
+        cost=reduce(add, costs) if whole and len(costs) == len(sums) else None,
         unpriced=next((one.unpriced for one in sums if one.unpriced is not None), None if whole else "usage_unknown"),
         body=body,
     )
 
 
-def _sum(kind: type[Any], values: list[Any]) -> Any:
-    """Return the sum of each field; ``None`` for a field that is ``None`` in all values."""
+def _sum(usages: list[Usage]) -> Usage:
+    """Return the sum of each field; ``None`` for a field that is ``None`` in all usages."""
     totals: dict[str, Any] = {}
-    for field in fields(kind):
-        known = [number for value in values if (number := getattr(value, field.name)) is not None]
+    for field in fields(Usage):
+        known = [number for usage in usages if (number := getattr(usage, field.name)) is not None]
         totals[field.name] = sum(known) if known else None
-    return kind(**totals)
+    return Usage(**totals)

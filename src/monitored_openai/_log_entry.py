@@ -23,7 +23,7 @@ _MOST_ATTRIBUTES, _MOST_ATTRIBUTE_BYTES = 100, 48 * 1024
 """Limits for attributes in structured metadata. Loki accepts 128 names and 64 KiB, including the library's own."""
 _USAGE = tuple(field.name for field in fields(Usage))
 _CONTENT = ("request", "response", "prompt", "identifiers", "error_message")
-_COST = (*(field.name for field in fields(Cost)), "total_usd")
+_ALWAYS_IN_COST = frozenset({"input", "input_cached", "output"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,9 @@ def _facts(record: CallRecord) -> dict[str, Any]:
         "service_tier": record.service_tier,
         "usage": _known({name: getattr(record.usage, name) for name in _USAGE}) if record.usage else None,
         "usage_unknown": record.usage_unknown,
-        "cost": {name: round(getattr(record.cost, name), 12) for name in _COST} if record.cost else None,
+        "cost": _cost(record.cost) if record.cost else None,
+        "cost_source": record.cost.source if record.cost else None,
+        "cost_incomplete": list(record.cost.incomplete) or None if record.cost else None,
         "unpriced": record.unpriced,
         "provider_cost": record.provider_cost,
         "headers": dict(record.headers) or None,
@@ -129,6 +131,13 @@ def _facts(record: CallRecord) -> dict[str, Any]:
         "attributes": {name: clip_label_value(value) for name, value in record.attributes.items()} or None,
     }
     return _known(facts)
+
+
+def _cost(cost: Cost) -> dict[str, float]:
+    """Return the parts of a cost in USD, without parts that are rare and zero."""
+    parts = {f"{kind}_usd": usd for kind, usd in cost.by_kind().items() if usd or kind in _ALWAYS_IN_COST}
+    parts |= {"cache_savings_usd": cost.cache_savings_usd, "total_usd": cost.total_usd}
+    return {name: round(usd, 12) for name, usd in parts.items()}
 
 
 def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -71,26 +71,72 @@ class Usage:
     """Characters of a text for the speech API. The library counts them in the request."""
 
 
+CostSource = Literal["table", "settings", "reply"]
+"""Sources of a cost: the published price table, the user's own prices, or the charge in the response."""
+
+CostIncomplete = Literal["tool_fee", "unit", "residency", "retention", "completion_window", "deployment", "own_price"]
+"""Reasons for an incomplete cost; the values of the metric label ``reason``.
+
+- ``tool_fee``: a hosted tool without a known price or count.
+- ``unit``: another billed unit without a known price or count.
+- ``residency``: the host's region may cost more, by an unknown factor.
+- ``retention``: cached tokens are kept for a time without a known price.
+- ``completion_window``: the server finishes the response within a window without a known price.
+- ``deployment``: the type of an Azure deployment without a known price.
+- ``own_price``: the setting ``prices`` has no price for a kind that the call used.
+"""
+
+_COST_KINDS = ("input", "input_cached", "cache_write", "audio", "image", "output", "tool", "charge")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """The cost of one call in USD, in three disjoint parts.
+    """The cost of one call in USD, in disjoint parts.
 
-    The prices come from the setting ``prices``, else from the published prices of ``genai-prices``.
+    The prices come from the response's own charge, else from the settings ``prices`` and ``prices_file``, else from the
+    published prices of ``genai-prices``.
     """
 
-    input_usd: float
-    """USD for the uncached input, including cache writes, and for audio or text that the API bills by its length."""
-    input_cached_usd: float
+    input_usd: float = 0.0
+    """USD for the uncached text of the input, and for audio or text that the API bills by its length."""
+    input_cached_usd: float = 0.0
     """USD for the cached input."""
-    output_usd: float
-    """USD for the output, including reasoning, audio and images."""
-    cache_savings_usd: float
+    cache_write_usd: float = 0.0
+    """USD for the input that the server wrote to its prompt cache."""
+    audio_usd: float = 0.0
+    """USD for audio tokens of the input and the output."""
+    image_usd: float = 0.0
+    """USD for images of the input and the output, if they have their own price."""
+    output_usd: float = 0.0
+    """USD for the output, including reasoning, without audio and images that have their own price."""
+    tool_usd: float = 0.0
+    """USD for hosted tools, such as web searches and containers."""
+    charge_usd: float = 0.0
+    """USD that the response reports as its charge, without parts."""
+    cache_savings_usd: float = 0.0
     """USD that the cache saved: the cached input at the uncached rate, minus ``input_cached_usd``. Not in the total."""
+    source: CostSource = "table"
+    """The source of the prices."""
+    incomplete: tuple[CostIncomplete, ...] = ()
+    """Reasons why the call costs more than this; empty if the cost is complete."""
 
     @property
     def total_usd(self) -> float:
-        """USD for the whole call: ``input_usd + input_cached_usd + output_usd``."""
-        return self.input_usd + self.input_cached_usd + self.output_usd
+        """USD for the whole call, the sum of all parts; at least this if ``incomplete`` is not empty."""
+        return sum(self.by_kind().values())
+
+    def by_kind(self) -> dict[str, float]:
+        """Return the USD of each part by kind, the values of the metric label ``kind``."""
+        return {kind: getattr(self, f"{kind}_usd") for kind in _COST_KINDS}
+
+    def __add__(self, other: Cost) -> Cost:
+        """Return the sum of two costs; it has the source of the first and all reasons for an incomplete cost."""
+        names = (*(f"{kind}_usd" for kind in _COST_KINDS), "cache_savings_usd")
+        return replace(
+            self,
+            incomplete=tuple(dict.fromkeys((*self.incomplete, *other.incomplete))),
+            **{name: getattr(self, name) + getattr(other, name) for name in names},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +199,8 @@ class CallRecord:
     """The cost in USD; ``None`` if unknown, or if the call costs nothing of its own."""
     unpriced: str | None = None
     """The reason for an unknown ``cost``: ``unknown_model``, ``usage_unknown``, ..."""
+    tool_calls: Mapping[str, int] = field(default_factory=dict)
+    """The number of calls of each tool in the response, by the bounded name of the tool."""
     provider_cost: float | None = None
     """The cost that the response itself reports, in the server's unit (OpenRouter's); never part of ``cost``."""
 

@@ -55,6 +55,7 @@ def build_record(finished: FinishedCall, call_id: str, *, price: Price, pending_
         usage_unknown=unknown,
         cost=cost if isinstance(cost, Cost) else None,
         unpriced=cost if isinstance(cost, str) else None,
+        tool_calls=parsed.tool_calls,
         provider_cost=parsed.provider_cost,
         headers=headers,
         request=request if finished.captures_content else None,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, Protocol
 
 from openai import BaseModel
 
 from monitored_openai._json import decode
 from monitored_openai._logging import warn_sparsely
-from monitored_openai._record import NOTHING, Cost, Usage, UsageUnknown
+from monitored_openai._record import NOTHING, Cost, CostIncomplete, Usage, UsageUnknown
 
 _EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _LARGEST_COUNT = 2**53
@@ -40,6 +40,14 @@ class ParsedResponse:
     """The cost, if the library knows it without a price lookup."""
     provider_cost: float | None = None
     """The cost that the response reports, in the server's unit."""
+    tool_calls: Mapping[str, int] = field(default_factory=dict)
+    """The number of calls of each tool, by the bounded name of the tool."""
+    units: Mapping[str, float] = field(default_factory=dict)
+    """Billed units other than tokens, by name: `web_searches`, `container_sessions`, ..."""
+    incomplete: tuple[CostIncomplete, ...] = ()
+    """Reasons for an incomplete cost that do not depend on prices, such as a tool without a count."""
+    parts: tuple[tuple[str | None, Usage], ...] = ()
+    """Usages of other models within the call, such as of the image tool, by model."""
 
 
 BACKGROUND: Literal["background"] = "background"

@@ -164,8 +164,7 @@ class Metrics:
         cost = record.cost
         if cost is None:
             return
-        parts = (("input", cost.input_usd), ("input_cached", cost.input_cached_usd), ("output", cost.output_usd))
-        for kind, usd in parts:
+        for kind, usd in cost.by_kind().items():
             if usd:
                 self._add(names.COST, (*full, ("kind", kind)), usd)
         if cost.cache_savings_usd > 0:
