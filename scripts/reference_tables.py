@@ -55,7 +55,7 @@ def fields() -> Iterator[tuple[str, ...]]:
     """Yield a row for each field of a log entry's line: name, example, meaning."""
     entry = log_entry(full_record(**EVERYTHING), redact=None, max_bytes=MOST_BYTES)
     line: dict[str, Any] = json.loads(entry.line)
-    seldom = {"cut": True, "content_left_out": "it could not be made ready: ValueError"}
+    seldom = {"cut": True, "content_left_out": "the content could not be prepared: ValueError"}
     for name, says in same(FIELDS, (*line, *seldom)).items():
         yield f"`{name}`", f"`{shown((line | seldom)[name])}`", says
 
@@ -152,7 +152,7 @@ def text() -> str:
             reasons(USAGE_UNKNOWN, usage_unknown),
             "## Why a call has no price",
             f"{unpriced}: the page on prices has [their meanings](prices.md#what-is-unpriced-and-how-much).",
-            "## Why something was given up",
+            "## Why something was dropped",
             reasons(DROPPED, get_args(DropReason)),
             "## Messages about settings",
             "A value of the wrong type, or outside its [bounds](settings.md#all-settings), has a message of its own, which names the type or the bound.",

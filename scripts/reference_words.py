@@ -15,8 +15,8 @@ FIELDS = {
     "request_id": "the header `x-request-id`, which the provider's support asks for",
     "started": "start of the call, in UTC; the timestamp of the log entry is the end of the call",
     "duration_seconds": "seconds from the start to the last byte, without the time that the caller spent between chunks",
-    "time_to_first_chunk_seconds": "for a stream: seconds from the start to the first chunk",
-    "chunks": "for a stream: number of chunks, without the chunk that contains only the usage",
+    "time_to_first_chunk_seconds": "for a stream: seconds from the start to the first chunk with output",
+    "chunks": "for a stream: number of chunks, without events before the first output and a hidden usage chunk",
     "error_type": "for a failed call: [one of these](#errors-of-calls)",
     "error_message": "message of the exception; without content, its class name and code",
     "http_status": "HTTP status of the last response",
@@ -33,7 +33,7 @@ FIELDS = {
     "headers": "response headers: rate limits, `openai-processing-ms`, `openai-organization`, `openai-project`",
     "trace_id": "trace id of the OpenTelemetry span around the call",
     "span_id": "id of that span",
-    "attributes": "attributes that the code set with `attributes()`",
+    "attributes": "attributes that the program set with `attributes()` or `with_attributes()`",
     "request": "the redacted request body; absent without content",
     "response": "the redacted response body, for a stream assembled from its chunks; absent without content",
     "identifiers": "the request's `user`, `safety_identifier`, `prompt_cache_key` and `metadata`",
@@ -89,10 +89,10 @@ USAGE_UNKNOWN = {
 }
 
 DROPPED = {
-    "queue_full": "memory is full (`queue_size`, `queue_bytes`): calls end faster than the back end accepts them, or it is down",
+    "queue_full": "memory is full (`queue_size`, `queue_bytes`): calls end faster than the back end accepts them, or the back end is down",
     "sampled": "`log_sample_ratio` left the entry out on purpose",
     "fault": "a bug in this library; its log has the traceback",
-    "rejected": "the back end refused it for good; the library's log has the status and, if known, the cause, but never the text of the reply",
+    "rejected": "the back end refused it, and a retry would not help; the library's log has the status and, if known, the cause, but never the text of the reply",
     "too_large": "the single entry exceeds the size that the back end accepts",
     "over_limit": "the back end's rate limit refuses this entry each time, but accepts others",
     "misconfigured": "URL, token or path stayed wrong until the library stopped retrying",

@@ -272,7 +272,7 @@ def test_a_redactor_that_raises_costs_the_entry_its_content_and_nothing_else(err
     made = entry(full_record(error_message="Alice"), raises)
     assert made.failed
     facts = json.loads(made.line)
-    assert facts.pop("content_left_out") == f"it could not be made ready: {type(error).__name__}"
+    assert facts.pop("content_left_out") == f"the content could not be prepared: {type(error).__name__}"
     assert facts["usage"]["input_tokens"] == 30
     assert not {"request", "response", "error_message", "identifiers"} & facts.keys()
     assert "openai_user" not in made.metadata
@@ -283,7 +283,7 @@ def test_a_pattern_that_takes_too_long_costs_the_entry_its_content_and_is_named(
     made = entry(full_record(error_message="a" * 60 + "!"), redactor(("Bluebird", r"(\w|\w\w)+$")))
     assert made.failed
     facts = json.loads(made.line)
-    assert facts["content_left_out"] == "it could not be made ready: pattern 2 of redact took too long"
+    assert facts["content_left_out"] == "the content could not be prepared: pattern 2 of redact took too long"
     assert "aaaa" not in made.line
 
 

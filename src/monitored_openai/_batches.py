@@ -27,7 +27,7 @@ _MOST_COUNTED = 10_000
 _counted: OrderedDict[str, object] = OrderedDict()
 """Ids of the batches that this process has recorded or is recording.
 
-Two threads may count the same batch, so each access is one atomic method.
+Two threads may ask for the same batch, so each access is one atomic operation.
 """
 
 
@@ -103,7 +103,7 @@ def _output_of(batch: Batch) -> str:
 
 @contextmanager
 def _recorded(client: Any, batch: Batch, *, count: bool) -> Iterator[Call | None]:
-    """Yield the call that records the batch, or `None` if it is not counted now. After a failure, the next attempt counts."""
+    """Yield the call that records the batch, or `None` to record nothing; a batch that failed may be recorded later."""
     claim = object()
     claimed = count and batch.output_file_id and _counted.setdefault(batch.id, claim) is claim
     tracker = tracker_of(client.monitoring)

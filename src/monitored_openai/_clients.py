@@ -1,4 +1,4 @@
-"""The four clients: subclasses of the official clients that observe every billed request."""
+"""The four clients: subclasses of the official clients. Each observes its requests to the known endpoints."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Monitored:
 
     @property
     def monitoring(self) -> Monitoring:
-        """The handle on this client's exporter, with `flush`, `stats`, `settings`, `collector` and more."""
+        """The handle of this client's exporter, with `flush`, `stats`, `settings`, `collector` and more."""
         return self._monitoring
 
     def with_attributes(self, **attributes: object) -> Self:

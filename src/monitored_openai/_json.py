@@ -1,6 +1,6 @@
 """Fast JSON: pydantic's parser and writer in Rust, and the standard `json` for input that they reject.
 
-They reject lone surrogates, which are legal in JSON as escapes. Loki rejects a whole request that contains one.
+Pydantic rejects lone surrogates, which are legal in JSON as escapes. Loki rejects each request with a lone surrogate.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _without_json_form(value: object) -> object:
 
 
 def enum_value(value: object) -> Any:
-    """Return the value of an enum member; any other object, and a member that is a text, unchanged."""
+    """Return the value of an enum member; return any other object, and a member that is also a `str`, unchanged."""
     for _ in repeat(None, _MOST_NESTED_ENUMS):
         if isinstance(value, str) or not isinstance(value, Enum):
             break

@@ -48,7 +48,7 @@ def is_sampled(record: CallRecord, ratio: float) -> bool:
 def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int, predecessor: bool = False) -> LogEntry:
     """Return the log entry of a call, with a line of at most `max_bytes` bytes of UTF-8.
 
-    If the redactor raises, the entry has all but the content. `predecessor`: add the predecessor's fields.
+    If the redactor raises, the entry has everything except the content. `predecessor`: add the predecessor's fields.
     """
     facts = _facts(record)
     names = log_fields(record) if predecessor else {}
@@ -72,7 +72,7 @@ def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int, pred
     except BaseException as error:  # the user's redactor may raise anything, and the exporter's thread must not end
         identifiers = {}
         reason = error if isinstance(error, PatternTimeout) else type(error).__name__
-        content = {"content_left_out": f"it could not be made ready: {reason}"}
+        content = {"content_left_out": f"the content could not be prepared: {reason}"}
         (line, cut), failed = _line(facts, content, max_bytes), True
     return LogEntry(line=line, metadata=_metadata(record, identifiers, names), cut=cut, failed=failed)
 
@@ -166,7 +166,7 @@ def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping
 
 
 def _filterable(attributes: Mapping[str, str]) -> dict[str, str]:
-    """Return the first attributes, as many as fit into structured metadata; the line contains all of them."""
+    """Return the first attributes that fit into structured metadata; a line that is not cut contains all."""
     room = _MOST_ATTRIBUTE_BYTES
     kept: dict[str, str] = {}
     for name, value in islice(attributes.items(), _MOST_ATTRIBUTES):

@@ -1,4 +1,4 @@
-"""The package's logger, and warnings of which each kind appears at most once a minute.
+"""The package's logger, and a function that logs each kind of warning at most once a minute.
 
 The logger has no handler. In a program that does not configure logging, Python's last-resort handler writes the
 warnings to stderr.
@@ -15,7 +15,7 @@ from contextlib import suppress
 
 logger = logging.getLogger("monitored_openai")
 DECIDED = "monitored_openai_decided"
-"""The attribute of a log record that one exporter's settings have already let pass."""
+"""An attribute of a log record: the settings that caused the record allow it, so that no other settings suppress it."""
 
 
 def _for_last_resort(record: logging.LogRecord) -> bool:
@@ -39,8 +39,8 @@ _QUIET_SECONDS = 60.0
 _said: dict[str, tuple[list[float], deque[None]]] = {}
 """By kind: the time of the last warning, and one item for each warning suppressed since.
 
-A lock could stay locked forever after a fork. So single operations change list and deque, and no other thread,
-finalizer or signal handler can interrupt these.
+A lock could stay locked forever after a fork. Each change of the list or the deque is one atomic operation instead,
+which no other thread, finalizer or signal handler can interrupt.
 """
 
 

@@ -31,7 +31,7 @@ _Settings: TypeAlias = MonitoringSettings | Monitoring | None
 
 
 @overload
-def monitor(client: AzureOpenAI, settings: _Settings = None) -> MonitoredAzureOpenAI: ...  # type: ignore[overload-overlap]  # the first matching class counts
+def monitor(client: AzureOpenAI, settings: _Settings = None) -> MonitoredAzureOpenAI: ...  # type: ignore[overload-overlap]  # the first matching overload applies
 @overload
 def monitor(client: AsyncAzureOpenAI, settings: _Settings = None) -> AsyncMonitoredAzureOpenAI: ...  # type: ignore[overload-overlap]  # as above
 @overload
@@ -99,7 +99,7 @@ def _own_resources(kind: type[Any], official: type[Any]) -> dict[str, Any]:
 
 
 def _with_state(kind: type[Any], state: dict[str, Any]) -> Any:
-    """Return an object of the class that shares the state, without a run of `__init__`."""
+    """Return an object of the class that shares the state, without calling `__init__`."""
     twin = object.__new__(kind)
     twin.__dict__ = state
     return twin
@@ -109,8 +109,8 @@ def _with_state(kind: type[Any], state: dict[str, Any]) -> Any:
 def _twin_class(kind: type[Any]) -> type[Any]:
     """Return a monitored subclass of a client's class.
 
-    The subclass keeps the class's name, because the SDK puts it into the User-Agent. The handle and its token have
-    slots, so that the state that the twin may share with the client does not contain them.
+    The subclass has the name of the client's class (the official name for our four clients), because the SDK puts
+    it into the User-Agent. The handle and its token have slots, because the twin may share the client's `__dict__`.
     """
 
     def copy(self: Any, *, monitoring: _Settings = None, **options: Any) -> Any:

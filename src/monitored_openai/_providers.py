@@ -66,7 +66,7 @@ _PRICE_IDS = {provider.name: provider.price_id or provider.name for provider in 
 def provider_of(host: str, *, kind: str | None) -> str:
     """Return the provider at a host; `unknown` for any other host, such as a proxy, whose prices are unknown.
 
-    `kind`: the kind of client, which decides before the host: `azure`, or the name of the SDK's `provider=`.
+    `kind`: the kind of client, which takes precedence over the host: `azure`, or the name of the SDK's `provider=`.
     """
     found = _find(host, kind)
     return UNKNOWN if found is None else found.name
@@ -89,7 +89,7 @@ def stream_usage_of(host: str, *, kind: str | None, configured: str | None) -> S
 
 
 def price_id_of(provider: str) -> str:
-    """Return the id of a provider in `genai-prices`; an unknown name counts as such an id."""
+    """Return the id of a provider in `genai-prices`; return an unknown name unchanged."""
     return _PRICE_IDS.get(provider, provider)
 
 

@@ -202,7 +202,7 @@ class CallRecord:
     tool_calls: Mapping[str, int] = field(default_factory=dict)
     """The number of calls of each tool in the response, by the bounded name of the tool."""
     provider_cost: float | None = None
-    """The cost that the response itself reports, in the server's unit (OpenRouter's); never part of ``cost``."""
+    """The cost that the response itself reports, in the server's unit (OpenRouter: credits); never part of ``cost``."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
     """The response's rate-limit headers, ``openai-processing-ms``, ``openai-organization`` and ``openai-project``."""

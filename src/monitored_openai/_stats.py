@@ -75,7 +75,7 @@ class Stats:
     spool_bytes: int
     """Size of the spool directory in bytes, as this exporter last measured it."""
     cut: int
-    """Log entries, delivered or waiting, that lost a part: too long content, or a part that the back end refused."""
+    """Log entries, delivered or waiting, that lost a part: long content, or a part that the back end refused."""
     content_failed: int
     """Log entries without content, because the redactor raised."""
     folded: int
@@ -91,9 +91,9 @@ class Stats:
     failed_pushes: int
     """Pushes of metrics that failed; the next push includes their values."""
     totals_refused: int = 0
-    """Lost counter snapshots that this exporter adopted from the spools of ended processes.
+    """Lost counter snapshots, which this exporter had adopted from the spools of ended processes.
 
-    They were damaged, or the back end refused them because it has newer samples or accepts none that old.
+    They were damaged, or the back end refused them, because it has newer samples or they are too old for it.
     """
     last_push_ns: int | None
     """Time of the last accepted push of metrics, in nanoseconds since the epoch; ``None`` before the first."""

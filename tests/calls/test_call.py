@@ -490,7 +490,7 @@ def test_functions_of_the_users_that_raise_cost_the_content_and_no_call(
     entries = logged(server, loki, many_ways, redact=raises_always, on_record=raises_always)
     assert len(entries) == 9
     assert not [entry for entry in entries if "ALICE" in entry.line]
-    assert json.loads(entries[0].line)["content_left_out"] == "it could not be made ready: SystemExit"
+    assert json.loads(entries[0].line)["content_left_out"] == "the content could not be prepared: SystemExit"
 
 
 def test_errors_are_logged_whatever_the_sample(server: OpenAIServer, loki: FakeLoki) -> None:
