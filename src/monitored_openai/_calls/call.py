@@ -215,10 +215,10 @@ class Call:
             self._fail(error)
 
     def on_closed(self, error: BaseException | None = None) -> None:
-        """End the call as abandoned, because the caller closed the response, or lost it to the garbage collector.
+        """End the call as abandoned, because the caller closed the response, or dropped its last reference to it.
 
-        `error`: the exception that was active at the close. The SDK's stream helper raises one between two chunks if it
-        cannot parse an output that was cut off. That one is then the error of the call.
+        `error`: the exception that was active at the close. If the SDK's stream helper raised it between two chunks,
+        because it cannot parse an output that was cut off, it becomes the error of the call.
         """
         if not self.waiting and self._emit:
             word = error_type(error) if error is not None else None

@@ -49,7 +49,7 @@ class Block(AbstractContextManager[None], Generic[_T]):
                 self._variable.reset(token)
 
     def __call__(self, function: _Function) -> _Function:
-        """Return a function, plain or `async def`, that runs each of its calls inside such a block.
+        """Return a wrapper of a function, plain or `async def`, that runs the function inside a new block.
 
         Raises:
             TypeError: The function is a generator: each `yield` would leak the block into the consumer's code.

@@ -1,8 +1,8 @@
 """Maps errors to the values of the label `error_type`.
 
-Finds an exception by the class names in its method resolution order, because this module imports neither the SDK nor an
-HTTP library. In the middle of a stream, SDK 1.x and 2.x raise transport errors of httpx; SDK 3.x uses httpx2 and wraps
-its errors.
+Identifies an exception by the class names in its method resolution order, because this module imports neither the SDK
+nor an HTTP library. In the middle of a stream, SDK 1.x and 2.x raise transport errors of httpx; SDK 3.x uses httpx2 and
+wraps its errors.
 """
 
 from __future__ import annotations

@@ -108,8 +108,8 @@ async def async_observe_chunks(
 ) -> AsyncIterator[Any]:
     """The async form of `observe_chunks`.
 
-    `closes`: True to close `chunks` together with this generator, as httpx2 does with the pieces of a body. The event
-    loop itself closes an unreferenced iterator of chunks, and logs an error about a second close.
+    `closes`: True to close `chunks` when this generator closes, as httpx2 expects for the pieces of a body. False for
+    the chunks of a stream: the event loop itself closes their unreferenced iterator, and would log a second close.
     """
     call.waiting = True
     started = perf_counter()

@@ -13,7 +13,7 @@ from monitored_openai._endpoints.base import BACKGROUND, ParsedResponse
 from monitored_openai._record import CallRecord, Cost, ErrorType, Usage, UsageUnknown
 
 Price = Callable[[str, ParsedResponse, int], "Cost | str"]
-"""Returns the cost for a provider, a response and a time in nanoseconds since the epoch, or the reason for none."""
+"""Returns the cost, or the reason why it is unknown, for a provider, a response and a time (nanoseconds since 1970)."""
 
 
 def build_record(finished: FinishedCall, call_id: str, *, price: Price, pending_usage: PendingUsage) -> CallRecord:

@@ -16,7 +16,7 @@ _METADATA = "metadata"
 def text_sent(value: object) -> str | None:
     """Return the text that the API receives for a text or an enum member; `None` for an empty text and other types.
 
-    The official SDK writes an enum member that is a text into JSON as this text, and ignores its `__str__`.
+    For an enum member that is also a `str`, the SDK sends the member's value and ignores its `__str__`.
     """
     if type(value) is not str:
         value = enum_value(value)

@@ -16,7 +16,7 @@ _REJECTED = (400, 422)
 _FIELD = ("stream_options", "include_usage")
 _MOST_SERVERS = 1000
 _ENOUGH_REJECTIONS = 2
-"""Number of rejections that stop the injection. One that names the field counts as two; another may be transient."""
+"""Number of rejections that stop the injection. One that names the field counts as two; others may be transient."""
 _MOST_FAILED_RETRIES = 3
 """Number of failed retries after which a rejection that does not name the field counts as the caller's error."""
 _SERVER_HEADERS = frozenset({"helicone-stream-usage"})
@@ -45,7 +45,7 @@ class StreamUsageSupport:
     def injection(self, base_url: str, *, only_adds_usage: bool) -> Injection | None:
         """Return the injection for one call; `None` for a server that rejects the field.
 
-        `only_adds_usage`: True if the field adds only the usage, so that the caller requested any other data.
+        `only_adds_usage`: True if the field adds only the usage to a stream; the caller requested all other data.
         """
         if self.rejections[base_url] >= _ENOUGH_REJECTIONS:
             return None
@@ -102,8 +102,8 @@ class Injection:
         _count(self._support.rejections, self._base_url, _ENOUGH_REJECTIONS)
         warn_sparsely(
             "visible-usage",
-            "%s sends other data in the chunk with the usage. So that callers receive no further chunk like this, the "
-            "library stops requesting the usage of streams from its base URL; their usage counts as unknown.",
+            "%s sends other data in the chunk with the usage. The library cannot hide this chunk from the caller, so "
+            "it no longer requests the usage of streams from this base URL; the metrics count their usage as unknown.",
             urlsplit(self._base_url).hostname,
         )
 

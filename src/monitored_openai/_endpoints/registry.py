@@ -53,7 +53,7 @@ class EndpointPath(str):
 
 
 def with_endpoints(post: Callable[..., Any], *endpoints: Endpoint) -> Any:
-    """Return a resource's `post` that replaces the paths of these endpoints by an `EndpointPath`."""
+    """Return a resource's `post` that replaces the path of each of these endpoints with its `EndpointPath`."""
     return partial(_post, post, {endpoint.path: EndpointPath(endpoint) for endpoint in endpoints})
 
 
