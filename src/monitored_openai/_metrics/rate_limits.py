@@ -29,7 +29,7 @@ _LONGEST_SECONDS = 31 * 86400.0
 _WITHOUT_RESET_SECONDS = 60.0
 """Validity of a limit without a reset header, because limits are per minute."""
 _SET_BACK_SECONDS = 300.0
-"""If a record ends this much before its predecessor, the clock was set back."""
+"""If a record ends this much before the one that came before it, the clock was set back."""
 
 
 def number(text: str | None) -> float | None:
@@ -124,7 +124,7 @@ class RateLimits:
 
 
 def _headers_came_at(record: CallRecord) -> float:
-    """Return the time of the headers in seconds since the epoch; those of a stream precede its first chunk."""
+    """Return the latest possible time of the headers, in seconds since the epoch: the first chunk, or the end."""
     if record.time_to_first_chunk is None:
         return record.ended_ns / 1e9
     return record.started_ns / 1e9 + record.time_to_first_chunk

@@ -203,7 +203,7 @@ class Metrics:
         return histogram
 
     def admitted(self, labels: Labels, series: Mapping[Labels, object]) -> Labels | None:
-        """Return the labels of a new series, without secrets; `None` beyond the limit, which calls for `folded`."""
+        """Return the labels of a new series, without secrets; `None` beyond the limit: use `folded` then."""
         admitted = tuple((name, without_secrets(value) if name in self._unbounded else value) for name, value in labels)
         return admitted if admitted in series or len(series) < self._max_label_sets else None
 

@@ -1,4 +1,4 @@
-"""Returns the cost of a call by the user's own or the published prices, or the reason for an unknown cost."""
+"""Computes the cost of a call from the user's own or the published prices; an unknown cost has a reason."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from monitored_openai._providers import price_id_of
 _MOST_REMEMBERED = 1024
 _MINUTE_NS = 60 * 10**9
 _DAY_NS = 24 * 60 * _MINUTE_NS
-_STANDARD_TIERS = frozenset({None, "default", "standard", "on_demand"})  # the last one is Groq's name
+_STANDARD_TIERS = frozenset({None, "default", "standard", "on_demand"})  # `on_demand` is Groq's name
 # These kinds of output have their own rates, but no usage of the OpenAI API counts them.
 _UNCOUNTED_OUTPUT = {"output_video_mtok", "output_citation_mtok"}
 _BILLED_BY = {"input_mtok", "output_mtok", "audio_hours", "input_audio_hours", "input_mchars"}
@@ -35,7 +35,7 @@ _PriceValues = Mapping[str, Decimal | types.TieredPrices]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Priced:
-    """The rates of a model, or the reason for none, with the time span of their validity."""
+    """The rates of a model, or the reason why they are unknown, with the time span for which this holds."""
 
     bands: Bands | Unpriced
     start_ns: int
@@ -50,7 +50,7 @@ class PriceTable:
         self._priced: dict[tuple[str, str, str | None, bool], _Priced] = {}
 
     def bands(self, provider: str, model: str, service_tier: str | None, batch: bool, at_ns: int) -> Bands | Unpriced:
-        """Return the rates of a model at a time, or the reason for none."""
+        """Return the rates of a model at a time, or the reason why they are unknown."""
         snapshot = get_snapshot()
         if snapshot is not self._snapshot:
             self._priced.clear()
@@ -110,11 +110,11 @@ def _look_up(
 
 
 def _find_model(snapshot: DataSnapshot, seller: types.Provider, model: str) -> types.ModelInfo | None:
-    """Return the entry of a model; for a fine-tune only that of a fine-tune, because base models are cheaper."""
+    """Return the entry of a model; for a fine-tune, never the entry of its base model, which is cheaper."""
     found = seller.find_model(model, all_providers=snapshot.providers)
     if not _fine_tuned(model) or (found is not None and _fine_tuned(found.id)):
         return found
-    # Of a name such as "ft:gpt-4o-mini:org::id", the table only matches dated forms, but it lists "ft:gpt-4o-mini".
+    # The table matches "ft:gpt-4o-mini:org::id" and similar names only with a date, but it lists "ft:gpt-4o-mini".
     family = ":".join(model.lower().split(":")[:2])
     return next((entry for entry in seller.models if entry.id == family), None)
 
@@ -135,7 +135,7 @@ def _constraints(model: types.ModelInfo) -> Iterator[_Constraint]:
 def _bands_at(
     at: datetime, seller: types.Provider, model: types.ModelInfo, context: Mapping[str, str]
 ) -> Bands | Unpriced:
-    """Return the bands at a time; for a tier or batch only its own, though `genai-prices` would return the standard."""
+    """Return the bands at a time; never the standard ones for a tier or batch, although `genai-prices` returns them."""
     if context:
         # Tiers differ by seller, but the table also uses OpenAI's entries for models that Azure sells.
         own = any(model is entry for entry in seller.models)
@@ -154,8 +154,8 @@ def _has_variant(model: types.ModelInfo, context: Mapping[str, str], at: datetim
 
 def _bands(price: types.ModelPrice, *, cached_as_input: bool) -> Bands | Unpriced:
     values: _PriceValues = {kind: value for kind, value in vars(price).items() if value is not None}
-    # No usage contains the facts on which a fee per request depends. An entry without any of these rates has another
-    # unit or no price.
+    # No usage contains the facts on which a fee per request depends. An entry without any rate of `_BILLED_BY` has
+    # another unit or no price.
     if "requests_kcount" in values or values.keys().isdisjoint(_BILLED_BY):
         return Unpriced.NO_RATE_FOR_KIND
     tiered = (value for value in values.values() if isinstance(value, types.TieredPrices))

@@ -32,9 +32,9 @@ class Unpriced(StrEnum):
     PREPAID = "prepaid"
     """In the scale tier, the user pays for capacity in advance, independent of tokens."""
     PRICE_ERROR = "price_error"
-    """The computation of the price failed; the first log line about it has the reason."""
+    """The computation of the price failed; the library logs only the first failure, with the traceback."""
     BACKGROUND = "background"
-    """The server still generates the response. A later request for it may report the usage, and then has the cost."""
+    """The server still generates the response. A later request may report its usage; that call then has the cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ Bands = Sequence[tuple[int, Rates]]
 
 
 def charge(bands: Bands, usage: Usage) -> Cost | Unpriced:
-    """Return the cost of a usage, or the reason for none. An unreported count is zero only if its tokens are free."""
+    """Return the cost of a usage, or the reason for an unknown cost. A count may be missing if its tokens are free."""
     rates = bands[-1][1]
     if rates.input_second is not None or rates.input_character is not None:
         return _charge_length(rates, usage)
