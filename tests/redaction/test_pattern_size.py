@@ -104,7 +104,7 @@ def test_the_settings_refuse_a_pattern_too_large_to_compile(pattern: str, part: 
     with pytest.raises(SettingsError) as caught:
         MonitoringSettings(redact=["fine", pattern])
     message = str(caught.value)
-    assert message.startswith("redact: is too large in pattern 2, which ")
+    assert message.startswith("redact: has a pattern that is too large: number 2, which ")
     assert part in message
     assert pattern not in message
 

@@ -184,7 +184,7 @@ def test_a_client_certificate_is_one_file_or_two(tmp_path: Path) -> None:
     [
         ({"m": {"input": 1}}, "output"),
         ({"m": {"output": 1}}, "input"),
-        ({"m": {"input": 1, "output": 2, "audio": 3}}, "only the keys"),
+        ({"m": {"input": 1, "output": 2, "audio": 3}}, "must have, for each model"),
         ({"m": {"input": 1, "output": -2}}, "number"),
         ({"m": {"input": float("nan"), "output": 2}}, "number"),
         ({"m": {"input": float("inf"), "output": 2}}, "number"),
@@ -192,7 +192,7 @@ def test_a_client_certificate_is_one_file_or_two(tmp_path: Path) -> None:
         ({"m": {"input": True, "output": 2}}, "number"),
         ({"m": {"input": "1", "output": 2}}, "number"),
         ({"m": {"input": 1, "output": 2, "cached_input": None}}, "number"),
-        ({"m": {1: 1, "input": 1, "output": 2}}, "only the keys"),
+        ({"m": {1: 1, "input": 1, "output": 2}}, "must have, for each model"),
         ({"m": 3}, "input"),
         ({"": {"input": 1, "output": 2}}, "empty"),
         ("m=3", "input"),

@@ -59,7 +59,7 @@ class DatabaseKind:
     schema: str
     """SQL that creates an empty database and sets `application_id` and `user_version`."""
     starts_blank: bool = False
-    """Earlier versions wrote the schema to the write-ahead log first, so the file itself may have none."""
+    """True if the file may have no schema, because earlier versions wrote it to the write-ahead log first."""
 
     @cached_property
     def image(self) -> bytes:
@@ -111,7 +111,7 @@ class DatabaseKind:
                 self._check_objects(_objects(database), is_marked=application == ours)
         except sqlite3.Error as error:
             if application != ours:
-                raise Unreadable("is damaged, and nothing in it is ours") from error
+                raise Unreadable("is damaged, and does not show that it is ours") from error
         if version > newest:
             raise NotOurs(f"was made by a newer version: {version} instead of {newest}")
         self._check_side_files(path)

@@ -1,4 +1,4 @@
-"""Creates and checks private files and directories; follows no links and uses nothing of other users.
+"""Creates and checks private files and directories; follows no links and uses no files of other users.
 
 Windows has no such owners and modes, so the module checks only the type of a file there.
 """

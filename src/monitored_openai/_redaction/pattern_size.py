@@ -1,4 +1,4 @@
-"""Bounds the memory of a user's pattern from its text: `regex` copies each part that a count repeats."""
+"""Estimates the compiled size of a user's pattern, because `regex` copies each part that a count repeats."""
 
 from __future__ import annotations
 
@@ -104,6 +104,6 @@ def _flat_size(pattern: str) -> int:
         copies *= _copies(count[0])
         if copies > MOST_REPETITIONS or copies * len(pattern) > MOST_ITEMS:
             raise PatternTooLarge(
-                f"has a flag x or V, a class [:name:] or a comment, and counts whose product is too large (up to the one at index {count.start()})"
+                f"has a flag x or V, a class [:name:] or a comment, and counts whose product is too large (at the count at index {count.start()})"
             )
     return max(1, copies) * len(pattern)

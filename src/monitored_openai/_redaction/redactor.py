@@ -149,7 +149,7 @@ def _text(text: str, field: str, redact: Redact) -> str:
 
 
 def _name(name: object, field: str, redact: Redact) -> str:
-    """Return the name of a field; redact names that are no identifiers, such as e-mail addresses."""
+    """Return the name of a field; redact names that are not identifiers, such as e-mail addresses."""
     text = str(name)
     return text if text.isidentifier() else _text(text, field, redact)
 

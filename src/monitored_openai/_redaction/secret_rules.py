@@ -28,7 +28,7 @@ _PROSE = re.compile(r"[A-Za-z]?[a-z]{1,19}")
 
 
 def is_random(run: str) -> bool:
-    """Return true if a run looks random; a CSS class, for example, consists of words and numbers."""
+    """Return true if a run looks random; a CSS class, for example, does not: it has only words and numbers."""
     return "***" in run or len(_INTERLEAVED.findall(run)) >= 2 or any(map(_is_random_piece, _PIECE.findall(run)))
 
 

@@ -73,14 +73,14 @@ class MonitoringSettings(BaseSettings):
     metrics_protocol: MetricsProtocol = "remote_write"
     """Protocol of the pushed metrics: `remote_write` (Prometheus) or `influx` (Influx line protocol)."""
     metrics_url: Annotated[str | None, PlainValidator(validators.metrics_url)] = None
-    """URL to which the library pushes metrics. It completes a host without a path with the standard path. Unset, the
+    """URL to which the library pushes metrics. If it has no path, the library adds the standard path. If unset, the
     library keeps the metrics in memory.
     """
     logs_url: Annotated[
         str | None, validators.optional(lambda value: urls.push_url(validators.plain_text(value), "loki"))
     ] = None
-    """URL of the Loki to which the library pushes log entries. It completes a host without a path with the standard
-    path. Unset, the library creates no log entries.
+    """URL of the Loki to which the library pushes log entries. If it has no path, the library adds the standard path.
+    If unset, the library creates no log entries.
     """
     metrics_username: validators.Username = None
     """User name for `metrics_url`; on Grafana Cloud, the instance ID of Prometheus."""
@@ -126,7 +126,7 @@ class MonitoringSettings(BaseSettings):
     metric_names: Annotated[tuple[str, ...], PlainValidator(validators.metric_names)] = ("gen_ai",)
     """Sets of metrics that the library pushes: `gen_ai`, the predecessor's `grafana_openai`, or both."""
     provider: validators.OptionalLabelValue = None
-    """Value of the label `gen_ai_provider_name`. Unset, the library derives it from the API's host."""
+    """Value of the label `gen_ai_provider_name`. If unset, the library derives it from the API's host."""
     max_label_sets: validators.Whole = Field(500, ge=1, le=100_000)
     """Label sets per metric. The library counts further label sets under the label value `other`."""
     log_shards: validators.Whole = Field(1, ge=1, le=128)
@@ -153,44 +153,46 @@ class MonitoringSettings(BaseSettings):
     prices: Annotated[Mapping[str, Mapping[str, float]], PlainValidator(validators.prices)] = validators.NO_ITEMS
     """Your prices by model, which take precedence over the published prices: `input`, `output` and optionally
     `cached_input` in USD per million tokens, or `minute` in USD per minute of audio, or `characters` in USD per million
-    characters. In a variable, write it as JSON.
+    characters. In a variable, write this mapping as JSON.
     """
     on_record: Annotated[Callable[..., None] | None, validators.optional(validators.on_record)] = None
     """Function that the exporter's thread calls with each priced `CallRecord`."""
 
     push_interval: Annotated[float | None, BeforeValidator(validators.not_bool)] = Field(None, ge=0.01, le=60)
-    """Seconds between two pushes of metrics. Unset, 60 for a host of grafana.net and 15 for any other."""
+    """Seconds between two pushes of metrics. If unset, 60 for a host of grafana.net and 15 for any other."""
     log_linger: validators.Number = Field(1.0, ge=0, le=60)
-    """Seconds that a log entry waits at most for others that share its request."""
+    """Longest time in seconds that a log entry waits for others to share its request."""
     queue_size: validators.Whole = Field(50_000, ge=1, le=200_000)
-    """Calls that memory holds at most with their content until the delivery. Beyond it, a call gets no log entry and
-    counts as `queue_full`; the metrics still count it.
+    """Largest number of calls that memory holds with their content until delivery. A call beyond it gets no log entry
+    and counts as `queue_full`; the metrics still count it.
     """
     queue_bytes: validators.Whole = Field(32 * 1024 * 1024, ge=1024, le=1024**3)
-    """Bytes of content that memory holds at most until the delivery, with the same effect as `queue_size` beyond it. At
-    least `max_content_bytes`.
+    """Largest number of bytes of content that memory holds until delivery. Beyond it, a call gets no log
+    entry, as for `queue_size`. At least `max_content_bytes`.
     """
     spool_dir: Annotated[str | None, validators.optional(validators.spool_dir)] = None
     """Absolute path of the directory in which log entries and counter snapshots wait for delivery, so that they survive
-    a crash. Its files have mode 0600 and contain the redacted prompts and answers in plain text. Unset, both wait only
-    in memory.
+    a crash. Its files have mode 0600 and contain the redacted prompts and answers in plain text. If unset, both wait
+    only in memory.
     """
     spool_bytes: validators.Whole = Field(256 * 1024 * 1024, ge=8 * 1024 * 1024, le=1024**4)
-    """Bytes that all processes together store in `spool_dir` at most. Beyond it, the library drops the oldest entries."""
+    """Largest number of bytes that all processes together store in `spool_dir`. Beyond it, the library drops the oldest
+    entries.
+    """
     spool_age: validators.Number = Field(86_400.0, ge=60, le=6 * 86_400)
-    """Seconds that an entry waits at most in the spool. The library then drops it."""
+    """Longest time in seconds that an entry waits in the spool. The library then drops it."""
     exit_timeout: validators.Number = Field(5.0, ge=0, le=300)
-    """Seconds that the delivery at exit takes at most."""
+    """Longest time in seconds that the delivery at exit takes."""
     flush_on_call: bool = False
     """Whether each call waits up to 2 seconds for the delivery of its telemetry. An async call starts the delivery and
     does not wait.
     """
     handle_sigterm: bool = False
-    """Whether the library, on SIGTERM, delivers the remaining telemetry before the process ends or its own handler runs."""
+    """Whether the library delivers the remaining telemetry on SIGTERM, before the program ends or runs its handler."""
     on_error: Literal["raise", "disable"] = "raise"
     """Reaction to invalid settings: `raise` raises `SettingsError`; `disable` logs the messages and monitors nothing."""
     log_warnings: bool = True
-    """Whether the logger `monitored_openai` receives warnings. If settings in use differ, it receives them."""
+    """Whether the logger `monitored_openai` logs warnings. If several settings are in use, `True` in one is enough."""
     enabled: bool = True
     """Whether the library monitors calls."""
 
@@ -224,7 +226,7 @@ class MonitoringSettings(BaseSettings):
 
         Args:
             url: Address of the page.
-            **values: More fields; they take precedence over these.
+            **values: More fields, which take precedence over the above.
 
         Raises:
             SettingsError: At least one field is invalid.
@@ -472,7 +474,7 @@ def _details_faults(details: ErrorDetails) -> list[tuple[str, str]]:
         return [(_printable(field), _unknown(field))]
     if isinstance(cause, InvalidValue):
         return [(field, str(cause))]
-    if isinstance(cause, ValueError):  # another exception than ours: its message may contain the value
+    if isinstance(cause, ValueError):  # not our own exception: its message may contain the value
         return [(field, "is not valid; correct it")]
     return [(field, f"{details['msg'].replace('Input should be', 'must be')}; correct it")]
 

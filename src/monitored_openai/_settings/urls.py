@@ -113,7 +113,7 @@ def split_userinfo(url: str) -> tuple[str, str | None, str | None]:
 def push_url(url: str, push: Push) -> str:
     """Return the normalised push URL: host in lower case, path complete, no default port, no user.
 
-    Complete a host without a path with the back end's standard path; keep a complete or unknown path.
+    Add the standard path to a host without a path, complete the beginning of a known path, and keep any other path.
 
     Raises:
         InvalidValue: No back end accepts a push to this URL.
@@ -296,7 +296,7 @@ def _push_path(path: str, host: str, push: Push) -> str:
         return _COMPLETED[push][bare]
     for full in _PUSH_PATHS[push]:
         if f"{full}/" in bare:
-            raise InvalidValue(f"continues after its push path; end it with one {full}")
-        if bare.endswith(full):  # a slash after it is a 404 on Loki
+            raise InvalidValue(f"continues after its push path; remove everything after {full}")
+        if bare.endswith(full):  # Loki answers 404 if a slash follows
             return bare
     return path

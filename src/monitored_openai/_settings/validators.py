@@ -28,9 +28,7 @@ from monitored_openai._redaction.secrets import secret_spans
 from monitored_openai._settings import urls
 from monitored_openai._settings.urls import MetricsProtocol
 
-_MAX_LABELS = (
-    10  # with the library's own labels, a series keeps to the 30 that Mimir accepts, and a stream to the 15 of Loki
-)
+_MAX_LABELS = 10  # with the library's own labels, within Mimir's limit of 30 per series and Loki's of 15 per stream
 _MAX_PRICE = 1_000_000
 _MOST_SECONDS_OF_A_CHECK = 1.0
 
@@ -183,7 +181,7 @@ def prices(value: object) -> FrozenMapping[FrozenMapping[float]]:
         by_token = {"input", "output"} <= kinds <= {"input", "cached_input", "output"}
         if not isinstance(rates, Mapping) or not (by_token or (kinds and kinds <= {"minute", "characters"})):
             raise InvalidValue(
-                "must have, for each model, only the keys input, output and optionally cached_input, or minute or characters; "
+                "must have, for each model, either input, output and optionally cached_input, or minute or characters; "
                 "correct the keys"
             )
         for rate in rates.values():
@@ -196,7 +194,9 @@ def prices(value: object) -> FrozenMapping[FrozenMapping[float]]:
 
 
 def _importable(function: object, arguments: int) -> Callable[..., Any]:
-    """Return ``function`` if its module contains it by its name; otherwise equal settings would differ."""
+    """Return ``function`` if its module has it under its name; any other is a new object each time, so equal settings
+    would differ.
+    """
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not callable(function) or not isinstance(module, str) or not isinstance(name, str):
         raise InvalidValue(
@@ -260,7 +260,7 @@ def _require_small(patterns: tuple[str, ...]) -> None:
             size += pattern_size(pattern)
         except PatternTooLarge as error:
             raise InvalidValue(
-                f"is too large in pattern {place}, which {error}; shorten it or lower its counts"
+                f"has a pattern that is too large: number {place}, which {error}; shorten it or lower its counts"
             ) from None
     if size > MOST_ITEMS:
         raise InvalidValue(

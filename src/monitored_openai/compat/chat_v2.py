@@ -30,8 +30,8 @@ def monitor(
         metrics_username: the instance ID of Prometheus.
         logs_username: the instance ID of Loki.
         access_token: an access policy token with the scopes `metrics:write` and `logs:write`.
-        use_async: True to return a coroutine function for a sync client too. A method of an async client needs no
-            `use_async` to be awaited.
+        use_async: True to return a coroutine function even for a sync client. The method of an async client is always
+            awaitable.
         disable_content: True to keep requests and responses out of the log.
         environment: the value of the label `environment`.
 
