@@ -12,10 +12,10 @@ _LINK = re.compile(r"(?P<before>(?P<picture>!?)\[[^\]]*\]\()(?P<path>(?![a-z]+:|
 
 
 class AddressHook(MetadataHookInterface):
-    """Sets `urls` and `readme`, which would otherwise repeat the repository's address."""
+    """Sets `urls` and `readme`, so that pyproject.toml contains the repository's address only once."""
 
     def update(self, metadata: dict[str, Any]) -> None:
-        """Add both fields; the links of a release lead to the files of its own tag."""
+        """Add both fields; the links lead to the files at the tag of this version."""
         repository, tag = self.config["repository"], f"v{metadata['version']}"
         metadata["urls"] = {
             "Repository": repository,

@@ -1,4 +1,4 @@
-"""The behaviour tests on the SDKs, Pythons and dependencies that are supported, a test for each framework, and one of runtimes.
+"""Sessions that run the tests with all supported SDKs, Pythons and dependencies, with frameworks and in runtimes.
 
 `make test-all` runs all sessions.
 """
@@ -27,7 +27,7 @@ logging.getLogger("nox").setLevel(logging.WARNING)
 
 
 def candidates() -> Iterator[Path]:
-    """Whatever may be a Python 3: this one, those on PATH (shims of other tools too), those of pyenv."""
+    """Yield paths that may be a Python 3: the current one, those on PATH (even shims), those of pyenv."""
     yield Path(sys.executable)
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     for folder in [*map(Path, os.get_exec_path()), *sorted(pyenv.glob("versions/*/bin"))]:
@@ -35,7 +35,7 @@ def candidates() -> Iterator[Path]:
 
 
 def interpreters() -> dict[tuple[int, int], str]:
-    """The released Pythons at hand that really start, by version, from the oldest supported on."""
+    """Return the interpreters that start, by version: only released versions, from the oldest supported one on."""
     found: dict[tuple[int, int], str] = {}
     for path in candidates():
         try:
@@ -70,14 +70,14 @@ def add_framework(name: str, python: tuple[int, int], package: str) -> None:
         session.install("--reinstall-package", "monitored-openai", ".[scrape]", package)
         session.install("--group", "test")
         test = f"tests/integration/frameworks/test_frameworks.py::test_{name}"
-        # Warnings that a framework gives are its own affair.
+        # A framework's own warnings must not fail its test.
         session.run("python", "-m", "pytest", "-W", "default", test, *session.posargs, env={"FRAMEWORK": name})
 
     nox.session(name=name, python=AT_HAND[python])(run)
 
 
 def add_predecessor(python: tuple[int, int]) -> None:
-    """Add a session that runs the package that this one succeeds beside it, for the same calls."""
+    """Add a session that compares this package with its predecessor on the same calls."""
 
     def run(session: nox.Session) -> None:
         session.install("--reinstall-package", "monitored-openai", ".[scrape]", "grafana-openai-monitoring==0.0.9")
@@ -88,12 +88,12 @@ def add_predecessor(python: tuple[int, int]) -> None:
 
 
 def add_runtimes(python: tuple[int, int]) -> None:
-    """Add a session that runs the tests of what programs run in: other loops, greenlets, servers, workers."""
+    """Add a session that runs the tests of runtimes: other event loops, greenlets, servers and workers."""
 
     def run(session: nox.Session) -> None:
         session.install("--reinstall-package", "monitored-openai", ".[scrape]", *RUNTIMES)
         session.install("--group", "test")
-        session.install("uwsgi", success_codes=range(256))  # needs a compiler; its tests are left out without
+        session.install("uwsgi", success_codes=range(256))  # needs a compiler; without uwsgi, its tests are skipped
         tests = (*PARALLEL, "-W", "default", "tests/integration/runtimes", *session.posargs)  # as above
         session.run("python", "-m", "pytest", *tests, env={"RUNTIMES": "1"})
 
@@ -101,7 +101,7 @@ def add_runtimes(python: tuple[int, int]) -> None:
 
 
 def add_ends(python: tuple[int, int]) -> None:
-    """Add a session that runs what depends on how a Python ends and forks."""
+    """Add a session that runs the tests that depend on how a Python version exits and forks."""
 
     def run(session: nox.Session) -> None:
         session.install("--reinstall-package", "monitored-openai", ".[scrape,cli]")
@@ -140,7 +140,7 @@ FRAMEWORKS = {
 }
 AT_HAND = interpreters()
 oldest, newest = min(AT_HAND), max(AT_HAND)
-# `make test` runs the suite on one Python with the newest of everything; these are the corners of what is supported.
+# `make test` runs the suite on one Python with the newest packages; these sessions add the limits of support.
 add_session("lowest", oldest, "openai==1.92.*", lowest=True)
 add_session("sdk-2", oldest, "openai>=2,<3")
 if newest != oldest:

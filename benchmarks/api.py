@@ -1,4 +1,4 @@
-"""An API inside the process, so that no network hides the cost of monitoring, and its clients."""
+"""A simulated API inside the process, because a network would hide the cost of monitoring, and clients of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start separate interpreters with cached bytecode, as in an installed program, whatever the environment sets."""
+"""Start separate interpreters with cached bytecode, as in an installed program, even if the environment disables it."""
 
 from __future__ import annotations
 

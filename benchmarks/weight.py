@@ -17,7 +17,7 @@ from benchmarks.figures import Figure, at_most
 
 _PACKAGE = "monitored-openai"
 _PLAIN = child.ROOT / ".venv-demo" / "bin" / "python"
-"""Interpreter of an environment with only the package: httpx would also import an installed click and rich."""
+"""Interpreter of an environment with only the package, because httpx imports click and rich if they are installed."""
 
 
 def imports(rounds: int) -> Iterator[Figure]:

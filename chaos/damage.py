@@ -16,6 +16,6 @@ def run(directory: Path) -> str:
     read = [survives(directory / "spool", damage) for damage in damages(CUTS, FLIPS).values()]
     return (
         f"{len(read)} damaged files of 200 entries, each beside a healthy one: {sum(number for number, _ in read):,} of "
-        f"{200 * len(read):,} entries read, the others counted where the file said of how many it was; all healthy ones "
-        f"delivered; {max(took for _, took in read):.2f} s at most to start with one"
+        f"{200 * len(read):,} entries read, the others counted if the file still showed its number of entries; all "
+        f"healthy files delivered; {max(took for _, took in read):.2f} s at most to read a damaged file"
     )

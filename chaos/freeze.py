@@ -44,5 +44,5 @@ def run(directory: Path) -> str:
         return (
             f"{SECONDS:.0f} s frozen in the middle of a request, {PER_SECOND} calls a second before and after: "
             f"{len(asked):,} calls, {len(missing)} missing, {len(asked) - len(set(asked))} stored twice, "
-            f"{len(loki.rejected)} refused; the next entries arrived {first_after:.1f} s after"
+            f"{len(loki.rejected)} refused; the next entries arrived {first_after:.1f} s after the process resumed"
         )

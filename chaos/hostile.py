@@ -50,11 +50,12 @@ def run(directory: Path) -> str:
         _page_is_json(client)
         refused = client.get("/api/status").json()["refused"]
         return (
-            f"{EXAMPLES:,} random series of requests, and as many pushes of either kind, in {LimitedServer.BYTES >> 20} MiB "
-            f"of addresses, with {len(BOMBS)} small pushes that ask for much before them, and, with {len(HEAVY)} that use all bounds to the full, on {AT_ONCE} connections at once after them: "
+            f"{len(BOMBS)} small pushes that demand much memory; then {EXAMPLES:,} random series of requests and as "
+            f"many pushes of each kind; then, on {AT_ONCE} connections at once, the small pushes again and {len(HEAVY)} pushes "
+            f"at the limits of all sizes; all in {LimitedServer.BYTES >> 20} MiB of address space: "
             f"{statuses.total():,} answers, {sum(number for status, number in statuses.items() if status >= 500)} of them "
             f"5xx; refused: {', '.join(f'{number:,} {reason}' for reason, number in sorted(refused.items()))}; at most "
-            f"{after_first:.0f} MiB of memory before them, {server.most_mib():.0f} MiB in all; no traceback"
+            f"{after_first:.0f} MiB of memory after the first pushes, {server.most_mib():.0f} MiB in all; no traceback"
         )
 
 

@@ -28,6 +28,7 @@ def run(_: Path) -> str:
             ),
         )
     return (
-        f"{EXAMPLES:,} random histories each of the books and of the spool, of up to {STEPS} steps: the books balanced after "
-        "every step, no entry was stored under two sets of labels, none that was on disk was lost uncounted, no file was left"
+        f"{EXAMPLES:,} random sequences each for the ledger and for the spool, of up to {STEPS} steps: the ledger balanced "
+        "after every step, no entry was stored under two label sets, every lost entry that had been on disk was counted, no "
+        "file was left"
     )

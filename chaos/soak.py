@@ -63,11 +63,11 @@ def run(directory: Path) -> str:
         assert (ended.code, ended.noise) == (0, ""), ended
         made = made_in(file)
         arrived = [json.loads(entry.line)["request"]["messages"][0]["content"] for entry in loki.entries]
-        counted = proxy.total(CALLS_METRIC) - 1  # the program's first call, to get going, is in no file
+        counted = proxy.total(CALLS_METRIC) - 1  # the file does not list the program's first call, the warm-up
         late = [look for look in looks if look.at > SECONDS * WARM_UP]
         growth = (late[-1].memory - late[0].memory) / 2**20 / ((late[-1].at - late[0].at) / 3600)
         return (
-            f"{len(made):,} calls at {PER_SECOND} a second, back ends away for every other {LOOK_SECONDS} s: "
+            f"{len(made):,} calls at {PER_SECOND} a second, back ends down and up for {LOOK_SECONDS} s each: "
             f"{len(set(made) - set(arrived)):,} missing, {len(arrived) - len(set(arrived)):,} stored twice, "
             f"{counted:,.0f} counted; after the first {WARM_UP:.0%} memory grew by {growth:.1f} MiB/h, at most "
             f"{max(look.memory for look in late) / 2**20:.0f} MiB, "

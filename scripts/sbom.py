@@ -1,4 +1,4 @@
-"""Write the software bill of materials (CycloneDX 1.6) of the package as one environment has it: sbom.py PYTHON FILE."""
+"""Write the software bill of materials (CycloneDX 1.6) of the package in one environment: sbom.py PYTHON FILE."""
 
 # ruff: noqa: INP001 - a script, no module of a package
 

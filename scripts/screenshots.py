@@ -1,4 +1,4 @@
-"""Make the pictures of docs/local.md: invented calls of a shop in one hour, on the real page in a real Chromium.
+"""Take the pictures of docs/local.md in a real Chromium: the page shows one hour of invented calls of a shop.
 
 First run `scripts/install-chromium`. Run the script from the project's folder, with the project's Python:
 
@@ -94,7 +94,7 @@ RULES = (
 
 
 def afternoon(random: Random, start: float) -> Iterator[CallRecord]:
-    """Yield the calls, in the order of their end to the second."""
+    """Yield the calls, ordered by the second of their end."""
     for second in range(SECONDS):
         busy = 0.55 + 0.4 * (second / SECONDS) + (1.2 if 2100 < second < 2520 else 0)
         for _ in range(int(random.random() < busy * 0.5) + int(random.random() < busy * 0.22)):
