@@ -12,7 +12,7 @@ _LINK = re.compile(r"(?P<before>(?P<picture>!?)\[[^\]]*\]\()(?P<path>(?![a-z]+:|
 
 
 class AddressHook(MetadataHookInterface):
-    """Sets `urls` and `readme`, so that pyproject.toml contains the repository's address only once."""
+    """Sets `urls` and `readme`, so that the repository's address is in one place only."""
 
     def update(self, metadata: dict[str, Any]) -> None:
         """Add both fields; the links lead to the files at the tag of this version."""

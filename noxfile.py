@@ -140,7 +140,7 @@ FRAMEWORKS = {
 }
 AT_HAND = interpreters()
 oldest, newest = min(AT_HAND), max(AT_HAND)
-# `make test` runs the suite on one Python with the newest packages; these sessions add the limits of support.
+# `make test` runs the suite on one Python with the newest packages; these sessions cover the other supported versions.
 add_session("lowest", oldest, "openai==1.92.*", lowest=True)
 add_session("sdk-2", oldest, "openai>=2,<3")
 if newest != oldest:

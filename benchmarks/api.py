@@ -1,4 +1,4 @@
-"""A simulated API inside the process, because a network would hide the cost of monitoring, and clients of it."""
+"""A simulated API and its clients in one process, because a network would hide the cost of monitoring."""
 
 from __future__ import annotations
 

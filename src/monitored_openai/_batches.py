@@ -103,7 +103,7 @@ def _output_of(batch: Batch) -> str:
 
 @contextmanager
 def _recorded(client: Any, batch: Batch, *, count: bool) -> Iterator[Call | None]:
-    """Yield the call that records the batch, or `None` to record nothing; a batch that failed may be recorded later."""
+    """Yield the call that records the batch, or `None`. After a failure, a later attempt may record the batch."""
     claim = object()
     claimed = count and batch.output_file_id and _counted.setdefault(batch.id, claim) is claim
     tracker = tracker_of(client.monitoring)

@@ -96,7 +96,7 @@ class Endpoint:
     defers_usage: bool = False
     """True if an endpoint with `reports_deferred_usage` may report a missing usage later, under the response's id."""
     reports_deferred_usage: bool = False
-    """True if it returns an earlier call's response again. Its usage counts only if that call's is still pending."""
+    """True if it returns the response of an earlier call. The usage counts only while that call's usage is pending."""
     billed: bool = True
     """False if calls are free: their records have neither usage nor cost."""
     non_json: bool = False

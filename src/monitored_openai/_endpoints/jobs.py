@@ -34,7 +34,7 @@ def _parse_batch(body: Mapping[str, Any]) -> ParsedResponse:
 
 _job = partial(plain_endpoint, parse=parse_job, reports_usage=False)
 BATCH_RESULT = _job("", "batch_result", reports_usage=True)
-"""The endpoint, without a path, of the call by which `batch_usage(count=True)` records a finished batch."""
+"""The endpoint, without a path, of the call that records a finished batch for `batch_usage(count=True)`."""
 BATCHES = _job("/batches", "batch", parse=_parse_batch)
 VIDEOS = (
     _job("/videos", "video_generation"),

@@ -172,7 +172,7 @@ class MonitoringSettings(BaseSettings):
     """
     spool_dir: Annotated[str | None, validators.optional(validators.spool_dir)] = None
     """Absolute path of the directory in which log entries and counter snapshots wait for delivery, so that they survive
-    a crash. Its files have mode 0600 and contain the redacted prompts and answers in plain text. If unset, both wait
+    a crash. Its files have mode 0600 and contain the redacted requests and responses in plain text. If unset, both wait
     only in memory.
     """
     spool_bytes: validators.Whole = Field(256 * 1024 * 1024, ge=8 * 1024 * 1024, le=1024**4)
