@@ -42,8 +42,8 @@ def run(directory: Path) -> str:
         return (
             f"{KILLS} kills at {PER_SECOND:,} calls a second, {REFUSED:.0%} refused, {LOST:.0%} of answers lost: "
             f"{len(made):,} calls, {len(ages):,} lost, the oldest {max(ages, default=0):.0f} ms before its kill; "
-            f"{doubled} stored twice, {len(loki.rejected)} refused for good; {loki.duplicates:,} sent again that Loki had; "
-            f"the rest of the last ones was delivered in {drained_in:.1f} s"
+            f"{doubled} stored twice, {len(loki.rejected)} rejected; Loki received {loki.duplicates:,} entries again that it had "
+            f"stored before; after the last kill, the remaining entries were delivered in {drained_in:.1f} s"
         )
 
 

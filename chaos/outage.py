@@ -26,6 +26,6 @@ def run(directory: Path) -> str:
         f"two ended meanwhile: {seen.made:,} calls, {seen.in_prometheus:,.0f} in a real Prometheus "
         f"({'' if tokens else 'NOT '}to the last token), {seen.in_loki:,} in the log, {seen.missing} missing there, "
         f"{seen.stored_twice} stored twice, {len(seen.refused)} refused; {seen.refused_pushes} pushes refused; "
-        f"{seen.most_spooled / 2**20:.1f} MiB in the spool at its end, {len(seen.left)} files left; the first was delivered "
-        f"{seen.first_after:.1f} s after its end"
+        f"{seen.most_spooled / 2**20:.1f} MiB in the spool at the end of the outage, {len(seen.left)} files left; the first "
+        f"delivery came {seen.first_after:.1f} s after the end of the outage"
     )

@@ -28,6 +28,6 @@ def run(_: Path) -> str:
             ),
         )
     return (
-        f"{EXAMPLES:,} random histories each of the books and of the spool, of up to {STEPS} steps: the books balanced after "
-        "every step, no entry was stored under two sets of labels, none that was on disk was lost uncounted, no file was left"
+        f"{EXAMPLES:,} random sequences of up to {STEPS} steps for the ledger, and as many for the spool: the counts balanced "
+        "after every step, no entry was stored under two label sets, no entry on disk was lost uncounted, no file was left"
     )

@@ -21,8 +21,8 @@ BEGIN_PROVIDERS = "<!-- providers: written by scripts/endpoints_table.py -->"
 END_PROVIDERS = "<!-- end of the providers -->"
 STREAM_USAGE: dict[StreamUsage, str] = {
     "unrequested": "in every stream; the client neither requests nor hides it",
-    "on_request": "on request",
-    "untried": "the client requests it, until the server refuses",
+    "on_request": "the client requests it; the server supports this option",
+    "untried": "the client requests it, unless the server has refused this before",
 }
 
 

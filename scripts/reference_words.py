@@ -92,7 +92,7 @@ DROPPED = {
     "queue_full": "memory is full (`queue_size`, `queue_bytes`): calls end faster than the back end accepts them, or it is down",
     "sampled": "`log_sample_ratio` left the entry out on purpose",
     "fault": "a bug in this library; its log has the traceback",
-    "rejected": "the back end refused it for good; the library's log has the status and, if known, the cause, but never the text of the reply",
+    "rejected": "the back end refused it, and a retry would not help; the library's log has the status and, if known, the cause, but never the text of the reply",
     "too_large": "the single entry exceeds the size that the back end accepts",
     "over_limit": "the back end's rate limit refuses this entry each time, but accepts others",
     "misconfigured": "URL, token or path stayed wrong until the library stopped retrying",

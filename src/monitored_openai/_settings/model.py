@@ -73,14 +73,14 @@ class MonitoringSettings(BaseSettings):
     metrics_protocol: MetricsProtocol = "remote_write"
     """Protocol of the pushed metrics: `remote_write` (Prometheus) or `influx` (Influx line protocol)."""
     metrics_url: Annotated[str | None, PlainValidator(validators.metrics_url)] = None
-    """URL to which the library pushes metrics. It completes a host without a path with the standard path. Unset, the
-    library keeps the metrics in memory.
+    """URL to which the library pushes metrics. If it has no path, the library adds the standard path. Unset, the library
+    keeps the metrics in memory.
     """
     logs_url: Annotated[
         str | None, validators.optional(lambda value: urls.push_url(validators.plain_text(value), "loki"))
     ] = None
-    """URL of the Loki to which the library pushes log entries. It completes a host without a path with the standard
-    path. Unset, the library creates no log entries.
+    """URL of the Loki to which the library pushes log entries. If it has no path, the library adds the standard path.
+    Unset, the library creates no log entries.
     """
     metrics_username: validators.Username = None
     """User name for `metrics_url`; on Grafana Cloud, the instance ID of Prometheus."""
@@ -161,13 +161,13 @@ class MonitoringSettings(BaseSettings):
     push_interval: Annotated[float | None, BeforeValidator(validators.not_bool)] = Field(None, ge=0.01, le=60)
     """Seconds between two pushes of metrics. Unset, 60 for a host of grafana.net and 15 for any other."""
     log_linger: validators.Number = Field(1.0, ge=0, le=60)
-    """Seconds that a log entry waits at most for others that share its request."""
+    """Maximum seconds that a log entry waits for others that share its request."""
     queue_size: validators.Whole = Field(50_000, ge=1, le=200_000)
-    """Calls that memory holds at most with their content until the delivery. Beyond it, a call gets no log entry and
-    counts as `queue_full`; the metrics still count it.
+    """Maximum number of calls that memory holds with their content until the delivery. Beyond it, a call gets no log
+    entry and counts as `queue_full`; the metrics still count it.
     """
     queue_bytes: validators.Whole = Field(32 * 1024 * 1024, ge=1024, le=1024**3)
-    """Bytes of content that memory holds at most until the delivery, with the same effect as `queue_size` beyond it. At
+    """Maximum bytes of content that memory holds until the delivery. Beyond it, the effect is that of `queue_size`. At
     least `max_content_bytes`.
     """
     spool_dir: Annotated[str | None, validators.optional(validators.spool_dir)] = None
@@ -176,11 +176,11 @@ class MonitoringSettings(BaseSettings):
     in memory.
     """
     spool_bytes: validators.Whole = Field(256 * 1024 * 1024, ge=8 * 1024 * 1024, le=1024**4)
-    """Bytes that all processes together store in `spool_dir` at most. Beyond it, the library drops the oldest entries."""
+    """Maximum bytes that all processes together store in `spool_dir`. Beyond it, the library drops the oldest entries."""
     spool_age: validators.Number = Field(86_400.0, ge=60, le=6 * 86_400)
-    """Seconds that an entry waits at most in the spool. The library then drops it."""
+    """Maximum seconds that an entry waits in the spool. The library then drops it."""
     exit_timeout: validators.Number = Field(5.0, ge=0, le=300)
-    """Seconds that the delivery at exit takes at most."""
+    """Maximum seconds that the delivery at exit takes."""
     flush_on_call: bool = False
     """Whether each call waits up to 2 seconds for the delivery of its telemetry. An async call starts the delivery and
     does not wait.
@@ -190,7 +190,7 @@ class MonitoringSettings(BaseSettings):
     on_error: Literal["raise", "disable"] = "raise"
     """Reaction to invalid settings: `raise` raises `SettingsError`; `disable` logs the messages and monitors nothing."""
     log_warnings: bool = True
-    """Whether the logger `monitored_openai` receives warnings. If settings in use differ, it receives them."""
+    """Whether the logger `monitored_openai` receives warnings; `False` works only if all clients in the process have it."""
     enabled: bool = True
     """Whether the library monitors calls."""
 
