@@ -41,7 +41,7 @@ def _sums() -> list[Panel]:
         ),
         panels.single(
             "Saved by caching",
-            "Additional cost of the cached input at the price of uncached input.",
+            "US dollars that the cached input would have cost in addition at the price of uncached input.",
             saved,
             panels.USD,
             width=6,
@@ -89,7 +89,7 @@ def _broken_down() -> list[Panel]:
             promql.total(of_calls(TOKENS), RANGE, ("gen_ai_token_type",)), "{{gen_ai_token_type}}",
         ),
         panels.bars(
-            "Parts of the tokens", "Cached, reasoning, audio, ...: parts of the above, not additions.", panels.TOKENS,
+            "Parts of the tokens", "Cached, reasoning, audio, ... They are parts of the input and output tokens, so do not add them to these.", panels.TOKENS,
             promql.total(of_calls(TOKEN_DETAILS), RANGE, ("gen_ai_token_type",)), "{{gen_ai_token_type}}",
         ),
     ]  # fmt: skip

@@ -62,7 +62,7 @@ def _sums() -> list[Panel]:
         ),
         panels.single(
             "Age of the price table",
-            "Time since the newest price in the oldest table in use took effect.",
+            "Time since the newest price in the table took effect. If processes use different tables, the oldest one counts.",
             f"time() - min({of_exporters(names.PRICES_DATE.name)})",
             panels.SECONDS,
             width=6,
@@ -88,7 +88,7 @@ def _graphs() -> list[Panel]:
         ),
         panels.graph(
             "Dropped by reason",
-            "Per second, including sampling. docs/alerts.md explains each reason.",
+            "Per second, including entries that sampling left out. docs/reference.md explains each reason.",
             "reqps",
             {f"{SIGNAL} {{{{reason}}}}": promql.or_zero(dropped, of_each[PRODUCED])},
         ),
@@ -106,7 +106,7 @@ def _graphs() -> list[Panel]:
         ),
         panels.graph(
             "Since the last success",
-            "The longest time of all reporting processes. Without calls, they send no log entries.",
+            "Time since the last push that the back end accepted: the longest of all reporting processes. A process without calls sends no log entries.",
             panels.SECONDS,
             {SIGNAL: f"time() - min by (signal) ({of_exporters(SUCCESS)})"},
         ),

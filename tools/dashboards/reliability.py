@@ -82,7 +82,7 @@ def _errors() -> list[Panel]:
             width=12,
         ),
         panels.graph(
-            "Calls under way",
+            "Calls in progress",
             "Calls that have started and not yet ended.",
             panels.CALLS,
             {MODEL_LEGEND: f"sum by (gen_ai_request_model) ({of_calls(names.ACTIVE.name)})"},

@@ -58,8 +58,8 @@ def _dropped() -> Alert:
     return Alert(
         name="OpenAITelemetryDropped",
         expr=f"{promql.total(dropped, '15m', by, look_back=LONGEST_OUTAGE)} > 0",
-        summary="{{ $value | humanize }} of {{ $labels.signal }} dropped in " + SERVICE_TEXT + ": {{ $labels.reason }}",
-        description="The clients dropped them for good within the last 15 minutes.",
+        summary="{{ $value | humanize }} dropped ({{ $labels.signal }}) in " + SERVICE_TEXT + ": {{ $labels.reason }}",
+        description="The clients dropped them within the last 15 minutes and will not send them again.",
     )
 
 
