@@ -303,4 +303,4 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
 
         assert main(["local", "--port", str(port), "--history", str(tmp_path / "history.sqlite3")]) == 2
 
-    assert "is the page open already?" in capsys.readouterr().err
+    assert "does another `monitored-openai local` use it?" in capsys.readouterr().err

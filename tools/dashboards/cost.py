@@ -41,7 +41,7 @@ def _sums() -> list[Panel]:
         ),
         panels.single(
             "Saved by caching",
-            "Additional cost of the cached input at the price of uncached input.",
+            "Amount by which the cached input would cost more at the price of uncached input.",
             saved,
             panels.USD,
             width=6,

@@ -88,7 +88,7 @@ class CallQueue:
     # On the exporter's thread
 
     def peek(self) -> FinishedCall | None:
-        """Return the oldest call without removing it; `None` if none waits, and then the next call wakes the consumer."""
+        """Return the oldest call without removing it; `None` if none waits: then the next call wakes the consumer."""
         with self._ledger.lock:
             if self._calls and not self._ledger.is_closed:
                 return self._calls[0][0]

@@ -37,7 +37,7 @@ class Runner:
     """Owns the queue, the ledger and the exporter of one handle. Implements `ProcessMember`."""
 
     def __init__(self, settings: MonitoringSettings, on_end: Callable[[], None]) -> None:
-        """Start no thread before a call ends or, with a spool, a call starts. `on_end` is called when the runner ends."""
+        """Start no thread before a call ends or, with a spool, starts. The runner calls `on_end` when it ends."""
         self.settings = settings
         self._on_end = on_end
         self._number = next(_numbers)

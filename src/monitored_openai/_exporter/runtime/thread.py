@@ -97,7 +97,7 @@ class ExporterThread:
         self._loop.call_soon_threadsafe(callback)
 
     def submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
-        """Run a coroutine on the loop. Cancel the future to cancel it. After the loop's end, return a cancelled future."""
+        """Run a coroutine on the loop. Cancel the future to cancel it. After the loop's end it is cancelled."""
         with self._submitting:
             if not self._is_ending:
                 return asyncio.run_coroutine_threadsafe(work, self._loop)
