@@ -1,4 +1,4 @@
-"""The provider by the host of the base URL; prices depend on it, so that a guess would be worse than none."""
+"""The provider by the host of the base URL. Prices depend on it, so an unknown host has no provider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `monitored-openai`, and its demo against the real ones."""
+"""The command `monitored-openai`, and its demo with real back ends."""
 
 from __future__ import annotations
 

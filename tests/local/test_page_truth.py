@@ -1,4 +1,4 @@
-"""The local page shows no number that it does not know, only calls of the chosen range, and its own errors."""
+"""The local page shows no unknown number, only calls of the chosen range, and its own errors."""
 
 from __future__ import annotations
 

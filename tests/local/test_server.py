@@ -1,4 +1,4 @@
-"""The embedded back end: what it answers is what was pushed, and nobody else gets at it."""
+"""The embedded back end: its replies equal the pushed data, and only authorised clients can read it."""
 
 from __future__ import annotations
 
