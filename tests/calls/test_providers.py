@@ -1,4 +1,4 @@
-"""The provider by the host of the base URL. Prices depend on it, so an unknown host has no provider."""
+"""The provider by the host of the base URL. Prices depend on it, so another host has the provider `unknown`."""
 
 from __future__ import annotations
 

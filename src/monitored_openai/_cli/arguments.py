@@ -175,8 +175,18 @@ def _add_rules(subparsers: Commands) -> None:
     export.option(
         "--error-objective", "target share of calls without a failure of the service", type=float, default=0.99
     )
-    export.option("--first-chunk-seconds", "target seconds to the first chunk of a stream", type=float, default=2.56)
-    export.option("--first-chunk-objective", "target share of streams within that time", type=float, default=0.95)
+    export.option(
+        "--first-chunk-seconds",
+        "target seconds to the first chunk of a stream; a bound of its histogram",
+        type=float,
+        default=2.56,
+    )
+    export.option(
+        "--first-chunk-objective",
+        "target share of streams that begin within --first-chunk-seconds",
+        type=float,
+        default=0.95,
+    )
     export.option("--data-source", "uid of the Prometheus data source in Grafana", default="prometheus", metavar="UID")
 
 
