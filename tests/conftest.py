@@ -1,4 +1,4 @@
-"""What holds for every test: no real back end or key in reach, and nothing left running."""
+"""Fixtures for every test: no real back end or key is reachable, and no test leaves anything running."""
 
 from __future__ import annotations
 

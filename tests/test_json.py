@@ -1,4 +1,4 @@
-"""JSON in and out, also where the fast parser and writer refuse."""
+"""JSON encoding and decoding, also of values that the fast library refuses."""
 
 from __future__ import annotations
 

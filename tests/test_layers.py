@@ -1,4 +1,4 @@
-"""The layers: which unit may import which, and where I/O may happen."""
+"""The layers: the imports that each unit may have, and the units that may do I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A record as one entry of the log: what it holds, how it is cut, and that no record makes it fail."""
+"""A record as a log entry: its content, its size limits, and no failure for any record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The overridden resources: they are the SDK's to everyone else, and each request is observed once."""
+"""The overridden resources: other code sees the SDK's own, and each request is observed once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the official SDK and its users take for granted of a client holds for ours."""
+"""Assumptions of the SDK and its users about a client hold for our clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of attributes: which text each becomes, which are left out, and that none raises into the request."""
+"""Values of attributes: the text that each becomes, the values that are left out, and no error in the request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One call in flight: its clock, its one end, what it keeps, and that nothing of it reaches the caller."""
+"""One call in progress: its clock, its single end, the data that it keeps, and its isolation from the caller."""
 
 from __future__ import annotations
 

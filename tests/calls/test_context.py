@@ -1,4 +1,4 @@
-"""What the caller says about its calls, and how far it reaches: blocks, tasks, threads, generators."""
+"""Attributes that the caller sets, and their scope: blocks, tasks, threads and generators."""
 
 from __future__ import annotations
 

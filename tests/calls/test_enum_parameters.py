@@ -1,4 +1,4 @@
-"""Parameters given as enum members: the record, the labels and the log hold their values, as the wire does."""
+"""Parameters given as enum members: the record, the labels and the log hold their values, as the request does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way a call can fail is one word of a closed set, told by status, by class or by what the body says."""
+"""Each failure of a call has one error type of a closed set, chosen by status, exception class or error body."""
 
 from __future__ import annotations
 

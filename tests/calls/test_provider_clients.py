@@ -1,4 +1,4 @@
-"""The SDK's own clients for other clouds, made by its `provider=` or by classes of their own: seen once, and named."""
+"""The SDK's clients for other clouds, from `provider=` or their own classes: each call is observed once and named."""
 
 from __future__ import annotations
 

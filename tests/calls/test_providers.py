@@ -1,4 +1,4 @@
-"""The provider by the host of the base URL; prices depend on it, so that a guess would be worse than none."""
+"""The provider by the host of the base URL. Prices depend on it, so another host has the provider `unknown`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures of the command: how tests run it, and the servers it asks."""
+"""Fixtures of the command: functions that run it, and the servers that it queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Help, shell completion, and arguments that are refused."""
+"""Help, shell completion and invalid arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mistakes, rule files, help, and servers of another kind."""
+"""User errors, rule files, help, and servers of another kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands keep tokens to themselves and take no more from a server than they can hold."""
+"""The commands reveal no token, and bound the size of each reply that they read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo: what it shows is what the receivers got, and it is content only when all sides agree."""
+"""The demo: it shows the data that the receivers got, and succeeds only if all sides agree."""
 
 from __future__ import annotations
 

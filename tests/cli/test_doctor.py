@@ -64,17 +64,17 @@ def test_settings_that_work_are_well_and_each_back_end_has_got_one_thing(
         ),
         (httpx.Response(403, text="tenant b is not allowed"), "refuses the tenant", "write to it"),
         (httpx.Response(403, text="Forbidden"), "a gateway before it", "tenant in tenant_id"),
-        (httpx.Response(404), "at this address", "path in logs_url; Loki takes logs at /loki/api/v1/push"),
+        (httpx.Response(404), "at this address", "path in logs_url; Loki accepts logs at /loki/api/v1/push"),
         (httpx.Response(302), "at this address", "path in logs_url"),
         (httpx.Response(413), "limits the size", "max_content_bytes"),
-        (httpx.Response(429), "takes nothing now", "repeated until they pass"),
+        (httpx.Response(429), "accepts nothing now", "repeated until they pass"),
         (httpx.Response(429, text="Ingestion rate limit exceeded for user fake"), "rate of pushes", "log_sample_ratio"),
         (httpx.Response(429, text="Per stream rate limit exceeded for stream"), "each stream", "log_shards"),
         (httpx.Response(429, text="Maximum active stream limit exceeded"), "number of streams", "extra_labels"),
         (httpx.Response(500, text="rpc error: received message larger than max"), "the size", "max_content_bytes"),
         (httpx.Response(400, text="has 16 label names; limit 15"), "limits labels", "extra_labels"),
         (httpx.Response(400, text="has timestamp too old"), "refuses the timestamp", "NTP"),
-        (httpx.Response(503), "takes nothing now", "repeated until they pass"),
+        (httpx.Response(503), "accepts nothing now", "repeated until they pass"),
         (httpx.Response(400, text="loghttp.PushRequest: bad"), "refuses the push", "labels"),
         (httpx.ConnectError("name unknown"), "cannot be reached: ConnectError: name unknown", "host and port"),
         (httpx.ReadError("broken off"), "does not answer: ReadError: broken off", "host and port"),
@@ -143,7 +143,7 @@ MIMIR = {
     "administrator.": (429, "push_interval"),
     "the incoming push request has been rejected because its message size of 200000000 bytes is larger than the allowed "
     "limit of 104857600 bytes (err-mimir-distributor-max-write-message-size). To adjust the related limit, configure "
-    "-distributor.max-recv-msg-size, or contact your service administrator.": (400, "a request's size"),
+    "-distributor.max-recv-msg-size, or contact your service administrator.": (400, "size limit for requests"),
     "no org id": (401, "set tenant_id"),
     "remote write receiver needs to be enabled with --web.enable-remote-write-receiver": (404, "--web.enable"),
     "the text of no rule": (400, "metrics_protocol"),
@@ -247,7 +247,7 @@ def test_the_command_says_it_and_its_exit_code_too(
     assert "neither metrics_url nor logs_url is set" in capsys.readouterr().out
     monkeypatch.setenv("MONITORED_OPENAI_LOGS_URL", loki.push_url)
     assert main(["doctor"]) == 0
-    assert capsys.readouterr().out == "ok     logs     Loki takes logs\n"
+    assert capsys.readouterr().out == "ok     logs     Loki accepts logs\n"
     monkeypatch.setenv("MONITORED_OPENAI_LOGS_URL", "nonsense")
     assert main(["doctor"]) == 2
 

@@ -1,4 +1,4 @@
-"""Exports into folders of the user: a file is replaced only while it is as the command wrote it."""
+"""Exports into folders of the user: the command replaces a file only if nobody changed it since the last export."""
 
 from __future__ import annotations
 

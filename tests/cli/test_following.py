@@ -1,4 +1,4 @@
-"""Following a log: every entry once, whatever comes late, at once or faster than it can be read."""
+"""Following a log: each entry is shown once, even if entries arrive late, together or too fast to be read."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def test_tail_shows_what_is_asked_for(page: Page, told: Any) -> None:
 
 
 def test_doctor_is_content_and_leaves_no_call(page: Page, told: Any) -> None:
-    assert told("doctor") == "ok     metrics  Prometheus takes metrics\nok     logs     Loki takes logs\n"
+    assert told("doctor") == "ok     metrics  Prometheus accepts metrics\nok     logs     Loki accepts logs\n"
     assert told("tail", "--no-follow") == ""
     assert page.overview()["total"]["calls"] == 0
 

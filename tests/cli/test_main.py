@@ -1,4 +1,4 @@
-"""The command `monitored-openai`, and its demo against the real ones."""
+"""The command `monitored-openai`, and its demo with real back ends."""
 
 from __future__ import annotations
 
@@ -303,4 +303,4 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
 
         assert main(["local", "--port", str(port), "--history", str(tmp_path / "history.sqlite3")]) == 2
 
-    assert "is the page open already?" in capsys.readouterr().err
+    assert "does another `monitored-openai local` use it?" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The rules under Prometheus's own tool: each alert fires when it should and keeps quiet when it should not."""
+"""The rules in Prometheus's own test tool: each alert fires when it should, and only then."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The same script on the bare SDK and on ours: what the caller sees, what the server gets, what is recorded."""
+"""The same script on the bare SDK and on our clients: the caller's view, the server's view, and the records."""

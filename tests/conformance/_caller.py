@@ -1,4 +1,4 @@
-"""One client after another, sync and async, and the one record of each of its calls."""
+"""One client after another, sync and async, and the single record of each of its calls."""
 
 from __future__ import annotations
 

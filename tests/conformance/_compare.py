@@ -1,4 +1,4 @@
-"""What has to hold between the bare SDK and ours, and of the one record."""
+"""Comparisons of our clients with the bare SDK, and checks of the single record."""
 
 from __future__ import annotations
 

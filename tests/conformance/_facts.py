@@ -1,4 +1,4 @@
-"""What a caller can see of an object, as plain values that can be compared and that hold on to nothing."""
+"""The state of an object that a caller can see, as plain values that keep no reference to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ways to make a call besides the completions: one row for each method and the variants worth telling apart."""
+"""Ways to call the endpoints besides the completions: a row for each method and each variant of interest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One odd reply of a server: played on the bare SDK and on ours, and looked up in the record."""
+"""One odd reply of a server, played on the bare SDK and on our client, and its record."""
 
 from __future__ import annotations
 

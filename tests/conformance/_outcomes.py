@@ -1,4 +1,4 @@
-"""What may become of a call, on the server's side, on the way, or by a cancellation."""
+"""Possible outcomes of a call: on the server, on the network, or by a cancellation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ways to make a call: one row for each method, its variants, and the requests worth telling apart."""
+"""Ways to make a call: a row for each method, its variants, and the requests of interest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller may do with what a call returned. Each takes it out of a list of one, so that it can be let go of."""
+"""Ways to read a call's result. Each takes the result out of a list of one, so that it can be released."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a call is played: the loopback server, the bare client and ours, and what each of the two led to."""
+"""The environment of a call: the loopback server, the bare client, our client, and the result of each client."""
 
 from __future__ import annotations
 

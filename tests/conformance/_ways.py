@@ -1,4 +1,4 @@
-"""Sync and async behind one set of verbs, so that each script is written once."""
+"""Sync and async behind one set of methods, so that each script is written once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a finished batch used: read out of its output file, at batch rates, and counted once if that is asked for."""
+"""The usage of a finished batch: read from its output file, at batch rates, and counted once if requested."""
 
 from __future__ import annotations
 

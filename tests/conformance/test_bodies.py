@@ -1,4 +1,4 @@
-"""Ways to a response's body that lead past the SDK's own: what the HTTP library gives, and what the caller taught it."""
+"""Ways to a response's body that bypass the SDK: those of the HTTP library, and those that the caller added."""
 
 from __future__ import annotations
 

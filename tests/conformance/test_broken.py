@@ -1,4 +1,4 @@
-"""With monitoring switched off, or broken in each of its parts, the caller sees what he sees on the bare SDK."""
+"""With monitoring disabled, or with any part of it broken, the caller sees the same as on the bare SDK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every family besides the completions, on its core paths: as on the bare SDK, and recorded once and truly."""
+"""Every endpoint besides the completions, on its core paths: same as the bare SDK, and recorded once and correctly."""
 
 from __future__ import annotations
 

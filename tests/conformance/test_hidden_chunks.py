@@ -1,4 +1,4 @@
-"""The chunk of a requested usage is hidden only if the caller misses nothing by that; no other chunk is hidden."""
+"""The usage chunk that we requested is hidden only if the caller loses nothing; no other chunk is hidden."""
 
 from __future__ import annotations
 

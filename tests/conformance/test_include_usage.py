@@ -1,4 +1,4 @@
-"""Asking for a stream's usage on the caller's behalf: hidden from the caller, and given up where a server refuses it."""
+"""Injected requests for a stream's usage: hidden from the caller, and stopped if a server refuses them."""
 
 from __future__ import annotations
 

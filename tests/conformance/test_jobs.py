@@ -1,4 +1,4 @@
-"""Work that goes on after the reply: seen as a call, its usage told by nobody or by a later look."""
+"""Work that continues after the reply: observed as a call, whose usage is reported later or never."""
 
 from __future__ import annotations
 

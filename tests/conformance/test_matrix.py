@@ -1,4 +1,4 @@
-"""Every path, on every client, with every reading of the result and every outcome: as on the bare SDK, and recorded once."""
+"""Each path, client, way to read and outcome: same as on the bare SDK, and recorded once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replies that no server should give but some do: they reach the caller as on the bare SDK, and what is known is recorded."""
+"""Replies that break the API's rules: they reach the caller as on the bare SDK, and the known facts are recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams that no server should send but some do: chunk by chunk as on the bare SDK, and what is known is recorded."""
+"""Streams that break the API's rules: the same chunks as on the bare SDK, and the known facts are recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What libraries do that know the API better than the SDK: `client.post` with a path of their own."""
+"""Calls by libraries that bypass the SDK's resources: `client.post` with their own path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Odd requests: they are sent, or refused by the SDK, as ever, and what was sent is what is recorded."""
+"""Odd requests: the SDK sends or refuses them as usual, and the record has what was sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only responses have: made in the background, resumed, looked at again, failed in a reply with a good status."""
+"""Features of responses alone: background runs, resumed streams, later retrieval, failures with a 2xx status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the SDK's user holds on to, and what goes when it is let go of."""
+"""Objects that the SDK's user holds, and the objects that are freed when the user releases them."""
 
 from __future__ import annotations
 

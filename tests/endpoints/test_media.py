@@ -1,4 +1,4 @@
-"""What is read out of embeddings, images and audio, and what their lengths cost."""
+"""The data read from embeddings, images and audio, and the cost by their length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read out of a body, whatever a server calls an answer."""
+"""The data read from a body, in every form that servers send."""
 
 from __future__ import annotations
 

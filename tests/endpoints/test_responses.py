@@ -1,4 +1,4 @@
-"""What is read out of responses and the events of their streams, whatever a server makes of them."""
+"""The data read from responses and from the events of their streams, in every form that servers send."""
 
 from __future__ import annotations
 

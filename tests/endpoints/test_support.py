@@ -1,4 +1,4 @@
-"""The table of endpoints against the SDK that is installed: nothing posts that is in neither of its parts."""
+"""The table of endpoints against the installed SDK: each method that posts is in one of its two parts."""
 
 from __future__ import annotations
 

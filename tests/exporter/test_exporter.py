@@ -1,4 +1,4 @@
-"""Secrets and content on their way through the exporter."""
+"""Secrets and content in the exporter."""
 
 from __future__ import annotations
 

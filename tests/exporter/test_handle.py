@@ -1,4 +1,4 @@
-"""The public handle: its repr, and the truth of a flush's result."""
+"""The public handle: its repr, and correct results of a flush."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handles without clients: they end their pushes and close their connections, and lose nothing when a client returns."""
+"""Handles without clients stop pushing and close their connections, and lose nothing when a client returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Back ends that quote the request in their replies: no log line, count or exception has any of it."""
+"""Back ends that quote the request in their replies: no log line, count or exception contains the quote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delivery of what ended processes left in the spool."""
+"""Delivery of the data that ended processes left in the spool."""
 
 from __future__ import annotations
 

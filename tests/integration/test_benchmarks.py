@@ -1,4 +1,4 @@
-"""The benchmarks run, and their statistics say what they should; what they measure is for `make bench` to tell."""
+"""The benchmarks run, and their statistics are correct; `make bench` measures."""
 
 from __future__ import annotations
 

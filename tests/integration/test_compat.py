@@ -1,4 +1,4 @@
-"""The predecessor's API, used as its README uses it, on plain clients."""
+"""The predecessor's API on plain clients, used as its README shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every panel of the shipped dashboards, against a real Prometheus and Loki's own grammar."""
+"""Every panel of the shipped dashboards, with a real Prometheus and Loki's own grammar."""
 
 from __future__ import annotations
 

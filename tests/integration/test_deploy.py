@@ -1,4 +1,4 @@
-"""What can be checked of deploy/ without a container engine."""
+"""Checks of deploy/ that need no container engine."""
 
 from __future__ import annotations
 

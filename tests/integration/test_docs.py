@@ -1,4 +1,4 @@
-"""The pages do what they say: every Python block runs, every command is exercised somewhere."""
+"""The pages are correct: each Python block runs, and a test runs each command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From calls to what a real, strict Prometheus and a fake Loki have of them, compared with what the API served."""
+"""From calls to the data in a real, strict Prometheus and in a fake Loki, compared with the API's own counts."""
 
 from __future__ import annotations
 

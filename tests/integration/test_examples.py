@@ -1,6 +1,6 @@
-"""Every file in examples/ runs, and what it called is what arrived.
+"""Every file in examples/ runs, and exactly its calls arrive.
 
-Those with a framework run in environments of their own: `tests/frameworks`.
+Examples with a framework run in their own environments: `tests/integration/frameworks`.
 """
 
 from __future__ import annotations

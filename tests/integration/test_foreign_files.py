@@ -1,4 +1,4 @@
-"""Files that this program did not make: no command and no setting changes, moves or removes one."""
+"""Files of other programs: no command and no setting changes, moves or removes one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the expressions of the predecessor's dashboard and alerts show, for 1,000 calls of 4 processes with 8 threads.
+"""Results of the predecessor's dashboard and alert expressions, for 1,000 calls of 4 processes with 8 threads.
 
-The alerts are those that its mixin publishes, and so are the panels, in their present form and in their earlier one.
+Its mixin publishes the alerts and the panels; the tests use the present and the earlier form of the panels.
 """
 
 from __future__ import annotations

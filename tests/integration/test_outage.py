@@ -1,4 +1,4 @@
-"""Both back ends are away in the middle of a load: all that was done before, meanwhile and afterwards arrives, exactly.
+"""Both back ends fail in the middle of a load: the data from before, during and after the outage arrives exactly.
 
 The outage of the suite is short; that of `make chaos` takes five minutes.
 """

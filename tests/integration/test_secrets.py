@@ -1,4 +1,4 @@
-"""Secrets are planted wherever one can be, everything goes wrong that can, and nothing that is left behind has them."""
+"""Secrets in every possible place, with every kind of failure: nothing that is left contains a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is fetched to build, test and release the package, and the page about security."""
+"""Downloads of the build, the tests and the release, and the page about security."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Odd interpreters, processes that are frozen, many clients, and loggers that see everything."""
+"""Odd interpreters, frozen processes, many clients, and loggers that show everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a real VictoriaMetrics makes of the lines: it answers 204 to those it leaves out, so it is asked afterwards."""
+"""Our lines in a real VictoriaMetrics. It replies 204 even if it ignores a line, so the tests query it afterwards."""
 
 from __future__ import annotations
 

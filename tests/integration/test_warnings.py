@@ -1,4 +1,4 @@
-"""Warnings in programs of all set-ups of logging: no failure is silent, and no line holds content or secrets."""
+"""Warnings under each set-up of logging: every failure is reported, and no line has content or secrets."""
 
 from __future__ import annotations
 

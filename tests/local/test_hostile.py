@@ -1,4 +1,4 @@
-"""The embedded server under hostile input: it refuses with a 4xx, counts that, and goes on."""
+"""The embedded server with hostile input: it refuses the input with a 4xx, counts that, and continues."""
 
 from __future__ import annotations
 

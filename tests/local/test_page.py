@@ -1,4 +1,4 @@
-"""The local page in a real headless Chromium: it shows the truth, as it comes, and nothing pushed to it can act."""
+"""The local page in a real headless Chromium: it shows correct, current data, and pushed data cannot run code."""
 
 from __future__ import annotations
 

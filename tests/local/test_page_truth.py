@@ -1,4 +1,4 @@
-"""The local page shows no number that it does not know, only calls of the chosen range, and its own errors."""
+"""The local page shows no unknown number, only calls of the chosen range, and its own errors."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_calls_in_the_log_without_metrics_are_not_counted_as_none(browser: Chrom
         tab.wait_for(f"{LISTED} === 1")
         tiles = tab.ask(TILES)
         assert [tiles[name] for name in ("Spend", "Calls", "Errors", "Tokens")] == [NONE] * 4
-        assert tab.ask(f"({MORE}).Calls") == "no metrics of the calls below"
+        assert tab.ask(f"({MORE}).Calls") == "the calls below have no metrics"
 
 
 def test_the_list_has_the_calls_of_the_chosen_range_page_by_page(browser: Chromium, page: Page) -> None:

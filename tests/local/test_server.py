@@ -1,4 +1,4 @@
-"""The embedded back end: what it answers is what was pushed, and nobody else gets at it."""
+"""The embedded back end: its replies equal the pushed data, and only authorised clients can read it."""
 
 from __future__ import annotations
 
@@ -371,7 +371,7 @@ def test_lines_that_are_no_calls_are_refused_and_the_rest_is_not(page: Page, lin
 def test_a_line_that_is_too_long_costs_the_others_nothing(page: Page) -> None:
     answer = page.log(CALL, {**CALL, "id": "c2", "request": "x" * 10_000_000})
 
-    assert (answer.status_code, answer.text) == (400, "1 lines are too long, the others were taken")
+    assert (answer.status_code, answer.text) == (400, "1 lines are too long, the others were accepted")
     assert [call["id"] for call in page.calls()] == ["c1"]
 
 
@@ -549,7 +549,7 @@ def test_a_history_of_another_version_is_set_aside(tmp_path: Path, monkeypatch: 
 
     History(path, say=said.append).close()
 
-    assert "another version: 1 instead of 2" in said[0]
+    assert "version 1 instead of 2" in said[0]
 
 
 def test_odd_questions_are_answered_or_refused(tmp_path: Path) -> None:

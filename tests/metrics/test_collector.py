@@ -1,4 +1,4 @@
-"""The metrics for those who scrape: what a page of them holds, and that nothing else happens."""
+"""The metrics for a scrape: the content of the scraped page, and no side effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The predecessor's series and its log's fields, from records to two real protocols' receivers."""
+"""The predecessor's series and log fields, from records to receivers of two real protocols."""
 
 from __future__ import annotations
 

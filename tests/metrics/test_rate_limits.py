@@ -1,4 +1,4 @@
-"""Rate limits out of the headers of replies: what is read, whose word counts, and until when."""
+"""Rate limits from the headers of replies: the values read, the reply that counts, and their validity."""
 
 from __future__ import annotations
 

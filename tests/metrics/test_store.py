@@ -1,4 +1,4 @@
-"""Records folded into counters and histograms: the names, the labels, the sums, the limits."""
+"""Records added to counters and histograms: names, labels, sums and limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cost of a call: golden cases worked out by hand, the reasons for none, and agreement with the price table."""
+"""The cost of a call: cases calculated by hand, reasons for an unknown cost, and agreement with the price table."""
 
 from __future__ import annotations
 

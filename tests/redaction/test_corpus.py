@@ -1,4 +1,4 @@
-"""How well secrets are recognised: precision and recall over a corpus, and time over texts that are made to be slow."""
+"""Recognition of secrets: precision and recall over a corpus, and time for texts that are made to be slow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is taken out of every text: secrets always, media always, the user's patterns when there are some."""
+"""Redaction of every text: secrets and media always, and the user's patterns if set."""
 
 from __future__ import annotations
 

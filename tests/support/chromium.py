@@ -1,4 +1,4 @@
-"""A real headless Chromium, told what to do over DevTools' pipe: nothing between Python and the browser."""
+"""A real headless Chromium, controlled through DevTools' pipe without a library between Python and the browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command run in this process or another, and a Loki that answers its queries."""
+"""Runs the command in this process or in another, with a Loki that answers its queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Monitored clients for a test: quick settings, a handle that is closed at the end, and books that must balance."""
+"""Monitored clients for a test: fast settings, a handle that the test closes, and counts that must balance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hostile input for the embedded server: requests and pushes made by grammar and then damaged."""
+"""Hostile input for the embedded server: requests and pushes from a grammar, then damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A local page for a test: its server, and a client of it as a browser and an exporter are."""
+"""A local page for a test: its server, and a client that acts like a browser and like an exporter."""
 
 from __future__ import annotations
 

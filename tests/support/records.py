@@ -1,4 +1,4 @@
-"""Records of calls for a test, with what it does not care about filled in."""
+"""Records of calls for a test, with defaults for the fields that the test ignores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""200 texts that hold a secret, and 200 harmless ones that look as if they did. Every key is made up here, from a seed."""
+"""200 texts with a secret, and 200 similar texts without one. A seed generates every key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""60 texts that spell a secret in another way, and 60 look-alikes of them. Both were written before the rules for them."""
+"""60 texts with a differently spelled secret, and 60 similar texts without one; both older than the rules for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spools for a test: entries, files that ended processes left, damage, processes that are killed."""
+"""Spools for a test: entries, files of ended processes, damaged files, and killed processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One real Prometheus and one fake Loki with one workload in them, shared by all tests of what is made of it."""
+"""One real Prometheus and one fake Loki with one workload, shared by all tests that read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small run on two workers shows how they share the machine."""
+"""A small run with two workers shows how they share the machine."""
 
 from __future__ import annotations
 

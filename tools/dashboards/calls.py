@@ -83,7 +83,7 @@ def _variables() -> list[Builder[models.VariableModel]]:
         *board.metrics_variables(),
         builders.TextBoxVariable("job")
         .label("Job")
-        .description("The setting job of the clients. An empty field selects all jobs.")
+        .description("Value of the clients' setting job. An empty field selects all jobs.")
         .default_value("integrations/openai"),
         builders.CustomVariable("error")
         .label("Error")

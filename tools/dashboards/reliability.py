@@ -55,7 +55,7 @@ def _errors() -> list[Panel]:
     return [
         panels.graph(
             "Errors by type",
-            "Calls per second that ended with an error.",
+            "Calls that ended with an error, per second.",
             "reqps",
             {"{{error_type}}": promql.rate(of_calls(CALLS, ANY_ERROR), STEP, ("error_type",))},
             stacked=True,
@@ -69,7 +69,7 @@ def _errors() -> list[Panel]:
         ),
         panels.graph(
             "Retries by model",
-            "Requests per second that the SDK sent again. Callers do not see the first failures.",
+            "Requests that the SDK sent again, per second. Callers do not see the failures that a retry fixed.",
             "reqps",
             {MODEL_LEGEND: promql.rate(of_calls(RETRIES), STEP, BY_MODEL)},
         ),
@@ -123,7 +123,7 @@ def _server_time() -> Panel:
 
     return panels.graph(
         "Server time against total",
-        "Means. The difference is network, queueing and the reading of the answer. Not every provider reports its "
+        "Mean times. The difference is network, queueing and reading the answer. Not every provider reports its "
         "server time.",
         panels.SECONDS,
         {"total": mean(DURATION), "server": mean(names.PROCESSING.name)},

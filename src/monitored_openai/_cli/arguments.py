@@ -127,7 +127,7 @@ def _add_report(report: Parser) -> None:
     report.option("--range", "length of the range, such as 90m, 24h or 30d", default="24h")
     report.option("--until", "end of the range, such as 2026-11-25T12:00; now by default", metavar="TIME")
     report.option("--format", "output format", choices=("table", "csv", "json"), default="table")
-    report.switch("--scraped", "estimate totals, for series that Prometheus scrapes")
+    report.switch("--scraped", "estimate the totals, as series that Prometheus scrapes require")
     _add_server(report, "metrics", "Prometheus", "PROMETHEUS_TOKEN")
 
 
@@ -144,13 +144,13 @@ def _add_tail(tail: Parser) -> None:
     tail.switch("--content", "show each call's prompt and answer")
     tail.add_argument("--errors", action="store_true", help="only failed calls")
     tail.option("--grep", "only entries that contain this text", metavar="TEXT")
-    tail.option("--job", "the application's setting job", default="integrations/openai")
+    tail.option("--job", "value of the application's setting job", default="integrations/openai")
     _add_server(tail, "logs", "Loki", "LOKI_TOKEN")
 
 
 def _add_prices(prices: Parser) -> None:
     prices.option("model", "the name in a response, such as gpt-4o-mini-2024-07-18", metavar="MODEL")
-    prices.option("--provider", "the provider's name in OpenTelemetry", default="openai")
+    prices.option("--provider", "the provider's name, as in the label gen_ai_provider_name", default="openai")
     prices.option("--on", "prices on that day, such as 2026-11-25; today by default", metavar="DATE")
 
 
@@ -175,9 +175,19 @@ def _add_rules(subparsers: Commands) -> None:
     export.option(
         "--error-objective", "target share of calls without a failure of the service", type=float, default=0.99
     )
-    export.option("--first-chunk-seconds", "target seconds to the first chunk of a stream", type=float, default=2.56)
-    export.option("--first-chunk-objective", "target share of streams within that time", type=float, default=0.95)
-    export.option("--data-source", "uid of Prometheus in Grafana", default="prometheus", metavar="UID")
+    export.option(
+        "--first-chunk-seconds",
+        "target seconds to the first chunk of a stream; a bound of its histogram",
+        type=float,
+        default=2.56,
+    )
+    export.option(
+        "--first-chunk-objective",
+        "target share of streams that begin within --first-chunk-seconds",
+        type=float,
+        default=0.95,
+    )
+    export.option("--data-source", "uid of the Prometheus data source in Grafana", default="prometheus", metavar="UID")
 
 
 def _add_completion(subparsers: Commands) -> None:
@@ -204,10 +214,10 @@ def _add_by(parser: Parser) -> None:
 def _add_server(parser: Parser, signal: str, server: str, token_variable: str) -> None:
     """Add the options that select calls and the server to query."""
     parser.set_defaults(signal=signal, token_variable=token_variable)
-    text = "only calls with this label; repeatable"
+    text = "only calls with this value of a label; repeatable"
     parser.option("--where", text, action="append", default=[], metavar="LABEL=VALUE")
     parser.option("--url", f"address of {server}; by default derived from MONITORED_OPENAI_{signal.upper()}_URL")
-    parser.option("--username", "user name for --url; on Grafana Cloud the instance id")
+    parser.option("--username", "user name that belongs to the token; on Grafana Cloud the instance ID")
     _add_token(parser, f"file with a token or password with read access; or set {token_variable}")
 
 

@@ -22,7 +22,8 @@ def demo(arguments: argparse.Namespace) -> int:
 
     Starts an OpenAI-compatible server and receivers for Prometheus remote write and Loki push on 127.0.0.1. Needs no
     key and no network, and takes about 10 seconds. Exit code: 0 if the numbers of the API, of Prometheus and of Loki
-    agree, else 1; 2 if a variable that --live needs is missing or wrong.
+    agree (with --live: if every call had its expected outcome and everything was delivered), else 1; 2 if a variable
+    that --live needs is missing or wrong.
     """
     from monitored_openai._cli import local
     from monitored_openai._cli.demo import live, run
@@ -60,7 +61,7 @@ def local(arguments: argparse.Namespace) -> None:
 def report(arguments: argparse.Namespace) -> None:
     """Show calls, errors, tokens, cost and percentiles of a time range.
 
-    Counts and cost are exact to one push.
+    Counts and cost are exact, except for calls since the last push of each process. Percentiles are estimates.
     """
     from monitored_openai._cli.query import report
 

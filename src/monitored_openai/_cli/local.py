@@ -65,7 +65,7 @@ def run(terminal: Terminal, options: Options) -> None:
         except OSError as error:
             raise UserError(
                 f"port {options.port} of {options.host} cannot be used ({error.strerror or error}); "
-                "is the page open already? Choose another with --port or --host"
+                "does another `monitored-openai local` use it? Choose another with --port or --host"
             ) from error
         with _interruptible(), server:
             _introduce(terminal, server, history, options)
@@ -134,8 +134,8 @@ def _wait(terminal: Terminal, indent: str = "") -> None:
     """Wait until interrupted."""
     event = threading.Event()
     with suppress(KeyboardInterrupt):
-        terminal.line(f"{indent}Ctrl-C ends it.")
-        while not event.wait(1):  # in steps of 1 s: on Windows nothing interrupts a wait
+        terminal.line(f"{indent}Press Ctrl-C to stop.")
+        while not event.wait(1):  # in steps of 1 s, because Ctrl-C does not interrupt a wait on Windows
             pass
 
 

@@ -31,7 +31,7 @@ _MEANINGS = {
 _SHARED_ADVICE = {
     Cause.NO_TENANT: "set tenant_id to your tenant; {name} has multi-tenancy enabled and refuses a push without one",
     Cause.TENANT: "check tenant_id: the tenant must exist, and the token must be allowed to write to it",
-    Cause.TIME: "set this machine's clock by NTP; {name} takes only timestamps near its own time",
+    Cause.TIME: "set this machine's clock by NTP; {name} accepts only timestamps near its own time",
 }
 _REPEATED = "pushes are repeated until they pass; "
 _LESS: dict[Signal, str] = {
@@ -45,7 +45,7 @@ _ADVICE: dict[Signal, dict[Cause, str]] = {
         Cause.SERIES: "use fewer label_names and a smaller max_label_sets, or raise the series limit of the tenant",
         Cause.RATE: f"{_REPEATED}raise the ingestion rate of the tenant, or {_LESS['metrics']}",
         Cause.LABELS: "use fewer or shorter extra_labels and label_names, or raise the label limits of the tenant",
-        Cause.SIZE: "raise the limit of a request's size in the back end or in the proxy before it",
+        Cause.SIZE: "raise the size limit for requests in the back end or in the proxy before it",
         Cause.RECEIVER: _METRICS_PATH,
     },
     "logs": {
@@ -59,12 +59,12 @@ _ADVICE: dict[Signal, dict[Cause, str]] = {
         "max_global_streams_per_user",
         Cause.RATE: f"{_REPEATED}raise the ingestion rate of the tenant, or {_LESS['logs']}",
         Cause.LABELS: "use fewer or shorter extra_labels, or raise the label limits of the tenant",
-        Cause.SIZE: "lower max_content_bytes, or raise Loki's max_line_size and the proxy's limit of a request's size",
+        Cause.SIZE: "lower max_content_bytes, or raise Loki's max_line_size and the proxy's size limit for requests",
     },
 }
 _PATHS: dict[Signal, str] = {
     "metrics": _METRICS_PATH,
-    "logs": "check the path in logs_url; Loki takes logs at /loki/api/v1/push",
+    "logs": "check the path in logs_url; Loki accepts logs at /loki/api/v1/push",
 }
 _PROTOCOLS: dict[Signal, str] = {
     "metrics": "check metrics_protocol and the path in metrics_url",
@@ -94,7 +94,7 @@ def refusal(signal: Signal, reply: Reply) -> tuple[str, str]:
 def _meaning(signal: Signal, reply: Reply) -> tuple[str, str]:
     cause, status = reply.cause, reply.status
     if status in (404, 405) or 300 <= status < 400:
-        return f"nothing takes {signal} at this address", _PATHS[signal]
+        return f"no service accepts {signal} at this address", _PATHS[signal]
     if cause is not None and cause in _ADVICE[signal]:
         return _MEANINGS[cause], _ADVICE[signal][cause]
     if status in _CREDENTIALS:
@@ -102,7 +102,7 @@ def _meaning(signal: Signal, reply: Reply) -> tuple[str, str]:
     if status == 413:
         return _MEANINGS[Cause.SIZE], _ADVICE[signal][Cause.SIZE]
     if status == 415:
-        return "{name} does not take this protocol", _PROTOCOLS[signal]
+        return "{name} does not accept this protocol", _PROTOCOLS[signal]
     return _unknown(signal, status)
 
 
@@ -115,7 +115,7 @@ def _forbidden() -> tuple[str, str]:
 
 def _unknown(signal: Signal, status: int) -> tuple[str, str]:
     if status == 429:
-        return "{name} takes nothing now", f"{_REPEATED}raise the limits of the tenant, or {_LESS[signal]}"
+        return "{name} accepts nothing now", f"{_REPEATED}raise the limits of the tenant, or {_LESS[signal]}"
     if status >= 500:
-        return "{name} takes nothing now", _REPEATED + "look into the log of {name}"
+        return "{name} accepts nothing now", _REPEATED + "check the log of {name}"
     return "{name} refuses the push", _UNKNOWN[signal]

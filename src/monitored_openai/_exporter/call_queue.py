@@ -88,7 +88,7 @@ class CallQueue:
     # On the exporter's thread
 
     def peek(self) -> FinishedCall | None:
-        """Return the oldest call, which stays in the queue; `None` if it is empty: the next call wakes the consumer."""
+        """Return the oldest call without removing it; `None` if none waits: then the next call wakes the consumer."""
         with self._ledger.lock:
             if self._calls and not self._ledger.is_closed:
                 return self._calls[0][0]
@@ -98,7 +98,7 @@ class CallQueue:
     def pop_folded(
         self, entry: int | None, *, reason: DropReason = "fault", cut: bool = False, failed: bool = False
     ) -> bool:
-        """Remove the oldest call, which the counters include; true if its log entry has room in memory.
+        """Remove the oldest call, which the counters now include; true if its log entry has room in memory.
 
         `entry`: bytes of its log entry, `None` if it has none for `reason`; `cut`: the entry lost content to the size
         limit; `failed`: it lost its content because the redaction raised.

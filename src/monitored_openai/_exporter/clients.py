@@ -15,10 +15,10 @@ class Token:
 
 
 class Clients:
-    """The living clients of one handle: a weak reference to their token, so that the end of a client needs no code."""
+    """The living clients of one handle, known by a weak reference to their token: no client has to report its end."""
 
     def __init__(self, on_client: Callable[[], object]) -> None:
-        """`on_client` is called on the thread of the first client, and of the first one after all others are gone."""
+        """`on_client` is called on a client's thread if no other client of the handle lives then."""
         self._on_client = on_client
         self._token: Callable[[], Token | None] = lambda: None
 

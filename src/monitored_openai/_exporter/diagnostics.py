@@ -48,7 +48,7 @@ def check(settings: MonitoringSettings) -> list[Finding]:
 
 
 def misspelt_variables(names: Iterable[str]) -> list[Finding]:
-    """Return a finding for each variable that has the prefix of the settings and belongs to none."""
+    """Return a finding for each variable that has the prefix of the settings but is no setting."""
     return [
         Finding(about="settings", is_well=False, says=f"{name} {text}", advice="rename the variable, or remove it")
         for name, text in unknown_variables(names).items()
@@ -97,7 +97,7 @@ async def _push(
                     about="clock",
                     is_well=False,
                     says=f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {lane}'s",
-                    advice="set the clock by NTP: samples and entries from another time are refused",
+                    advice="set the clock by NTP: back ends refuse samples and entries with a wrong time",
                 )
             )
     return found
@@ -112,7 +112,7 @@ def judged(lane: Signal, outcome: Reply | Failure, trouble: str = "") -> Finding
         advice = f"check the host and port in {lane}_url, the proxy, and that {name} runs"
         return Finding(about=lane, is_well=False, says=says, advice=advice)
     if outcome.is_success:
-        return Finding(about=lane, is_well=True, says=f"{name} takes {lane}")
+        return Finding(about=lane, is_well=True, says=f"{name} accepts {lane}")
     says, advice = refusal(lane, outcome)
     return Finding(about=lane, is_well=False, says=says, advice=advice)
 
@@ -122,7 +122,7 @@ def _spool(path: Path) -> Finding:
         from monitored_openai._exporter.spool.directory import SpoolDirectory, what_failed
         from monitored_openai._exporter.spool.file import SUFFIX
         from monitored_openai._exporter.spool.spool import LEAST_FREE_BYTES
-    except ImportError as missing:  # not on Windows, or without SQLite
+    except ImportError as missing:  # on Windows, or in a Python without SQLite
         return _no_spool(str(missing))
     directory = SpoolDirectory(path, "doctor")
     try:
@@ -133,7 +133,7 @@ def _spool(path: Path) -> Finding:
     except Exception as error:  # also SQLite's errors; not every system has SQLite
         return _no_spool(what_failed(error))
     if free < LEAST_FREE_BYTES:
-        return _no_spool(f"{free / 2**20:.0f} MiB of its disk are free, and it leaves 512 MiB to other programs")
+        return _no_spool(f"{free / 2**20:.0f} MiB of its disk are free, and the spool leaves 512 MiB to other programs")
     files, damaged = (sum(one.suffix == suffix for one in found) for suffix in (SUFFIX, ".corrupt"))
     says = f"the spool holds {size / 2**20:.1f} MiB in {files} files"
     if damaged:

@@ -66,7 +66,7 @@ class Exporter:
         self._state = state
         self._pending_usage = pending_usage
         self._prices = PriceBook(settings.prices)
-        metrics.follow_prices(lambda: self._prices.table_timestamp)  # loads the table while a fork waits for imports
+        metrics.follow_prices(lambda: self._prices.table_timestamp)  # loads the table, while a fork waits for imports
         self._redact = redactor(settings.redact)
         prefix = os.urandom(8).hex()
         self._ids = (f"{prefix}{number:08x}" for number in itertools.count())
@@ -163,7 +163,7 @@ class Exporter:
             for pusher in self._pushers():
                 await pusher.aclose()
         finally:
-            if self._state.spool is not None:  # before this, no other process may adopt the files
+            if self._state.spool is not None:  # last, because other processes may then adopt the files
                 self._state.spool.close()
 
     def _pushers(self) -> list[LogPusher | MetricsPusher | LegacySamplePusher]:
@@ -223,7 +223,7 @@ class Exporter:
             if samples is not None:
                 self._sample_pusher.add(samples, record.ended_ns)
         except Exception:
-            warn_sparsely("sample", "the samples of a call could not be made", exc_info=True)
+            warn_sparsely("sample", "the samples of a call could not be created", exc_info=True)
 
     def _call_on_record(self, record: CallRecord) -> None:
         if self._settings.on_record is None:
@@ -245,7 +245,7 @@ class Exporter:
                 predecessor="grafana_openai" in self._settings.metric_names,
             )
             if entry.failed:
-                warn_sparsely("redact", "redact failed; a log entry went out without its content and names the reason")
+                warn_sparsely("redact", "redact failed; a log entry was sent without content, and names the reason")
             self._last_entry_ns = loki.following(self._last_entry_ns, record.ended_ns)
             return _Encoded(loki.encode_entry(self._last_entry_ns, entry.line, entry.metadata), entry.cut, entry.failed)
         except Exception:

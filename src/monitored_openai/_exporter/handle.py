@@ -28,7 +28,7 @@ class Monitoring:
     """The telemetry of all clients with the same settings: totals, log entries, and the delivery of both."""
 
     def __init__(self, settings: MonitoringSettings) -> None:
-        """Create the handle. Its thread starts when the first call ends or, with a spool, begins.
+        """Create the handle. Its thread starts when the first call ends or, with a spool, when it starts.
 
         Args:
             settings: The settings of all clients that share this handle.
@@ -36,7 +36,7 @@ class Monitoring:
         self._settings = settings
         self._runner = Runner(settings, on_end=self._unshare)
         self._has_delivered = True
-        """The result of the last flush; nothing waits before the first one."""
+        """False if the last flush failed or ran out of time; true before the first flush."""
         if settings.enabled and settings.handle_sigterm:
             handle_sigterm(PROCESS.at_exit, PROCESS.begin_exit)
         if settings.enabled and settings.metrics_url is None and settings.logs_url is None:
@@ -151,7 +151,7 @@ class Monitoring:
             if not purge.result(timeout):
                 raise TimeoutError("the exporter's thread cannot purge the spool now; try again later")
         elif self._settings.spool_dir is not None:
-            from monitored_openai._exporter.spool.spool import open_spool  # not every system can have one
+            from monitored_openai._exporter.spool.spool import open_spool  # not every system supports a spool
 
             open_spool(self._settings, {}, self._runner.ledger.record_evicted).purge()
 
@@ -200,7 +200,7 @@ def monitoring_for(monitoring: MonitoringSettings | Monitoring | None) -> Monito
         warn_sparsely(
             "settings",
             "%d different settings objects are in use in this process, each with its own series, queue and requests; "
-            "label tenants with attributes(), or share settings and close() handles that are done",
+            "label tenants with attributes(), or share settings and close() handles that you no longer use",
             living,
         )
     return handle
@@ -212,7 +212,7 @@ def tracker_of(monitoring: Monitoring) -> CallTracker | None:
 
 
 def client_token(monitoring: Monitoring) -> object:
-    """Return a token that a client holds while it can start calls: a handle without clients rests."""
+    """Return a token for a client to hold while it can start calls; without clients, the handle stops its pushes."""
     return monitoring._runner.clients.token()  # noqa: SLF001 - for the clients only, so not a public member
 
 

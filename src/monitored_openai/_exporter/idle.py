@@ -1,7 +1,7 @@
 """Paces the pushes of totals, and lets them rest after the last client is gone.
 
 While a client lives, unchanged totals are pushed repeatedly: without new samples a series ends after 5 minutes. Series
-that can no longer change may end, as those of an ended process do. When a new client appears, the first push after the
+that can no longer change may end, like those of an ended process. When a new client appears, the first push after the
 rest has the old totals, so that `rate` and `increase` see the growth by its calls.
 """
 

@@ -47,7 +47,7 @@ class DeliveryLedger:
         self._spooled = 0
         self._adopted = 0
         self.spool_bytes = 0
-        """Size of the spool's directory at the last look, in bytes."""
+        """Size of the spool's directory when it was last measured, in bytes."""
         self._delivered = 0
         self._dropped: defaultdict[str, int] = defaultdict(int)
         self._cut = 0
@@ -219,7 +219,7 @@ class DeliveryLedger:
         self._totals_refused += 1
 
     def record_samples_produced(self, samples: int) -> None:
-        """Count per-call samples that wait."""
+        """Count new per-call samples, which wait for a push."""
         with self.lock:
             if not self.is_closed:
                 self._samples_produced += samples

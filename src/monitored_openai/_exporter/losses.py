@@ -25,7 +25,7 @@ class Failures:
 
 
 def losses(stats: Stats, failures: Failures, reason: DropReason) -> str:
-    """Return the losses so far, with the cause of those for `reason`; empty without losses."""
+    """Describe the losses so far, and why those for `reason` occurred; empty if nothing is lost."""
     return "; ".join(_losses(stats, failures, reason))
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from monitored_openai._record import CallRecord
 
 _PUSHES_SHOWN = 2
-"""One interval does not always include a push, because intervals last a little longer than set."""
+"""Intervals for which a rate limit is shown at least. Pushes are a little later than set, so one could be too few."""
 
 
 class MetricsState:
@@ -46,7 +46,7 @@ class MetricsState:
         push_seconds: float,
         pushes_calls: bool = True,
     ) -> None:
-        """See `Metrics` for the limits. A gauge that expires stays for one push at least, `push_seconds` apart.
+        """See `Metrics` for the limits. `push_seconds`: seconds between pushes; a rate limit is in one push at least.
 
         Without `pushes_calls`, only the exporter's own series are pushed.
         """

@@ -37,7 +37,7 @@ class Runner:
     """Owns the queue, the ledger and the exporter of one handle. Implements `ProcessMember`."""
 
     def __init__(self, settings: MonitoringSettings, on_end: Callable[[], None]) -> None:
-        """Start no thread before a call ends or, with a spool, starts. `on_end` is called when the runner ends."""
+        """Start no thread before a call ends or, with a spool, starts. The runner calls `on_end` when it ends."""
         self.settings = settings
         self._on_end = on_end
         self._number = next(_numbers)
@@ -96,7 +96,7 @@ class Runner:
         return self._thread.submit(work())
 
     def begin_purge(self) -> Future[bool] | None:
-        """Start to drop everything in the spool; `None` if no call has started an exporter, or after its end.
+        """Start to drop everything in the spool; `None` if no call has started an exporter, or if the runner has ended.
 
         The result is false if the spool could not be purged.
         """
@@ -266,7 +266,7 @@ class Runner:
 
 
 def end_flush(flush: Future[bool]) -> bool:
-    """Cancel a flush; true if it had delivered everything before."""
+    """Cancel a flush; true if it has already delivered everything."""
     flush.cancel()
     try:
         return flush.result(0)

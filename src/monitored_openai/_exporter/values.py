@@ -17,7 +17,7 @@ class Entry(NamedTuple):
     smaller: bytes | None = None
     """A smaller form, after the back end has refused `encoded`."""
     is_cut: bool = False
-    """True if `smaller` is the first form that leaves something out."""
+    """True if `smaller` is the first form that leaves something out, so that the entry is not counted as cut yet."""
 
     @property
     def sent(self) -> bytes:

@@ -131,10 +131,10 @@ class _Dimensions:
         self._characters = 0
 
     def identity(self, labels: Mapping[str, str]) -> int:
-        """Return the id of a label set; beyond the bounds, the id of a shared one, so that sums stay correct.
+        """Return the id of a label set. Beyond the bounds, return the id of a shared one, which keeps the sums correct.
 
         Raises:
-            Oversized: shared label sets have no space either.
+            Oversized: no space is left for shared label sets either.
         """
         name = labels["__name__"]
         kept = {label: labels[label][:_MOST_LABEL_CHARACTERS] for label in sorted(labels) if label not in _NOT_KEPT}

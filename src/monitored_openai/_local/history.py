@@ -141,7 +141,7 @@ class History:
                 try:
                     self._start_new(self._damage)
                 except OSError as error:
-                    text = f"the history is damaged, and no new one can be begun: it {error}"
+                    text = f"the history is damaged, and a new one cannot be created: it {error}"
                     raise sqlite3.OperationalError(text) from error
 
     def _disconnect(self) -> None:
@@ -171,7 +171,7 @@ class History:
         with closing(sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)) as first:
             _HISTORIES.check(first, self.path, self._found)
             if self._found.version != _HISTORIES.version:
-                text = f"it is of another version: {self._found.version} instead of {_HISTORIES.version}"
+                text = f"it has version {self._found.version} instead of {_HISTORIES.version}"
                 raise sqlite3.DatabaseError(text)
             (verdict,) = first.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":

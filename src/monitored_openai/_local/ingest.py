@@ -13,7 +13,7 @@ from monitored_openai._local import remote_write_decoder, strict_json
 from monitored_openai._local.remote_write_decoder import MOST_LABELS, Oversized, Series
 
 MOST_BYTES = 16 * 1024 * 1024
-"""Limit for a push, compressed or not; the library's own pushes have about 1 MiB."""
+"""Limit for a push, both compressed and decompressed; the library's own pushes have about 1 MiB."""
 MOST_LINE_BYTES = 256 * 1024
 """Limit for a line, equal to Loki's default."""
 MOST_ENTRIES = 10_000
@@ -89,9 +89,9 @@ def _values_of(push: Any) -> Iterator[tuple[dict[str, str], Any]]:
                         shared = _labels(labels)
                         yield from ((shared, value) for value in values)
                     case _:
-                        raise ValueError("no push to Loki: a stream is not an object with stream and values")
+                        raise ValueError("not a push to Loki: a stream is not an object with stream and values")
         case _:
-            raise ValueError("no push to Loki: it is not an object with streams")
+            raise ValueError("not a push to Loki: it is not an object with streams")
 
 
 def _parts(value: Any) -> tuple[str, str, dict[str, Any]]:
@@ -101,27 +101,27 @@ def _parts(value: Any) -> tuple[str, str, dict[str, Any]]:
         case [str(timestamp), str(line), dict(metadata)]:
             return timestamp, line, metadata
         case _:
-            raise ValueError("no push to Loki: a value is not [timestamp, line, metadata]")
+            raise ValueError("not a push to Loki: a value is not [timestamp, line, metadata]")
 
 
 def _labels(labels: dict[str, Any]) -> dict[str, str]:
     if len(labels) > MOST_LABELS:
         raise Oversized(f"more than {MOST_LABELS} labels")
     if not all(isinstance(value, str) for value in labels.values()):
-        raise ValueError("no push to Loki: the value of a label is no text")
+        raise ValueError("not a push to Loki: the value of a label is not a text")
     return labels
 
 
 def _nanoseconds(text: str) -> int:
     if not _TIMESTAMP_NS.fullmatch(text):
-        raise ValueError("no push to Loki: a timestamp is no number of nanoseconds")
+        raise ValueError("not a push to Loki: a timestamp is not a number of nanoseconds")
     return int(text)
 
 
 def _call(line: str) -> Mapping[str, Any]:
     call = strict_json.parse(line)
     if not isinstance(call, dict):
-        raise ValueError("no push to Loki: a line is no JSON object")  # noqa: TRY004  # every wrong push is a ValueError
+        raise ValueError("not a push to Loki: a line is not a JSON object")  # noqa: TRY004  # every wrong push is a ValueError
     return call
 
 
@@ -138,9 +138,9 @@ def _unzipped(body: bytes) -> bytes:
     try:
         text = unzip.decompress(body, MOST_BYTES)
     except zlib.error as error:
-        raise ValueError(f"no push to Loki: {error}") from error
+        raise ValueError(f"not a push to Loki: {error}") from error
     if unzip.unconsumed_tail:
         raise Oversized(f"more than {MOST_BYTES} bytes")
     if not unzip.eof or unzip.unused_data:
-        raise ValueError("no push to Loki: it ends in the middle, or more follows")
+        raise ValueError("not a push to Loki: the body is incomplete, or bytes follow its end")
     return text

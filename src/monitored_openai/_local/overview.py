@@ -73,7 +73,7 @@ class Aggregates:
 
     def quantile(self, histogram: str, share: float) -> float | None:
         """Return a quantile in seconds; `None` if the histogram is empty."""
-        # the history omits buckets without growth, and the estimate needs them
+        # the estimate needs all buckets, and the history omits those without growth
         return _finite(histogram_quantile(share, {bound: self[histogram, bound] for bound in _BOUNDS}))
 
     def as_json(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def read(body: bytes) -> list[Series]:
     try:
         return _Reader(bytes(cramjam.snappy.decompress_raw(body))).series()
     except (cramjam.DecompressionError, IndexError, struct.error) as error:
-        raise ValueError(f"no remote write: {error}") from error
+        raise ValueError(f"not a remote write: {error}") from error
 
 
 def unpacked_size(body: bytes) -> int:
@@ -66,7 +66,7 @@ def unpacked_size(body: bytes) -> int:
     try:
         return _varint(body, 0)[0]
     except IndexError as error:
-        raise ValueError("no remote write: it ends in the middle") from error
+        raise ValueError("not a remote write: it ends in the middle") from error
 
 
 class _Reader:
@@ -99,7 +99,7 @@ class _Reader:
                     )
                 name, text = self._label(field)
                 if name in labels:
-                    raise ValueError("no remote write: a series has a label twice")
+                    raise ValueError("not a remote write: a series has a label twice")
                 labels[name] = text
             elif number == 2 and isinstance(field, slice):
                 self._samples_left -= 1
@@ -137,14 +137,14 @@ class _Reader:
                 yield key >> 3, number
                 continue
             if wire_type not in (_FIXED64, _SIZED):
-                raise ValueError(f"no remote write: wire type {wire_type}")
+                raise ValueError(f"not a remote write: wire type {wire_type}")
             size, at = (8, at) if wire_type == _FIXED64 else _varint(self._message, at)
             if at + size > end:
-                raise ValueError("no remote write: it ends in the middle")
+                raise ValueError("not a remote write: it ends in the middle")
             yield key >> 3, slice(at, at + size)
             at += size
         if at != end:
-            raise ValueError("no remote write: it ends in the middle")
+            raise ValueError("not a remote write: it ends in the middle")
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
@@ -158,4 +158,4 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
             if number >= 2**64:
                 break
             return number, at
-    raise ValueError("no remote write: a number with more than 64 bits")
+    raise ValueError("not a remote write: a number has more than 64 bits")

@@ -101,12 +101,12 @@ class LocalServer(Server):
             raise HTTPError(404, f"pushes go to {METRICS_PATH} and {LOGS_PATH}")
         body = connection.body()
         try:
-            with self._ingest_lock:  # the history has one writer, and the memory of one decoded push is bounded
+            with self._ingest_lock:  # the history has one writer, and one decoded push at a time bounds the memory
                 too_long = keep(body)
         except ValueError as error:
             raise HTTPError(413 if isinstance(error, Oversized) else 400, str(error)) from error
         if too_long:
-            raise HTTPError(400, f"{too_long} lines are too long, the others were taken")
+            raise HTTPError(400, f"{too_long} lines are too long, the others were accepted")
         connection.reply(204, headers=SECURITY_HEADERS)
 
     def _keep_series(self, body: bytes) -> int:
@@ -135,7 +135,7 @@ class LocalServer(Server):
             with self._room_for_answer(connection):
                 call = calls.details(self._history, unquote(path.removeprefix("/api/calls/")))
             if call is None:
-                raise HTTPError(404, "there is no such call, or not any more")
+                raise HTTPError(404, "the history does not have this call")
             connection.reply(200, call, {**SECURITY_HEADERS, **_JSON})
         elif path in queries.PATHS:
             self._send_query_result(connection, path, query)
@@ -199,7 +199,7 @@ def _where(parameters: dict[str, str]) -> dict[str, str]:
     """Return the label filters: each parameter without another meaning, and each name after `is.`."""
     parameters = {name.removeprefix("is."): value for name, value in parameters.items()}
     if wrong := next((name for name in parameters if not _LABEL_NAME.fullmatch(name)), None):
-        raise HTTPError(400, f"{wrong!r} is no label")
+        raise HTTPError(400, f"{wrong!r} is not the name of a label")
     if len(parameters) > _MOST_LABELS:
         raise HTTPError(400, f"more than {_MOST_LABELS} labels")
     return parameters
@@ -210,5 +210,5 @@ def _send_asset(connection: Connection, path: str) -> None:
     asset = next((one for one in files(f"{__package__}.page").iterdir() if one.name == name and one.is_file()), None)
     kind = _TYPES.get(name.rpartition(".")[2])
     if asset is None or kind is None:
-        raise HTTPError(404, "there is no such page")
+        raise HTTPError(404, "no page has this address")
     connection.reply(200, asset.read_bytes(), {**SECURITY_HEADERS, "Content-Type": f"{kind}; charset=utf-8"})

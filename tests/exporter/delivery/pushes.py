@@ -1,4 +1,4 @@
-"""The pushes of a metrics pusher, as its tests look at them."""
+"""Pushes of a metrics pusher, in the form that tests compare."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Whatever a back end, or who passes itself off as one, answers: each request comes to its end in time, without taking
-memory, and the next one is none the worse for it.
+"""Hostile replies of a back end or of an impostor: each request ends in time, uses bounded memory, and does not affect
+the next one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sender by itself: what it sends, how it reads one answer, and what a request broken off at any point leaves behind."""
+"""The sender alone: the request that it sends, its reading of a reply, and its state after an interrupted request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log entries on their way to Loki: order, size, retries, bounds."""
+"""Delivery of log entries to Loki: order, size, retries and bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever happens to entries, in whatever order, they come to one end each, and a crash loses none that was on disk."""
+"""Any sequence of events leaves each entry with one outcome, and a crash loses no entry on disk."""
 
 from __future__ import annotations
 

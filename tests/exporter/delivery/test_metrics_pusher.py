@@ -1,4 +1,4 @@
-"""Pushes of metrics: what follows a failure, and how a large push is divided."""
+"""Pushes of metrics: the steps after a failure, and the division of a large push."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a back end refuses for its form arrives in a smaller one, once, and is counted as cut."""
+"""Entries that a back end refuses for their form arrive once in a smaller form, and are counted as cut."""
 
 from __future__ import annotations
 

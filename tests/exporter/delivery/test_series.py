@@ -1,4 +1,4 @@
-"""How series begin, and the time of their samples."""
+"""The first samples of series, and the time of their samples."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The SDK looks in `sys.modules` for HTTP libraries that it does not use, in the middle of a call, and raises when it
-finds one half imported (2.x: httpx2, 3.x: httpx). So none may be imported while calls are under way."""
+"""During a call, the SDK looks in `sys.modules` for HTTP libraries that it does not use, and raises if it finds one
+half imported (2.x: httpx2, 3.x: httpx). So no such library may be imported while calls are in progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exporter's thread at its end."""
+"""The end of the exporter's thread."""
 
 from __future__ import annotations
 

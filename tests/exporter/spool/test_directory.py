@@ -1,4 +1,4 @@
-"""The spool's directory: its owner, its rights, files of other processes."""
+"""The spool's directory: its owner, its permissions, and the files of other processes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Frameworks, each given our client as `docs/frameworks.md` says, in an environment of its own: see `noxfile.py`."""
+"""Frameworks with our client, used as `docs/frameworks.md` shows, each in its own environment: see `noxfile.py`."""

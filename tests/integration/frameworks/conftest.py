@@ -1,4 +1,4 @@
-"""An example, run against the loopback API, and what Loki has of the calls that its framework makes."""
+"""Runs an example against the loopback API, and returns Loki's entries for the framework's calls."""
 
 from __future__ import annotations
 

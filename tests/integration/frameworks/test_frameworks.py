@@ -1,6 +1,6 @@
-"""Every call that a framework makes through our client is seen once: plain, streamed, structured, sync and async.
+"""Each call that a framework makes through our client is observed once: plain, streamed, structured, sync and async.
 
-The first call of each is that of its file in `examples/`, run as a program.
+The test runs the framework's file in `examples/` as a program for the first call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The real `grafana-openai-monitoring` from PyPI and ours, for the same calls; `make test-all` has it in a session."""
+"""The real `grafana-openai-monitoring` from PyPI and our package, for the same calls; `make test-all` runs it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Servers, workers and loops that others have made, for which `noxfile.py` has a session of its own."""
+"""Servers, workers and event loops of other projects, with their own sessions in `noxfile.py`."""

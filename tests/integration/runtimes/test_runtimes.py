@@ -1,4 +1,4 @@
-"""Nothing is lost in the loops, workers and servers that programs run in, however these fork and end."""
+"""No data is lost in event loops, workers and servers, in each way that they fork and end."""
 
 from __future__ import annotations
 

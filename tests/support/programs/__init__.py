@@ -1,6 +1,6 @@
-"""Programs that tests run as processes of their own, and the running of them.
+"""Programs that tests run as separate processes, and the functions that run them.
 
-Each reads its settings from the environment, as a user's program would, and says what it did as JSON on its last line.
+Each reads its settings from the environment, as a user's program does, and prints its results as JSON on its last line.
 """
 
 from __future__ import annotations

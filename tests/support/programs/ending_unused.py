@@ -1,4 +1,4 @@
-"""Makes a monitored client, and does not use it."""
+"""Creates a monitored client and does not use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls of every family: so many rounds, half of them from four threads, half from tasks; says how many of each kind."""
+"""Calls of every endpoint: a number of rounds, half in four threads, half in tasks; prints the number of each kind."""
 
 from __future__ import annotations
 

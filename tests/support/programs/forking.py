@@ -1,4 +1,4 @@
-"""Forks in one of many situations, and says how many calls were made in all: ``python tests/support/programs/forking.py WHAT``."""
+"""Forks in one of many situations, and prints the number of all calls: ``python tests/support/programs/forking.py WHAT``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes calls in greenlets, and in an asyncio loop of its own: ``python greenlets.py gevent|eventlet early|late``."""
+"""Makes calls in greenlets, and in a separate asyncio loop: ``python greenlets.py gevent|eventlet early|late``."""
 
 from __future__ import annotations
 

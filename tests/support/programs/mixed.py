@@ -1,4 +1,4 @@
-"""A mixed workload over threads and tasks: ``python tests/support/programs/mixed.py CALLS NAME``; says how many calls it made.
+"""A mixed workload over threads and tasks: ``python tests/support/programs/mixed.py CALLS NAME``; prints the number of calls.
 
 A fifth each of plain chat, streamed chat, legacy completions (every second one streamed), calls that fail and are
 retried with success, and calls that fail for good; half of all from four threads, half from tasks.

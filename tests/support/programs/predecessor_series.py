@@ -1,4 +1,4 @@
-"""A process of a fleet: 250 calls from 8 threads, told of in the predecessor's series by lines and by remote write."""
+"""A process of a fleet: 250 calls from 8 threads, sent in the predecessor's series as lines and by remote write."""
 
 from __future__ import annotations
 

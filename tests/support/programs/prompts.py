@@ -1,3 +1,3 @@
-"""What no line of the package's log may hold."""
+"""Texts that no line of the package's log may contain."""
 
 PROMPT = "ALICE-PROMPT"

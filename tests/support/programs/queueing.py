@@ -1,7 +1,7 @@
 """Makes calls as fast as it can, answered in its own process, and ends: ``python tests/support/programs/queueing.py CALLS``.
 
-Says when its own work was done (monotonic seconds, which all processes share) and, after the library's own work at the
-exit, what the books say.
+Prints the time of its last call (monotonic seconds, which all processes share) and, after the library's work at exit,
+the library's counts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Applications for servers that fork and end in their own ways; each request of theirs makes five calls.
+"""Applications for servers that fork and end in different ways; each request makes five calls.
 
-Where ``HOOKED`` is set the ASGI one delivers at its end, as the page on exits advises.
+With ``HOOKED`` set, the ASGI application delivers at its shutdown, as the page on exits advises.
 """
 
 from __future__ import annotations

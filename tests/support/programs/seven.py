@@ -1,4 +1,4 @@
-"""Makes seven calls and ends, over in less time than anything is due; says what was imported after the first call."""
+"""Makes seven calls and ends before any push is due; prints the modules that were imported after the first call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes a call and ends, on a machine on which the imports of the exporter's thread take longer than a dead back end may."""
+"""Makes a call and ends, while the imports of the exporter's thread take longer than the limit for a dead back end."""
 
 from __future__ import annotations
 

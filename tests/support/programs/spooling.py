@@ -1,4 +1,4 @@
-"""Makes calls at a steady rate until it is killed or told to end, and says when each was made.
+"""Makes calls at a steady rate until a signal or a file ends it, and writes the time of each call.
 
 ``python spooling.py PER_SECOND FILE``: each call's question is the time of its end, in nanoseconds; each line of the
 file is one that has been made. When there is a file of that name with `.end` behind it, the program ends. Every

@@ -1,4 +1,4 @@
-"""Makes a call while OpenTelemetry traces every request of httpx: ``python traced.py URL``; says what it has seen."""
+"""Makes a call while OpenTelemetry traces every httpx request: ``python traced.py URL``; prints the traced requests."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Loopback servers that the tests put in the place of the API and of the back ends."""
+"""Loopback servers that replace the API and the back ends in tests."""

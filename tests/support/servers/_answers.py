@@ -1,4 +1,4 @@
-"""What the fake API answers: from the request alone, so that equal requests get equal answers and token counts."""
+"""Replies of the fake API, computed from the request alone: equal requests get equal replies and token counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One request to the fake API and the steps of its answer."""
+"""One request to the fake API and the steps of its reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How one request to the fake API is to be answered: a plain value, sent along with the request or scripted."""
+"""The fake API's behaviour for one request: a plain value, sent with the request or scripted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits of volume, as Loki and Mimir have them."""
+"""Volume limits like those of Loki and Mimir."""
 
 from __future__ import annotations
 

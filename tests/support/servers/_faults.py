@@ -1,4 +1,4 @@
-"""How a back end fails: faults for the next requests, in order, and one for all of them."""
+"""Failures of a back end: faults for the next requests, in order, and a fault for all requests."""
 
 from __future__ import annotations
 

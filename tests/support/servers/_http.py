@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server in a thread of its own, which plays the steps that its subclasses answer."""
+"""A small HTTP/1.1 server in its own thread, which plays the steps that its subclasses return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fake API answers for decisions, and for work that goes on after the reply."""
+"""The fake API's replies for decisions, and for work that continues after the reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The endpoints of the fake API besides the completions: of each, how it answers and what its streams are made of."""
+"""The fake API's endpoints besides the completions: the reply and the stream chunks of each."""
 
 from __future__ import annotations
 

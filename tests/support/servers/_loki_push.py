@@ -1,4 +1,4 @@
-"""Reading a Loki push request: what fails here fails as a whole."""
+"""Reads a push request to Loki; an error here refuses the whole request."""
 
 from __future__ import annotations
 

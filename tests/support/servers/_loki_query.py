@@ -1,4 +1,4 @@
-"""The queries that the fake Loki answers: range queries for entries, and instant queries for their number."""
+"""The fake Loki's queries: range queries for entries, and instant queries for their number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fake API answers for embeddings, images and audio."""
+"""The fake API's replies for embeddings, images and audio."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A real program that keeps metrics and answers PromQL, run for a test on a free loopback port.
+"""A real program that stores metrics and answers PromQL, run for a test on a free loopback port.
 
-It is looked for under the name in an environment variable, in the ``PATH``, and where a script of the project puts it.
+The test finds it through an environment variable, in the ``PATH``, or where a script of the project installs it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the fake API answers at /responses: the whole, and the events that a stream of it is made of."""
+"""The fake API's replies at /responses: whole responses, and the events of their streams."""
 
 from __future__ import annotations
 

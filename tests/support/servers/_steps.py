@@ -1,4 +1,4 @@
-"""What goes over an HTTP connection: a request as it came, and a reply as a list of steps, played in order.
+"""Requests and replies of an HTTP connection: a request as received, and a reply as a list of steps, played in order.
 
 ``bytes``                written as they are (heads and chunk framing included: see ``head`` and ``chunk``)
 ``Gate``                 wait until the test opens the gate, or the client leaves

@@ -1,4 +1,4 @@
-"""The books of the fake API: what it served, to compare with what was measured."""
+"""The fake API's counts of what it served, for comparison with the measured counts."""
 
 from __future__ import annotations
 

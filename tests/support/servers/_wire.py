@@ -1,4 +1,4 @@
-"""Reading remote-write 1.0 bodies: the protobuf wire format, by hand, into plain values."""
+"""Reads bodies of remote write 1.0 (protobuf wire format) into plain values."""
 
 from __future__ import annotations
 

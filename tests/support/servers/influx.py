@@ -1,10 +1,11 @@
-"""``FakeInflux``: takes Influx line protocol as a receiver for Prometheus does that reads it to the letter.
+"""``FakeInflux``: accepts Influx line protocol as a strict receiver for Prometheus does.
 
     with FakeInflux() as influx:
         ... send to influx.write_url ...
 
-One line that is none loses the whole request (400), as does a sample that is not later than the last one of its
-series. A timestamp that is no nanoseconds of this century is a violation, as is a repetition of a series in a line.
+It refuses a whole request (400) for one malformed line, or for a sample that is not later than the last one of its
+series. A timestamp that is not nanoseconds of this century makes a line malformed, and so does a repeated tag. Each
+refusal is a violation.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""``FakeLoki``: takes and refuses pushes as Loki 3.4 does with its default limits.
+"""``FakeLoki``: accepts and refuses pushes as Loki 3.4 does with its default limits.
 
     with FakeLoki() as loki:
         ... push JSON to loki.push_url ...
         loki.fail_next(Status(503)); loki.fail_next(LoseAnswer()); loki.always = NeverAnswer()
         loki.wait_until(lambda: len(loki.entries) == 7)
 
-A request that cannot be read is refused whole; a stream or line beyond a limit is left out, the rest is stored and
-the answer is 400 all the same. Faults (``fail_next``, ``always``) are those of ``_faults``; ``refuse()`` and
-``listen()`` close and open the port. Labels and metadata are kept as they were sent: the real one would show
-``service_name`` (unknown_service, or the job) and ``detected_level`` besides. It takes protobuf too, this one does not.
+It refuses a malformed request whole. It leaves out a stream or line beyond a limit, stores the rest, and replies 400.
+Faults (``fail_next``, ``always``) are those of ``_faults``; ``refuse()`` and ``listen()`` close and open the port. It
+keeps labels and metadata as sent; the real Loki adds ``service_name`` (unknown_service, or the job) and
+``detected_level``. The real Loki also accepts protobuf; this one does not.
 """
 
 from __future__ import annotations

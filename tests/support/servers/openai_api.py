@@ -16,7 +16,7 @@ To hold an answer, name a gate: ``Behaviour(hold="g")`` before the head, ``Behav
 after two chunks; then ``server.gate("g").wait_reached()`` and ``server.gate("g").set()``.
 An answer whose client leaves at a gate counts as ``abandoned``; one not held is written at once and counts as served.
 
-``server.truth`` says what was served: attempts, not calls of the SDK; a call that was retried is there several times.
+``server.truth`` counts what was served: attempts, not calls of the SDK; a retried call counts several times.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A real Prometheus for a test: with the remote-write receiver on and nothing scraped.
 
-It is strict: no out-of-order window, so a sample older than its series' last one loses the whole request.
+It is strict: it has no out-of-order window, so it refuses a whole request for one sample older than its series' last.
 """
 
 from __future__ import annotations

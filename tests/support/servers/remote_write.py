@@ -1,4 +1,4 @@
-"""``RemoteWriteProxy``: stands in front of a Prometheus, or alone, and holds senders to remote write 1.0.
+"""``RemoteWriteProxy``: checks the rules of remote write 1.0, alone or as a proxy of a Prometheus.
 
     with RemoteWriteProxy() as proxy:                       # alone: 204, or 400 to what is out of order or no request
     with RemoteWriteProxy(prometheus.url) as proxy:         # passes on, and answers as the Prometheus did
@@ -7,9 +7,8 @@
         assert not proxy.violations
 
 Faults (``fail_next``, ``always``) are those of ``_faults``; ``refuse()`` and ``listen()`` close and open the port.
-The rules are checked for every request that arrives, whatever its fate. What a sender has done so far counts by
-what was stored: only there must samples of a series go forward in time, and a repetition of the very last
-request, bytes and all, is allowed after an answer that was lost.
+The proxy checks every request that arrives, even one that it then fails. Samples of a series must be later than the
+stored ones. A sender may repeat the bytes of its last request after a lost reply.
 """
 
 from __future__ import annotations

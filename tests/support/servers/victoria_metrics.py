@@ -1,6 +1,6 @@
-"""A real VictoriaMetrics for a test: it takes Influx line protocol and remote write, and nearly everything else.
+"""A real VictoriaMetrics for a test: it accepts Influx line protocol, remote write and many other protocols.
 
-It answers 204 to what it leaves out, so what counts is what it says when it is asked.
+It replies 204 even if it ignores data, so tests must query it for the result.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class HttpApi:
     def for_signal(cls, signal: Signal, url: str | None, username: str | None, token: str | None) -> Self:
         """Return a client of `url`, or of the server to which the environment's settings push the signal.
 
-        The tenant, proxy and certificates of the settings apply to both servers; their credentials only to the second.
+        The tenant, proxy and certificates of the settings apply in both cases; their credentials only without `url`.
 
         Raises:
             UserError: no address is known, or the options contradict each other.
@@ -155,7 +155,7 @@ class HttpApi:
 
     @contextmanager
     def expecting(self, server: str) -> Iterator[None]:
-        """Raise a `UserError` if the block finds that a reply does not have the form of this kind of server."""
+        """Raise a `UserError` if the block fails because a reply does not have the form of this kind of server."""
         try:
             yield
         except (AttributeError, LookupError, TypeError, ValueError) as error:

@@ -24,7 +24,7 @@ FAILURES = "rate_limit|server_error|timeout|connection"
 """Error types of the service's failures; excludes invalid requests and calls that the caller cancelled."""
 
 LOOK_BACK = "1h"
-"""How far before a range a query searches the first value; after a longer outage, totals would count calls twice."""
+"""How far before a range a query searches for its initial value; after a longer outage, totals count calls twice."""
 LONGEST_OUTAGE = "12h"
 """The look-back of queries that must stay correct after a night without telemetry; they read more samples."""
 

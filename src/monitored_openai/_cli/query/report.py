@@ -183,7 +183,7 @@ def check_label(found: Sequence[Row], report: Report) -> None:
     if names == {_NONE} and found[0].calls:
         name = _ALIASES.get(report.label, report.label)
         raise UserError(
-            f"no call of this range has the label {name!r}: attributes become labels by the setting label_names"
+            f"no call of this range has the label {name!r}: the setting label_names turns attributes into labels"
         )
 
 

@@ -54,7 +54,7 @@ def _check(text: str, source: str, *, password: bool) -> str:
     if not text:
         raise UserError(f"{source}: the token is empty: copy it again")
     if not (_PASSWORD if password else _BEARER).fullmatch(text):
-        raise UserError(f"{source}: the token has spaces, line breaks or characters that no token has: copy it again")
+        raise UserError(f"{source}: the token has spaces, line breaks or characters that are not valid: copy it again")
     if not password and len(text) < _MIN_TOKEN_CHARACTERS:
         raise UserError(
             f"{source}: the token is shorter than {_MIN_TOKEN_CHARACTERS} characters: copy it again or choose another with --token-file"

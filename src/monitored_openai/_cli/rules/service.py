@@ -13,7 +13,7 @@ from monitored_openai._metrics.store import bound_text
 _FEWEST_CALLS = 20
 """Minimum number of calls in the window; a share of fewer is not significant."""
 _LONGEST_PUSH_INTERVAL = 60
-"""The default, in seconds: a pushed value is valid until the next push, even if its limit resets earlier."""
+"""Seconds; the longest default. A pushed value is valid until the next push, even if its limit resets earlier."""
 _RUNAWAY_BY = (*SERVICE, "gen_ai_request_model")
 
 

@@ -10,7 +10,7 @@ from monitored_openai._cli.rules.rule import SERVICE, SERVICE_TEXT, Alert, Group
 from monitored_openai._metrics.names import DROPPED, LAST_SUCCESS, PRODUCED, QUEUED
 
 _NOT_REPORTED = ('reason=~"not_reported|invalid_body|not_read|unreadable"', 'gen_ai_request_model!~"dall-e-.*"')
-"""Successful calls whose usage is missing; failed calls have no usage, and those models never report it."""
+"""Successful calls whose usage is missing; failed calls have no usage, and the dall-e models never report it."""
 _NOT_PRICED_YET = "usage_unknown|background"
 """Reasons of calls without known usage; a background response is priced once its usage is known."""
 _SILENT_AFTER, _REPORTED_FOR = "10m", "110m"
@@ -34,7 +34,7 @@ def _unknown(limits: Limits) -> Iterator[Alert]:
             "OpenAICallsUnpriced",
             promql.selector(UNPRICED, [f'reason!~"{_NOT_PRICED_YET}"']),
             "have no price",
-            "Their tokens are known and their cost is not, so the cost shown is too low.",
+            "Their tokens are known but their cost is not, so the cost shown is too low.",
         ),
         (
             "OpenAIUsageUnknown",
@@ -71,7 +71,7 @@ def _failing() -> Alert:
         expr=f"count by (environment, service_name) (({waiting}) unless ({recent}))",
         pending="5m",
         summary="{{ $value }} processes of " + SERVICE_TEXT + " deliver no log entries to Loki",
-        description="Entries wait, and Loki has accepted none for 5 minutes. The memory for waiting entries is bounded.",
+        description="Entries wait, and Loki has accepted none for 5 minutes. Once the queue is full, entries are dropped.",
     )
 
 

@@ -21,7 +21,7 @@ _LEARNED = 2
 
 
 class Turn(NamedTuple):
-    """The entry put aside whose turn it is, or else the seconds until another look."""
+    """The entry put aside that goes next; without one, the seconds until the queue looks again."""
 
     batch: Batch | None
     wait: float = LONGEST_WAIT
@@ -45,7 +45,7 @@ def turn_of(aside: Sequence[Batch], acceptance: Acceptance, now: float, last_req
 
 
 def goes_untried(batch: Batch, taken: Iterable[Batch], acceptance: Acceptance) -> bool:
-    """True if an entry put aside that is no larger must show first whether the limit lets this one pass."""
+    """True if the batch must wait: one put aside that is no larger first shows whether the limit lets it pass."""
     if batch.due_at is not None or acceptance.is_known_over_limit(batch) or not acceptance.may_be_over_limit(batch):
         return False
     return any(other.due_at is not None and other.size <= batch.size for other in taken)

@@ -22,7 +22,7 @@ class Batch:
     file: SpoolFile | None
     """The spool file that holds the entries; `None` if they are in memory only."""
     sent_as_replay: bool | None = None
-    """True or false if the back end may have stored them with or without the label `replay`; `None` if it has not."""
+    """True if the back end may have stored them with the label `replay`, false without it, `None` not at all."""
     as_replay: bool = False
     """True if the next request has the label `replay`."""
     reformed: Form | None = None
@@ -48,7 +48,7 @@ class Batch:
         return self._part(self.entries[:middle], self.retry), self._part(self.entries[middle:], self.retry)
 
     def cut(self, most_bytes: int) -> tuple[Batch, Batch | None]:
-        """Return the first entries that fit, at least one, and the rest; both without the failures of the whole."""
+        """Return the first entries that fit, at least one, and the rest; if divided, both start without failures."""
         size = 0
         for number, entry in enumerate(self.entries):
             size += len(entry.encoded)

@@ -42,7 +42,7 @@ _KEPT_SECONDS = 30.0
 _KEPT_SECONDS_WITHOUT_CLIENTS = 1.0
 """Long enough for the batches of a backlog, which follow each other at once."""
 _MAX_IDLE = 32
-"""Maximum idle senders of one loop with open connections; a further one closes those of the longest idle."""
+"""Maximum idle senders of one loop with open connections; one more closes those of the sender that is idle longest."""
 _MAX_READ_BYTES = 4096
 _MAX_ERROR_CHARACTERS = 300
 _LONGEST_RETRY_AFTER = 300.0
@@ -59,7 +59,7 @@ _idle: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Sender, None]] = WeakKe
 
 
 def import_backend() -> None:
-    """Import the modules of the first request, because a fork waits only for imports before the exporter's start.
+    """Import what the first request needs now: a fork waits only for imports that precede the exporter's start.
 
     Call this in a task: anyio finds the backend for the running event loop only there.
     """

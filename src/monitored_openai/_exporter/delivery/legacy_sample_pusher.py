@@ -1,8 +1,8 @@
-"""Pushes one sample per call, in the predecessor's series: each is sent once, in the order of time, or dropped.
+"""Pushes one sample per call, in the predecessor's series. Each is delivered in the order of time, or dropped.
 
 Rules besides those of delivery:
-- A batch is sent as the same bytes until the back end accepts or refuses it, and only then the next one. Later samples
-  cannot make up for lost ones, as those of counters do, and the back end refuses older samples after newer ones.
+- A batch is sent as the same bytes until the back end accepts or refuses it. Only then does the next one go: unlike
+  counters, later samples cannot make up for lost ones, and the back end refuses older samples after newer ones.
 - A batch that the back end refuses after a lost answer has probably arrived: it counts as `unconfirmed`.
 """
 

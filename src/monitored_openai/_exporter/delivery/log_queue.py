@@ -236,7 +236,7 @@ class LogQueue:
             self._taken.rotate(-1)
 
     def _choose_labels(self, batch: Batch) -> None:
-        """Choose the labels of the first attempt, or choose by age, and record them in the file."""
+        """Choose the labels of an earlier attempt or, without one, by age. Record them in the file."""
         if batch.file is None or self._spool is None:
             return
         possibly_stored = self._possibly_stored(batch)

@@ -3,7 +3,7 @@
 Rules that keep totals exact and avoid refusals, besides those in `series`:
 - An older payload never follows a newer one.
 - Without a reply, the same bytes are sent once more, and the back end stores them once. Afterwards their zeros count as
-  sent, because the back end would refuse zeros that it has stored already as out of order.
+  sent: the back end may have stored them, and would refuse them as out of order.
 - A refused payload (400) is sent once more as the newest values alone.
 - A payload that exceeds a rate limit (429) is sent in smaller parts, at the pace that the limit allows. If a push takes
   longer than the interval, the next one begins with the series that it left out.
@@ -118,7 +118,7 @@ class MetricsPusher:
         if self._keeper is not None:
             self._keeper.on_result(folded, taken=is_taken)
         if is_limited(outcome) and self._refused:
-            return Step(Action.DROP)  # the others have gone; the refused series go last at the next interval
+            return Step(Action.DROP)  # the others are delivered; the refused series go last in the next push
         return next_step(outcome, self._retry, now=now, divisible=False, random=random.random)
 
     async def push_snapshots(self, snapshots: Sequence[CounterSnapshot]) -> bool:
@@ -176,7 +176,7 @@ class MetricsPusher:
             if is_limited(replied) and len(part) == 1 and not refused.are_too_many:
                 warn_sparsely("series refused", "one series was refused for a limit and is left out: %s", replied)
                 outcome, points = replied, points[1:]
-                middle = len(points) // 2  # the neighbours are probably of the same kind
+                middle = len(points) // 2  # the next series are probably refused too
                 points = [*points[middle:], *points[:middle]]
                 continue
             if is_limited(replied) and refused.are_too_many:

@@ -121,7 +121,7 @@ class Pacer:
         return self.has_accepted and self._refused == 0
 
     def has_passed(self, size: int) -> bool:
-        """True if a request of this size has passed, so that a refusal is due to its time."""
+        """True if a request of this size has passed, so that a refusal is due to the pace."""
         return size <= self._largest
 
     @property

@@ -32,7 +32,7 @@ _SPLIT_AFTER = 3
 _SPLIT_AFTER_LOST = 8
 """The same without a reply: one entry can cause this too, but an outage is more likely."""
 _PROBE_EVERY = 4
-"""Failures of a batch that cannot be split, after which another one goes first once."""
+"""Each time a batch that cannot be split has failed this often, another one goes first."""
 _MAX_ISOLATED_FAILURES = 3
 """Failures of one entry, with another batch delivered in between, after which the entry itself is wrong."""
 

@@ -2,7 +2,7 @@
 
 - A new counter begins with a zero at the time of the last push, so that `rate` and `increase` see its first value.
 - No timestamp repeats or goes back.
-- A stale marker withdraws a gauge that no longer exists, until the back end has accepted one.
+- A stale marker withdraws a gauge that no longer exists. It is sent until the back end has accepted it.
 """
 
 from __future__ import annotations
@@ -91,11 +91,11 @@ class PushedSeries:
         return born_ms, now_ms
 
     def begin_request(self, births: set[bytes]) -> None:
-        """Note the new series of a request that is about to go."""
+        """Note the new series of the next request."""
         self._being_born = births
 
     def end_request(self, part: Sequence[Point], births: set[bytes], *, may_be_stored: bool) -> None:
-        """Note the end of a request. If the back end may have stored it, its zeros must not go again."""
+        """Note the end of a request. If the back end may have stored it, its zeros must not be sent again."""
         self._being_born = set()
         if may_be_stored:
             self._born.update(births)

@@ -3,8 +3,8 @@
     openai,environment=default,job=integrations/openai promptTokens=12.0 1764000000000000000
 
 A receiver for Prometheus joins measurement and field with an underscore, so a metric's name is split at its last one.
-Timestamps are in nanoseconds, which every receiver reads alike: they are the default, which Grafana Cloud requires, and
-VictoriaMetrics, which guesses the unit from the number of digits, mistakes them for no other unit.
+Timestamps are in nanoseconds, because every receiver reads these correctly. They are the protocol's default, which
+Grafana Cloud requires. VictoriaMetrics guesses the unit from the number of digits, and recognises nanoseconds.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ _LEVEL = 1
 """Level of gzip: 28 KB of English text become 14 % larger than at the usual level 6, in a third of the time."""
 
 _SET_BACK_NS = 300 * 10**9
-"""Loki refuses entries more than 10 minutes in the future, and accepts entries up to an hour behind their stream."""
+"""If the clock was set back by more, entries follow it: Loki refuses an entry that is more than 10 minutes in the
+future, and accepts one up to an hour behind its stream."""
 
 
 def encode_entry(timestamp_ns: int, line: str, metadata: Mapping[str, str]) -> bytes:
@@ -30,5 +31,5 @@ def encode_push(streams: Sequence[tuple[Mapping[str, str], Sequence[bytes]]]) ->
 
 
 def following(last_ns: int, ended_ns: int) -> int:
-    """Return an entry's timestamp: its call's end, but after the last entry unless the clock was set back since."""
+    """Return an entry's timestamp: its call's end, but later than the last entry's unless the clock was set back."""
     return ended_ns if last_ns - ended_ns > _SET_BACK_NS else max(ended_ns, last_ns + 1)

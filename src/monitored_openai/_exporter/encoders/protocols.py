@@ -16,7 +16,7 @@ class Protocol:
     encode_labels: Callable[[str, Iterable[tuple[str, str]]], bytes]
     """Encodes a name and labels as the bytes that identify a series."""
     encode_series: Callable[[bytes, Sequence[tuple[float | None, int]]], bytes]
-    """Encodes these bytes and (value, milliseconds) in the order of time as a part of a body; `None` ends the series."""
+    """Encodes these bytes and samples, (value, milliseconds) by time, as a part of a body; `None` ends the series."""
     encode_push: Callable[[Iterable[bytes]], bytes]
     """Joins parts into a body."""
 

@@ -137,7 +137,7 @@ class _Process:
     def after_fork_in_child(self) -> None:
         """Replace the thread, the locks and the counts of the parent in a forked child."""
         if self._thread is not None:
-            self.inherited.append(self._thread)  # its loop must be neither closed nor collected
+            self.inherited.append(self._thread)  # kept, because closing or collecting its loop would affect the parent
         self._thread = None
         self.pending_usage.clear()
         self._reset()

@@ -14,7 +14,7 @@ _installed: list[object] = []
 
 
 def handle_sigterm(at_exit: Callable[[], None], begin: Callable[[], None]) -> None:
-    """Install a handler that runs before the present one: once in a process, and only on its main thread.
+    """Install a handler that runs before the current one: once in a process, and only on its main thread.
 
     Without another handler, call `at_exit` and send the signal again. Otherwise call `begin` and then that handler,
     which ends the process.

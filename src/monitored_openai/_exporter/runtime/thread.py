@@ -17,9 +17,9 @@ THREAD_NAME = "monitored-openai-exporter"
 
 
 class ExporterLoop(asyncio.SelectorEventLoop):
-    """A loop that resolves names without asyncio's thread pool, which is gone when the interpreter exits.
+    """A loop that resolves host names without asyncio's thread pool, which is gone when the interpreter exits.
 
-    Names are looked up in daemon threads, so that a hanging resolver stops neither metrics nor logs. If no thread can
+    Daemon threads look names up, so that a hanging resolver stops neither metrics nor logs. If no thread can
     start, this thread looks them up. If gevent has patched the sockets, connections use the original ones.
     """
 
@@ -97,7 +97,7 @@ class ExporterThread:
         self._loop.call_soon_threadsafe(callback)
 
     def submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
-        """Run a coroutine on the loop. Cancelling the future cancels it; after the loop's end the future is cancelled."""
+        """Run a coroutine on the loop. Cancel the future to cancel it. After the loop's end it is cancelled."""
         with self._submitting:
             if not self._is_ending:
                 return asyncio.run_coroutine_threadsafe(work, self._loop)

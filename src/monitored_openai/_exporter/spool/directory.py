@@ -64,11 +64,11 @@ class SpoolDirectory:
         try:
             named = {path for path in self._path.iterdir() if _OURS.fullmatch(path.name)}
             return sorted(named - set(known), key=_modified)
-        except OSError:  # one has gone meanwhile: the next look finds the others
+        except OSError:  # a file was removed meanwhile: the next attempt finds the others
             return []
 
     def is_of_destination(self, path: Path) -> bool:
-        """True if the file has the destination of this directory's owner."""
+        """True if the file has the destination of this exporter."""
         return path.name.startswith(self._prefix)
 
     def is_older(self, path: Path, seconds: float) -> bool:

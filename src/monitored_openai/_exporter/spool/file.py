@@ -203,7 +203,7 @@ class SpoolFile:
                 entries.append(Entry(shard, encoded, at_ns, number))
             through = number
         rows.close()
-        if not through and self.taken < self.sent:  # all of those that have been sent are gone
+        if not through and self.taken < self.sent:  # all entries that were sent are gone
             self.taken = self.sent
             return self.read(most_entries, most_bytes)
         missing = 0 if through else self.waiting

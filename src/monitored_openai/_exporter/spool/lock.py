@@ -50,8 +50,8 @@ class Lock:
         check(os.fstat(self._descriptor))
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not os.path.samestat(os.fstat(self._descriptor), path.lstat()):
-            raise OSError("its owner has just removed it")
+            raise OSError("its owner has just removed the lock file")
 
     def let_go(self) -> None:
-        """Release the lock; in a forked child, release the share in the parent's, which would outlive the parent."""
+        """Release the lock. A forked child gives up its share of the parent's lock, or would prolong it."""
         os.close(self._descriptor)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_SNAPSHOTS = 1.0
 _MAX_SHARE = 0.05
-"""Share of the exporter's time for snapshots of many series."""
+"""Largest share of the exporter's time for snapshots, which take long with many series."""
 
 
 class SnapshotKeeper:

@@ -1,7 +1,7 @@
 """The spool: a directory with one file for each process, for entries that the back end does not accept now.
 
 Each process owns one file. The next process with the same destination adopts the file of a process that has died. Any
-process removes a file that is older than the spool keeps entries.
+process removes a file without an owner that has not changed for `spool_age` seconds.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Spool:
         self.adopted: list[SpoolFile] = []
         """Files of ended processes, and own files that were removed from the directory."""
         self.bytes = 0
-        """Size of the whole directory at the last look."""
+        """Size of the whole directory in bytes when it was last measured."""
         self._room = 0
         self._paused_until = self._look_again_at = 0.0
 
@@ -97,7 +97,7 @@ class Spool:
         """Record that the back end may have stored all entries up to the id `through`."""
         try:
             file.mark(through, as_replay=as_replay)
-        except sqlite3.Error as error:  # then Loki may store an entry twice that is sent again after a crash
+        except sqlite3.Error as error:  # after a crash, Loki may then store these entries twice
             self._fails(file, error)
 
     def remove(self, file: SpoolFile, first: int, last: int) -> None:
@@ -204,7 +204,7 @@ class Spool:
 
     def _fails(self, file: SpoolFile | None, error: Exception) -> None:
         """Set a damaged file aside. After other errors, stop using the disk for 10 s."""
-        if file is not None and file not in self.files():  # set aside already; its entries in memory still go
+        if file is not None and file not in self.files():  # set aside already; its entries in memory are still sent
             return
         if file is not None and is_damage(error):
             warn_sparsely("damaged", "a damaged file of the spool was set aside: %s", what_failed(error))

@@ -53,7 +53,7 @@ def request_error(headers: Mapping[str, str], token: str | None) -> tuple[int, s
     if headers.get("sec-fetch-site") in ("cross-site", "same-site") and is_embedded:
         return 403, "requests from other pages are refused"
     if token is None:
-        return None if _names_this_machine(host) else (403, "this page is for this machine only, by its own name")
+        return None if _names_this_machine(host) else (403, "use a name of this machine, such as localhost")
     return None if _has_token(headers.get("authorization", ""), token) else (401, "the token is missing or wrong")
 
 

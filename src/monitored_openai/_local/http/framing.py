@@ -52,7 +52,7 @@ def _ambiguous_end(request_line: bytes, fields: Sequence[tuple[bytes, bytes]]) -
         return f"{twice} occurs twice"
     length, coding = values.get(b"content-length"), values.get(b"transfer-encoding")
     if length is not None and not _LENGTH.fullmatch(length):
-        return "Content-Length is no number"
+        return "Content-Length is not a number"
     if coding is not None and (length is not None or coding.lower() != b"chunked" or request_line.endswith(b"1.0")):
         return "Transfer-Encoding must be chunked, without Content-Length, in HTTP/1.1"
     if not request_line.startswith(b"POST ") and (coding is not None or int(length or b"0") > 0):

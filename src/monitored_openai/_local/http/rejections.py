@@ -95,7 +95,7 @@ class MemoryBudget:
         """
         with self._lock:
             if size > self._free:
-                raise HTTPError(503, "too many bytes are under way on other connections; try again")
+                raise HTTPError(503, "other connections use all memory for requests and responses; try again")
             self._free -= size
 
     def release(self, size: int) -> None:

@@ -114,8 +114,8 @@ export class Chart {
     new ResizeObserver(() => this.resize()).observe(this.area);
   }
 
-  // `data`: times, step, theme; lines ({name, variable, values}), as bars or not; format and mark (of a value and of the
-  // axis); total (text), said (in words); keyed (true if the lines have their own names)
+  // `data`: times, step, theme; lines ({name, variable, values}); bars (true to show the lines as bars); format (of a
+  // value) and mark (of the axis); total (a text); said (a description of the chart); keyed (true to list the lines' names)
   show(data) {
     this.data = data;
     const columns = data.lines.map((line) => line.values);

@@ -110,7 +110,7 @@ function showTotals(total) {
   const parts = total.calls > 0 ? `${compact(total.input_tokens)} in, ${compact(total.output_tokens)} out` : "";
   const tiles = [
     ["Spend", spend(total), total.unpriced ? `${several(total.unpriced, "call")} without a price` : perCall],
-    ["Calls", number(total.calls), uncounted ? "no metrics of the calls below" : total.retries ? `${several(total.retries, "request")} repeated` : ""],
+    ["Calls", number(total.calls), uncounted ? "the calls below have no metrics" : total.retries ? `${several(total.retries, "request")} repeated` : ""],
     ["Errors", number(total.errors), total.calls ? percent(total.errors, total.calls) : ""],
     ["Tokens", tokens(total), total.usage_unknown ? `unknown for ${several(total.usage_unknown, "call")}` : parts],
     ["Whole answer, p95", ...latency(total.duration)],

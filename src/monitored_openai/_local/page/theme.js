@@ -3,7 +3,7 @@
 const choice = document.getElementById("theme");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-// Return the inputs of the colours.
+// Return the theme in use: "light" or "dark".
 export const theme = () => `${choice.value || (dark.matches ? "dark" : "light")}`;
 
 function stored() {

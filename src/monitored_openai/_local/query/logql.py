@@ -41,7 +41,7 @@ class LogQuery:
         """
         found = _QUERY.fullmatch(logql)
         if found is None:
-            raise ValueError("only the queries of `monitored-openai tail` are answered here")
+            raise ValueError("this page answers only the queries of `monitored-openai tail`")
         filters = re.findall(_FILTER, found["filters"], re.DOTALL)
         if len(filters) > _MOST_FILTERS:
             raise ValueError(f"more than {_MOST_FILTERS} filters")
@@ -66,7 +66,7 @@ def counted(logql: str) -> tuple[LogQuery, int]:
     """
     found = _COUNT.fullmatch(logql)
     if found is None:
-        raise ValueError("only the queries of `monitored-openai tail` are answered here")
+        raise ValueError("this page answers only the queries of `monitored-openai tail`")
     return LogQuery.of(found["query"]), int(found["range"])
 
 

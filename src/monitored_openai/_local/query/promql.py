@@ -72,7 +72,7 @@ def _parsed(expression: str) -> _Sum:
     found = _SUM.fullmatch(expression)
     duration = _DURATION.fullmatch(found["over"]) if found else None
     if found is None or duration is None:
-        raise ValueError("only the queries of `monitored-openai report` and `top` are answered here")
+        raise ValueError("this page answers only the queries of `monitored-openai report` and `top`")
     matchers = tuple(matchers_in(found["matchers"] or ""))
     by = tuple(name for name in (found["by"] or "").split(", ") if name)
     if len(by) > _MOST_LABELS:
