@@ -27,10 +27,11 @@ logging.getLogger("nox").setLevel(logging.WARNING)
 
 
 def candidates() -> Iterator[Path]:
-    """Whatever may be a Python 3: this one, those on PATH (shims of other tools too), those of pyenv."""
+    """Yield every path that may be a Python 3: this one, those on PATH, of pyenv, and of `scripts/install-python3.14`."""
     yield Path(sys.executable)
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    for folder in [*map(Path, os.get_exec_path()), *sorted(pyenv.glob("versions/*/bin"))]:
+    installed = Path(".cache").absolute().glob("python3*/usr/bin")
+    for folder in [*map(Path, os.get_exec_path()), *sorted(pyenv.glob("versions/*/bin")), *installed]:
         yield from (path for path in sorted(folder.glob("python3*")) if re.fullmatch(r"python3(\.\d+)?", path.name))
 
 
