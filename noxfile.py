@@ -30,7 +30,8 @@ def candidates() -> Iterator[Path]:
     """Yield paths that may be a Python 3: the current one, those on PATH (even shims), those of pyenv."""
     yield Path(sys.executable)
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    for folder in [*map(Path, os.get_exec_path()), *sorted(pyenv.glob("versions/*/bin"))]:
+    installed = Path(".cache").absolute().glob("python3*/usr/bin")
+    for folder in [*map(Path, os.get_exec_path()), *sorted(pyenv.glob("versions/*/bin")), *installed]:
         yield from (path for path in sorted(folder.glob("python3*")) if re.fullmatch(r"python3(\.\d+)?", path.name))
 
 
