@@ -27,7 +27,6 @@ FIELDS = {
     "usage_unknown": "[reason for a missing `usage`](#why-tokens-are-not-known)",
     "cost": "cost in US dollars; its parts without `cache_savings_usd` add up to `total_usd`",
     "cost_source": "source of the prices: `table`, `settings` or `reply`",
-    "cost_incomplete": "reasons why the call costs more than `cost`",
     "unpriced": "[reason for a missing `cost`](#why-a-call-has-no-price)",
     "provider_cost": "the cost that the response itself reports, in the provider's own unit",
     "headers": "response headers: rate limits, `openai-processing-ms`, `openai-organization`, `openai-project`",
