@@ -58,7 +58,7 @@ def send_observed(call: Call, post: Callable[..., Any], path: str, request: dict
 async def send_observed_async(call: Call, post: Callable[..., Any], path: str, request: dict[str, Any]) -> Any:
     """Send a request inside its call; the async form of `send_observed`."""
     options = request.get("options") or {}
-    parser = _PostParser(call, options.get("post_parser"), async_observe_chunks, AsyncObservedBody)
+    parser = _PostParser(call, options.get("post_parser"), AsyncObservedItems, AsyncObservedBody)
     request["options"] = {**options, "post_parser": parser}
     while True:
         if "body" in request:
@@ -103,30 +103,53 @@ def observe_chunks(call: Call, chunks: Iterator[Any], on_item: Callable[[Any, fl
     call.on_stream_end(perf_counter() - started)
 
 
-async def async_observe_chunks(
-    call: Call, chunks: AsyncIterator[Any], on_item: Callable[[Any, float], bool], *, closes: bool = False
-) -> AsyncIterator[Any]:
+class AsyncObservedItems(AsyncGenerator[Any, None]):
     """The async form of `observe_chunks`.
 
-    `closes`: True to close `chunks` when this generator closes, as httpx2 expects for the pieces of a body. False for
-    the chunks of a stream: the event loop itself closes their unreferenced iterator, and would log a second close.
+    This is no generator function: an event loop closes each living generator when it ends, in any order, and logs an
+    error if two of them close each other. One more per stream would cause more errors than the SDK alone does.
     """
-    call.waiting = True
-    started = perf_counter()
-    try:
-        async for chunk in chunks:
-            call.waiting = False
-            if on_item(chunk, perf_counter() - started):
-                yield chunk
-            call.waiting = True
-            started = perf_counter()
-    except BaseException as error:
-        if call.waiting:
-            call.on_stream_end(perf_counter() - started, error)
-        elif closes and isinstance(error, GeneratorExit) and isinstance(chunks, AsyncGenerator):
-            await chunks.aclose()
-        raise
-    call.on_stream_end(perf_counter() - started)
+
+    __slots__ = ("_call", "_ended", "_items", "_next", "_on_item")
+
+    def __init__(self, call: Call, items: AsyncIterator[Any], on_item: Callable[[Any, float], bool]) -> None:
+        self._call, self._items, self._on_item = call, items, on_item
+        self._next = items.__anext__
+        self._ended = False
+
+    async def __anext__(self) -> Any:
+        call = self._call
+        if self._ended or call.waiting:  # while another task waits for an item, `items` raises
+            return await self._next()
+        call.waiting = True
+        started = perf_counter()
+        try:
+            while True:
+                item = await self._next()
+                call.waiting = False
+                if self._on_item(item, perf_counter() - started):
+                    return item
+                call.waiting = True
+                started = perf_counter()
+        except BaseException as error:
+            self._ended = True
+            if call.waiting:
+                ended_normally = isinstance(error, StopAsyncIteration)
+                call.on_stream_end(perf_counter() - started, None if ended_normally else error)
+            raise
+
+    async def asend(self, value: Any) -> Any:  # noqa: ARG002  # the name in `AsyncGenerator`
+        """Return the next item; `value` has no meaning to the iterators of the SDK and of its HTTP library."""
+        return await self.__anext__()
+
+    async def athrow(self, *error: Any) -> Any:
+        """Raise in the observed generator."""
+        return await self._items.athrow(*error) if isinstance(self._items, AsyncGenerator) else None
+
+    async def aclose(self) -> None:
+        """Close the observed generator, as httpx2 does with the pieces of a body."""
+        if isinstance(self._items, AsyncGenerator):
+            await self._items.aclose()
 
 
 class _Body:
@@ -170,7 +193,7 @@ class AsyncObservedBody(_Body):
         pieces: AsyncIterator[bytes] = aiter(self._stream)
         if self._call.sdk_iterates():
             return pieces
-        return async_observe_chunks(self._call, pieces, self._call.on_piece, closes=True)
+        return AsyncObservedItems(self._call, pieces, self._call.on_piece)
 
     async def aclose(self) -> None:
         """Close the stream, and end the call if it has not ended yet."""
