@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from monitored_openai import MonitoredOpenAI, MonitoringSettings
+from monitored_openai._exporter import exporter
+from monitored_openai._exporter.runtime.process import PROCESS
 from monitored_openai._exporter.spool.file import SpoolFile
 from monitored_openai._exporter.spool.lock import Lock
 from monitored_openai._exporter.spool.spool import _destination
@@ -171,6 +176,30 @@ def test_the_exporter_is_ready_to_keep_the_first_call_when_its_answer_comes(dire
         with http.Client(transport=http.MockTransport(answer)) as connection:
             ask(MonitoredOpenAI(api_key="sk-test", http_client=connection, monitoring=monitoring, max_retries=0))
         loki.wait_until(lambda: monitoring.stats().in_flight + monitoring.stats().spooled == 1)
+
+
+def test_calls_that_waited_for_the_exporter_go_to_the_spool_at_once(
+    directory: Path, loki: FakeLoki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loki.refuse()
+    monkeypatch.setattr(exporter, "_GATHER_SECONDS_TO_SPOOL", 0.6)
+    folded: Future[int] = Future()
+    is_busy, is_made = threading.Event(), threading.Event()
+
+    def keep_busy() -> None:
+        is_busy.set()
+        assert is_made.wait(30)
+        time.sleep(0.6)
+        asyncio.get_running_loop().call_later(0.3, lambda: folded.set_result(monitoring.stats().folded))
+
+    with handle(logs_url=loki.push_url, spool_dir=str(directory)) as monitoring:
+        call(monitoring)
+        loki.wait_until(lambda: monitoring.stats().folded == 1)
+        PROCESS.thread().call(keep_busy)
+        assert is_busy.wait(30)
+        call(monitoring)
+        is_made.set()
+        assert folded.result(30) == 2
 
 
 def test_totals_of_a_dead_process_that_are_refused_or_damaged_are_counted(

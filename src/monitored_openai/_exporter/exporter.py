@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -174,10 +175,18 @@ class Exporter:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            await self._flush_gate.wait(_GATHER_SECONDS if self._state.spool is None else _GATHER_SECONDS_TO_SPOOL)
+            await self._flush_gate.wait(self._gather_seconds())
             await self._record_calls()
             if self._recovery is not None:
                 self._recovery.keep()
+
+    def _gather_seconds(self) -> float:
+        """Return how long to wait for more calls, counted from the end of the oldest one if a spool protects it."""
+        if self._state.spool is None:
+            return _GATHER_SECONDS
+        oldest = self._calls.peek()
+        waited = 0.0 if oldest is None else (time.time_ns() - oldest.ended_ns) / 1e9
+        return min(_GATHER_SECONDS_TO_SPOOL, max(0.0, _GATHER_SECONDS_TO_SPOOL - waited))
 
     async def _record_calls(self) -> None:
         recorded = 0

@@ -47,3 +47,41 @@ def test_what_is_no_entry_and_numbers_that_make_no_sense_are_counted_as_corrupt(
     one.used_up()
     one.close()
     assert files(directory) == []
+
+
+def test_only_a_backlog_makes_the_spool_wait_for_the_disk(directory: Path) -> None:
+    one = spool(directory)
+
+    def waits() -> bool:
+        assert one.own is not None
+        return bool(one.own._db.execute("PRAGMA synchronous").fetchone()[0])
+
+    for number in range(20):
+        assert one.write([entry(number, size=1000)])
+    assert not waits()
+    for number in range(20):
+        assert one.write([entry(number, size=100_000)])
+    assert waits()
+    assert one.own is not None
+    path = one.own.path
+    one.own._db.close()
+    one.own._lock.let_go()
+    (adopted,), _ = spool(directory).adopt()
+    assert adopted.path == path
+    assert adopted._db.execute("PRAGMA synchronous").fetchone() == (1,)
+    found, _ = adopted.read(500, 2**30)
+    adopted.remove(found[0].id, found[-1].id)
+    assert adopted._db.execute("PRAGMA synchronous").fetchone() == (0,)
+
+
+def test_a_write_of_many_entries_takes_few_statements(directory: Path) -> None:
+    one = spool(directory)
+    assert one.write([entry(0)])
+    assert one.own is not None
+    statements: list[str] = []
+    one.own._db.set_trace_callback(statements.append)
+    assert one.write([entry(number) for number in range(100)])
+    one.own._db.set_trace_callback(None)
+
+    assert len(statements) == 4, statements
+    assert len(read_all(one)) == 101

@@ -1,7 +1,9 @@
 """One file of the spool: the log entries and the last counter snapshots of a process, in SQLite.
 
-A commit reaches the system's page cache: it survives the death of the process, but perhaps not a power failure. Each
-entry has a checksum, because the back end would refuse a whole request for one damaged entry.
+A commit reaches the system's page cache: it survives the death of the process, but perhaps not a power failure, which
+may cost the last 1 MiB of entries, and with a smaller backlog the file. The exporter's thread waits for the disk only
+while the file has a larger backlog: such a wait can take 0.1 s, and calls that end meanwhile are on no disk. Each entry
+has a checksum, because the back end would refuse a whole request for one damaged entry.
 
 Entries are sent in the order of their ids, so the ones that Loki may have stored are the oldest, up to some id. A retry
 must use the same labels, so that Loki recognises these entries.
@@ -17,6 +19,7 @@ import time
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,14 +42,19 @@ PRAGMA user_version = {_VERSION};
 """  # noqa: S608  # two numbers of this file
 KIND = DatabaseKind("a file of the spool", _SCHEMA, starts_blank=True)
 _PRAGMAS = """
-PRAGMA synchronous = NORMAL;
 PRAGMA wal_autocheckpoint = 256;
 PRAGMA journal_size_limit = 1048576;
 PRAGMA secure_delete = FAST;
 """
 _WORTH_SHRINKING_PAGES = 256
+_ROWS_AT_ONCE = 128
+"""SQLite allows 999 parameters in a statement of its older versions."""
 _ROW_BYTES = 64
 """Bytes of an entry's row besides the entry."""
+_BACKLOG_BYTES = 1024 * 1024
+"""Size of the used pages from which a checkpoint waits for the disk. A power failure may cost as much in any case: the
+log of SQLite has room for 1 MiB between two checkpoints."""
+_MEASURED_EVERY_BYTES = 256 * 1024
 _LAST = 2**63 - 1
 LONGEST_SPAN_NS = 30 * 60 * 10**9
 """Longest time between the entries of one request: in a retry, the first must not be an hour behind the last."""
@@ -70,6 +78,9 @@ class SpoolFile:
         self._found = KIND.recognise(path)
         # The exporter's thread uses it; at exit without that thread, the main thread does.
         self._db = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
+        self._waits_for_disk = False
+        self._used_bytes = self._unmeasured = 0
+        """Bytes of the used pages when they were measured, and bytes written since."""
         try:
             self._prepare()
             entries, self.sent, self.sent_as_replay, stream = self._state()
@@ -112,10 +123,11 @@ class SpoolFile:
         KIND.check(self._db, self.path, self._found)
         if self._one("PRAGMA user_version") != (_VERSION,):
             raise sqlite3.DatabaseError("the file has another version")
-        self._db.execute("PRAGMA synchronous = OFF")  # before the change to a write-ahead log, no data can be lost
+        self._db.execute("PRAGMA synchronous = OFF")
         if self._one("PRAGMA journal_mode = WAL") != ("wal",):
             raise OSError(errno.ENOTSUP, "the file system does not support a write-ahead log")
         self._db.executescript(_PRAGMAS)
+        self._measure()
 
     def _state(self) -> tuple[int, int, int, str]:
         found: tuple[Any, ...] | None = self._one("SELECT entries, sent, sent_as_replay, stream FROM state")
@@ -143,29 +155,32 @@ class SpoolFile:
             OSError: no room is left, and no entry can be evicted.
         """
         size = sum(len(entry.encoded) for entry in entries)
+        needed = size + _ROW_BYTES * len(entries)
+        self._unmeasured += needed
+        if self._unmeasured >= _MEASURED_EVERY_BYTES or not self._surely_has_room(most_bytes):
+            self._measure()
+            self._unmeasured = needed
         with self._transaction():
-            evicted = self._make_room(size + _ROW_BYTES * len(entries), most_bytes)
-            self._db.executemany(
-                "INSERT INTO entry VALUES (?, ?, ?, ?, ?)",
-                [
-                    (
-                        number,
-                        entry.at_ns,
-                        entry.shard,
-                        _checksum(entry.at_ns, entry.shard, entry.encoded),
-                        entry.encoded,
-                    )
-                    for number, entry in enumerate(entries, self._next_id)  # SQLite's own ids would restart at 1
-                ],
-            )
+            evicted = self._make_room(needed, most_bytes)
+            self._insert(entries)
             self._db.execute("UPDATE state SET entries = entries + ?", (len(entries) - evicted,))
         self._next_id += len(entries)
         self.waiting += len(entries) - evicted
         self.waiting_bytes += size
         return evicted
 
+    def _insert(self, entries: Collection[Entry]) -> None:
+        """Insert rows, many in one statement: each statement releases the GIL, and waits until it gets it back."""
+        rows = (
+            (number, entry.at_ns, entry.shard, _checksum(entry.at_ns, entry.shard, entry.encoded), entry.encoded)
+            for number, entry in enumerate(entries, self._next_id)  # SQLite's own ids would restart at 1
+        )
+        while some := list(islice(rows, _ROWS_AT_ONCE)):
+            values = ", ".join(["(?, ?, ?, ?, ?)"] * len(some))
+            self._db.execute(f"INSERT INTO entry VALUES {values}", [*chain.from_iterable(some)])  # noqa: S608 - no data
+
     def _make_room(self, needed: int, most_bytes: int) -> int:
-        if self._used_bytes() + needed <= most_bytes:
+        if self._used_bytes + self._unmeasured <= most_bytes:
             return 0
         freed, evicted = 0, []
         for number, size in self._db.execute(
@@ -226,6 +241,7 @@ class SpoolFile:
             removed = self._db.execute("DELETE FROM entry WHERE id >= ? AND id <= ?", (first, last)).rowcount
             self._db.execute("UPDATE state SET entries = entries - ?", (removed,))
         if not self.waiting and self._one("PRAGMA page_count")[0] > _WORTH_SHRINKING_PAGES:
+            self._measure()
             self._db.executescript(
                 "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);"
             )  # `execute` would free 1 page only
@@ -302,8 +318,17 @@ class SpoolFile:
         self.waiting -= entries
         self.waiting_bytes = max(0, self.waiting_bytes - size) if self.waiting else 0
 
-    def _used_bytes(self) -> int:
-        return self.size() - self._page_bytes("freelist_count")
+    def _surely_has_room(self, most_bytes: int) -> bool:
+        """True if there is room although the pages of what was written since the last measurement may be half empty."""
+        return self._used_bytes + 2 * self._unmeasured + _MEASURED_EVERY_BYTES <= most_bytes
+
+    def _measure(self) -> None:
+        """Measure the used pages, and let checkpoints wait for the disk only if they are a backlog."""
+        self._used_bytes, self._unmeasured = self.size() - self._page_bytes("freelist_count"), 0
+        waits = self._used_bytes >= _BACKLOG_BYTES
+        if waits != self._waits_for_disk:
+            self._db.execute(f"PRAGMA synchronous = {'NORMAL' if waits else 'OFF'}")
+            self._waits_for_disk = waits
 
     def _page_bytes(self, count: str) -> int:
         return int(self._one(f"PRAGMA {count}")[0] * self._one("PRAGMA page_size")[0])
