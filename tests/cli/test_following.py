@@ -140,7 +140,9 @@ def test_a_quiet_log_costs_one_request_a_look() -> None:
 
 def put(loki: FakeLoki, at_ns: int, line: str) -> None:
     labels = {"job": "integrations/openai"}
-    loki.entries.append(Stored(tenant="fake", labels=labels, ts=at_ns, line=line, metadata={}))
+    stored = Stored(tenant="fake", labels=labels, ts=at_ns, line=line, metadata={})
+    loki.entries.append(stored)
+    loki.samples.append(stored)
 
 
 def test_pages_and_counts_of_loki_agree_to_the_nanosecond(loki: FakeLoki) -> None:

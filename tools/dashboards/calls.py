@@ -57,6 +57,11 @@ COLUMNS = (
     *("input_tokens", "output_tokens", "cost_usd", "duration", "error_type", "finish_reason", "request_id", "trace_id"),
 )
 MOST_LINES = 200
+COUNTED_AGAIN = (
+    "Loki counts an entry again if a lost reply made the library send it again: the numbers may be too high then. The "
+    "dashboards of metrics count each call once."
+)
+"""The limit of all numbers from the log: a query that counts each id once fails beyond Loki's limit of 500 series."""
 
 
 def dashboard() -> builders.Dashboard:
@@ -121,7 +126,7 @@ def _sums() -> list[Panel]:
     return [
         stat.Panel()
         .title(title)
-        .description(says)
+        .description(f"{says} {COUNTED_AGAIN}")
         .datasource(LOKI)
         .with_target(_query(expr, instant=True))
         .unit(unit)
@@ -142,7 +147,7 @@ def _graphs() -> list[Panel]:
     return [
         timeseries.Panel()
         .title(title)
-        .description(says)
+        .description(f"{says} {COUNTED_AGAIN}")
         .datasource(LOKI)
         .with_target(_query(expr).legend_format("{{model}} {{error_type}}"))
         .unit(unit)

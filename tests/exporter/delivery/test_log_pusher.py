@@ -153,6 +153,18 @@ def test_a_lost_answer_doubles_no_entry(loki: FakeLoki, logs: Monitoring) -> Non
     assert (len(loki.entries), loki.duplicates, logs.stats().delivered) == (3, 3, 3)
 
 
+def test_a_loki_slower_than_its_own_limit_gets_no_entry_twice(loki: FakeLoki, logs: Monitoring) -> None:
+    """Loki waits 5 s for its ingesters."""
+    gate = Gate()
+    loki.fail_next(Hold(gate))
+    call(logs, 3)
+    flush_until(logs, lambda: gate.reached)
+    threading.Timer(5.5, gate.set).start()
+    settled(logs)
+
+    assert (len(loki.samples), loki.duplicates, logs.stats().delivered) == (3, 0, 3)
+
+
 def test_with_a_dead_loki_the_oldest_entries_are_kept_up_to_the_bound_and_the_metrics_stay_exact(
     loki: FakeLoki, proxy: RemoteWriteProxy
 ) -> None:

@@ -128,6 +128,16 @@ def test_the_third_answer_of_5xx_splits_a_batch_that_can_be_split(status: int) -
     assert step(Reply(status), third).action is (Action.SPLIT if status >= 500 else Action.RETRY)
 
 
+def test_the_first_retry_after_a_lost_reply_comes_soon() -> None:
+    first, second = RetryState().after(0.0), RetryState().after(0.0).after(1.0)
+
+    soon, later = (
+        next_step(Failure.LOST, retry, now=1.0, divisible=True, random=lambda: 1.0).wait for retry in (first, second)
+    )
+
+    assert (soon, later) == (0.1, 1.0)
+
+
 @given(outcomes, troubles, times, st.booleans(), st.floats(0, 1))
 def test_waits_are_within_bounds_and_only_for_a_retry(
     outcome: Reply | Failure, retry: RetryState, now: float, divisible: bool, chance: float

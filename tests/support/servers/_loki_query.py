@@ -31,12 +31,12 @@ class Stored(Protocol):
     def metadata(self) -> Mapping[str, str]: ...
 
 
-def answer(target: str, entries: Iterable[Stored]) -> tuple[int, bytes]:
-    """Status and body for a query of one tenant's entries."""
+def answer(target: str, entries: Iterable[Stored], samples: Iterable[Stored]) -> tuple[int, bytes]:
+    """Status and body for a query of one tenant's entries; ``samples`` are those that a query for numbers counts."""
     parts = urlsplit(target)
     asked = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
     if parts.path == PATHS[1]:
-        return 200, _count(asked, entries)
+        return 200, _count(asked, samples)
     limit = int(asked["limit"])
     if limit > MOST_ENTRIES:
         return (

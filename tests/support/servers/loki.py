@@ -49,6 +49,7 @@ _MAX_LABELS, _MAX_NAME, _MAX_VALUE = 15, 1024, 2048
 _MAX_LINE = 256 * 1024
 _MAX_METADATA, _MAX_METADATA_SIZE = 128, 64 * 1024
 _MAX_MESSAGE = 4 * 2**20
+_BLOCK = 256 * 1024
 _SECOND = 1_000_000_000
 _TOO_OLD, _TOO_NEW, _BEHIND = 7 * 86400 * _SECOND, 600 * _SECOND, 3600 * _SECOND
 
@@ -80,6 +81,8 @@ class _Limits:
 class _Stream:
     newest: int = -(2**63)
     seen: set[tuple[int, str]] = field(default_factory=set)
+    head: set[tuple[int, str]] = field(default_factory=set)
+    head_bytes: int = 0
     bucket: Bucket | None = None
 
 
@@ -90,6 +93,8 @@ class FakeLoki(BackEnd):
     and ``bearer`` are what a gateway in front would ask for. ``tenant_rate`` and ``stream_rate`` are off unless given.
     Without ``limits_whole_streams`` a stream's rate refuses single entries and takes the others, as Loki does where
     it does not shard streams itself. ``max_line`` in bytes, ``max_metadata`` and ``max_labels`` are numbers.
+    A stream's newest ``block_bytes`` are its head block: it takes no entry twice. What is sent again later is stored
+    again: queries for entries show it once, queries for numbers count it twice. With 0, that is so for everything.
     """
 
     def __init__(
@@ -106,13 +111,16 @@ class FakeLoki(BackEnd):
         max_metadata: int = _MAX_METADATA,
         max_labels: int = _MAX_LABELS,
         max_streams: int = 5000,
+        block_bytes: int = _BLOCK,
         keep_requests: bool = True,
     ) -> None:
         super().__init__(keep_requests=keep_requests)
         self.entries: list[Entry] = []
-        """Everything stored, in order of arrival."""
+        """Every entry once, in order of arrival, as queries for entries show them."""
+        self.samples: list[Entry] = []
+        """The same, and those again that were stored again, as queries for numbers count them."""
         self.duplicates = 0
-        """Entries left out because their stream had the same timestamp and line already."""
+        """Entries whose stream had the same timestamp and line already."""
         self.rejected: list[str] = []
         """Why requests, streams and lines were refused, one text for each."""
         self.now_ns = now_ns
@@ -120,6 +128,7 @@ class FakeLoki(BackEnd):
         self._authorization = _authorization(basic_auth, bearer)
         self._tenant_rate, self._stream_rate, self._max_streams = tenant_rate, stream_rate, max_streams
         self._limits_whole_streams = limits_whole_streams
+        self._block_bytes = block_bytes
         self._limits = _Limits(max_line, max_metadata, max_labels)
         self._streams: dict[str, dict[Labels, _Stream]] = {}
         self._buckets: dict[str, Bucket] = {}
@@ -162,7 +171,10 @@ class FakeLoki(BackEnd):
             tenant = self._tenant(request.headers)
         except Refused as refused:
             return whole(refused.status, f"{refused.text}\n".encode())
-        return whole(*answer(request.target, [entry for entry in tuple(self.entries) if entry.tenant == tenant]))
+        entries, samples = (
+            [entry for entry in tuple(stored) if entry.tenant == tenant] for stored in (self.entries, self.samples)
+        )
+        return whole(*answer(request.target, entries, samples))
 
     def _tenant(self, headers: Mapping[str, str]) -> str:
         if not self._auth_enabled:
@@ -227,14 +239,22 @@ class FakeLoki(BackEnd):
                 errors.append(("behind", f"entry too far behind for stream '{shown}', entry timestamp is: {entry.ts}"))
                 continue
             stream.newest = max(stream.newest, entry.ts)
-            if (entry.ts, entry.line) in stream.seen:
+            key = (entry.ts, entry.line)
+            if key in stream.seen:
                 self.duplicates += 1
+            if key in stream.head:
                 continue
-            stream.seen.add((entry.ts, entry.line))
             metadata = dict(entry.metadata)
-            self.entries.append(
-                Entry(tenant=tenant, labels=dict(labels), ts=entry.ts, line=entry.line, metadata=metadata)
-            )
+            stored = Entry(tenant=tenant, labels=dict(labels), ts=entry.ts, line=entry.line, metadata=metadata)
+            self.samples.append(stored)
+            if key not in stream.seen:
+                self.entries.append(stored)
+            stream.seen.add(key)
+            stream.head.add(key)
+            stream.head_bytes += entry.size
+            if stream.head_bytes >= self._block_bytes:
+                stream.head.clear()
+                stream.head_bytes = 0
 
 
 def _within_limits(stream: PushedStream, now: int, limits: _Limits, errors: list[tuple[str, str]]) -> list[PushedEntry]:

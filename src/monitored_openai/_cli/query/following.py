@@ -32,13 +32,13 @@ class Log(Protocol):
         ...
 
     def count(self, start: int, end: int) -> int:
-        """Return the number of entries with start <= time < end."""
+        """Return the number of entries with start <= time < end; too high if some were sent twice."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """The number of entries that were not read."""
+    """The number of entries that were not read; at most so many, because Loki counts an entry twice that was sent twice."""
 
     number: int
 

@@ -20,7 +20,7 @@ class Entry:
 
     @property
     def key(self) -> tuple[int, int]:
-        """Identifies the entry: Loki stores equal lines of one stream and timestamp once."""
+        """Identifies the entry: Loki shows equal lines of one stream and timestamp once."""
         return self.at_ns, hash(self.line)
 
     @cached_property
@@ -53,7 +53,7 @@ class LokiLog:
         return sorted(entries, key=lambda entry: entry.at_ns)
 
     def count(self, start: int, end: int) -> int:
-        """Return the number of entries with start <= time < end in nanoseconds.
+        """Return the number of entries with start <= time < end in nanoseconds; too high if some were sent twice.
 
         Raises:
             UserError: Loki refuses, or the server is not Loki.

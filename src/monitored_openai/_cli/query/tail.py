@@ -69,7 +69,8 @@ def run(loki: HttpApi, logql: str, *, lines: int, follow: bool, content: bool) -
             for item in follower.poll():
                 if isinstance(item, Skipped):
                     print(
-                        f"{item.number:,} entries skipped: they arrive faster than they can be shown", file=sys.stderr
+                        f"up to {item.number:,} entries skipped: they arrive faster than they can be shown",
+                        file=sys.stderr,
                     )
                 else:
                     _show(console, item, content=content)

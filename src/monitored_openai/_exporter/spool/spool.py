@@ -97,14 +97,14 @@ class Spool:
         """Record that the back end may have stored all entries up to the id `through`."""
         try:
             file.mark(through, as_replay=as_replay)
-        except sqlite3.Error as error:  # after a crash, Loki may then store these entries twice
+        except sqlite3.Error as error:  # then Loki may show an entry twice that is sent again after a crash
             self._fails(file, error)
 
     def remove(self, file: SpoolFile, first: int, last: int) -> None:
         """Remove entries that are delivered or dropped."""
         try:
             file.remove(first, last)
-        except sqlite3.Error as error:  # the next process sends them again, and the back end recognises them
+        except sqlite3.Error as error:  # the next process sends them again, and log queries show them once
             self._fails(file, error)
 
     def keep_totals(self, parts: Sequence[CounterSnapshot]) -> bool:
