@@ -15,6 +15,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures: written by python -m chaos -->", "<!-- end of the figures -->"
 TESTS: dict[str, Callable[[Path], str]] = {
     "kills": kills.run,
+    "busy_kills": kills.run_busy,
     "sharing": sharing.run,
     "outage": outage.run,
     "freeze": freeze.run,

@@ -6,7 +6,11 @@ import itertools
 import json
 import os
 import random
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.handles import call, handle
@@ -16,23 +20,60 @@ from tests.support.spools import kill_after, made_in
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "100"))
 PER_SECOND = 2000
+BUSY_KILLS = int(os.environ.get("CHAOS_BUSY_KILLS", "30"))
+BUSY_PER_SECOND = 600
 FIRST_CALLS = 100
 REFUSED, LOST = 0.2, 0.1
 
 
-def run(directory: Path) -> str:
+BUSY_PROGRAMS = {
+    "computes": "while True: sum(range(10000))",
+    "writes to the disk": """
+import os, sys
+while True:
+    with open(sys.argv[1], "wb") as file:
+        for _ in range(300):
+            file.write(bytes(2**20))
+        os.fsync(file.fileno())
+""",
+}
+
+
+@contextmanager
+def busy_machine(directory: Path) -> Iterator[None]:
+    """Keep all cores and the disk busy, as a compiler does."""
+    arguments = [["computes"]] * (os.cpu_count() or 1) + [
+        ["writes to the disk", str(directory / f"f{n}")] for n in range(3)
+    ]
+    commands = [[sys.executable, "-c", BUSY_PROGRAMS[name], *rest] for name, *rest in arguments]
+    programs = [subprocess.Popen(command) for command in commands]  # noqa: S603 - own programs
+    try:
+        yield
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait(10)
+
+
+def run_busy(directory: Path) -> str:
+    """Run the test with all cores and the disk busy, and fewer kills."""
+    with busy_machine(directory):
+        return "cores and disk busy: " + run(directory, BUSY_KILLS, BUSY_PER_SECOND)
+
+
+def run(directory: Path, kills_in_all: int = KILLS, per_second: int = PER_SECOND) -> str:
     """Run the test and return its results as text."""
     chance = random.Random(1)
     spool = directory / "spool"
     with FakeLoki(keep_requests=False) as loki:
         env = settings(logs_url=loki.push_url, spool_dir=spool, log_linger=0.2)
         kills = []
-        for number in range(KILLS):
+        for number in range(kills_in_all):
             _set_faults(loki, chance)
             file = directory / f"made-{number}"
-            with running("spooling", PER_SECOND, file, env=env | {"OPENAI_BASE_URL": "http://api.test/v1"}) as program:
+            with running("spooling", per_second, file, env=env | {"OPENAI_BASE_URL": "http://api.test/v1"}) as program:
                 kills.append((kill_after(program, file, FIRST_CALLS + chance.randrange(2000)), file))
-            print(f"{number + 1} of {KILLS} killed", end="\r", flush=True)
+            print(f"{number + 1} of {kills_in_all} killed", end="\r", flush=True)
         loki._next.clear()
         drained_in = _drain(loki, spool)
         arrived = {json.loads(one.line)["request"]["messages"][0]["content"] for one in loki.entries}
@@ -40,7 +81,7 @@ def run(directory: Path) -> str:
         ages = [(at - int(name)) / 1e6 for at, file in kills for name in made_in(file) - arrived]
         doubled = len(loki.entries) - len({(one.ts, one.line) for one in loki.entries})
         return (
-            f"{KILLS} kills at {PER_SECOND:,} calls a second, {REFUSED:.0%} refused, {LOST:.0%} of answers lost: "
+            f"{kills_in_all} kills at {per_second:,} calls a second, {REFUSED:.0%} refused, {LOST:.0%} of answers lost: "
             f"{len(made):,} calls, {len(ages):,} lost, the oldest {max(ages, default=0):.0f} ms before its kill; "
             f"{doubled} stored twice, {len(loki.rejected)} rejected; {loki.duplicates:,} sent again although Loki had "
             f"them; the entries left after the last kill were delivered in {drained_in:.1f} s"

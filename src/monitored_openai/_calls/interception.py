@@ -106,7 +106,7 @@ def observe_chunks(call: Call, chunks: Iterator[Any], on_item: Callable[[Any, fl
 class AsyncObservedItems(AsyncGenerator[Any, None]):
     """The async form of `observe_chunks`.
 
-    This is no generator function: an event loop closes each living generator when it ends, in any order, and logs an
+    It avoids a generator function: an event loop closes each living generator when it ends, in any order, and logs an
     error if two of them close each other. One more per stream would cause more errors than the SDK alone does.
     """
 

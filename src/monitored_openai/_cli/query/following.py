@@ -38,7 +38,7 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """The number of entries that were not read; at most so many, because Loki counts an entry twice that was sent twice."""
+    """The maximum number of entries that were not read: Loki may count an entry twice that was sent twice."""
 
     number: int
 

@@ -176,8 +176,7 @@ class SpoolFile:
             for number, entry in enumerate(entries, self._next_id)  # SQLite's own ids would restart at 1
         )
         while some := list(islice(rows, _ROWS_AT_ONCE)):
-            values = ", ".join(["(?, ?, ?, ?, ?)"] * len(some))
-            self._db.execute(f"INSERT INTO entry VALUES {values}", [*chain.from_iterable(some)])  # noqa: S608 - no data
+            self._db.execute(_insert_of(len(some)), [*chain.from_iterable(some)])
 
     def _make_room(self, needed: int, most_bytes: int) -> int:
         if self._used_bytes + self._unmeasured <= most_bytes:
@@ -327,7 +326,7 @@ class SpoolFile:
         self._used_bytes, self._unmeasured = self.size() - self._page_bytes("freelist_count"), 0
         waits = self._used_bytes >= _BACKLOG_BYTES
         if waits != self._waits_for_disk:
-            self._db.execute(f"PRAGMA synchronous = {'NORMAL' if waits else 'OFF'}")
+            self._db.execute("PRAGMA synchronous = NORMAL" if waits else "PRAGMA synchronous = OFF")
             self._waits_for_disk = waits
 
     def _page_bytes(self, count: str) -> int:
@@ -346,6 +345,10 @@ class SpoolFile:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise
+
+
+def _insert_of(rows: int) -> str:
+    return "INSERT INTO entry VALUES " + ", ".join(["(?, ?, ?, ?, ?)"] * rows)  # noqa: S608 - no data
 
 
 def _checksum(at_ns: int, shard: int | None, encoded: object) -> int:
