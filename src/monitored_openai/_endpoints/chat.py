@@ -8,7 +8,7 @@ from openai import BaseModel
 from openai.types.chat import ChatCompletionChunk
 
 from monitored_openai._endpoints.base import Endpoint
-from monitored_openai._endpoints.choice_stream import HEAD, PADDING, ChoiceAccumulator
+from monitored_openai._endpoints.choice_stream import PADDING, WITHOUT_DATA, ChoiceAccumulator
 from monitored_openai._endpoints.parsing import parse_completion
 from monitored_openai._endpoints.stream_merge import merge_delta
 
@@ -34,11 +34,12 @@ class ChatAccumulator(ChoiceAccumulator):
                     and not delta.__pydantic_extra__
                     and choice.logprobs is None
                     and not choice.__pydantic_extra__
-                    and choice.index.__class__ is int
-                    and chunk.__pydantic_fields_set__ <= HEAD
+                    and (index := choice.index).__class__ is int
+                    and (text := delta.content).__class__ is str
+                    and chunk.__pydantic_fields_set__ <= WITHOUT_DATA
                     and (not (extra := chunk.__pydantic_extra__) or extra.keys() <= PADDING)
                 ):
-                    self._texts[choice.index].append(delta.content)
+                    self._pieces.append((index, text) if index else text)
                     return False
         except (AttributeError, TypeError):  # the server omitted a field or sent null
             return self._add_other(chunk, last)
@@ -54,6 +55,8 @@ class ChatAccumulator(ChoiceAccumulator):
             if "content" in delta.model_fields_set:
                 message.setdefault("content", None)
             merge_delta(message, delta.model_dump(exclude={"content"}, exclude_unset=True, warnings=False))
+        if isinstance(so_far := (choice.model_extra or {}).get("message"), dict):
+            whole[_SO_FAR] = so_far
 
     def _place_of_text(self, whole: dict[str, Any]) -> dict[str, Any]:
         message: dict[str, Any] = whole.setdefault("message", {})
@@ -61,12 +64,10 @@ class ChatAccumulator(ChoiceAccumulator):
 
     def _choices(self) -> list[dict[str, Any]]:
         choices = super()._choices()
-        for index, choice in reversed(self._rest):
-            if isinstance(message := (choice.model_extra or {}).get("message"), dict):
-                whole = next(whole for whole in choices if whole["index"] == index)
-                merged = {name: value for name, value in whole["message"].items() if value is not None}
-                whole["message"] = {**message, **merged}
         for choice in choices:
+            if so_far := choice.pop(_SO_FAR, None):
+                merged = {name: value for name, value in choice["message"].items() if value is not None}
+                choice["message"] = {**so_far, **merged}
             if isinstance(calls := choice["message"].get("tool_calls"), list):
                 choice["message"]["tool_calls"] = _in_order(calls)
         return choices
@@ -87,6 +88,8 @@ def _delta_of(choice: Any) -> BaseModel | None:
 
 
 _ONLY_CONTENT = {"content"}
+_SO_FAR = "message_so_far"
+"""The latest message that the server sent beside a delta; it only adds fields that the deltas lack."""
 
 CHAT = Endpoint(
     path="/chat/completions",

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from openai import BaseModel
@@ -20,25 +20,25 @@ HEAD = frozenset({"id", "object", "created", "model", "service_tier", "system_fi
 """Fields of a chunk that are not merged: the body takes them from the last chunk, else from the first."""
 PADDING = frozenset({"obfuscation"})
 """Fields of a chunk that contain no data."""
+WITHOUT_DATA = HEAD | PADDING
 _NOT_MERGED = {"index", "delta", "text", "message"}
 """Fields of a choice that need more than `merge_state`; Perplexity repeats the message so far beside each delta."""
-_REST_BYTES = 1000
-"""Approximate memory of one choice or chunk that is kept as an object, in bytes."""
+_CHUNK_BYTES = 2000
+"""Approximate memory of one chunk that is kept as an object, in bytes."""
 
 
 class ChoiceAccumulator:
-    """Collects the texts of each choice, and choices and chunks with more than a text as objects."""
+    """Collects the texts of chunks that contain only a text, and all other chunks as objects, in their order."""
 
-    __slots__ = ("_extras", "_first", "_last", "_rest", "_texts", "_usage")
+    __slots__ = ("_first", "_last", "_pieces", "_usage")
     TEXT: ClassVar[str]
     """The field with the text in a choice that is not streamed."""
 
     def __init__(self) -> None:
         self._first: Any = None
         self._last: Any = None
-        self._texts: defaultdict[int, list[Any]] = defaultdict(list)
-        self._rest: list[tuple[int, Any]] = []
-        self._extras: list[dict[str, Any]] = []
+        self._pieces: list[Any] = []
+        """A text of the choice 0, an index and a text of another choice, or a chunk."""
         self._usage: Any = None
 
     def _add_other(self, chunk: Any, last: Any) -> bool:
@@ -46,31 +46,23 @@ class ChoiceAccumulator:
         first = self._first
         if first is None:
             self._first = chunk
-        if chunk.usage is not None:
-            self._usage = chunk.usage
-        if (extras := _extras_of(chunk)) and (not self._extras or extras != self._extras[-1]):
-            self._extras.append(extras)
-        choices = choices_of(chunk)
-        if not choices:
-            return adds_only_usage(chunk, first, last)
-        for position, choice in enumerate(choices):
-            index = getattr(choice, "index", None)
-            index = index if type(index) is int else position
-            self._texts[index].append(self._text_of(choice))
-            self._rest.append((index, choice))
-        return False
+        self._pieces.append(chunk)
+        if chunk.usage is None:
+            return False
+        self._usage = chunk.usage
+        return adds_only_usage(chunk, first, last)
 
     def size(self) -> int:
         """Return the approximate number of bytes of content held."""
-        texts = (text for pieces in self._texts.values() for text in pieces if isinstance(text, str))
-        return sum(map(len, texts)) + _REST_BYTES * (len(self._rest) + len(self._extras))
+        return sum(map(_size_of, self._pieces))
 
     def body(self) -> dict[str, Any]:
         """Return the stream as a body that was not streamed."""
         body = _head(self._first or self._last, self._last)
         try:
-            for extras in self._extras:
-                merge_state(body, {name: _sent(value) for name, value in extras.items()}, repeats_lists=True)
+            for chunk in self._pieces:
+                if not isinstance(chunk, str | tuple):
+                    merge_state(body, _extras_of(chunk), repeats_lists=True)
             body["choices"] = self._choices()
         except Exception:
             warn_sparsely("chunks", "the content of a stream could not be merged", exc_info=True)
@@ -79,15 +71,22 @@ class ChoiceAccumulator:
         return body if usage is None else {**body, "usage": usage}
 
     def _choices(self) -> list[dict[str, Any]]:
-        choices: dict[int, dict[str, Any]] = {index: {"index": index} for index in sorted(self._texts)}
-        for index, choice in self._rest:
-            self._merge_rest(choices[index], choice)
-        for index, pieces in self._texts.items():
-            content = merge_content(pieces)
-            whole = self._place_of_text(choices[index])
+        choices: defaultdict[int, dict[str, Any]] = defaultdict(dict)
+        texts: defaultdict[int, list[Any]] = defaultdict(list)
+        for piece in self._pieces:
+            if isinstance(piece, str):
+                texts[0].append(piece)
+            elif isinstance(piece, tuple):
+                texts[piece[0]].append(piece[1])
+            else:
+                for index, choice in _indexed(piece):
+                    texts[index].append(self._text_of(choice))
+                    self._merge_rest(choices[index], choice)
+        for index, pieces in texts.items():
+            content, place = merge_content(pieces), self._place_of_text(choices[index])
             if content is not None:
-                whole[self.TEXT] = content
-        return list(choices.values())
+                place[self.TEXT] = content
+        return [{"index": index, **choices[index]} for index in sorted(choices)]
 
     def _merge_rest(self, whole: dict[str, Any], choice: BaseModel) -> None:
         """Merge all fields of a choice but its text."""
@@ -100,10 +99,21 @@ class ChoiceAccumulator:
         return getattr(choice, self.TEXT, None)
 
 
+def _size_of(piece: Any) -> int:
+    return len(piece) if isinstance(piece, str) else len(piece[1]) if isinstance(piece, tuple) else _CHUNK_BYTES
+
+
+def _indexed(chunk: Any) -> Iterator[tuple[int, BaseModel]]:
+    """Yield the choices of a chunk with their index, which is their position if the server omits it."""
+    for position, choice in enumerate(choices_of(chunk)):
+        index = getattr(choice, "index", None)
+        yield index if type(index) is int else position, choice
+
+
 def _extras_of(chunk: Any) -> dict[str, Any]:
     """Return the fields of a chunk that the head of a body lacks and that are not null."""
     fields = {**vars(chunk), **(chunk.model_extra or {})}
-    return {name: value for name, value in fields.items() if value is not None and name not in HEAD | PADDING}
+    return {name: _sent(value) for name, value in fields.items() if value is not None and name not in WITHOUT_DATA}
 
 
 def _head(first: Any, last: Any) -> dict[str, Any]:

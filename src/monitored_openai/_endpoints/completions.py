@@ -7,7 +7,7 @@ from typing import Any
 from openai.types import Completion
 
 from monitored_openai._endpoints.base import Endpoint
-from monitored_openai._endpoints.choice_stream import HEAD, PADDING, ChoiceAccumulator
+from monitored_openai._endpoints.choice_stream import PADDING, WITHOUT_DATA, ChoiceAccumulator
 from monitored_openai._endpoints.parsing import parse_completion
 
 
@@ -29,11 +29,12 @@ class CompletionAccumulator(ChoiceAccumulator):
                     and choice.finish_reason is None
                     and choice.logprobs is None
                     and not choice.__pydantic_extra__
-                    and choice.index.__class__ is int
-                    and chunk.__pydantic_fields_set__ <= HEAD
+                    and (index := choice.index).__class__ is int
+                    and (text := choice.text).__class__ is str
+                    and chunk.__pydantic_fields_set__ <= WITHOUT_DATA
                     and (not (extra := chunk.__pydantic_extra__) or extra.keys() <= PADDING)
                 ):
-                    self._texts[choice.index].append(choice.text)
+                    self._pieces.append((index, text) if index else text)
                     return False
         except (AttributeError, TypeError):  # the server omitted a field or sent null
             return self._add_other(chunk, last)
