@@ -15,7 +15,7 @@ from tests.support.handles import http
 RECORDS: list[CallRecord] = []
 TEXT = st.text(st.characters(min_codepoint=97, max_codepoint=122), min_size=2, max_size=4).map(lambda text: f"~{text}")
 """Texts without a digit, each of which a record can be searched for."""
-EMPTY = st.sampled_from([None, "", [], {}, 0, False])
+EMPTY: st.SearchStrategy[Any] = st.sampled_from([None, "", [], {}, 0, False])
 VALUE = st.recursive(
     TEXT | EMPTY,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["a", "b", "text"]), inner, max_size=2),
