@@ -83,45 +83,6 @@ def adds_only_usage(chunk: Any, *earlier: Any) -> bool:
     )
 
 
-def stream_head(first: Any, last: Any) -> dict[str, Any]:
-    """Return the facts about a stream from its last chunk, else from its first; Azure's first chunk has none."""
-    return {
-        name: getattr(last, name, None) or getattr(first, name, None)
-        for name in ("id", "model", "created", "service_tier", "system_fingerprint")
-    }
-
-
-def as_dict(model: Any) -> Any:
-    """Return an SDK object as a dictionary with all its fields; any other value unchanged."""
-    return model.model_dump(warnings=False) if isinstance(model, BaseModel) else model
-
-
-def merge_delta(whole: dict[str, Any], delta: Mapping[str, Any]) -> None:
-    """Merge one delta of a stream into the message so far: append texts, match list entries by their `index`."""
-    for name, value in delta.items():
-        before = whole.get(name)
-        if value is None or (name in ("index", "role", "id", "type") and before is not None):
-            continue
-        if isinstance(value, str) and isinstance(before, str):
-            whole[name] = before + value
-        elif isinstance(value, dict):
-            merge_delta(whole.setdefault(name, {}), value)
-        elif isinstance(value, list) and (before is None or isinstance(before, list)):
-            _merge_lists(whole.setdefault(name, []), value)
-        else:
-            whole[name] = value
-
-
-def _merge_lists(whole: list[Any], delta: list[Any]) -> None:
-    for part in delta:
-        index = part.get("index") if isinstance(part, dict) else None
-        matching = [entry for entry in whole if index is not None and entry.get("index") == index]
-        if matching:
-            merge_delta(matching[0], part)
-        else:
-            whole.append(dict(part) if isinstance(part, dict) else part)
-
-
 def parse_usage(reported: object) -> Usage | None:
     """Parse a usage with `input_tokens` and `output_tokens`, or with `seconds`; `None` if none of them is valid."""
     usage = dictionary(reported)
