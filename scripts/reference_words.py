@@ -80,7 +80,9 @@ ERRORS = {
 USAGE_UNKNOWN = {
     "not_reported": "the response contains no usage",
     "never_told": "this endpoint never reports usage: videos, training, sessions and [others](endpoints.md)",
-    "invalid": "the library cannot read the `usage` of the response",
+    "invalid": "the library cannot read the `usage` of the response, or a count in it is negative, absurdly large or no number",
+    "total_mismatch": "`total_tokens` is not the sum of input and output, and the provider does not document the difference",
+    "zero_usage": "the response has output, but reports zero tokens",
     "invalid_body": "the response is not a JSON object",
     "unreadable": "the library failed to read the response; its log has the error",
     "not_read": "the caller never read the response's body, or the body was too large to keep",

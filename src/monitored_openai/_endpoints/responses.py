@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from monitored_openai._endpoints.base import BACKGROUND, Endpoint, ParsedResponse, amount, dictionary, text
+from monitored_openai._endpoints.base import BACKGROUND, Endpoint, ParsedResponse, dictionary, text
 from monitored_openai._endpoints.parsing import as_plain, parse_plain
+from monitored_openai._endpoints.tools import response_tools
+from monitored_openai._endpoints.usage import cache_retention
 from monitored_openai._logging import warn_sparsely
 
 _BEFORE_OUTPUT = frozenset({"response.created", "response.queued", "response.in_progress"})
@@ -96,6 +98,11 @@ class ResponseAccumulator:
 
 def parse_response(body: Mapping[str, Any]) -> ParsedResponse:
     """Parse the body of a response."""
+    return dataclasses.replace(parse_compacted(body), **response_tools(body)._asdict())
+
+
+def parse_compacted(body: Mapping[str, Any]) -> ParsedResponse:
+    """Parse the body of a response, without its tool calls: a compacted response repeats those of others."""
     status, error = text(body.get("status")), dictionary(body.get("error"))
     plain, finished = parse_plain(body), status not in _UNFINISHED
     in_background = plain.usage is None and not finished and body.get("background") is True
@@ -108,12 +115,13 @@ def parse_response(body: Mapping[str, Any]) -> ParsedResponse:
         error_code=text(error.get("code")) or "failed" if failed else None,
         error_message=text(error.get("message")),
         finished=finished,
-        provider_cost=amount(dictionary(body.get("usage")).get("cost")),
+        cache_retention=cache_retention(body),
+        background=body.get("background") is True,
     )
 
 
 _endpoint = partial(Endpoint, parse=parse_response, accumulator=ResponseAccumulator)
 RESPONSES = _endpoint("/responses", "chat", defers_usage=True)
-COMPACT = _endpoint("/responses/compact", "compaction", returns_model=False)
+COMPACT = _endpoint("/responses/compact", "compaction", parse=parse_compacted, returns_model=False)
 RETRIEVE = _endpoint("/responses/{response_id}", "retrieve", method="get", reports_deferred_usage=True)
 CANCEL = _endpoint("/responses/{response_id}/cancel", "cancel", reports_deferred_usage=True)

@@ -210,9 +210,13 @@ class Exporter:
             self._state.log_queue.add(entry.encoded, self._last_entry_ns)
             self._log_pusher.more()
 
-    def _price(self, provider: str, parsed: ParsedResponse, at_ns: int) -> Cost | str:
+    def _price(self, call: FinishedCall, parsed: ParsedResponse) -> Cost | str:
         return self._prices.cost(
-            provider=provider, model=parsed.model, service_tier=parsed.service_tier, usage=parsed.usage, at_ns=at_ns
+            provider=call.provider,
+            model=parsed.model,
+            service_tier=parsed.service_tier or parsed.requested_tier,
+            usage=parsed.usage,
+            at_ns=call.ended_ns,
         )
 
     def _add_samples(self, record: CallRecord) -> None:
