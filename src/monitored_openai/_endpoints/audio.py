@@ -18,16 +18,6 @@ def _characters(request: Mapping[str, Any]) -> Usage:
     return Usage(input_characters=len(spoken_text) if isinstance(spoken_text, str) else None)
 
 
-def parse_speech(body: Mapping[str, Any]) -> ParsedResponse:
-    """Parse the final event of a stream with speech: all output is audio."""
-    parsed = parse_plain(body)
-    if parsed.usage is None:
-        return parsed
-    return dataclasses.replace(
-        parsed, usage=dataclasses.replace(parsed.usage, output_audio_tokens=parsed.usage.output_tokens)
-    )
-
-
 def parse_transcription(body: Mapping[str, Any]) -> ParsedResponse:
     """Parse a transcription, whose input is audio and text with different prices."""
     parsed = parse_plain(body)
@@ -41,6 +31,6 @@ def parse_transcription(body: Mapping[str, Any]) -> ParsedResponse:
 
 
 _endpoint = partial(plain_endpoint, returns_model=False, non_json=True)
-SPEECH = _endpoint("/audio/speech", "speech", parse=parse_speech, billed_request=_characters)
+SPEECH = _endpoint("/audio/speech", "speech", billed_request=_characters)
 TRANSCRIPTIONS = _endpoint("/audio/transcriptions", "transcription", parse=parse_transcription)
 TRANSLATIONS = _endpoint("/audio/translations", "translation", parse=parse_transcription)
