@@ -25,7 +25,7 @@ def reported_charge(provider: str, usage: Mapping[str, Any]) -> Cost | str | Non
 def _cost(usage: Mapping[str, Any]) -> Cost | str | None:
     """Return OpenRouter's charge: with the user's own key, its fee plus the charge of the provider behind it."""
     charge = _dollars(usage.get("cost"))
-    if not isinstance(charge, float):
+    if charge is None or isinstance(charge, str):
         return charge
     upstream = _dollars(dictionary(usage.get("cost_details")).get("upstream_inference_cost"))
     if isinstance(upstream, str):
@@ -48,12 +48,12 @@ def _cost_object(usage: Mapping[str, Any]) -> Cost | str | None:
     if fields.get("currency") not in (None, "USD"):
         return None
     charge = _dollars(fields.get("total_cost"))
-    return _reply(charge) if isinstance(charge, float) else INVALID_CHARGE
+    return INVALID_CHARGE if charge is None or isinstance(charge, str) else _reply(charge)
 
 
 def _ticks(usage: Mapping[str, Any]) -> Cost | str | None:
     charge = _dollars(usage.get("cost_in_usd_ticks"), per_usd=_TICKS_PER_USD)
-    return _reply(charge) if isinstance(charge, float) else charge
+    return charge if charge is None or isinstance(charge, str) else _reply(charge)
 
 
 def _dollars(reported: object, *, per_usd: int = 1) -> float | str | None:

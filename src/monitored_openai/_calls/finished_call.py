@@ -81,6 +81,12 @@ class FinishedCall:
     wait_after_chunks = 0.0
     ended_ns = 0
 
+    @property
+    def host(self) -> str:
+        """The host of the API, without the port."""
+        host, colon, port = self.server.rpartition(":")
+        return host if colon and port.isdecimal() else self.server
+
     def size(self) -> int:
         """Return the approximate number of bytes of content held."""
         size = len(self.request or b"") + len(self.response or b"") + len(self.message or "")

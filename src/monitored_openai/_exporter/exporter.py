@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Coroutine
@@ -21,6 +22,7 @@ from monitored_openai._legacy_series import call_samples
 from monitored_openai._log_entry import is_sampled, log_entry
 from monitored_openai._logging import warn_sparsely
 from monitored_openai._pricing.price_book import PriceBook
+from monitored_openai._record import Cost
 from monitored_openai._redaction.redactor import redactor
 from monitored_openai._stats import DropReason
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._exporter.metrics_state import MetricsState
     from monitored_openai._exporter.state import ExporterState
-    from monitored_openai._record import CallRecord, Cost
+    from monitored_openai._record import CallRecord, CostIncomplete
     from monitored_openai._settings.model import MonitoringSettings
 
 _GATHER_SECONDS = 0.1
@@ -211,13 +213,17 @@ class Exporter:
             self._log_pusher.more()
 
     def _price(self, call: FinishedCall, parsed: ParsedResponse) -> Cost | str:
-        return self._prices.cost(
+        cost = self._prices.cost(
             provider=call.provider,
             model=parsed.model,
             service_tier=parsed.service_tier or parsed.requested_tier,
             usage=parsed.usage,
             at_ns=call.ended_ns,
+            host=call.host,
         )
+        fees: tuple[CostIncomplete, ...] = ("tool_fee",) if parsed.units or parsed.parts else ()
+        missing = tuple(dict.fromkeys((*parsed.incomplete, *fees)))
+        return dataclasses.replace(cost, incomplete=missing) if missing and isinstance(cost, Cost) else cost
 
     def _add_samples(self, record: CallRecord) -> None:
         if self._sample_pusher is None:
