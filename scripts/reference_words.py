@@ -28,7 +28,7 @@ FIELDS = {
     "cost": "cost in US dollars; its parts without `cache_savings_usd` add up to `total_usd`",
     "cost_source": "source of the prices: `table`, `settings` or `reply`",
     "unpriced": "[reason for a missing `cost`](#why-a-call-has-no-price)",
-    "provider_cost": "the cost that the response itself reports, in the provider's own unit",
+    "provider_cost": "the number `usage.cost` in the response, in the provider's own unit",
     "headers": "response headers: rate limits, `openai-processing-ms`, `openai-organization`, `openai-project`",
     "trace_id": "trace id of the OpenTelemetry span around the call",
     "span_id": "id of that span",

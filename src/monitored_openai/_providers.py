@@ -27,7 +27,7 @@ Charge = Literal["cost", "cost_object", "ticks"]
 NoPrice = Literal["self_hosted", "currency"]
 """The reasons why a provider has no price in US dollars.
 
-- ``self_hosted``: the user runs the server, and nobody bills its tokens.
+- ``self_hosted``: the user runs the server, so its tokens have no price.
 - ``currency``: the provider bills in another currency.
 """
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import genai_prices
 import pytest
@@ -573,3 +573,31 @@ def test_the_table_is_imported_at_the_first_use_without_network_or_a_word_to_the
 
 def test_the_reasons_are_plain_words_fit_for_a_metric_label() -> None:
     assert [str(reason) for reason in Unpriced] == [reason.name.lower() for reason in Unpriced]
+
+
+@pytest.mark.parametrize(
+    ("provider", "host", "reason"),
+    [
+        ("ollama", "localhost", Unpriced.SELF_HOSTED),
+        ("vllm", "gpu.example.com", Unpriced.SELF_HOSTED),
+        ("moonshot_ai", "api.moonshot.cn", Unpriced.CURRENCY),
+    ],
+)
+def test_a_provider_without_a_bill_in_dollars_has_only_the_users_price(provider: str, host: str, reason: str) -> None:
+    used: dict[str, Any] = {"provider": provider, "model": "kimi-k2.6", "service_tier": None, "at_ns": AT_NS}
+    assert PriceBook().cost(**used, usage=tokens(1000, 100), host=host) == reason
+    own = PriceBook({"kimi-k2.6": {"input": 1.0, "output": 10.0}}).cost(**used, usage=tokens(1000, 100), host=host)
+    assert isinstance(own, Cost)
+    assert own.total_usd == pytest.approx(0.002)
+
+
+def test_moonshots_prices_are_those_of_its_host_in_dollars() -> None:
+    used: dict[str, Any] = {"provider": "moonshot_ai", "model": "kimi-k2.6", "service_tier": None, "at_ns": AT_NS}
+    assert isinstance(PriceBook().cost(**used, usage=tokens(1000, 100), host="api.moonshot.ai"), Cost)
+
+
+@pytest.mark.parametrize("model", ["google/gemini-2.5-flash", "models/gemini-2.5-flash", "gemini-2.5-flash"])
+@pytest.mark.parametrize("provider", ["gcp.vertex_ai", "gcp.gemini"])
+def test_a_prefix_of_google_does_not_change_the_price(provider: str, model: str) -> None:
+    # $0.30 and $2.50 per million tokens (genai-prices 0.2.3, read 2026-11-27)
+    assert priced(Call(model, tokens(1000, 500), provider=provider)).total_usd == pytest.approx(0.00155)
