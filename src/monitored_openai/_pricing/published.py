@@ -19,6 +19,7 @@ from genai_prices import types
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 
 from monitored_openai._pricing.rates import Bands, Rates, Unpriced
+from monitored_openai._pricing.supplement import find_supplementary
 from monitored_openai._providers import price_id_of
 
 _MOST_REMEMBERED = 1024
@@ -111,7 +112,7 @@ def _look_up(
 
 def _find_model(snapshot: DataSnapshot, seller: types.Provider, model: str) -> types.ModelInfo | None:
     """Return the entry of a model; for a fine-tune, never the entry of its base model, which is cheaper."""
-    found = seller.find_model(model, all_providers=snapshot.providers)
+    found = seller.find_model(model, all_providers=snapshot.providers) or find_supplementary(seller, model)
     if not _fine_tuned(model) or (found is not None and _fine_tuned(found.id)):
         return found
     # The table matches "ft:gpt-4o-mini:org::id" and similar names only with a date, but it lists "ft:gpt-4o-mini".
@@ -138,7 +139,7 @@ def _bands_at(
     """Return the bands at a time; never the standard ones for a tier or batch, although `genai-prices` returns them."""
     if context:
         # Tiers differ by seller, but the table also uses OpenAI's entries for models that Azure sells.
-        own = any(model is entry for entry in seller.models)
+        own = any(model is entry for entry in seller.models) or model is find_supplementary(seller, model.id)
         if not own or not _has_variant(model, context, at):
             return Unpriced.NO_RATE_FOR_TIER
     return _bands(model.get_prices(at, context), cached_as_input=not _fine_tuned(model.id))
