@@ -307,7 +307,11 @@ def test_a_streamed_chat_counts_each_tool_call_once() -> None:
         {"tool_calls": [{"index": 1, "function": {"arguments": "{}"}}]},
     ]
     for part in parts:
-        chunk: dict[str, Any] = {"id": "c", "model": "gpt-4o", "choices": [{"index": 0, "delta": part, "finish_reason": None}]}
+        chunk: dict[str, Any] = {
+            "id": "c",
+            "model": "gpt-4o",
+            "choices": [{"index": 0, "delta": part, "finish_reason": None}],
+        }
         stream.add(ChatCompletionChunk.construct(**chunk))
     assert told(CHAT.parse(stream.body())) == ({"function": 2}, {}, ())
 
