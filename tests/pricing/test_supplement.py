@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from datetime import date
-from typing import get_args
+from datetime import UTC, date, datetime
+from typing import Any, get_args
 
 import pytest
 from genai_prices import types
@@ -15,9 +15,17 @@ from openai.types.shared.all_models import AllModels
 
 from monitored_openai._pricing.published import PriceTable
 from monitored_openai._pricing.rates import Rates, Unpriced
-from monitored_openai._pricing.supplement import OPENAI, SAME_PRICE, find_supplementary, source_of
-from tests.pricing.test_price_book import AT_NS
+from monitored_openai._pricing.supplement import (
+    EMBEDDING_BATCHES,
+    OPENAI,
+    SAME_PRICE,
+    SupplementaryPrice,
+    find_supplementary,
+    source_of,
+)
 
+
+AT_NS = int(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp()) * 10**9
 NAMES = (*(price.model.id for price in OPENAI), *SAME_PRICE)
 
 
@@ -26,11 +34,11 @@ def openai() -> types.Provider:
 
 
 def rates(model: str, tier: str | None = None, *, batch: bool = False, longer_than: int = -1) -> Rates | Unpriced:
-    bands = PriceTable().bands("openai", model, tier, batch, AT_NS)
-    return bands if isinstance(bands, Unpriced) else dict(bands)[longer_than]
+    price = PriceTable().price("openai", model, tier, batch, AT_NS)
+    return price if isinstance(price, Unpriced) else dict(price.bands)[longer_than]
 
 
-def per_million(found: Rates | Unpriced) -> tuple[float | None, ...]:
+def per_million(found: Rates | Unpriced) -> tuple[Any, ...]:
     assert isinstance(found, Rates), found
     kinds = (found.input, found.input_cached, found.input_cache_write, found.output)
     return tuple(None if rate is None else round(rate * 1e6, 6) for rate in kinds)
@@ -38,7 +46,8 @@ def per_million(found: Rates | Unpriced) -> tuple[float | None, ...]:
 
 @pytest.mark.parametrize("model", NAMES)
 def test_table_still_lacks_each_supplementary_model(model: str) -> None:
-    assert openai().find_model(model, all_providers=get_snapshot().providers) is None, (
+    found = openai().find_model(model, all_providers=get_snapshot().providers)
+    assert found is None or (model.startswith("ft:") and not found.id.startswith("ft:")), (
         f"genai-prices now has a price of {model}: remove the entry in _pricing/supplement.py"
     )
 
@@ -53,6 +62,20 @@ def test_each_supplementary_price_applies_and_has_a_source(model: str) -> None:
         assert day is not None
         assert "https://" in source
         assert date(2026, 1, 1) <= date.fromisoformat(day[1]) <= date(2026, 11, 27)
+
+
+@pytest.mark.parametrize("price", EMBEDDING_BATCHES, ids=lambda price: price.model.id)
+def test_table_still_lacks_each_supplementary_batch_price(price: SupplementaryPrice) -> None:
+    entry = next(model for model in openai().models if model.id == price.model.id)
+    assert not entry.price_variants, f"genai-prices now has a batch price of {entry.id}: remove it in supplement.py"
+    assert rates(entry.id, batch=True) != rates(entry.id)
+    assert per_million(rates(entry.id, batch=True))[0] == per_million(rates(entry.id))[0] / 2
+
+
+def test_fine_tunes_of_a_supplementary_model_have_its_price() -> None:
+    assert per_million(rates("ft:gpt-4.1-mini-2025-04-14:org::abc")) == (0.8, 0.2, 0.8, 3.2)
+    assert per_million(rates("ft:gpt-4.1-mini-2025-04-14:org::abc", batch=True)) == (0.4, 0.1, 0.4, 1.6)
+    assert rates("ft:gpt-4.1-mini-2031-01-01:org::abc") is Unpriced.UNKNOWN_MODEL
 
 
 def test_gpt_6_2_sol_has_the_rates_of_its_page() -> None:

@@ -19,7 +19,7 @@ from genai_prices import types
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 
 from monitored_openai._pricing.rates import Bands, Rates, Unpriced
-from monitored_openai._pricing.supplement import find_supplementary
+from monitored_openai._pricing.supplement import find_batch_price, find_supplementary
 from monitored_openai._providers import price_id_of
 
 _MOST_REMEMBERED = 1024
@@ -147,12 +147,12 @@ def _look_up(
 
 def _find_model(snapshot: DataSnapshot, seller: types.Provider, model: str) -> types.ModelInfo | None:
     """Return the entry of a model; for a fine-tune, never the entry of its base model, which is cheaper."""
-    found = seller.find_model(model, all_providers=snapshot.providers) or find_supplementary(seller, model)
-    if not _fine_tuned(model) or (found is not None and _fine_tuned(found.id)):
-        return found
-    # The table matches "ft:gpt-4o-mini:org::id" and similar names only with a date, but it lists "ft:gpt-4o-mini".
-    family = ":".join(model.lower().split(":")[:2])
-    return next((entry for entry in seller.models if entry.id == family), None)
+    found = seller.find_model(model, all_providers=snapshot.providers)
+    if _fine_tuned(model) and (found is None or not _fine_tuned(found.id)):
+        # The table matches "ft:gpt-4o-mini:org::id" and similar names only with a date, but it lists "ft:gpt-4o-mini".
+        family = ":".join(model.lower().split(":")[:2])
+        found = next((entry for entry in seller.models if entry.id == family), None)
+    return found or find_supplementary(seller, model)
 
 
 def _fine_tuned(model: str) -> bool:
@@ -175,7 +175,11 @@ def _price_at(
     if context:
         # Tiers differ by seller, but the table also uses OpenAI's entries for models that Azure sells.
         own = any(model is entry for entry in seller.models) or model is find_supplementary(seller, model.id)
-        if not own or not _has_variant(model, context, at):
+        if not own:
+            return Unpriced.NO_RATE_FOR_TIER
+        if not _has_variant(model, context, at):
+            model = find_batch_price(seller, model.id) or model
+        if not _has_variant(model, context, at):
             return Unpriced.NO_RATE_FOR_TIER
     found = model.get_prices(at, context)
     bands = _bands(found, cached_as_input=not _fine_tuned(model.id), kept_12h=seller.id == "openai")

@@ -6,6 +6,7 @@ has gained an entry, so that this list stays short.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -63,8 +64,31 @@ def _image_model(name: str) -> types.ModelInfo:
     )
 
 
+def _fine_tune(name: str, *, standard: Sequence[str], batch: Sequence[str]) -> types.ModelInfo:
+    """Return the fine-tunes of a model; the prices are those of input, cached input and output."""
+
+    def prices(usd: Sequence[str]) -> types.ModelPrice:
+        fresh, cached, output = map(Decimal, usd)
+        return types.ModelPrice(input_mtok=fresh, cache_read_mtok=cached, output_mtok=output)
+
+    variant = types.PriceVariant(when={"processing": "batch"}, prices=prices(batch))
+    return types.ModelInfo(id=name, match=types.ClauseEquals(name), prices=prices(standard), price_variants=[variant])
+
+
+def _embedding_batches(name: str, *, standard: str, batch: str) -> types.ModelInfo:
+    """Return an embedding model of the table with the price in a batch, which the table lacks."""
+    variant = types.PriceVariant(when={"processing": "batch"}, prices=types.ModelPrice(input_mtok=Decimal(batch)))
+    return types.ModelInfo(
+        id=name,
+        match=types.ClauseEquals(name),
+        prices=types.ModelPrice(input_mtok=Decimal(standard)),
+        price_variants=[variant],
+    )
+
+
 _PAGES = "https://developers.openai.com/api/docs/models/"
 _LITELLM = "litellm 1.110.2, from "
+_PRICING_PAGE = _LITELLM + "https://developers.openai.com/api/docs/pricing"
 
 OPENAI: tuple[SupplementaryPrice, ...] = (
     SupplementaryPrice(
@@ -88,35 +112,81 @@ OPENAI: tuple[SupplementaryPrice, ...] = (
         _LITELLM + _PAGES + "gpt-daybreak-red-latest",
         "2026-11-27",
     ),
+    SupplementaryPrice(
+        _fine_tune("ft:gpt-4.1-2025-04-14", standard=("3", "0.75", "12"), batch=("1.5", "0.5", "6")),
+        _PRICING_PAGE,
+        "2026-11-27",
+    ),
+    SupplementaryPrice(
+        _fine_tune("ft:gpt-4.1-mini-2025-04-14", standard=("0.8", "0.2", "3.2"), batch=("0.4", "0.1", "1.6")),
+        _PRICING_PAGE,
+        "2026-11-27",
+    ),
+    SupplementaryPrice(
+        _fine_tune("ft:gpt-4.1-nano-2025-04-14", standard=("0.2", "0.05", "0.8"), batch=("0.1", "0.025", "0.4")),
+        _PRICING_PAGE,
+        "2026-11-27",
+    ),
+    SupplementaryPrice(
+        _fine_tune("ft:o4-mini-2025-04-16", standard=("4", "1", "16"), batch=("2", "0.5", "8")),
+        _PRICING_PAGE,
+        "2026-11-27",
+    ),
     SupplementaryPrice(_image_model("gpt-image-2.6-flare"), _LITELLM + _PAGES + "gpt-image-2.6-flare", "2026-11-27"),
     SupplementaryPrice(_image_model("gpt-image-2.6-sunburst"), _PAGES + "gpt-image-2.6-sunburst", "2026-11-27"),
 )
 """OpenAI's models; other sellers of these models may have other prices."""
 
+EMBEDDING_BATCHES: tuple[SupplementaryPrice, ...] = (
+    SupplementaryPrice(
+        _embedding_batches("text-embedding-3-small", standard="0.02", batch="0.01"), _PRICING_PAGE, "2026-11-27"
+    ),
+    SupplementaryPrice(
+        _embedding_batches("text-embedding-3-large", standard="0.13", batch="0.065"), _PRICING_PAGE, "2026-11-27"
+    ),
+    SupplementaryPrice(
+        _embedding_batches("text-embedding-ada-002", standard="0.1", batch="0.05"), _PRICING_PAGE, "2026-11-27"
+    ),
+)
+"""OpenAI's models whose price in a batch the table lacks."""
+
 SAME_PRICE = {
     "gpt-4o-mini-transcribe-2025-12-15": "gpt-4o-mini-transcribe",
     "gpt-4o-mini-tts-2025-12-15": "gpt-4o-mini-tts",
+    "gpt-5-search-api-2025-10-14": "gpt-5-search-api",
 }
 """Dated names at OpenAI with the price of the undated name (litellm 1.110.2, 2026-11-27)."""
 
 _BY_NAME = {price.model.id: price for price in OPENAI}
+_BATCHES = {price.model.id: price.model for price in EMBEDDING_BATCHES}
 
 
 def find_supplementary(seller: types.Provider, model: str) -> types.ModelInfo | None:
     """Return the entry of a model of OpenAI that the table lacks, or `None`."""
     if seller.id != "openai":
         return None
-    name = model.lower()
+    name = _family(model)
     if name in SAME_PRICE:
         return seller.find_model(SAME_PRICE[name])
     price = _BY_NAME.get(name)
     return None if price is None else price.model
 
 
+def find_batch_price(seller: types.Provider, model: str) -> types.ModelInfo | None:
+    """Return an entry with the price in a batch of a model of OpenAI, if the table lacks that price, or `None`."""
+    return _BATCHES.get(model) if seller.id == "openai" else None
+
+
 def source_of(model: str) -> str | None:
     """Return the source and date of a model's price here, or `None`."""
-    name = model.lower()
+    name = _family(model)
     if name in SAME_PRICE:
         return f"the price of {SAME_PRICE[name]}"
     price = _BY_NAME.get(name)
     return None if price is None else f"{price.source} ({price.date})"
+
+
+def _family(model: str) -> str:
+    """Return the name in lower case; of a fine-tune, only the part that all fine-tunes of a model have."""
+    name = model.lower()
+    return ":".join(name.split(":")[:2]) if name.startswith("ft:") else name
