@@ -24,7 +24,6 @@ from monitored_openai._pricing.supplement import (
     source_of,
 )
 
-
 AT_NS = int(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp()) * 10**9
 NAMES = (*(price.model.id for price in OPENAI), *SAME_PRICE)
 

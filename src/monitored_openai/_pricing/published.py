@@ -172,9 +172,9 @@ def _price_at(
     at: datetime, seller: types.Provider, model: types.ModelInfo, context: Mapping[str, str]
 ) -> PublishedPrice | Unpriced:
     """Return the price at a time; never the standard ones for a tier or batch, although `genai-prices` returns them."""
+    # Tiers and fees differ by seller, but the table also uses OpenAI's entries for models that Azure sells.
+    own = any(model is entry for entry in seller.models) or model is find_supplementary(seller, model.id)
     if context:
-        # Tiers differ by seller, but the table also uses OpenAI's entries for models that Azure sells.
-        own = any(model is entry for entry in seller.models) or model is find_supplementary(seller, model.id)
         if not own:
             return Unpriced.NO_RATE_FOR_TIER
         if not _has_variant(model, context, at):
@@ -190,7 +190,7 @@ def _price_at(
     units = {
         unit: float(fee) / 1000
         for name, names in _UNITS_OF.items()
-        if (fee := fees.get(name)) is not None
+        if own and (fee := fees.get(name)) is not None
         for unit in names
     }
     return PublishedPrice(bands, units)
