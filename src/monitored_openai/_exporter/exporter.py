@@ -221,9 +221,10 @@ class Exporter:
             at_ns=call.ended_ns,
             host=call.host,
         )
+        if not (parsed.incomplete or parsed.units or parsed.parts) or not isinstance(cost, Cost):
+            return cost
         fees: tuple[CostIncomplete, ...] = ("tool_fee",) if parsed.units or parsed.parts else ()
-        missing = tuple(dict.fromkeys((*parsed.incomplete, *fees)))
-        return dataclasses.replace(cost, incomplete=missing) if missing and isinstance(cost, Cost) else cost
+        return dataclasses.replace(cost, incomplete=tuple(dict.fromkeys((*parsed.incomplete, *fees))))
 
     def _add_samples(self, record: CallRecord) -> None:
         if self._sample_pusher is None:
