@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from monitored_openai._logging import logger
 from monitored_openai._pricing.rates import Bands, Rates, Unpriced, charge
+from monitored_openai._providers import no_price_reason, table_model
 from monitored_openai._record import Cost, Usage
 
 if TYPE_CHECKING:
@@ -66,8 +67,10 @@ class PriceBook:
             bands: Bands | Unpriced | None = None
             if self._overrides and not batch and service_tier not in _TIERS_WITH_OWN_PRICE:
                 bands = self.own(model)
+            if bands is None and (reason := no_price_reason(provider, host)) is not None:
+                bands = Unpriced(reason)
             if bands is None:
-                bands = self._table.bands(provider, model, service_tier, batch, at_ns, host=host)
+                bands = self._table.bands(provider, table_model(provider, model), service_tier, batch, at_ns)
             return bands if isinstance(bands, Unpriced) else charge(bands, usage)
         except Exception:
             self._log_once("the price of a call could not be computed (model %.80r)", model)

@@ -19,7 +19,7 @@ from genai_prices import types
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 
 from monitored_openai._pricing.rates import Bands, Rates, Unpriced
-from monitored_openai._providers import no_price_reason, price_id_of, table_model
+from monitored_openai._providers import price_id_of
 
 _MOST_REMEMBERED = 1024
 _MINUTE_NS = 60 * 10**9
@@ -47,27 +47,21 @@ class PriceTable:
 
     def __init__(self) -> None:
         self._snapshot = get_snapshot()
-        self._priced: dict[tuple[str, str | None, str, str | None, bool], _Priced] = {}
+        self._priced: dict[tuple[str, str, str | None, bool], _Priced] = {}
 
-    def bands(
-        self, provider: str, model: str, service_tier: str | None, batch: bool, at_ns: int, *, host: str | None = None
-    ) -> Bands | Unpriced:
+    def bands(self, provider: str, model: str, service_tier: str | None, batch: bool, at_ns: int) -> Bands | Unpriced:
         """Return the rates of a model at a time, or the reason why they are unknown."""
         snapshot = get_snapshot()
         if snapshot is not self._snapshot:
             self._priced.clear()
             self._snapshot = snapshot
-        key = (provider, host, model, service_tier, batch)
+        key = (provider, model, service_tier, batch)
         priced = self._priced.get(key)
         if priced is None or not priced.start_ns <= at_ns < priced.end_ns:
             if len(self._priced) >= _MOST_REMEMBERED:
                 self._priced.clear()
             context = _price_context(service_tier, batch=batch)
-            if (reason := no_price_reason(provider, host)) is not None:
-                priced = _Priced(bands=Unpriced(reason), start_ns=0, end_ns=at_ns + _DAY_NS)
-            else:
-                priced = _look_up(snapshot, provider, table_model(provider, model), context, at_ns)
-            self._priced[key] = priced
+            priced = self._priced[key] = _look_up(snapshot, provider, model, context, at_ns)
         return priced.bands
 
     def newest_date(self) -> float:
