@@ -17,11 +17,12 @@ from monitored_openai._endpoints.base import Endpoint, parse_body
 from monitored_openai._endpoints.embeddings import EMBEDDINGS
 from monitored_openai._endpoints.final_event import FinalEventAccumulator
 from monitored_openai._endpoints.images import EDITS, GENERATIONS
-from monitored_openai._pricing.price_book import PriceBook, Unpriced
+from monitored_openai._pricing.price_book import Billed, PriceBook, Unpriced
 
 AT_NS = 1_790_000_000 * 10**9
 BOOK = PriceBook()
-OWN = PriceBook({"heard": {"minute": 0.6}, "said": {"characters": 12.0}, "text": {"input": 1.0, "output": 2.0}})
+PRICES = {"heard": {"minute": 0.6}, "said": {"characters": 12.0}, "text": {"input": 1.0, "output": 2.0}}
+OWN = PriceBook(lambda: PRICES)
 
 
 def usage_of(family: Endpoint, **body: Any) -> tuple[Usage | None, str | None]:
@@ -151,7 +152,7 @@ def test_files_are_described_without_being_read() -> None:
 )
 def test_lengths_are_priced_where_that_is_what_is_billed(model: str, usage: Usage, price: float | Unpriced) -> None:
     book = OWN if model in ("heard", "said", "text") else BOOK
-    cost = book.cost(provider="openai", model=model, service_tier=None, usage=usage, at_ns=AT_NS)
+    cost = book.cost(Billed(provider="openai", model=model, usage=usage, at_ns=AT_NS))
     if isinstance(price, Unpriced):
         assert cost == price
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Coroutine
@@ -18,11 +17,13 @@ from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
 from monitored_openai._exporter.encoders import loki
 from monitored_openai._exporter.idle import Rest
 from monitored_openai._exporter.losses import Failures
+from monitored_openai._exporter.price_updates import PriceUpdates
 from monitored_openai._legacy_series import call_samples
 from monitored_openai._log_entry import is_sampled, log_entry
 from monitored_openai._logging import warn_sparsely
+from monitored_openai._pricing.billed import Billed
 from monitored_openai._pricing.price_book import PriceBook
-from monitored_openai._record import Cost
+from monitored_openai._pricing.price_file import follow_price_file
 from monitored_openai._redaction.redactor import redactor
 from monitored_openai._stats import DropReason
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._exporter.metrics_state import MetricsState
     from monitored_openai._exporter.state import ExporterState
-    from monitored_openai._record import CallRecord, CostIncomplete
+    from monitored_openai._record import CallRecord, Cost
     from monitored_openai._settings.model import MonitoringSettings
 
 _GATHER_SECONDS = 0.1
@@ -67,8 +68,13 @@ class Exporter:
         self._metrics = metrics
         self._state = state
         self._pending_usage = pending_usage
-        self._prices = PriceBook(settings.prices)
-        metrics.follow_prices(lambda: self._prices.table_timestamp)  # loads the table, while a fork waits for imports
+        updates = PriceUpdates(settings.price_updates) if settings.price_updates is not None else None
+        self._prices = PriceBook(
+            follow_price_file(settings.prices_file, settings.prices),
+            azure_deployment=settings.azure_deployment,
+            newest=(lambda: None) if updates is None else updates.snapshot,
+        )
+        metrics.follow_prices(lambda: self._prices.table_dates)  # loads the table, while a fork waits for imports
         self._redact = redactor(settings.redact)
         prefix = os.urandom(8).hex()
         self._ids = (f"{prefix}{number:08x}" for number in itertools.count())
@@ -213,18 +219,21 @@ class Exporter:
             self._log_pusher.more()
 
     def _price(self, call: FinishedCall, parsed: ParsedResponse) -> Cost | str:
-        cost = self._prices.cost(
-            provider=call.provider,
-            model=parsed.model,
-            service_tier=parsed.service_tier or parsed.requested_tier,
-            usage=parsed.usage,
-            at_ns=call.ended_ns,
-            host=call.host,
+        return self._prices.cost(
+            Billed(
+                provider=call.provider,
+                model=parsed.model,
+                usage=parsed.usage,
+                at_ns=call.ended_ns,
+                service_tier=parsed.service_tier or parsed.requested_tier,
+                host=call.host,
+                units=parsed.units,
+                parts=parsed.parts,
+                incomplete=parsed.incomplete,
+                cache_retention=parsed.cache_retention,
+                completion_window=parsed.completion_window,
+            )
         )
-        if not (parsed.incomplete or parsed.units or parsed.parts) or not isinstance(cost, Cost):
-            return cost
-        fees: tuple[CostIncomplete, ...] = ("tool_fee",) if parsed.units or parsed.parts else ()
-        return dataclasses.replace(cost, incomplete=tuple(dict.fromkeys((*parsed.incomplete, *fees))))
 
     def _add_samples(self, record: CallRecord) -> None:
         if self._sample_pusher is None:
