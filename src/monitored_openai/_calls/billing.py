@@ -27,10 +27,10 @@ def read_bill(provider: str, parsed: ParsedResponse, request: Mapping[str, Any])
     """
     changes: dict[str, Any] = {}
     known = provider_named(provider)
-    searches = any(request.get(name) is not None for name in _SEARCH_FIELDS)
+    searches = bool(request) and any(request.get(name) is not None for name in _SEARCH_FIELDS)
     if parsed.usage_if_thinking is not None and known is not None and known.thinks_in_total and not searches:
         changes |= {"usage": parsed.usage_if_thinking, "usage_unknown": None}
-    charge = reported_charge(provider, parsed.reported_usage)
+    charge = None if known is None or known.charge is None else reported_charge(known.charge, parsed.reported_usage)
     if charge is not None and parsed.cost is None:
         changes |= {"cost": charge} if isinstance(charge, Cost) else {"unpriced": charge}
     if request:
