@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from monitored_openai._record import CostIncomplete, Usage
+from monitored_openai._record import NOTHING, CostIncomplete, Usage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Billed:
-    """The billed facts of one call; ``None`` for an unknown or absent fact."""
+class Billed(NamedTuple):
+    """The billed facts of one call; ``None`` for an unknown or absent fact. Pass them by name."""
 
     provider: str
     """OpenTelemetry's name of the provider, or an id of `genai-prices`."""
@@ -26,7 +25,7 @@ class Billed:
     """True if the call was part of a batch, which has its own price in every tier."""
     host: str | None = None
     """The host of the API, because some regions cost more."""
-    units: Mapping[str, float] = field(default_factory=dict)
+    units: Mapping[str, float] = NOTHING
     """Billed units other than tokens, by name."""
     parts: tuple[tuple[str | None, Usage], ...] = ()
     """Usages of other models within the call, by model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from monitored_openai._record import CostIncomplete
@@ -38,6 +39,7 @@ The host of an Azure resource does not tell its zone.
 """
 
 
+@lru_cache(maxsize=1024)
 def factor_of(provider: str, host: str | None, model: str, azure_deployment: AzureDeployment | None) -> Factor:
     """Return the factor on the published prices of a model's tokens at a host."""
     if provider == "openai":

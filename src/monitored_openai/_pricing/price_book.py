@@ -36,6 +36,8 @@ class AppliedPrice(NamedTuple):
     factor: Factor
     own: bool
     """True if the prices are the user's own."""
+    supplement: str | None = None
+    """Source and date of a published price that the table of `genai-prices` lacks."""
 
 
 class PriceBook:
@@ -91,7 +93,7 @@ class PriceBook:
         if isinstance(published, Unpriced):
             return published
         factor = factor_of(provider, billed.host, name, self._azure_deployment)
-        return AppliedPrice(published.bands, published.units, factor, own=False)
+        return AppliedPrice(published.bands, published.units, factor, own=False, supplement=published.supplement)
 
     def _no_published_price(self, billed: Billed) -> Unpriced | None:
         """Return the reason why no published price can apply to a call; `None` if one may apply."""
@@ -136,6 +138,8 @@ class PriceBook:
             cost += self._part(billed, model, part, gaps)
         if billed.units:
             cost = dataclasses.replace(cost, tool_usd=cost.tool_usd + self._fees(billed, applied, gaps))
+        if not gaps:
+            return cost
         incomplete = tuple(dict.fromkeys(gaps))
         return cost if incomplete == cost.incomplete else dataclasses.replace(cost, incomplete=incomplete)
 

@@ -19,7 +19,7 @@ from genai_prices import types
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 
 from monitored_openai._pricing.rates import Bands, Rates, Unpriced
-from monitored_openai._pricing.supplement import find_batch_price, find_supplementary
+from monitored_openai._pricing.supplement import find_batch_price, find_supplementary, source_of
 from monitored_openai._providers import price_id_of
 
 _MOST_REMEMBERED = 1024
@@ -48,6 +48,8 @@ class PublishedPrice:
     bands: Bands
     units: Mapping[str, float]
     """USD for each unit whose price the table has by model."""
+    supplement: str | None = None
+    """Source and date of a price that the table lacks; `None` for a price of the table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +175,8 @@ def _price_at(
 ) -> PublishedPrice | Unpriced:
     """Return the price at a time; never the standard ones for a tier or batch, although `genai-prices` returns them."""
     # Tiers and fees differ by seller, but the table also uses OpenAI's entries for models that Azure sells.
-    own = any(model is entry for entry in seller.models) or model is find_supplementary(seller, model.id)
+    of_table = any(model is entry for entry in seller.models)
+    own = of_table or model is find_supplementary(seller, model.id)
     if context:
         if not own:
             return Unpriced.NO_RATE_FOR_TIER
@@ -193,7 +196,7 @@ def _price_at(
         if own and (fee := fees.get(name)) is not None
         for unit in names
     }
-    return PublishedPrice(bands, units)
+    return PublishedPrice(bands, units, source_of(model.id) if own and not of_table else None)
 
 
 def _has_variant(model: types.ModelInfo, context: Mapping[str, str], at: datetime) -> bool:

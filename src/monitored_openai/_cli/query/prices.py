@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -78,7 +77,9 @@ def show(model: str, *, provider: str, host: str | None, on: str | None, update:
     own = [tier for tier, price in found.items() if price.own]
     if own:
         console.print(f"{', '.join(own)}: your own, from the setting prices (MONITORED_OPENAI_PRICES) or prices_file.")
-    if len(own) < len(found):
+    for source in sorted({price.supplement for price in found.values() if price.supplement is not None}):
+        console.print(f"From {source}, because genai-prices {version('genai-prices')} has no price of the model.")
+    if any(not price.own and price.supplement is None for price in found.values()):
         console.print(f"From genai-prices {version('genai-prices')}, newest price of {_date(book, provider)}.")
 
 
@@ -91,7 +92,7 @@ def _download(url: str) -> DataSnapshot:
 
 def _in_tier(call: Billed, tier: str) -> Billed:
     batch = tier == "batch"
-    return replace(call, service_tier=None if batch or tier == "standard" else tier, batch=batch)
+    return call._replace(service_tier=None if batch or tier == "standard" else tier, batch=batch)
 
 
 def _fee_lines(provider: str, model: str, price: AppliedPrice) -> Iterator[str]:
