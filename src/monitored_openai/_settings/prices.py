@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monitored_openai._labels import InvalidValue, check_label_value
+from monitored_openai._redaction.secrets import secret_spans
 from monitored_openai._settings.frozen_mapping import FrozenMapping
 
 ModelPrice = Mapping[str, Any]
@@ -41,7 +42,7 @@ def parse_prices(models: Mapping[str, Any]) -> FrozenMapping[FrozenMapping[Any]]
     Raises:
         InvalidValue: a price has an unknown kind, no kind, or a number that is no price.
     """
-    return FrozenMapping({check_label_value(str(model)): _price(price) for model, price in models.items()})
+    return FrozenMapping({_model_name(str(model)): _price(price) for model, price in models.items()})
 
 
 def read_price_file(path: str | Path) -> FrozenMapping[FrozenMapping[Any]]:
@@ -63,6 +64,12 @@ def read_price_file(path: str | Path) -> FrozenMapping[FrozenMapping[Any]]:
     if not isinstance(data, dict):
         raise InvalidValue("names a file without a table of models; begin it with the name of a model")
     return parse_prices(data)
+
+
+def _model_name(text: str) -> str:
+    if secret_spans(text):
+        raise InvalidValue("has a model whose name looks like a secret; remove the secret")
+    return check_label_value(text)
 
 
 def _price(price: object, *, inside: str | None = None) -> FrozenMapping[Any]:

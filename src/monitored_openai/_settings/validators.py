@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import (
     BeforeValidator,
@@ -171,7 +172,8 @@ def price_updates(value: object) -> str | None:
     if value in (False, None) or (isinstance(value, str) and value.strip().lower() in ("false", "0", "no", "off", "")):
         return None
     url = plain_text(value).strip()
-    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+    parts = urlsplit(url)
+    if parts.hostname is None or not (parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1")):
         raise InvalidValue("is no https URL; write true, or the https URL of a price table of genai-prices")
     return url
 
