@@ -15,27 +15,28 @@ _CHECK_SECONDS = 5.0
 _Stamp = tuple[int, int, int]
 
 
-def follow_price_file(path: str | None, prices: Prices) -> Callable[[], Prices]:
+def follow_price_file(path: str | None, prices: Prices, *, every: float = _CHECK_SECONDS) -> Callable[[], Prices]:
     """Return a function that returns the current prices: those of the setting `prices`, then those of the file.
 
-    The function looks at the file at most every 5 s. It keeps the last valid prices, and logs the problem, if the file
+    The function looks at the file at most once in `every` seconds. It keeps the last valid prices, and logs the problem, if the file
     cannot be read or is invalid. It returns the same object until the prices change.
     """
-    return (lambda: prices) if path is None else _PriceFile(path, prices).current
+    return (lambda: prices) if path is None else _PriceFile(path, prices, every).current
 
 
 class _PriceFile:
-    def __init__(self, path: str, prices: Prices) -> None:
+    def __init__(self, path: str, prices: Prices, every: float) -> None:
         self._path = path
         self._from_setting = prices
         self._current = prices
         self._stamp: _Stamp | None = None
         self._due = 0.0
+        self._every = every
 
     def current(self) -> Prices:
         now = time.monotonic()
         if now >= self._due:
-            self._due = now + _CHECK_SECONDS
+            self._due = now + self._every
             self._read_if_changed()
         return self._current
 

@@ -78,7 +78,7 @@ def charge(bands: Bands, usage: Usage, *, own: bool = False) -> Cost | Unpriced:
     """
     rates = bands[-1][1]
     if rates.input_second is not None or rates.input_character is not None:
-        return _charge_length(rates, usage)
+        return _charge_length(rates, usage, own=own)
     if (reason := _unpriceable(rates, usage)) is not None:
         return reason
     tokens = usage.input_tokens or 0
@@ -193,14 +193,14 @@ def _unpriceable(rates: Rates, usage: Usage) -> Unpriced | None:
     return Unpriced.USAGE_UNKNOWN if unknown else None
 
 
-def _charge_length(rates: Rates, usage: Usage) -> Cost | Unpriced:
+def _charge_length(rates: Rates, usage: Usage, *, own: bool) -> Cost | Unpriced:
     """Return the cost of audio or text that the provider bills by its length."""
     lengths = ((usage.input_seconds, rates.input_second), (usage.input_characters, rates.input_character))
     usd = [length * rate for length, rate in lengths if length is not None and rate is not None]
     if not usd:
         by_token = usage.input_tokens is not None or usage.output_tokens is not None
         return Unpriced.NO_RATE_FOR_KIND if by_token else Unpriced.USAGE_UNKNOWN
-    return Cost(input_usd=sum(usd))
+    return Cost(input_usd=sum(usd), source="settings" if own else "table")
 
 
 def _consistent(usage: Usage) -> bool:
