@@ -13,6 +13,7 @@ from monitored_openai._providers import provider_named
 
 IDENTIFIERS = ("user", "safety_identifier", "prompt_cache_key")
 _METADATA = "metadata"
+_IDENTIFYING = frozenset({*IDENTIFIERS, _METADATA})
 _BILLED = frozenset(
     {
         *("service_tier", "prompt_cache_retention", "prompt_cache_options", "background_options"),
@@ -36,6 +37,8 @@ def text_sent(value: object) -> str | None:
 
 def identifiers(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the well-formed fields `user`, `safety_identifier`, `prompt_cache_key` and `metadata` of a request."""
+    if _IDENTIFYING.isdisjoint(body):
+        return {}
     found: dict[str, Any] = {name: text for name in IDENTIFIERS if (text := text_sent(body.get(name))) is not None}
     pairs = body.get(_METADATA)
     if isinstance(pairs, dict):
