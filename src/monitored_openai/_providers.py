@@ -48,6 +48,8 @@ class Provider(NamedTuple):
     """The form of the charge in its responses; `None` if they have none, or if its unit is not documented."""
     thinks_in_total: bool = False
     """True if only the `total_tokens` of its usage counts the model's thinking, which it bills as output."""
+    audio_unsplit: bool = False
+    """True if its usage does not separate the audio of the input, which has another price than text."""
     model_prefixes: tuple[str, ...] = ()
     """Prefixes of its models' names that the price table leaves out."""
     local_port: int | None = None
@@ -72,6 +74,7 @@ PROVIDERS = (
         kind="vertex",
         price_id="google",
         thinks_in_total=True,
+        audio_unsplit=True,
         model_prefixes=_GOOGLE_PREFIXES,
     ),
     Provider(
@@ -79,9 +82,12 @@ PROVIDERS = (
         ("generativelanguage.googleapis.com",),
         price_id="google",
         thinks_in_total=True,
+        audio_unsplit=True,
         model_prefixes=_GOOGLE_PREFIXES,
     ),
-    Provider("gcp.gen_ai", price_id="google", thinks_in_total=True, model_prefixes=_GOOGLE_PREFIXES),
+    Provider(
+        "gcp.gen_ai", price_id="google", thinks_in_total=True, audio_unsplit=True, model_prefixes=_GOOGLE_PREFIXES
+    ),
     Provider("anthropic", ("api.anthropic.com",)),
     Provider("groq", ("api.groq.com",)),
     Provider("mistral_ai", ("api.mistral.ai",), price_id="mistral", stream_usage="unrequested"),

@@ -198,6 +198,36 @@ def test_googles_total_also_counts_search_results_so_a_search_is_unknown() -> No
     assert (record.usage, record.usage_unknown, record.cost) == (None, "total_mismatch", None)
 
 
+AUDIO = [
+    {"role": "system", "content": "x"},
+    {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": "x"},
+            {"type": "input_audio", "input_audio": {"data": "UklG", "format": "wav"}},
+        ],
+    },
+]
+
+
+@pytest.mark.parametrize("captured", [True, False], ids=["captured", "without content"])
+@pytest.mark.parametrize(
+    ("where", "details", "unpriced"),
+    [
+        pytest.param("gemini", {}, "split_unknown", id="gemini"),
+        pytest.param("gemini", {"prompt_tokens_details": {"audio_tokens": 900}}, None, id="gemini with a split"),
+        pytest.param("openai", {}, None, id="openai"),
+    ],
+)
+def test_audio_that_googles_usage_does_not_separate_has_no_price(
+    where: str, details: Any, unpriced: str | None, captured: bool
+) -> None:
+    model = "gemini-2.5-flash" if where == "gemini" else "gpt-4o"
+    given = {"extra_body": {"messages": AUDIO}}
+    record = called(where, chat(model, {**TOKENS, **details}), given=given, capture_content=captured)
+    assert (record.unpriced, record.cost is None) == (unpriced, unpriced is not None)
+
+
 @pytest.mark.parametrize("where", ["openai", "groq", "gateway"])
 def test_a_total_that_another_provider_does_not_explain_is_unknown(where: str) -> None:
     record = called(where, chat("gpt-4o", THOUGHT))

@@ -268,6 +268,18 @@ def test_each_count_of_a_usage_is_read_or_listed(endpoint: Endpoint, path: tuple
         assert read != is_listed(name, NOT_READ_IN_USAGE), f"{name}: {'read' if read else 'neither read nor listed'}"
 
 
+class NewerUsage(responses.ResponseUsage):
+    """A usage with a count that no release of the SDK has."""
+
+    video_tokens: int
+
+
+def test_a_new_count_in_a_usage_fails_the_walk() -> None:
+    path = (Step("usage", listed=False, owner=responses.Response),)
+    with pytest.raises(AssertionError, match="video_tokens: neither read nor listed"):
+        test_each_count_of_a_usage_is_read_or_listed(RESPONSES, path, NewerUsage)
+
+
 def test_the_walk_finds_the_usages_that_the_sdk_has() -> None:
     found = {f"{path[-1].owner.__name__}.{path[-1].name}" for _, root in ROOTS for path, _ in usages(root)}
     assert {"ChatCompletion.usage", "Response.usage", "Run.usage", "CreateEmbeddingResponse.usage"} <= found

@@ -6,13 +6,15 @@ import json
 from typing import Any
 
 import pytest
+from openai._models import construct_type
 from openai.types.chat import ChatCompletionChunk
+from openai.types.responses import ResponseStreamEvent
 
 from monitored_openai import Usage
 from monitored_openai._endpoints.base import ParsedResponse, parse_body
 from monitored_openai._endpoints.chat import CHAT, ChatAccumulator
 from monitored_openai._endpoints.registry import endpoint_of
-from monitored_openai._endpoints.responses import COMPACT, RESPONSES
+from monitored_openai._endpoints.responses import COMPACT, RESPONSES, ResponseAccumulator
 from monitored_openai._endpoints.runs import RUNS
 
 ITEM = {"id": "i", "status": "completed"}
@@ -218,6 +220,45 @@ def test_an_image_tool_has_the_usage_of_its_model(found: ParsedResponse, parts: 
 )
 def test_each_call_counts_for_its_tool(kind: str, tool: str, units: dict[str, float]) -> None:
     assert told(response({**ITEM, "type": kind})) == ({tool: 1}, units, ())
+
+
+def streamed(*events: dict[str, Any]) -> ParsedResponse:
+    stream = ResponseAccumulator()
+    for event in events:
+        stream.add(construct_event(event))
+    return RESPONSES.parse(stream.body())
+
+
+def construct_event(event: dict[str, Any]) -> Any:
+    return construct_type(value=event, type_=ResponseStreamEvent)
+
+
+BEGUN: dict[str, Any] = {"id": "r", "model": "gpt-6.1-sol", "status": "in_progress", "output": [], "tools": [GA]}
+
+
+def test_a_streamed_response_has_the_tools_of_its_last_event() -> None:
+    counted = {"web_search": {"num_requests": 1}, "image_gen": NO_IMAGES}
+    whole = {**BEGUN, "status": "completed", "output": [SEARCH, OPENED], "tool_usage": counted}
+    found = streamed(
+        {"type": "response.created", "response": BEGUN},
+        {"type": "response.output_item.done", "output_index": 0, "item": SEARCH},
+        {"type": "response.completed", "response": whole},
+    )
+    assert told(found) == ({"web_search": 2}, {"web_searches": 1}, ())
+
+
+def test_a_stream_that_ends_early_has_the_tools_of_its_items() -> None:
+    found = streamed(
+        {"type": "response.created", "response": {**BEGUN, "tools": [PREVIEW]}},
+        {"type": "response.output_item.done", "output_index": 0, "item": SEARCH},
+        {"type": "response.output_item.added", "output_index": 1, "item": ran()},
+    )
+    assert told(found) == (
+        {"web_search": 1, "code_interpreter": 1},
+        {"web_searches_preview": 1, "container_sessions_1g": 1},
+        (),
+    )
+    assert (found.usage, found.finished) == (None, False)
 
 
 def test_a_tool_that_is_not_known_yet_may_have_a_fee() -> None:

@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from openai.types.chat import ChatCompletionChunk
 
 from monitored_openai import Usage
 from monitored_openai._endpoints.audio import TRANSCRIPTIONS, TRANSLATIONS
 from monitored_openai._endpoints.base import Endpoint, ParsedResponse, parse_body
-from monitored_openai._endpoints.chat import CHAT
+from monitored_openai._endpoints.chat import CHAT, ChatAccumulator
 from monitored_openai._endpoints.completions import COMPLETIONS
 from monitored_openai._endpoints.embeddings import EMBEDDINGS
 from monitored_openai._endpoints.responses import RESPONSES
@@ -233,3 +234,15 @@ def test_an_absurd_length_is_unknown(seconds: object) -> None:
 )
 def test_a_response_names_the_time_for_which_the_cache_keeps_tokens(fields: Any, kept: str | None) -> None:
     assert read(RESPONSES, output=[], **fields).cache_retention == kept
+
+
+@pytest.mark.parametrize("beside", [None, PLAIN], ids=["alone", "beside the usual place"])
+def test_a_stream_may_report_the_usage_in_its_last_choice(beside: Any) -> None:
+    stream = ChatAccumulator()
+    last = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": {**PLAIN, "cached_tokens": 900}}
+    for choice in ({"index": 0, "delta": {"content": "Yes."}, "finish_reason": None}, last):
+        stream.add(ChatCompletionChunk.construct(id="c", model="kimi-k2.6", choices=[choice]))
+    if beside is not None:
+        stream.add(ChatCompletionChunk.construct(id="c", model="kimi-k2.6", choices=[], usage=beside))
+    cached = None if beside is not None else 900
+    assert CHAT.parse(stream.body()).usage == Usage(input_tokens=1000, output_tokens=100, input_cached_tokens=cached)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from monitored_openai._calls.charge import reported_charge
-from monitored_openai._calls.request_fields import text_sent
-from monitored_openai._endpoints.base import ParsedResponse, dictionary, text
+from monitored_openai._calls.request_fields import SENDS_AUDIO, text_sent
+from monitored_openai._endpoints.base import SPLIT_UNKNOWN, ParsedResponse, dictionary, text
 from monitored_openai._endpoints.usage import cache_retention
 from monitored_openai._providers import provider_named
 from monitored_openai._record import NOTHING, Cost
@@ -35,6 +35,9 @@ def read_bill(provider: str, parsed: ParsedResponse, request: Mapping[str, Any])
         changes |= {"cost": charge} if isinstance(charge, Cost) else {"unpriced": charge}
     if request:
         changes |= _billed_by_request(parsed, request)
+        heard = parsed.usage is not None and parsed.usage.input_audio_tokens is not None
+        if SENDS_AUDIO in request and not heard:
+            changes["unpriced"] = SPLIT_UNKNOWN
     if searches and "web_search" not in parsed.tool_calls:
         changes["incomplete"] = tuple(dict.fromkeys((*parsed.incomplete, "tool_fee")))
     return dataclasses.replace(parsed, **changes) if changes else parsed

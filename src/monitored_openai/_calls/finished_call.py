@@ -100,7 +100,7 @@ class FinishedCall:
         self.headers = {name.encode(): value.encode("latin-1") for name, value in self.recorded_headers().items()}
         request = self.request_body()
         self.identifiers = self.identifiers or identifiers(request)
-        self.billed_fields = self.billed_fields or billed_fields(request)
+        self.billed_fields = self.billed_fields or billed_fields(request, self.provider)
         self.body = self.extra_body = self.request = self.response = None
         self.accumulator = self.pieces = self.message = None
         self.captures_content = False
@@ -109,7 +109,7 @@ class FinishedCall:
         """Release the caller's body, because fewer queued objects mean shorter pauses of the garbage collector."""
         if self.request is None and self.body is not None:
             given = self.given_body()
-            self.identifiers, self.billed_fields = identifiers(given), billed_fields(given)
+            self.identifiers, self.billed_fields = identifiers(given), billed_fields(given, self.provider)
         self.body = self.extra_body = None
 
     def parse(self) -> ParsedResponse:

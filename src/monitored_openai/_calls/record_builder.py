@@ -24,7 +24,7 @@ def build_record(finished: FinishedCall, call_id: str, *, price: Price, pending_
     Reads and updates `pending_usage`, so that the usage of a response counts once even if two calls report it.
     """
     request = finished.request_body()
-    billed = finished.billed_fields or billed_fields(request)
+    billed = finished.billed_fields or billed_fields(request, finished.provider)
     parsed = read_bill(finished.provider, finished.parse(), billed)
     parsed = _resolve_usage(finished, parsed, billed, pending_usage)
     error, message = _error(finished, parsed)

@@ -57,6 +57,8 @@ class ChatAccumulator:
         if not choices:
             return adds_only_usage(chunk, first, last)
         for choice in choices:
+            if chunk.usage is None and (usage := getattr(choice, "usage", None)) is not None:
+                self._usage = usage  # Moonshot's last chunk
             self._texts[getattr(choice, "index", 0)].append(getattr(_delta_of(choice), "content", None))
             self._rest.append(choice)
         return False

@@ -105,11 +105,11 @@ def _add_details(counts: dict[str, int], details: Mapping[str, Any], fields: Map
 
 def _add(counts: dict[str, int], field: str, value: object) -> None:
     """Add a count, unless it is missing or another name has one already; raise for an absurd count."""
-    if value is None:
-        return
-    if (number := count(value)) is None:
+    number = count(value)
+    if number is not None:
+        counts[field] = counts.get(field) or number
+    elif value is not None:
         raise _AbsurdCountError
-    counts[field] = counts.get(field) or number
 
 
 def usage_of(body: Mapping[str, Any]) -> ReportedUsage:
