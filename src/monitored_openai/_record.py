@@ -28,7 +28,18 @@ ErrorType = Literal[
 """Types of errors; the values of the metric label ``error_type``."""
 
 UsageUnknown = (
-    Literal["not_reported", "never_told", "invalid", "invalid_body", "unreadable", "not_read", "background"] | ErrorType
+    Literal[
+        "not_reported",
+        "never_told",
+        "invalid",
+        "total_mismatch",
+        "zero_usage",
+        "invalid_body",
+        "unreadable",
+        "not_read",
+        "background",
+    ]
+    | ErrorType
 )
 """Reasons for unknown tokens; the values of the metric label ``reason``."""
 
@@ -51,6 +62,8 @@ class Usage:
     """Input tokens that the server read from its prompt cache."""
     input_cache_write_tokens: int | None = None
     """Input tokens that the server wrote to its prompt cache."""
+    input_cache_write_12h_tokens: int | None = None
+    """Those of ``input_cache_write_tokens`` that the server keeps for 12 hours."""
     input_audio_tokens: int | None = None
     """Input tokens that encode audio."""
     input_image_tokens: int | None = None
@@ -202,7 +215,10 @@ class CallRecord:
     tool_calls: Mapping[str, int] = field(default_factory=dict)
     """The number of calls of each tool in the response, by the bounded name of the tool."""
     provider_cost: float | None = None
-    """The cost that the response itself reports, in the server's unit (OpenRouter: credits); never part of ``cost``."""
+    """The number ``usage.cost`` in the response, in the server's unit.
+
+    It is also ``cost``, with the source ``reply``, if the provider documents that its unit is the US dollar.
+    """
 
     headers: Mapping[str, str] = field(default_factory=dict)
     """The response's rate-limit headers, ``openai-processing-ms``, ``openai-organization`` and ``openai-project``."""

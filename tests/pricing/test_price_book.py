@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import genai_prices
 import pytest
@@ -18,7 +18,7 @@ from genai_prices.data_snapshot import DataSnapshot, get_snapshot, set_custom_sn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitored_openai._pricing.price_book import PriceBook, Unpriced
+from monitored_openai._pricing.price_book import Billed, PriceBook, Unpriced
 from monitored_openai._record import Cost, Usage
 
 
@@ -62,12 +62,14 @@ def tokens(
 
 def price(call: Call, book: PriceBook | None = None, at_ns: int = AT_NS) -> Cost | Unpriced:
     return (book or PriceBook()).cost(
-        provider=call.provider,
-        model=call.model,
-        service_tier=call.tier,
-        usage=call.usage,
-        at_ns=at_ns,
-        batch=call.batch,
+        Billed(
+            provider=call.provider,
+            model=call.model,
+            service_tier=call.tier,
+            usage=call.usage,
+            at_ns=at_ns,
+            batch=call.batch,
+        )
     )
 
 
@@ -320,7 +322,7 @@ OWN: Mapping[str, Mapping[str, float]] = {
     ids=str,
 )
 def test_the_users_prices_replace_the_published_standard_price(call: Call, dollars: float) -> None:
-    assert priced(call, PriceBook(OWN)).total_usd == pytest.approx(dollars, rel=1e-12, abs=0)
+    assert priced(call, PriceBook(lambda: OWN)).total_usd == pytest.approx(dollars, rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize(
@@ -337,7 +339,7 @@ def test_the_users_prices_replace_the_published_standard_price(call: Call, dolla
     ids=str,
 )
 def test_the_users_prices_are_not_stretched_to_what_they_do_not_say(call: Call, reason: Unpriced) -> None:
-    assert price(call, PriceBook(OWN)) is reason
+    assert price(call, PriceBook(lambda: OWN)) is reason
 
 
 # The table's own arithmetic (Decimal, each call) is the reference for ours (floats, rates taken once).
@@ -526,16 +528,20 @@ def test_a_fresher_table_is_used_as_soon_as_it_is_there(table: type[DataSnapshot
     fresher = one_model("3", fetched=True)
     set_custom_snapshot(fresher)
     assert priced(call, book).total_usd == pytest.approx(0.003)
-    assert book.table_timestamp == fresher.timestamp.timestamp()
+    assert book.table_dates == {"openai": fresher.timestamp.timestamp()}
 
 
 def test_a_table_without_dates_has_no_known_age(table: type[DataSnapshot]) -> None:
     set_custom_snapshot(one_model("2"))
-    assert math.isnan(PriceBook().table_timestamp)
+    book = PriceBook()
+    price(Call("gpt-x", SOME), book)
+    assert book.table_dates == {}
 
 
 def test_the_bundled_table_is_dated_by_its_newest_price_and_never_in_the_future() -> None:
-    stamp = PriceBook().table_timestamp
+    book = PriceBook()
+    price(Call("gpt-5", SOME), book)
+    stamp = book.table_dates["openai"]
     assert ns(datetime(2026, 10, 14, tzinfo=UTC)) <= stamp * 1e9 <= ns(datetime.now(UTC))
     assert datetime.fromtimestamp(stamp, UTC).strftime("%H:%M:%S") == "00:00:00"
 
@@ -552,14 +558,15 @@ LAZY_AND_QUIET = """
 import sys
 reached = []
 sys.addaudithook(lambda event, args: reached.append(event) if event in ("socket.connect", "socket.getaddrinfo") else None)
-from monitored_openai._pricing.price_book import PriceBook
+from monitored_openai._pricing.price_book import Billed, PriceBook
 from monitored_openai._record import Cost, Usage
-book = PriceBook({"mine": {"input": 1.0, "output": 2.0}})
+own = {"mine": {"input": 1.0, "output": 2.0, "cached_input": 1.0}}
+book = PriceBook(lambda: own)
 assert "genai_prices" not in sys.modules
 usage = Usage(input_tokens=10, output_tokens=20, input_cached_tokens=5, output_rejected_prediction_tokens=3)
-cost = book.cost(provider="openai", model="gpt-4o", service_tier=None, usage=usage, at_ns=%d)
+cost = book.cost(Billed(provider="openai", model="gpt-4o", usage=usage, at_ns=%d))
 assert isinstance(cost, Cost), cost
-assert book.table_timestamp > 0
+assert book.table_dates["openai"] > 0
 assert reached == [], reached
 """
 
@@ -573,3 +580,31 @@ def test_the_table_is_imported_at_the_first_use_without_network_or_a_word_to_the
 
 def test_the_reasons_are_plain_words_fit_for_a_metric_label() -> None:
     assert [str(reason) for reason in Unpriced] == [reason.name.lower() for reason in Unpriced]
+
+
+@pytest.mark.parametrize(
+    ("provider", "host", "reason"),
+    [
+        ("ollama", "localhost", Unpriced.SELF_HOSTED),
+        ("vllm", "gpu.example.com", Unpriced.SELF_HOSTED),
+        ("moonshot_ai", "api.moonshot.cn", Unpriced.CURRENCY),
+    ],
+)
+def test_a_provider_without_a_bill_in_dollars_has_only_the_users_price(provider: str, host: str, reason: str) -> None:
+    used: dict[str, Any] = {"provider": provider, "model": "kimi-k2.6", "service_tier": None, "at_ns": AT_NS}
+    assert PriceBook().cost(**used, usage=tokens(1000, 100), host=host) == reason
+    own = PriceBook({"kimi-k2.6": {"input": 1.0, "output": 10.0}}).cost(**used, usage=tokens(1000, 100), host=host)
+    assert isinstance(own, Cost)
+    assert own.total_usd == pytest.approx(0.002)
+
+
+def test_moonshots_prices_are_those_of_its_host_in_dollars() -> None:
+    used: dict[str, Any] = {"provider": "moonshot_ai", "model": "kimi-k2.6", "service_tier": None, "at_ns": AT_NS}
+    assert isinstance(PriceBook().cost(**used, usage=tokens(1000, 100), host="api.moonshot.ai"), Cost)
+
+
+@pytest.mark.parametrize("model", ["google/gemini-2.5-flash", "models/gemini-2.5-flash", "gemini-2.5-flash"])
+@pytest.mark.parametrize("provider", ["gcp.vertex_ai", "gcp.gemini"])
+def test_a_prefix_of_google_does_not_change_the_price(provider: str, model: str) -> None:
+    # $0.30 and $2.50 per million tokens (genai-prices 0.2.3, read 2026-11-27)
+    assert priced(Call(model, tokens(1000, 500), provider=provider)).total_usd == pytest.approx(0.00155)

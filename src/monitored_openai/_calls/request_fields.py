@@ -11,6 +11,13 @@ from monitored_openai._json import enum_value
 
 IDENTIFIERS = ("user", "safety_identifier", "prompt_cache_key")
 _METADATA = "metadata"
+_BILLED = frozenset(
+    {
+        *("service_tier", "prompt_cache_retention", "prompt_cache_options", "background_options"),
+        *("web_search_options", "search_parameters"),
+    }
+)
+"""Fields of a request that decide its price."""
 
 
 def text_sent(value: object) -> str | None:
@@ -36,6 +43,11 @@ def identifiers(body: Mapping[str, Any]) -> dict[str, Any]:
         }
         found.update({_METADATA: texts} if texts else {})
     return found
+
+
+def billed_fields(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those fields of a request that decide its price."""
+    return {} if _BILLED.isdisjoint(body) else {name: body[name] for name in _BILLED if name in body}
 
 
 def describe_files(files: Any) -> dict[str, Any]:
