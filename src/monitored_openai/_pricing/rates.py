@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from monitored_openai._record import Cost, CostIncomplete, Usage
+from monitored_openai._record import Cost, CostIncomplete, CostSource, Usage
 
 MOST_TOKENS = 10**9
 """Limit for the tokens of one call; the largest context windows of 2026 have ten million."""
@@ -86,6 +86,12 @@ def charge(bands: Bands, usage: Usage, *, own: bool = False) -> Cost | Unpriced:
         if tokens > longer_than:
             rates = higher
             break
+    cost = _charge_text(rates, usage, "settings" if own else "table")
+    return _charge_kinds(rates, usage, own=own) if cost is None else cost
+
+
+def _charge_kinds(rates: Rates, usage: Usage, *, own: bool) -> Cost | Unpriced:
+    """Return the cost of a usage with several kinds of tokens."""
     usd = dict.fromkeys(("input", "input_cached", "cache_write", "audio", "image", "output"), 0.0)
     gaps: list[CostIncomplete] = []
     for kind, number, rate in (*_input_parts(rates, usage), *_output_parts(rates, usage)):
@@ -107,6 +113,25 @@ def charge(bands: Bands, usage: Usage, *, own: bool = False) -> Cost | Unpriced:
         cache_savings_usd=cached * discount,
         source="settings" if own else "table",
         incomplete=tuple(dict.fromkeys(gaps)),
+    )
+
+
+def _charge_text(rates: Rates, usage: Usage, source: CostSource) -> Cost | None:
+    """Return the cost of a usage with nothing but text, which most calls have; `None` for any other usage."""
+    if usage.input_audio_tokens or usage.input_image_tokens or usage.input_cache_write_tokens:
+        return None
+    if usage.output_audio_tokens or usage.output_image_tokens or rates.output_mixed or rates.output_image is not None:
+        return None
+    cached, per_input, per_output = usage.input_cached_tokens or 0, rates.input, rates.output
+    per_cached = rates.input_cached if cached else 0.0
+    if rates.output_reasoning is not None or per_input is None or per_output is None or per_cached is None:
+        return None
+    return Cost(
+        input_usd=((usage.input_tokens or 0) - cached) * per_input,
+        input_cached_usd=cached * per_cached,
+        output_usd=(usage.output_tokens or 0) * per_output,
+        cache_savings_usd=cached * (per_input - per_cached),
+        source=source,
     )
 
 
