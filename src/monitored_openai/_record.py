@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -99,8 +99,6 @@ CostIncomplete = Literal["tool_fee", "unit", "residency", "retention", "completi
 - ``own_price``: the setting ``prices`` has no price for a kind that the call used.
 """
 
-_COST_KINDS = ("input", "input_cached", "cache_write", "audio", "image", "output", "tool", "charge")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
@@ -136,19 +134,36 @@ class Cost:
     @property
     def total_usd(self) -> float:
         """USD for the whole call, the sum of all parts; at least this if ``incomplete`` is not empty."""
-        return sum(self.by_kind().values())
+        tokens = self.input_usd + self.input_cached_usd + self.cache_write_usd + self.audio_usd + self.image_usd
+        return tokens + self.output_usd + self.tool_usd + self.charge_usd
 
     def by_kind(self) -> dict[str, float]:
         """Return the USD of each part by kind, the values of the metric label ``kind``."""
-        return {kind: getattr(self, f"{kind}_usd") for kind in _COST_KINDS}
+        return {
+            "input": self.input_usd,
+            "input_cached": self.input_cached_usd,
+            "cache_write": self.cache_write_usd,
+            "audio": self.audio_usd,
+            "image": self.image_usd,
+            "output": self.output_usd,
+            "tool": self.tool_usd,
+            "charge": self.charge_usd,
+        }
 
     def __add__(self, other: Cost) -> Cost:
         """Return the sum of two costs; it has the source of the first and all reasons for an incomplete cost."""
-        names = (*(f"{kind}_usd" for kind in _COST_KINDS), "cache_savings_usd")
-        return replace(
-            self,
+        return Cost(
+            input_usd=self.input_usd + other.input_usd,
+            input_cached_usd=self.input_cached_usd + other.input_cached_usd,
+            cache_write_usd=self.cache_write_usd + other.cache_write_usd,
+            audio_usd=self.audio_usd + other.audio_usd,
+            image_usd=self.image_usd + other.image_usd,
+            output_usd=self.output_usd + other.output_usd,
+            tool_usd=self.tool_usd + other.tool_usd,
+            charge_usd=self.charge_usd + other.charge_usd,
+            cache_savings_usd=self.cache_savings_usd + other.cache_savings_usd,
+            source=self.source,
             incomplete=tuple(dict.fromkeys((*self.incomplete, *other.incomplete))),
-            **{name: getattr(self, name) + getattr(other, name) for name in names},
         )
 
 

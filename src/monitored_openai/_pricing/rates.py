@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
-from monitored_openai._record import Cost, CostIncomplete, Usage
+from monitored_openai._record import Cost, CostIncomplete, CostSource, Usage
 
 MOST_TOKENS = 10**9
 """Limit for the tokens of one call; the largest context windows of 2026 have ten million."""
@@ -86,13 +86,12 @@ def charge(bands: Bands, usage: Usage, *, own: bool = False) -> Cost | Unpriced:
         if tokens > longer_than:
             rates = higher
             break
-    plain = _plain_cost(rates, usage)
-    if plain is None:
-        return _cost_by_part(rates, usage, own=own)
-    return replace(plain, source="settings") if own else plain
+    cost = _charge_text(rates, usage, "settings" if own else "table")
+    return _charge_kinds(rates, usage, own=own) if cost is None else cost
 
 
-def _cost_by_part(rates: Rates, usage: Usage, *, own: bool) -> Cost | Unpriced:
+def _charge_kinds(rates: Rates, usage: Usage, *, own: bool) -> Cost | Unpriced:
+    """Return the cost of a usage with several kinds of tokens."""
     usd = dict.fromkeys(("input", "input_cached", "cache_write", "audio", "image", "output"), 0.0)
     gaps: list[CostIncomplete] = []
     for kind, number, rate in (*_input_parts(rates, usage), *_output_parts(rates, usage)):
@@ -117,20 +116,27 @@ def _cost_by_part(rates: Rates, usage: Usage, *, own: bool) -> Cost | Unpriced:
     )
 
 
-def _plain_cost(rates: Rates, usage: Usage) -> Cost | None:
-    """Return the cost of a usage of which each side has one price, such as most calls have; else `None`.
-
-    It takes a third of the time that the sum of all parts takes.
-    """
-    if rates.input is None or rates.output is None or rates.output_mixed or rates.output_image is not None:
+def _charge_text(rates: Rates, usage: Usage, source: CostSource) -> Cost | None:
+    """Return the cost of a usage with nothing but text, which most calls have; `None` for any other usage."""
+    if usage.input_audio_tokens or usage.input_cache_write_tokens:
         return None
-    if usage.input_cached_tokens or usage.input_cache_write_tokens or usage.input_audio_tokens:
+    if usage.input_image_tokens and rates.input_image is not None:
         return None
-    if usage.output_audio_tokens or (usage.input_image_tokens and rates.input_image is not None):
+    if usage.output_audio_tokens or usage.output_image_tokens or rates.output_mixed or rates.output_image is not None:
+        return None
+    cached, per_input, per_output = usage.input_cached_tokens or 0, rates.input, rates.output
+    per_cached = rates.input_cached if cached else 0.0
+    if per_input is None or per_output is None or per_cached is None:
         return None
     if usage.output_reasoning_tokens and rates.output_reasoning is not None:
         return None
-    return Cost(input_usd=(usage.input_tokens or 0) * rates.input, output_usd=(usage.output_tokens or 0) * rates.output)
+    return Cost(
+        input_usd=((usage.input_tokens or 0) - cached) * per_input,
+        input_cached_usd=cached * per_cached,
+        output_usd=(usage.output_tokens or 0) * per_output,
+        cache_savings_usd=cached * (per_input - per_cached),
+        source=source,
+    )
 
 
 def _input_parts(rates: Rates, usage: Usage) -> Iterator[tuple[str, int, float | None]]:
