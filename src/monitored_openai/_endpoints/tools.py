@@ -72,7 +72,8 @@ class _Bill:
 
 def chat_tools(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts about the tool calls in a chat completion; empty if it has none."""
-    messages = [message for choice in _dictionaries(body.get("choices")) if (message := _marked(choice.get("message")))]
+    choices = _dictionaries(body.get("choices"))
+    messages = [message for choice in choices if (message := _marked(choice.get("message"))) is not None]
     unit = search_unit_of_model(body.get("model"))
     if unit is None and not messages:
         return {"incomplete": _FEE_UNKNOWN} if _reports_fees(body) else {}
@@ -98,7 +99,9 @@ def chat_tools(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _marked(message: object) -> Mapping[str, Any] | None:
     """Return a message that may name a tool; `None` for any other."""
-    return message if isinstance(message, dict) and not _MARKS.isdisjoint(message) else None
+    if not isinstance(message, dict) or _MARKS.isdisjoint(message):
+        return None
+    return message if any(map(message.get, _MARKS)) else None  # OpenAI sends an empty list of annotations
 
 
 def run_tools(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,11 +69,7 @@ def read_usage(reported: object) -> ReportedUsage:
         return ReportedUsage(Usage(input_seconds=seconds), None) if known else ReportedUsage(None, "invalid")
     counts: dict[str, int] = {}
     try:
-        for name, value in fields.items():
-            if name in _FIELDS:
-                _add(counts, _FIELDS[name], value)
-            elif name in _DETAILS and isinstance(value, dict):
-                _add_details(counts, value, _DETAILS[name])
+        _add_all(counts, fields, _FIELDS)
     except _AbsurdCountError:
         return ReportedUsage(None, "invalid")
     total = counts.pop(_TOTAL, None)
@@ -95,21 +91,22 @@ def _with_missing(usage: Usage, missing: int) -> ReportedUsage:
     return ReportedUsage(None, "total_mismatch", whole if missing > 0 and not reasoning else None)
 
 
-def _add_details(counts: dict[str, int], details: Mapping[str, Any], fields: Mapping[str, str]) -> None:
-    for name, value in details.items():
-        if name in fields:
-            _add(counts, fields[name], value)
-        elif name == _WRITTEN and isinstance(value, dict):
-            _add_details(counts, value, fields)
+def _add_all(counts: dict[str, int], reported: Mapping[str, Any], fields: Mapping[str, str]) -> None:
+    """Add the counts in a part of a usage. If two names stand for one field, the first count other than zero decides.
 
-
-def _add(counts: dict[str, int], field: str, value: object) -> None:
-    """Add a count, unless it is missing or another name has one already; raise for an absurd count."""
-    number = count(value)
-    if number is not None:
-        counts[field] = counts.get(field) or number
-    elif value is not None:
-        raise _AbsurdCountError
+    Raises:
+        _AbsurdCountError: a count is negative, a fraction, a text or beyond the limit.
+    """
+    for name, value in reported.items():
+        if value is None:
+            continue
+        if (field := fields.get(name)) is not None:
+            if (number := count(value)) is None:
+                raise _AbsurdCountError
+            if not counts.get(field):
+                counts[field] = number
+        elif isinstance(value, dict) and (parts := fields if name == _WRITTEN else _DETAILS.get(name)) is not None:
+            _add_all(counts, value, parts)
 
 
 def usage_of(body: Mapping[str, Any]) -> ReportedUsage:
