@@ -67,12 +67,16 @@ class MetricsState:
         self._ever_active: set[Labels] = set()
         self.price_dates: Mapping[str, float] = {}
         self._read_price_dates: Callable[[], Mapping[str, float]] | None = None
+        self._providers: set[str] = set()
 
     def fold(self, record: CallRecord) -> None:
         """Add a finished call."""
         with self._lock:
             self._metrics.fold(record)
             self._rate_limits.fold(record)
+        if record.provider not in self._providers:  # a scraped page has no push that reads the dates
+            self._providers.add(record.provider)
+            self._refresh_price_dates()
 
     def time_request(self, signal: str, seconds: float) -> None:
         """Add the duration of a request to a back end."""
@@ -80,7 +84,7 @@ class MetricsState:
             self._send_seconds[signal].observe(seconds)
 
     def follow_prices(self, read_dates: Callable[[], Mapping[str, float]]) -> None:
-        """Show the date of each provider's published prices, read now and before each push."""
+        """Show the date of each provider's published prices, read now, at its first call and before each push."""
         self._read_price_dates = read_dates
         self._refresh_price_dates()
 
