@@ -181,6 +181,7 @@ ROW = Row(
     output_tokens=98_765_432,
     cost_usd=12_345.6789,
     unpriced_calls=1_000,
+    incomplete_calls=0,
     duration_p50=0.5,
     duration_p95=655.36,
     first_chunk_p95=None,
@@ -196,7 +197,7 @@ def test_no_figure_of_a_report_is_cut_however_narrow_the_terminal(room: int) -> 
 
     assert isinstance(paper.file, io.StringIO)
     _, *lines = paper.file.getvalue().splitlines()
-    figures = "1,234,567 98,765 123,456,789 98,765,432 12,345.6789 1,000 0.50 s 655.36 s -".split()
+    figures = "1,234,567 98,765 123,456,789 98,765,432 ≥12,345.6789 1,000 0.50 s 655.36 s -".split()
     first = next(line for line in lines if line.startswith("gpt"))
     assert first.split()[1:] == figures
     assert lines[-1].split() == ["all", *figures]
