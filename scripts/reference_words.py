@@ -30,7 +30,7 @@ FIELDS = {
     "cost_incomplete": "[reasons why the call costs more](prices.md#incomplete-costs) than `total_usd`",
     "unpriced": "[reason for a missing `cost`](#why-a-call-has-no-price)",
     "tool_calls": "calls of each tool in the response: hosted tools, and functions that the model requests",
-    "provider_cost": "the cost that the response itself reports, in the provider's own unit",
+    "provider_cost": "the number `usage.cost` in the response, in the provider's own unit",
     "headers": "response headers: rate limits, `openai-processing-ms`, `openai-organization`, `openai-project`",
     "trace_id": "trace id of the OpenTelemetry span around the call",
     "span_id": "id of that span",

@@ -27,7 +27,7 @@ Charge = Literal["cost", "cost_object", "ticks"]
 NoPrice = Literal["self_hosted", "currency"]
 """The reasons why a provider has no price in US dollars.
 
-- ``self_hosted``: the user runs the server, and nobody bills its tokens.
+- ``self_hosted``: the user runs the server, so its tokens have no price.
 - ``currency``: the provider bills in another currency.
 """
 
@@ -143,6 +143,7 @@ def price_id_of(provider: str) -> str:
     return _PRICE_IDS.get(provider, provider)
 
 
+@lru_cache(maxsize=1024)
 def table_model(provider: str, model: str) -> str:
     """Return the name of a model in the price table, which leaves out a prefix such as Google's `models/`."""
     known = provider_named(provider)
@@ -151,6 +152,7 @@ def table_model(provider: str, model: str) -> str:
     return model
 
 
+@lru_cache(maxsize=256)
 def no_price_reason(provider: str, host: str | None) -> NoPrice | None:
     """Return the reason why a provider's tokens have no price in US dollars; `None` if they may have one."""
     at_host = None if host is None else _find(host, None)

@@ -215,7 +215,10 @@ class CallRecord:
     tool_calls: Mapping[str, int] = field(default_factory=dict)
     """The number of calls of each tool in the response, by the bounded name of the tool."""
     provider_cost: float | None = None
-    """The cost that the response itself reports, in the server's unit (OpenRouter: credits); never part of ``cost``."""
+    """The number ``usage.cost`` in the response, in the server's unit.
+
+    It is also ``cost``, with the source ``reply``, if the provider documents that its unit is the US dollar.
+    """
 
     headers: Mapping[str, str] = field(default_factory=dict)
     """The response's rate-limit headers, ``openai-processing-ms``, ``openai-organization`` and ``openai-project``."""

@@ -193,6 +193,11 @@ def test_googles_thinking_is_output_that_only_the_total_counts(where: str) -> No
     assert record.cost.total_usd == pytest.approx((1000 * 1.25 + 2100 * 10) / 1e6)
 
 
+def test_googles_total_also_counts_search_results_so_a_search_is_unknown() -> None:
+    record = called("vertex", chat("google/gemini-2.5-pro", THOUGHT), given={"web_search_options": {}})
+    assert (record.usage, record.usage_unknown, record.cost) == (None, "total_mismatch", None)
+
+
 @pytest.mark.parametrize("where", ["openai", "groq", "gateway"])
 def test_a_total_that_another_provider_does_not_explain_is_unknown(where: str) -> None:
     record = called(where, chat("gpt-4o", THOUGHT))

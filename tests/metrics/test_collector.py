@@ -107,7 +107,7 @@ def test_our_own_metrics_have_the_promised_labels() -> None:
         "monitored_openai_queued": [["signal"]],
         "monitored_openai_in_flight": [["signal"]],
         "monitored_openai_folded_label_sets_total": [["signal"]],
-        "monitored_openai_prices_timestamp_seconds": [[]],
+        "monitored_openai_prices_timestamp_seconds": [["gen_ai_provider_name"]],
         "monitored_openai_send_seconds_bucket": [["le", "signal"]],
         "monitored_openai_send_seconds_sum": [["signal"]],
         "monitored_openai_send_seconds_count": [["signal"]],

@@ -27,26 +27,26 @@ def read_bill(provider: str, parsed: ParsedResponse, request: Mapping[str, Any])
     """
     changes: dict[str, Any] = {}
     known = provider_named(provider)
-    if parsed.usage_if_thinking is not None and known is not None and known.thinks_in_total:
+    searches = bool(request) and any(request.get(name) is not None for name in _SEARCH_FIELDS)
+    if parsed.usage_if_thinking is not None and known is not None and known.thinks_in_total and not searches:
         changes |= {"usage": parsed.usage_if_thinking, "usage_unknown": None}
-    charge = reported_charge(provider, parsed.reported_usage)
+    charge = None if known is None or known.charge is None else reported_charge(known.charge, parsed.reported_usage)
     if charge is not None and parsed.cost is None:
         changes |= {"cost": charge} if isinstance(charge, Cost) else {"unpriced": charge}
     if request:
         changes |= _billed_by_request(parsed, request)
+    if searches and "web_search" not in parsed.tool_calls:
+        changes["incomplete"] = tuple(dict.fromkeys((*parsed.incomplete, "tool_fee")))
     return dataclasses.replace(parsed, **changes) if changes else parsed
 
 
 def _billed_by_request(parsed: ParsedResponse, request: Mapping[str, Any]) -> dict[str, Any]:
     tier = text_sent(request.get("service_tier"))
-    changes: dict[str, Any] = {
+    return {
         "requested_tier": None if tier in _NO_TIER else tier,
         "cache_retention": parsed.cache_retention or cache_retention(request),
         "completion_window": text(dictionary(request.get("background_options")).get("completion_window")),
     }
-    if any(request.get(name) is not None for name in _SEARCH_FIELDS) and "web_search" not in parsed.tool_calls:
-        changes["incomplete"] = tuple(dict.fromkeys((*parsed.incomplete, "tool_fee")))
-    return changes
 
 
 def without_bill(parsed: ParsedResponse) -> ParsedResponse:

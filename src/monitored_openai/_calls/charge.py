@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from monitored_openai._endpoints.base import amount, dictionary
-from monitored_openai._providers import Charge, provider_named
+from monitored_openai._providers import Charge
 from monitored_openai._record import Cost
 
 _TICKS_PER_USD = 10**10
@@ -16,10 +16,9 @@ INVALID_CHARGE = "usage_invalid"
 """The reason for an unknown cost if the charge is negative, too large or no number."""
 
 
-def reported_charge(provider: str, usage: Mapping[str, Any]) -> Cost | str | None:
-    """Return the charge in a usage, the reason why it is invalid, or `None` without a charge in documented dollars."""
-    known = provider_named(provider)
-    return None if known is None or known.charge is None else _READERS[known.charge](usage)
+def reported_charge(form: Charge, usage: Mapping[str, Any]) -> Cost | str | None:
+    """Return the charge in a usage, the reason why it is invalid, or `None` if the usage has no charge."""
+    return _READERS[form](usage)
 
 
 def _cost(usage: Mapping[str, Any]) -> Cost | str | None:

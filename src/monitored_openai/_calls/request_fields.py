@@ -47,7 +47,7 @@ def identifiers(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def billed_fields(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return those fields of a request that decide its price."""
-    return {name: body[name] for name in _BILLED & body.keys()}
+    return {} if _BILLED.isdisjoint(body) else {name: body[name] for name in _BILLED if name in body}
 
 
 def describe_files(files: Any) -> dict[str, Any]:

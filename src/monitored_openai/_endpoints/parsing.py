@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,13 +16,14 @@ def parse_completion(body: Mapping[str, Any]) -> ParsedResponse:
     """Parse the body of a chat completion or a legacy completion."""
     choices = body.get("choices")
     reasons = (dictionary(choice).get("finish_reason") for choice in choices) if isinstance(choices, list) else ()
-    plain = parse_plain(body)
-    return dataclasses.replace(
-        plain,
-        finish_reasons=tuple(reason for reason in reasons if isinstance(reason, str)),
-        error_code=None if choices else _error_code(dictionary(body.get("error"))),
-        error_message=text(dictionary(body.get("error")).get("message")),
-        **chat_tools(body)._asdict(),
+    facts = plain_facts(body)
+    facts["finish_reasons"] = tuple(reason for reason in reasons if isinstance(reason, str))
+    error = dictionary(body.get("error"))
+    return ParsedResponse(
+        **facts,
+        error_code=None if choices else _error_code(error),
+        error_message=text(error.get("message")),
+        **chat_tools(body),
     )
 
 
@@ -96,19 +96,24 @@ def _merge_lists(whole: list[Any], delta: list[Any]) -> None:
 
 def parse_plain(body: Mapping[str, Any]) -> ParsedResponse:
     """Parse a body that has all its facts at the top level."""
+    return ParsedResponse(**plain_facts(body))
+
+
+def plain_facts(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `ParsedResponse` at the top level of a body."""
     found, reason, reported = usage_of(body), text(body.get("status")), dictionary(body.get("usage"))
-    return ParsedResponse(
-        model=text(body.get("model")),
-        id=text(body.get("id")),
-        service_tier=text(body.get("service_tier")),
-        finish_reasons=(reason,) if reason else (),
-        usage=found.usage,
-        usage_unknown=found.unknown,
-        usage_if_thinking=found.if_thinking,
-        reported_usage=reported,
-        body=body,
-        provider_cost=amount(reported.get("cost")),
-    )
+    return {
+        "model": text(body.get("model")),
+        "id": text(body.get("id")),
+        "service_tier": text(body.get("service_tier")),
+        "finish_reasons": (reason,) if reason else (),
+        "usage": found.usage,
+        "usage_unknown": found.unknown,
+        "usage_if_thinking": found.if_thinking,
+        "reported_usage": reported,
+        "body": body,
+        "provider_cost": amount(reported.get("cost")),
+    }
 
 
 def as_plain(value: Any) -> Any:

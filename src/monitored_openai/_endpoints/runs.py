@@ -59,7 +59,7 @@ def parse_run(body: Mapping[str, Any]) -> ParsedResponse:
         error_code=(text(error.get("code")) or "failed") if status == "failed" else None,
         error_message=text(error.get("message")),
         finished=finished,
-        **run_tools(body)._asdict(),
+        **run_tools(body),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from monitored_openai._endpoints.base import count, dictionary, text
 from monitored_openai._endpoints.usage import read_usage
@@ -36,22 +36,20 @@ CONTAINER_SIZES = ("1g", "4g", "16g", "64g")
 _DEFAULT_CONTAINER_SIZE = "1g"
 _FIXED_SEARCH_TOKENS = ("gpt-4o-mini", "gpt-4.1-mini")
 """Models whose web searches bill a fixed number of tokens; the documentation does not say if the usage has them."""
-REPORTED_FEES = (
-    *("num_search_queries", "num_sources_used", "num_server_side_tools_used", "server_side_tool_usage_details"),
-    *("server_tool_use", "tool_calls_details"),
+REPORTED_FEES = frozenset(
+    {
+        *("num_search_queries", "num_sources_used", "num_server_side_tools_used", "server_side_tool_usage_details"),
+        *("server_tool_use", "tool_calls_details"),
+    }
 )
 """Fields in which xAI, OpenRouter and Perplexity count hosted tools. Only their own charge has the fees."""
+_FEE_UNKNOWN: tuple[CostIncomplete, ...] = ("tool_fee",)
+_MARKS = frozenset({"tool_calls", "function_call", "executed_tools", "annotations"})
+"""Fields of a message that may name a tool."""
+_WITHOUT_CALL = frozenset({"message", "reasoning"})
+"""The types of the most common output items, which call no tool."""
 _EXECUTED_TOOLS = {"search": "web_search", "python": "code_interpreter"}
 """The bounded names of tools that Groq's compound systems run, by their type."""
-
-
-class ToolUse(NamedTuple):
-    """The tool calls in one response; the fields are those of `ParsedResponse`."""
-
-    tool_calls: Mapping[str, int]
-    units: Mapping[str, float]
-    incomplete: tuple[CostIncomplete, ...]
-    parts: tuple[tuple[str | None, Usage], ...] = ()
 
 
 class _Bill:
@@ -62,56 +60,71 @@ class _Bill:
         self.parts: list[tuple[str | None, Usage]] = []
         self.fee_unknown = False
 
-    def tool_use(self, tool_calls: Counter[str]) -> ToolUse:
-        units = {name: float(number) for name, number in self.units.items() if number}
-        return ToolUse({**+tool_calls}, units, ("tool_fee",) if self.fee_unknown else (), tuple(self.parts))
+    def facts(self, tool_calls: Counter[str]) -> dict[str, Any]:
+        """Return the fields of `ParsedResponse` about tools."""
+        return {
+            "tool_calls": {name: number for name, number in tool_calls.items() if number},
+            "units": {name: float(number) for name, number in self.units.items() if number},
+            "incomplete": _FEE_UNKNOWN if self.fee_unknown else (),
+            "parts": tuple(self.parts),
+        }
 
 
-def chat_tools(body: Mapping[str, Any]) -> ToolUse:
-    """Return the tool calls in a chat completion, and the fee of a search model."""
+def chat_tools(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts about the tool calls in a chat completion; empty if it has none."""
+    messages = [message for choice in _dictionaries(body.get("choices")) if (message := _marked(choice.get("message")))]
+    unit = search_unit_of_model(body.get("model"))
+    if unit is None and not messages:
+        return {"incomplete": _FEE_UNKNOWN} if _reports_fees(body) else {}
     calls: Counter[str] = Counter()
     bill = _Bill()
-    for choice in _dictionaries(body.get("choices")):
-        message = dictionary(choice.get("message"))
+    for message in messages:
         calls.update(
             "custom" if call.get("type") == "custom" else "function"
             for call in _dictionaries(message.get("tool_calls"))
         )
         calls.update(["function"] if dictionary(message.get("function_call")) else [])
-        executed = [
-            _EXECUTED_TOOLS.get(str(tool.get("type")), "other") for tool in _dictionaries(message.get("executed_tools"))
-        ]
-        calls.update(executed)
+        executed = _dictionaries(message.get("executed_tools"))
+        calls.update(_EXECUTED_TOOLS.get(str(tool.get("type")), "other") for tool in executed)
         cites = any(mark.get("type") == "url_citation" for mark in _dictionaries(message.get("annotations")))
         bill.fee_unknown = bill.fee_unknown or bool(executed) or cites
-    if (unit := search_unit_of_model(text(body.get("model")))) is not None:
+    if unit is not None:
         calls["web_search"] += 1
         bill.units[unit] = 1
         bill.fee_unknown = False
     bill.fee_unknown = bill.fee_unknown or _reports_fees(body)
-    return bill.tool_use(calls)
+    return bill.facts(calls)
 
 
-def run_tools(body: Mapping[str, Any]) -> ToolUse:
-    """Return the function calls that a run requests. Its steps, which the run does not contain, use hosted tools."""
+def _marked(message: object) -> Mapping[str, Any] | None:
+    """Return a message that may name a tool; `None` for any other."""
+    return message if isinstance(message, dict) and not _MARKS.isdisjoint(message) else None
+
+
+def run_tools(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts about the functions that a run requests. Its steps, which the run does not contain, use hosted tools."""
     requested = dictionary(dictionary(body.get("required_action")).get("submit_tool_outputs")).get("tool_calls")
     bill = _Bill()
     bill.fee_unknown = any(tool.get("type") != "function" for tool in _dictionaries(body.get("tools")))
-    return bill.tool_use(Counter(function=len(_dictionaries(requested))))
+    return bill.facts(Counter(function=len(_dictionaries(requested))))
 
 
-def search_unit_of_model(model: str | None) -> str | None:
+def search_unit_of_model(model: object) -> str | None:
     """Return the unit that each call of a chat model with built-in search bills; `None` for any other model."""
-    name = (model or "").lower()
+    if not isinstance(model, str) or "-search-" not in model:
+        return None
+    name = model.lower()
     if "-search-preview" in name:
         return "web_searches_preview_non_reasoning"
     return "web_searches" if "-search-api" in name else None
 
 
-def response_tools(body: Mapping[str, Any]) -> ToolUse:
-    """Return the tool calls in a response of the Responses API, and the billed units of its hosted tools."""
-    items, tools = _dictionaries(body.get("output")), _dictionaries(body.get("tools"))
-    used, bill = dictionary(body.get("tool_usage")), _Bill()
+def response_tools(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts about the tool calls in a response of the Responses API; empty if it has none."""
+    items, used = _dictionaries(body.get("output")), dictionary(body.get("tool_usage"))
+    if all(item.get("type") in _WITHOUT_CALL for item in items) and not _counts_anything(used):
+        return {"incomplete": _FEE_UNKNOWN} if _reports_fees(body) else {}
+    tools, bill = _dictionaries(body.get("tools")), _Bill()
     calls: Counter[str] = Counter()
     for item in items:
         kind = str(item.get("type"))
@@ -127,7 +140,7 @@ def response_tools(body: Mapping[str, Any]) -> ToolUse:
     _add_images(bill, items, tools, used.get("image_gen"))
     others = (value for family, value in used.items() if family not in ("web_search", "image_gen"))
     bill.fee_unknown = bill.fee_unknown or any(map(_counts_anything, others)) or _reports_fees(body)
-    return bill.tool_use(calls)
+    return bill.facts(calls)
 
 
 def _add_searches(
@@ -225,6 +238,8 @@ def _tool(tools: list[Mapping[str, Any]], kind: str) -> Mapping[str, Any]:
 
 def _reports_fees(body: Mapping[str, Any]) -> bool:
     usage = dictionary(body.get("usage"))
+    if REPORTED_FEES.isdisjoint(usage):
+        return False
     return any(_counts_anything(usage.get(name)) for name in REPORTED_FEES)
 
 

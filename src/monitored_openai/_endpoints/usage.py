@@ -7,16 +7,42 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from monitored_openai._endpoints.base import amount, count, dictionary, text
-from monitored_openai._record import Usage, UsageUnknown
+from monitored_openai._record import NOTHING, Usage, UsageUnknown
 
-INPUT = ("prompt_tokens", "input_tokens")
-OUTPUT = ("completion_tokens", "output_tokens")
-_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
-_OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "output_token_details")
-_CACHED = ("prompt_cache_hit_tokens", "cached_tokens")
-"""Names of DeepSeek and Moonshot at the top level of the usage; both are part of the input."""
-_WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
-_LONGEST_SECONDS = 10**9
+_OF_INPUT = {
+    "cached_tokens": "input_cached_tokens",
+    "cache_write_tokens": "input_cache_write_tokens",
+    "cache_creation_tokens": "input_cache_write_tokens",
+    "cache_creation_input_tokens": "input_cache_write_tokens",
+    "ttl_12h_tokens": "input_cache_write_12h_tokens",
+    "audio_tokens": "input_audio_tokens",
+    "image_tokens": "input_image_tokens",
+}
+_OF_OUTPUT = {
+    "audio_tokens": "output_audio_tokens",
+    "reasoning_tokens": "output_reasoning_tokens",
+    "image_tokens": "output_image_tokens",
+    "accepted_prediction_tokens": "output_accepted_prediction_tokens",
+    "rejected_prediction_tokens": "output_rejected_prediction_tokens",
+}
+_TOTAL = "total_tokens"
+_FIELDS = {
+    "prompt_tokens": "input_tokens",
+    "input_tokens": "input_tokens",
+    "completion_tokens": "output_tokens",
+    "output_tokens": "output_tokens",
+    "prompt_cache_hit_tokens": "input_cached_tokens",  # DeepSeek
+    "cached_tokens": "input_cached_tokens",  # Moonshot
+    _TOTAL: _TOTAL,
+}
+"""The field of `Usage` for each count; of two names for one field, the first count other than zero decides."""
+_DETAILS = {
+    **dict.fromkeys(("prompt_tokens_details", "input_tokens_details", "input_token_details"), _OF_INPUT),
+    **dict.fromkeys(("completion_tokens_details", "output_tokens_details", "output_token_details"), _OF_OUTPUT),
+}
+"""The fields of `Usage` for the counts in each part of a usage."""
+_WRITTEN = "cache_write_tokens_details"
+_MOST_SECONDS = 10**9
 
 
 class ReportedUsage(NamedTuple):
@@ -28,24 +54,8 @@ class ReportedUsage(NamedTuple):
     """The usage if the tokens that only `total_tokens` counts are the model's thinking; only some servers count so."""
 
 
-class _Counts:
-    """Reads counts, and remembers an absurd one: a negative number, a fraction, a text or one beyond the limit."""
-
-    def __init__(self) -> None:
-        self.absurd = False
-
-    def first(self, fields: Mapping[str, Any], *names: str) -> int | None:
-        """Return the first count other than zero, else zero if the server reports it, else `None`."""
-        found: int | None = None
-        for name in names:
-            if (value := fields.get(name)) is None:
-                continue
-            number = count(value)
-            self.absurd = self.absurd or number is None
-            if number:
-                return number
-            found = number
-        return found
+class _AbsurdCountError(ValueError):
+    """A count is negative, a fraction, a text or beyond the limit."""
 
 
 def read_usage(reported: object) -> ReportedUsage:
@@ -55,16 +65,28 @@ def read_usage(reported: object) -> ReportedUsage:
     fields = dictionary(reported)
     if fields.get("type") == "duration":
         seconds = amount(fields.get("seconds"))
-        known = seconds is not None and seconds <= _LONGEST_SECONDS
+        known = seconds is not None and seconds <= _MOST_SECONDS
         return ReportedUsage(Usage(input_seconds=seconds), None) if known else ReportedUsage(None, "invalid")
-    counts = _Counts()
-    usage, total = _by_tokens(fields, counts), counts.first(fields, "total_tokens")
-    if counts.absurd or (usage.input_tokens is None and usage.output_tokens is None):
+    counts: dict[str, int] = {}
+    try:
+        for name, value in fields.items():
+            if name in _FIELDS:
+                _add(counts, _FIELDS[name], value)
+            elif name in _DETAILS and isinstance(value, dict):
+                _add_details(counts, value, _DETAILS[name])
+    except _AbsurdCountError:
         return ReportedUsage(None, "invalid")
-    missing = 0 if total is None else total - (usage.input_tokens or 0) - (usage.output_tokens or 0)
+    total = counts.pop(_TOTAL, None)
+    if "input_tokens" not in counts and "output_tokens" not in counts:
+        return ReportedUsage(None, "invalid")
+    usage = Usage(**counts)
+    missing = 0 if total is None else total - counts.get("input_tokens", 0) - counts.get("output_tokens", 0)
+    return ReportedUsage(usage, None) if missing == 0 else _with_missing(usage, missing)
+
+
+def _with_missing(usage: Usage, missing: int) -> ReportedUsage:
+    """Return the usage for a total that has more or fewer tokens than the input and the output."""
     reasoning = usage.output_reasoning_tokens or 0
-    if missing == 0:
-        return ReportedUsage(usage, None)
     whole = dataclasses.replace(
         usage, output_tokens=(usage.output_tokens or 0) + missing, output_reasoning_tokens=reasoning or missing
     )
@@ -73,38 +95,30 @@ def read_usage(reported: object) -> ReportedUsage:
     return ReportedUsage(None, "total_mismatch", whole if missing > 0 and not reasoning else None)
 
 
-def _by_tokens(fields: Mapping[str, Any], counts: _Counts) -> Usage:
-    of_input, of_output = _details(fields, _INPUT_DETAILS), _details(fields, _OUTPUT_DETAILS)
-    cached = counts.first(of_input, "cached_tokens")
-    return Usage(
-        input_tokens=counts.first(fields, *INPUT),
-        output_tokens=counts.first(fields, *OUTPUT),
-        input_cached_tokens=counts.first(fields, *_CACHED) if cached is None else cached,
-        input_cache_write_tokens=counts.first(of_input, *_WRITTEN),
-        input_cache_write_12h_tokens=counts.first(
-            dictionary(of_input.get("cache_write_tokens_details")), "ttl_12h_tokens"
-        ),
-        input_audio_tokens=counts.first(of_input, "audio_tokens"),
-        input_image_tokens=counts.first(of_input, "image_tokens"),
-        output_audio_tokens=counts.first(of_output, "audio_tokens"),
-        output_reasoning_tokens=counts.first(of_output, "reasoning_tokens"),
-        output_image_tokens=counts.first(of_output, "image_tokens"),
-        output_accepted_prediction_tokens=counts.first(of_output, "accepted_prediction_tokens"),
-        output_rejected_prediction_tokens=counts.first(of_output, "rejected_prediction_tokens"),
-    )
+def _add_details(counts: dict[str, int], details: Mapping[str, Any], fields: Mapping[str, str]) -> None:
+    for name, value in details.items():
+        if name in fields:
+            _add(counts, fields[name], value)
+        elif name == _WRITTEN and isinstance(value, dict):
+            _add_details(counts, value, fields)
 
 
-def _details(fields: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str, Any]:
-    return next((details for name in names if (details := dictionary(fields.get(name)))), {})
+def _add(counts: dict[str, int], field: str, value: object) -> None:
+    """Add a count, unless it is missing or another name has one already; raise for an absurd count."""
+    if value is None:
+        return
+    if (number := count(value)) is None:
+        raise _AbsurdCountError
+    counts[field] = counts.get(field) or number
 
 
 def usage_of(body: Mapping[str, Any]) -> ReportedUsage:
     """Read the usage of a body. A usage of zero tokens is unknown if the body contains output."""
     found = read_usage(body.get("usage"))
-    zero = found.usage is not None and not any(
-        (found.usage.input_tokens, found.usage.output_tokens, found.usage.input_seconds)
-    )
-    return ReportedUsage(None, "zero_usage") if zero and _has_output(body) else found
+    usage = found.usage
+    if usage is None or usage.input_tokens or usage.output_tokens or usage.input_seconds or not _has_output(body):
+        return found
+    return ReportedUsage(None, "zero_usage")
 
 
 def _has_output(body: Mapping[str, Any]) -> bool:
@@ -123,4 +137,5 @@ def _generated(choice: Mapping[str, Any]) -> bool:
 
 def cache_retention(body: Mapping[str, Any]) -> str | None:
     """Return the time for which a request or a response asks to keep cached tokens; `None` for the default."""
-    return text(dictionary(body.get("prompt_cache_options")).get("ttl")) or text(body.get("prompt_cache_retention"))
+    options = body.get("prompt_cache_options") or NOTHING
+    return text(dictionary(options).get("ttl")) or text(body.get("prompt_cache_retention"))

@@ -26,9 +26,16 @@ _WITHOUT_UPLIFT = (
 )
 """Beginnings of the names of older models."""
 RESIDENCY_UPLIFT = 1.1
-"""OpenAI's guide on data residency: 10 % more at a regional host (read in November 2026)."""
+"""10 % more at a regional host (https://developers.openai.com/api/docs/guides/data-residency, November 2026)."""
 AZURE_UPLIFT = 1.1
-"""Azure's price list: a data zone or a region costs 10 % more than a global deployment (read in November 2026)."""
+"""A data zone costs 10 % more than a global deployment (https://prices.azure.com, by litellm 1.110.2, 2026-11-27)."""
+_AZURE_DISPUTED = ("text-embedding", "ada", "gpt-4-turbo", "gpt-3.5-turbo-instruct")
+"""Beginnings of the names of models whose prices differ by 10 % between the table and Azure's list (same source)."""
+_AZURE_BY_ZONE = "gpt-6"
+"""The beginning of the names of models that cost 10 % more in US zones, but 20 % more in others (same source).
+
+The host of an Azure resource does not tell its zone.
+"""
 
 
 def factor_of(provider: str, host: str | None, model: str, azure_deployment: AzureDeployment | None) -> Factor:
@@ -36,10 +43,16 @@ def factor_of(provider: str, host: str | None, model: str, azure_deployment: Azu
     if provider == "openai":
         return _residency(host, model)
     if provider == "azure.ai.openai":
-        if azure_deployment is None:
-            return Factor(gap="deployment")
-        return Factor(1.0 if azure_deployment == "global" else AZURE_UPLIFT)
+        return _azure(model.lower(), azure_deployment)
     return Factor()
+
+
+def _azure(model: str, deployment: AzureDeployment | None) -> Factor:
+    if deployment is None:
+        return Factor(gap="deployment")
+    uncertain = _AZURE_DISPUTED if deployment == "global" else (*_AZURE_DISPUTED, _AZURE_BY_ZONE)
+    value = 1.0 if deployment == "global" else AZURE_UPLIFT
+    return Factor(value, "deployment" if model.startswith(uncertain) else None)
 
 
 def _residency(host: str | None, model: str) -> Factor:

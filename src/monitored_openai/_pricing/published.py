@@ -19,6 +19,7 @@ from genai_prices import types
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 
 from monitored_openai._pricing.rates import Bands, Rates, Unpriced
+from monitored_openai._pricing.supplement import find_batch_price, find_supplementary
 from monitored_openai._providers import price_id_of
 
 _MOST_REMEMBERED = 1024
@@ -147,11 +148,11 @@ def _look_up(
 def _find_model(snapshot: DataSnapshot, seller: types.Provider, model: str) -> types.ModelInfo | None:
     """Return the entry of a model; for a fine-tune, never the entry of its base model, which is cheaper."""
     found = seller.find_model(model, all_providers=snapshot.providers)
-    if not _fine_tuned(model) or (found is not None and _fine_tuned(found.id)):
-        return found
-    # The table matches "ft:gpt-4o-mini:org::id" and similar names only with a date, but it lists "ft:gpt-4o-mini".
-    family = ":".join(model.lower().split(":")[:2])
-    return next((entry for entry in seller.models if entry.id == family), None)
+    if _fine_tuned(model) and (found is None or not _fine_tuned(found.id)):
+        # The table matches "ft:gpt-4o-mini:org::id" and similar names only with a date, but it lists "ft:gpt-4o-mini".
+        family = ":".join(model.lower().split(":")[:2])
+        found = next((entry for entry in seller.models if entry.id == family), None)
+    return found or find_supplementary(seller, model)
 
 
 def _fine_tuned(model: str) -> bool:
@@ -171,10 +172,14 @@ def _price_at(
     at: datetime, seller: types.Provider, model: types.ModelInfo, context: Mapping[str, str]
 ) -> PublishedPrice | Unpriced:
     """Return the price at a time; never the standard ones for a tier or batch, although `genai-prices` returns them."""
+    # Tiers and fees differ by seller, but the table also uses OpenAI's entries for models that Azure sells.
+    own = any(model is entry for entry in seller.models) or model is find_supplementary(seller, model.id)
     if context:
-        # Tiers differ by seller, but the table also uses OpenAI's entries for models that Azure sells.
-        own = any(model is entry for entry in seller.models)
-        if not own or not _has_variant(model, context, at):
+        if not own:
+            return Unpriced.NO_RATE_FOR_TIER
+        if not _has_variant(model, context, at):
+            model = find_batch_price(seller, model.id) or model
+        if not _has_variant(model, context, at):
             return Unpriced.NO_RATE_FOR_TIER
     found = model.get_prices(at, context)
     bands = _bands(found, cached_as_input=not _fine_tuned(model.id), kept_12h=seller.id == "openai")
@@ -185,7 +190,7 @@ def _price_at(
     units = {
         unit: float(fee) / 1000
         for name, names in _UNITS_OF.items()
-        if (fee := fees.get(name)) is not None
+        if own and (fee := fees.get(name)) is not None
         for unit in names
     }
     return PublishedPrice(bands, units)

@@ -20,7 +20,7 @@ class Unpriced(StrEnum):
     USAGE_INVALID = "usage_invalid"
     """A count or the reported charge is wrong: a part exceeds its whole, or it is negative or too large."""
     SELF_HOSTED = "self_hosted"
-    """The user runs the server, such as Ollama or vLLM, and nobody bills its tokens."""
+    """The user runs the server, such as Ollama or vLLM, so its tokens have no price."""
     CURRENCY = "currency"
     """The provider bills in another currency than US dollars."""
     UNKNOWN_PROVIDER = "unknown_provider"
