@@ -20,7 +20,7 @@ from monitored_openai._cli.query.http_api import HttpApi
 from monitored_openai._cli.query.promql import CALLS as CALLS_METRIC
 from monitored_openai._cli.query.report import Report, Row, as_table
 from monitored_openai._exporter.encoders.remote_write import HEADERS, encode_labels, encode_push, encode_series
-from tests.integration.test_end_to_end import cost_of, served_usage
+from tests.integration.test_end_to_end import audio_of, cost_of, served_usage
 from tests.support.command import Asked, LokiQueries
 from tests.support.servers.grafana import FakeGrafana
 from tests.support.servers.prometheus import Prometheus, require_prometheus
@@ -53,8 +53,9 @@ def truth(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         usage, cost = served_usage(line["request"]), cost_of(line)
         row["input_tokens"] += usage["prompt_tokens"]
         row["output_tokens"] += usage["completion_tokens"]
-        row["unpriced_calls"] += cost is None
-        row["cost_usd"] += cost or 0
+        row["unpriced_calls"] += 0
+        row["incomplete_calls"] += any(audio_of(line))
+        row["cost_usd"] += cost
     return found
 
 
@@ -68,6 +69,12 @@ def test_a_report_is_the_truth_for_four_processes_and_one_that_ended_before(done
         for model, row in expected.items():
             for what, number in row.items():
                 assert told[model][what] == pytest.approx(number, rel=1e-9), (model, what)
+        assert told["all"]["incomplete_calls"] == sum(row["incomplete_calls"] for row in expected.values()) > 0
+    as_table = ask("report", *window(done, done.window_begins), "--where", "job=mixed")
+    assert "incomplete" in as_table
+    for line in as_table.splitlines()[2:]:
+        row = told[line.split()[0]]
+        assert line.split()[5].startswith("≥") == bool(row["incomplete_calls"] or row["unpriced_calls"])
         assert told["all"]["calls"] == len(served)
         assert told["all"]["cost_usd"] == pytest.approx(sum(row["cost_usd"] for row in expected.values()), rel=1e-9)
 
