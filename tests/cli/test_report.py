@@ -53,9 +53,9 @@ def truth(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         usage, cost = served_usage(line["request"]), cost_of(line)
         row["input_tokens"] += usage["prompt_tokens"]
         row["output_tokens"] += usage["completion_tokens"]
-        row["unpriced_calls"] += 0
-        row["incomplete_calls"] += any(audio_of(line))
-        row["cost_usd"] += cost
+        row["unpriced_calls"] += cost is None
+        row["incomplete_calls"] += cost is not None and any(audio_of(line))
+        row["cost_usd"] += cost or 0
     return found
 
 

@@ -91,8 +91,9 @@ class Expected:
         self.retries = attempts["http_429"] + attempts["http_503"] + 2 * tried_three_times
         self.tokens = {kind: float(number) for kind, number in api.truth.tokens_by_kind().items()}
         lines = [json.loads(entry.line) for entry in loki.entries]
-        self.cost = sum(map(cost_of, lines))
-        self.incomplete = sum(any(audio_of(line)) for line in lines)
+        self.cost = sum(cost_of(line) or 0 for line in lines)
+        self.incomplete = sum(any(audio_of(line)) and cost_of(line) is not None for line in lines)
+        self.unpriced = [cost_of(line) for line in lines].count(None)
 
 
 def served_usage(request: dict[str, Any]) -> dict[str, Any]:
@@ -107,13 +108,15 @@ def audio_of(line: dict[str, Any]) -> tuple[int, int]:
     return given, made
 
 
-def cost_of(line: dict[str, Any]) -> float:
-    """What a call in the log must have cost by what was served, without its tokens of audio, which have no price."""
+def cost_of(line: dict[str, Any]) -> float | None:
+    """What a call in the log must have cost without its audio, which has no price; None if cached tokens may be audio."""
     if "error_type" in line:
         return 0.0
     usage, price = served_usage(line["request"]), PRICES[str(line["response_model"])]
     heard, spoken = audio_of(line)
     cached: int = usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)
+    if cached and heard:
+        return None
     usd: float = (usage["prompt_tokens"] - cached - heard) * price["input"] + cached * price.get("cached_input", 0.0)
     usd += (usage["completion_tokens"] - spoken) * price["output"]
     return usd / 1e6
@@ -128,7 +131,7 @@ def matches(totals: PrometheusTotals, expected: Expected) -> None:
     assert totals.of("gen_ai_client_retries_total") == expected.retries
     assert totals.of("gen_ai_client_cost_usd_total") == pytest.approx(expected.cost, rel=1e-9)
     assert totals.of("gen_ai_client_cost_incomplete_total") == expected.incomplete
-    assert totals.of("gen_ai_client_unpriced_total") == 0
+    assert totals.of("gen_ai_client_unpriced_total") == expected.unpriced
     assert totals.of("monitored_openai_dropped_total") == 0
 
 
