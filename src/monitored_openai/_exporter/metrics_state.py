@@ -66,11 +66,15 @@ class MetricsState:
         self._send_seconds = {signal: Histogram(SECONDS) for signal in ("metrics", "logs")}
         self._ever_active: set[Labels] = set()
         self.price_dates: Mapping[str, float] = {}
+        self._providers: set[str] = set()
         self._read_price_dates: Callable[[], Mapping[str, float]] | None = None
         self._providers: set[str] = set()
 
     def fold(self, record: CallRecord) -> None:
         """Add a finished call."""
+        if record.provider not in self._providers:  # a scrape follows no push, so the date must be read now
+            self._providers.add(record.provider)
+            self._refresh_price_dates()
         with self._lock:
             self._metrics.fold(record)
             self._rate_limits.fold(record)
