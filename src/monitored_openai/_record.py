@@ -87,14 +87,13 @@ class Usage:
 CostSource = Literal["table", "settings", "reply"]
 """Sources of a cost: the published price table, the user's own prices, or the charge in the response."""
 
-CostIncomplete = Literal["tool_fee", "unit", "residency", "retention", "completion_window", "deployment", "own_price"]
+CostIncomplete = Literal["tool_fee", "unit", "residency", "retention", "deployment", "own_price"]
 """Reasons for an incomplete cost; the values of the metric label ``reason``.
 
 - ``tool_fee``: a hosted tool without a known price or count.
 - ``unit``: another billed unit without a known price or count.
 - ``residency``: the host's region may cost more, by an unknown factor.
 - ``retention``: cached tokens are kept for a time without a known price.
-- ``completion_window``: the server finishes the response within a window without a known price.
 - ``deployment``: the type of an Azure deployment without a known price.
 - ``own_price``: the setting ``prices`` has no price for a kind that the call used.
 """

@@ -204,6 +204,7 @@ def _one_entry_agrees(metadata: Any, line: dict[str, Any]) -> None:
     if ok and cost is not None:
         assert line["cost"]["total_usd"] == pytest.approx(cost, rel=1e-9)
         wanted["cost_usd"] = f"{line['cost']['total_usd']:.9f}"
+        wanted["cost_incomplete"] = ",".join(line.get("cost_incomplete", ())) or None
     assert "stream_options" not in line["request"]
     assert dict(metadata) == {name: value for name, value in wanted.items() if value is not None}
 

@@ -68,7 +68,6 @@ class MetricsState:
         self.price_dates: Mapping[str, float] = {}
         self._providers: set[str] = set()
         self._read_price_dates: Callable[[], Mapping[str, float]] | None = None
-        self._providers: set[str] = set()
 
     def fold(self, record: CallRecord) -> None:
         """Add a finished call."""
@@ -78,9 +77,6 @@ class MetricsState:
         with self._lock:
             self._metrics.fold(record)
             self._rate_limits.fold(record)
-        if record.provider not in self._providers:  # a scraped page has no push that reads the dates
-            self._providers.add(record.provider)
-            self._refresh_price_dates()
 
     def time_request(self, signal: str, seconds: float) -> None:
         """Add the duration of a request to a back end."""
