@@ -9,12 +9,16 @@ from typing import Any, Literal
 
 ErrorType = Literal[
     "bad_request",
+    "context_length_exceeded",
     "authentication",
+    "invalid_api_key",
     "permission_denied",
     "not_found",
+    "model_not_found",
     "conflict",
     "unprocessable_entity",
     "rate_limit",
+    "insufficient_quota",
     "server_error",
     "timeout",
     "connection",
@@ -182,6 +186,10 @@ class CallRecord:
     """The type of the error; ``None`` if the call succeeded."""
     error_message: str | None = None
     """The message of the error. If content is not captured, only the error's class and code."""
+    api_error: Mapping[str, str] = field(default_factory=dict)
+    """The error as the API identifies it, even without content: ``code``, ``type``, ``param``, and ``reason``, a more
+    specific code inside the error, such as that of Azure's content filter. Empty without an error of the API.
+    """
     http_status: int | None = None
     """The HTTP status of the response; ``None`` if no response arrived."""
     retries: int | None = None

@@ -57,9 +57,9 @@ class ResponseAccumulator:
             if kind == "response.output_item.done":
                 self._done.add(event.output_index)
         elif kind == "error":
-            self._error = {"code": event.code, "message": event.message}
+            self._error = {"code": event.code, "message": event.message, "param": getattr(event, "param", None)}
         elif kind is None and (data := dictionary(getattr(event, "data", None))).get("type") == "error":
-            self._error = {"code": data.get("code"), "message": data.get("message")}  # SDK 1.x
+            self._error = {name: data.get(name) for name in ("code", "message", "param")}  # SDK 1.x
         elif (response := getattr(event, "response", None)) is not None:
             self._response = response
             return None if kind in _BEFORE_OUTPUT else False
