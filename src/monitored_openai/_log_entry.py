@@ -103,6 +103,7 @@ def _facts(record: CallRecord) -> dict[str, Any]:
     facts = {
         "id": record.id,
         "operation": record.operation,
+        "api_type": record.api_type,
         "provider": record.provider,
         "server": record.server,
         "request_model": record.request_model,
@@ -145,6 +146,7 @@ def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping
     usage = record.usage
     own = {
         "operation": record.operation,
+        "openai_api_type": record.api_type,
         "provider": record.provider,
         "model": record.response_model or record.request_model,
         "request_model": record.request_model,

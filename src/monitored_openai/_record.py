@@ -36,6 +36,9 @@ UsageUnknown = (
 )
 """Reasons for unknown tokens; the values of the metric label ``reason``."""
 
+ApiType = Literal["chat_completions", "responses"]
+"""OpenTelemetry's ``openai.api.type``; tells the two APIs apart that have the operation ``chat``."""
+
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 """An empty mapping that no code can change."""
 
@@ -154,6 +157,8 @@ class CallRecord:
     """Identifier of the call, unique across processes and hosts."""
     operation: str
     """OpenTelemetry's ``gen_ai.operation.name``: ``chat``, ``text_completion``, ..."""
+    api_type: ApiType | None = None
+    """OpenTelemetry's ``openai.api.type``; ``None`` for any API but chat completions and Responses."""
     provider: str
     """OpenTelemetry's ``gen_ai.provider.name``: ``openai``, ``azure.ai.openai``, ..."""
     server: str
@@ -229,7 +234,9 @@ class CallRecord:
     attributes: Mapping[str, str] = field(default_factory=dict)
     """The labels from ``attributes`` and ``with_attributes``, by name."""
     identifiers: Mapping[str, Any] = field(default_factory=dict)
-    """The request's ``user``, ``safety_identifier``, ``prompt_cache_key`` and ``metadata``, even without content."""
+    """The request's ``user``, ``safety_identifier``, ``prompt_cache_key``, ``metadata``, ``conversation`` and
+    ``previous_response_id``, and ``prompt_id`` and ``prompt_version`` of its ``prompt``, even without content.
+    """
     trace_id: str | None = None
     """The id of OpenTelemetry's current trace at the start, as 32 hexadecimal digits."""
     span_id: str | None = None

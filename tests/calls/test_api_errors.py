@@ -155,7 +155,9 @@ CASES: list[Any] = [
     pytest.param(500, "", "server_error", {}, id="empty"),
     pytest.param(400, [], "bad_request", {}, id="empty-list"),
     pytest.param(400, [["x"], 1], "bad_request", {}, id="odd-list"),
-    pytest.param(400, {"error": {"code": ["x"], "type": 1.5, "param": {"a": 1}, "details": 3}}, "bad_request", {}, id="odd"),
+    pytest.param(
+        400, {"error": {"code": ["x"], "type": 1.5, "param": {"a": 1}, "details": 3}}, "bad_request", {}, id="odd"
+    ),
     pytest.param(400, openai_error("A" * 65, "a b", TOLD), "bad_request", {}, id="no-identifiers"),
 ]
 
@@ -174,7 +176,11 @@ def recorded(reply: Callable[[Any], Any], work: Callable[[openai.OpenAI], Any], 
         handle(on_record=keep, **MANUAL, **settings) as monitoring,
         http.Client(transport=http.MockTransport(reply)) as http_client,
         MonitoredOpenAI(
-            base_url="http://api.test/v1", api_key="sk-test", http_client=http_client, max_retries=0, monitoring=monitoring
+            base_url="http://api.test/v1",
+            api_key="sk-test",
+            http_client=http_client,
+            max_retries=0,
+            monitoring=monitoring,
         ) as made,
     ):
         with suppress(openai.OpenAIError):
@@ -297,7 +303,9 @@ def test_an_error_reaches_the_line_and_the_metadata_of_its_entry(loki: FakeLoki)
 
 
 def test_a_call_that_lost_its_content_in_the_queue_keeps_the_error() -> None:
-    record = recorded(fails(400, AZURE_FILTER), ask, queue_size=1, queue_bytes=1024, max_content_bytes=1024)
+    padded = {"error": {**AZURE_FILTER["error"], "message": TOLD * 200}}
+    record = recorded(fails(400, padded), ask, queue_bytes=1024, max_content_bytes=1024)
+    assert (record.content_captured, record.response) == (False, None)
     assert (record.error_type, record.api_error["reason"]) == ("content_filter", "ResponsibleAIPolicyViolation")
 
 

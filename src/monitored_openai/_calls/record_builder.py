@@ -37,6 +37,7 @@ def build_record(finished: FinishedCall, call_id: str, *, price: Price, pending_
     return CallRecord(
         id=call_id,
         operation=finished.endpoint.operation,
+        api_type=finished.endpoint.api_type,
         provider=finished.provider,
         server=finished.server,
         request_model=finished.request_model,
@@ -94,9 +95,7 @@ def _resolve_usage(finished: FinishedCall, parsed: ParsedResponse, pending_usage
     return parsed
 
 
-def _error(
-    finished: FinishedCall, parsed: ParsedResponse, api_error: ApiError
-) -> tuple[ErrorType | None, str | None]:
+def _error(finished: FinishedCall, parsed: ParsedResponse, api_error: ApiError) -> tuple[ErrorType | None, str | None]:
     """Return type and message of the error that the call raised, else of the error in the response."""
     if finished.error is not None:
         return _refined(finished.error, api_error), finished.message

@@ -9,7 +9,9 @@ from typing import Any
 
 from monitored_openai._json import enum_value
 
-IDENTIFIERS = ("user", "safety_identifier", "prompt_cache_key")
+_TEXTS = ("user", "safety_identifier", "prompt_cache_key", "previous_response_id")
+IDENTIFIERS = (*_TEXTS, "conversation", "prompt_id", "prompt_version")
+"""Names of the identifiers, besides `metadata`."""
 _METADATA = "metadata"
 
 
@@ -25,8 +27,15 @@ def text_sent(value: object) -> str | None:
 
 
 def identifiers(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the well-formed fields `user`, `safety_identifier`, `prompt_cache_key` and `metadata` of a request."""
-    found: dict[str, Any] = {name: text for name in IDENTIFIERS if (text := text_sent(body.get(name))) is not None}
+    """Return the well-formed identifiers of a request: its texts, its conversation, its stored prompt, its metadata."""
+    found: dict[str, Any] = {name: text for name in _TEXTS if (text := text_sent(body.get(name))) is not None}
+    conversation, prompt = body.get("conversation"), body.get("prompt")
+    if conversation is not None:
+        identifier = conversation.get("id") if isinstance(conversation, dict) else conversation
+        found.update({"conversation": text} if (text := text_sent(identifier)) is not None else {})
+    if isinstance(prompt, dict):
+        given = {"prompt_id": prompt.get("id"), "prompt_version": prompt.get("version")}
+        found.update({name: text for name, value in given.items() if (text := text_sent(value)) is not None})
     pairs = body.get(_METADATA)
     if isinstance(pairs, dict):
         texts = {

@@ -105,6 +105,7 @@ _REST_BYTES = 1000
 CHAT = Endpoint(
     path="/chat/completions",
     operation="chat",
+    api_type="chat_completions",
     usage_on_request=True,
     accumulator=ChatAccumulator,
     chunk_type=ChatCompletionChunk,

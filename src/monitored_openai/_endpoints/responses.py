@@ -112,7 +112,7 @@ def parse_response(body: Mapping[str, Any]) -> ParsedResponse:
     )
 
 
-_endpoint = partial(Endpoint, parse=parse_response, accumulator=ResponseAccumulator)
+_endpoint = partial(Endpoint, api_type="responses", parse=parse_response, accumulator=ResponseAccumulator)
 RESPONSES = _endpoint("/responses", "chat", defers_usage=True)
 COMPACT = _endpoint("/responses/compact", "compaction", returns_model=False)
 RETRIEVE = _endpoint("/responses/{response_id}", "retrieve", method="get", reports_deferred_usage=True)

@@ -29,7 +29,7 @@ _DURATION = re.compile("".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS)
 _MAX_SECONDS = 100 * _UNITS["y"]
 _LABELS = {**promql.LABEL_ALIASES, "response_model": "gen_ai_response_model"}
 _ALIASES = {name: alias for alias, name in _LABELS.items()}
-_PARTIAL_LABELS = {"gen_ai_response_model", "gen_ai_token_type", "error_type", "kind", "reason", "le"}
+_PARTIAL_LABELS = {"gen_ai_response_model", "gen_ai_token_type", "error_type", "finish_reason", "kind", "reason", "le"}
 """Labels missing on some metrics; grouping or filtering by them would show false zeros."""
 _HEADS = ("calls", "errors", "in", "out", "cost, $", "unpriced", "p50", "p95", "first chunk p95")
 _MIN_NAME_WIDTH, _MAX_NAME_WIDTH = 12, 60
