@@ -88,6 +88,16 @@ def add_predecessor(python: tuple[int, int]) -> None:
     nox.session(name="predecessor", python=AT_HAND[python])(run)
 
 
+def add_sdk_tests(python: tuple[int, int]) -> None:
+    """Add a session that runs the newest SDK's own tests of streams and helpers on our classes."""
+
+    def run(session: nox.Session) -> None:
+        session.install("--reinstall-package", "monitored-openai", ".", "pip", *SDK_TESTS)
+        session.run("python", "scripts/sdk_tests.py", *session.posargs)
+
+    nox.session(name="sdk-tests", python=AT_HAND[python])(run)
+
+
 def add_runtimes(python: tuple[int, int]) -> None:
     """Add a session that runs the tests of runtimes: other event loops, greenlets, servers and workers."""
 
@@ -130,6 +140,17 @@ RUNTIMES = (
     "opentelemetry-sdk",
     "opentelemetry-instrumentation-httpx",
 )
+SDK_TESTS = (
+    "openai[aiohttp]",
+    "pytest",
+    "pytest-asyncio",
+    "inline-snapshot",
+    "rich",
+    "trio",
+    "azure-identity",
+    "hatchling",
+)
+"""Packages that the SDK's tests and its source distribution need."""
 FRAMEWORKS = {
     "langchain": "langchain-openai",
     "pydantic_ai": "pydantic-ai-slim[openai]",
@@ -151,4 +172,5 @@ for between in sorted(AT_HAND.keys() - {oldest, newest}):
 for framework, package in FRAMEWORKS.items():
     add_framework(framework, oldest, package)
 add_predecessor(oldest)
+add_sdk_tests(oldest)
 add_runtimes(oldest)

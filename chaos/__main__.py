@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chaos import damage, early_streams, freeze, hostile, kills, outage, random_sequences, sharing, soak
+from chaos import damage, early_streams, freeze, hostile, kills, outage, random_sequences, sharing, soak, streams
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures: written by python -m chaos -->", "<!-- end of the figures -->"
@@ -24,6 +24,7 @@ TESTS: dict[str, Callable[[Path], str]] = {
     "hostile": hostile.run,
     "early_streams": early_streams.run,
     "soak": soak.run,
+    "streams": streams.run,
 }
 
 

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 from openai import BaseModel
 from openai.types.chat import ChatCompletionChunk
 
 from monitored_openai._endpoints.base import Endpoint
-from monitored_openai._endpoints.parsing import (
-    adds_only_usage,
-    as_dict,
-    choices_of,
-    merge_delta,
-    parse_completion,
-    stream_head,
-)
-from monitored_openai._logging import warn_sparsely
+from monitored_openai._endpoints.choice_stream import PADDING, WITHOUT_DATA, ChoiceAccumulator
+from monitored_openai._endpoints.parsing import parse_completion
+from monitored_openai._endpoints.stream_merge import merge_delta
 
 
-class ChatAccumulator:
-    """Collects a chat stream: the texts of each choice, and choices with more than a text as objects."""
+class ChatAccumulator(ChoiceAccumulator):
+    """Collects a chat stream."""
 
-    __slots__ = ("_first", "_last", "_rest", "_texts", "_usage")
-
-    def __init__(self) -> None:
-        self._first: Any = None
-        self._last: Any = None
-        self._texts: defaultdict[int, list[Any]] = defaultdict(list)
-        self._rest: list[Any] = []
-        self._usage: Any = None
+    __slots__ = ()
+    TEXT = "content"
 
     def add(self, chunk: Any) -> bool:
         """Add one chunk; return true if it only contains the usage."""
@@ -40,57 +27,59 @@ class ChatAccumulator:
             if chunk.usage is None and len(choices) == 1:
                 (choice,) = choices
                 delta = choice.delta
-                if choice.finish_reason is None and delta.__pydantic_fields_set__ == _ONLY_CONTENT:
-                    self._texts[choice.index].append(delta.content)  # most chunks of a stream
+                if (  # most chunks of a stream
+                    self._first is not None
+                    and choice.finish_reason is None
+                    and delta.__pydantic_fields_set__ == _ONLY_CONTENT
+                    and not delta.__pydantic_extra__
+                    and choice.logprobs is None
+                    and not choice.__pydantic_extra__
+                    and (index := choice.index).__class__ is int
+                    and (text := delta.content).__class__ is str
+                    and chunk.__pydantic_fields_set__ <= WITHOUT_DATA
+                    and (not (extra := chunk.__pydantic_extra__) or extra.keys() <= PADDING)
+                ):
+                    self._pieces.append((index, text) if index else text)
                     return False
         except (AttributeError, TypeError):  # the server omitted a field or sent null
             return self._add_other(chunk, last)
         return self._add_other(chunk, last)
 
-    def _add_other(self, chunk: Any, last: Any) -> bool:
-        first = self._first
-        if first is None:
-            self._first = chunk
-        if chunk.usage is not None:
-            self._usage = chunk.usage
-        choices = choices_of(chunk)
-        if not choices:
-            return adds_only_usage(chunk, first, last)
-        for choice in choices:
-            self._texts[getattr(choice, "index", 0)].append(getattr(_delta_of(choice), "content", None))
-            self._rest.append(choice)
-        return False
+    def _text_of(self, choice: Any) -> Any:
+        return getattr(_delta_of(choice), "content", None)
 
-    def size(self) -> int:
-        """Return the approximate number of bytes of content held."""
-        return sum(sum(map(len, self._texts_of(index))) for index in self._texts) + _REST_BYTES * len(self._rest)
+    def _merge_rest(self, whole: dict[str, Any], choice: BaseModel) -> None:
+        super()._merge_rest(whole, choice)
+        message = self._place_of_text(whole)
+        if (delta := _delta_of(choice)) is not None:
+            if "content" in delta.model_fields_set:
+                message.setdefault("content", None)
+            merge_delta(message, delta.model_dump(exclude={"content"}, exclude_unset=True, warnings=False))
+        if isinstance(so_far := (choice.model_extra or {}).get("message"), dict):
+            whole[_SO_FAR] = so_far
 
-    def _texts_of(self, index: int) -> list[str]:
-        return [text for text in self._texts[index] if isinstance(text, str)]
-
-    def body(self) -> dict[str, Any]:
-        """Return the stream as a body that was not streamed."""
-        try:
-            choices = self._choices()
-        except Exception:
-            warn_sparsely("chunks", "the content of a stream could not be merged", exc_info=True)
-            choices = []
-        return {**stream_head(self._first or self._last, self._last), "choices": choices, "usage": as_dict(self._usage)}
+    def _place_of_text(self, whole: dict[str, Any]) -> dict[str, Any]:
+        message: dict[str, Any] = whole.setdefault("message", {})
+        return message
 
     def _choices(self) -> list[dict[str, Any]]:
-        choices: dict[int, dict[str, Any]] = {}
-        for choice in self._rest:
-            index = getattr(choice, "index", 0)
-            whole = choices.setdefault(index, {"index": index, "message": {}})
-            if choice.finish_reason is not None:
-                whole["finish_reason"] = choice.finish_reason
-            if (delta := _delta_of(choice)) is not None:
-                merge_delta(whole["message"], delta.model_dump(exclude={"content"}, warnings=False))
-        for index in self._texts:
-            whole = choices.setdefault(index, {"index": index, "message": {}})
-            if texts := self._texts_of(index):
-                whole["message"]["content"] = "".join(texts)
-        return list(choices.values())
+        choices = super()._choices()
+        for choice in choices:
+            if so_far := choice.pop(_SO_FAR, None):
+                merged = {name: value for name, value in choice["message"].items() if value is not None}
+                choice["message"] = {**so_far, **merged}
+            if isinstance(calls := choice["message"].get("tool_calls"), list):
+                choice["message"]["tool_calls"] = _in_order(calls)
+        return choices
+
+
+def _in_order(calls: list[Any]) -> list[Any]:
+    """Return the tool calls by their index, without it, as in a body that was not streamed."""
+    indexes = [call.get("index") if isinstance(call, dict) else None for call in calls]
+    if all(type(index) is int for index in indexes):
+        calls = sorted(calls, key=lambda call: int(call["index"]))
+    without = ({n: v for n, v in call.items() if n != "index"} if isinstance(call, dict) else call for call in calls)
+    return list(without)
 
 
 def _delta_of(choice: Any) -> BaseModel | None:
@@ -99,8 +88,8 @@ def _delta_of(choice: Any) -> BaseModel | None:
 
 
 _ONLY_CONTENT = {"content"}
-_REST_BYTES = 1000
-"""Approximate memory of one choice that is kept as an object, in bytes."""
+_SO_FAR = "message_so_far"
+"""The latest message that the server sent beside a delta; it only adds fields that the deltas lack."""
 
 CHAT = Endpoint(
     path="/chat/completions",

@@ -2,57 +2,43 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 from openai.types import Completion
 
 from monitored_openai._endpoints.base import Endpoint
-from monitored_openai._endpoints.parsing import adds_only_usage, as_dict, choices_of, parse_completion, stream_head
+from monitored_openai._endpoints.choice_stream import PADDING, WITHOUT_DATA, ChoiceAccumulator
+from monitored_openai._endpoints.parsing import parse_completion
 
 
-class CompletionAccumulator:
+class CompletionAccumulator(ChoiceAccumulator):
     """Collects the stream of a legacy completion."""
 
-    __slots__ = ("_finish_reasons", "_first", "_last", "_texts", "_usage")
-
-    def __init__(self) -> None:
-        self._first: Any = None
-        self._last: Any = None
-        self._texts: defaultdict[int, list[str]] = defaultdict(list)
-        self._finish_reasons: dict[int, str] = {}
-        self._usage: Any = None
+    __slots__ = ()
+    TEXT = "text"
 
     def add(self, chunk: Any) -> bool:
         """Add one chunk; return true if it only contains the usage."""
-        first, last = self._first, self._last
-        if first is None:
-            self._first = chunk
-        self._last = chunk
-        usage = chunk.usage
-        if usage is not None:
-            self._usage = usage
-        choices = choices_of(chunk)
-        if not choices:
-            return adds_only_usage(chunk, first, last)
-        for choice in choices:  # a server may omit any field
-            index, part, reason = (getattr(choice, name, None) for name in ("index", "text", "finish_reason"))
-            self._texts[index or 0].append(part if isinstance(part, str) else "")
-            if reason is not None:
-                self._finish_reasons[index or 0] = reason
-        return False
-
-    def size(self) -> int:
-        """Return the approximate number of bytes of content held."""
-        return sum(sum(map(len, texts)) for texts in self._texts.values())
-
-    def body(self) -> dict[str, Any]:
-        """Return the stream as a body that was not streamed."""
-        choices = [
-            {"index": index, "text": "".join(texts), "finish_reason": self._finish_reasons.get(index)}
-            for index, texts in self._texts.items()
-        ]
-        return {**stream_head(self._first, self._last), "choices": choices, "usage": as_dict(self._usage)}
+        last, self._last = self._last, chunk
+        try:
+            choices = chunk.choices
+            if chunk.usage is None and len(choices) == 1:
+                (choice,) = choices
+                if (  # most chunks of a stream
+                    self._first is not None
+                    and choice.finish_reason is None
+                    and choice.logprobs is None
+                    and not choice.__pydantic_extra__
+                    and (index := choice.index).__class__ is int
+                    and (text := choice.text).__class__ is str
+                    and chunk.__pydantic_fields_set__ <= WITHOUT_DATA
+                    and (not (extra := chunk.__pydantic_extra__) or extra.keys() <= PADDING)
+                ):
+                    self._pieces.append((index, text) if index else text)
+                    return False
+        except (AttributeError, TypeError):  # the server omitted a field or sent null
+            return self._add_other(chunk, last)
+        return self._add_other(chunk, last)
 
 
 COMPLETIONS = Endpoint(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter as Count
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from monitored_openai._exporter.runtime import gevent
@@ -70,8 +69,8 @@ class MetricsState:
         )
         self._send_seconds = {signal: Histogram(SECONDS) for signal in ("metrics", "logs")}
         self._ever_active: set[Labels] = set()
-        self.prices_timestamp: float | None = None
-        self._read_prices_timestamp: Callable[[], float] | None = None
+        self.price_dates: Mapping[str, float] = {}
+        self._read_price_dates: Callable[[], Mapping[str, float]] | None = None
 
     def fold(self, record: CallRecord) -> None:
         """Add a finished call."""
@@ -84,19 +83,18 @@ class MetricsState:
         with self._lock:
             self._send_seconds[signal].observe(seconds)
 
-    def follow_prices(self, read_timestamp: Callable[[], float]) -> None:
-        """Show the date of the price table, read now and before each push; NaN hides it."""
-        self._read_prices_timestamp = read_timestamp
-        self._refresh_prices_timestamp()
+    def follow_prices(self, read_dates: Callable[[], Mapping[str, float]]) -> None:
+        """Show the date of each provider's published prices, read now and before each push."""
+        self._read_price_dates = read_dates
+        self._refresh_price_dates()
 
-    def _refresh_prices_timestamp(self) -> None:
-        if self._read_prices_timestamp is not None:
-            timestamp = self._read_prices_timestamp()
-            self.prices_timestamp = None if math.isnan(timestamp) else timestamp
+    def _refresh_price_dates(self) -> None:
+        if self._read_price_dates is not None:
+            self.price_dates = self._read_price_dates()
 
     def push_samples(self) -> list[Sample]:
         """Return the samples of a push, without the labels that all series share."""
-        self._refresh_prices_timestamp()
+        self._refresh_price_dates()
         return self.samples(of_calls=self._pushes_calls)
 
     def samples(self, *, of_calls: bool = True) -> list[Sample]:
@@ -156,7 +154,7 @@ class MetricsState:
         for signal, at_ns in ((metrics, stats.last_push_ns), (logs, stats.last_delivery_ns)):
             if at_ns is not None:
                 yield Sample(LAST_SUCCESS.name, signal, at_ns / 1e9, cumulative=False)
-        if self.prices_timestamp is not None:
-            yield Sample(PRICES_DATE.name, (), self.prices_timestamp, cumulative=False)
+        for provider, date in self.price_dates.items():
+            yield Sample(PRICES_DATE.name, (("gen_ai_provider_name", provider),), date, cumulative=False)
         for signal_name, histogram in self._send_seconds.items():
             yield from histogram.samples(SEND_SECONDS.name, (("signal", signal_name),))

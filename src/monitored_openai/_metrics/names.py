@@ -207,7 +207,12 @@ LAST_SUCCESS = Metric(
     "Time of the last push that the back end accepted.",
     _SIGNAL,
 )
-PRICES_DATE = Metric("monitored_openai_prices_timestamp_seconds", "gauge", "Date of the price table.")
+PRICES_DATE = Metric(
+    "monitored_openai_prices_timestamp_seconds",
+    "gauge",
+    "Date of the published prices of a provider that the process calls.",
+    ("gen_ai_provider_name",),
+)
 SEND_SECONDS = Metric(
     "monitored_openai_send_seconds", "histogram", "Seconds of each request to a back end.", _SIGNAL, SECONDS
 )

@@ -33,6 +33,7 @@ _DETAILS = {
     for kind in (
         "input_cached",
         "input_cache_write",
+        "input_cache_write_12h",
         "input_audio",
         "input_image",
         "output_audio",

@@ -1,0 +1,113 @@
+"""Run the installed SDK's own tests of streams, events and helpers on our classes; exit 1 if a result differs.
+
+The tests come from the SDK's source distribution, which the script fetches from PyPI. Each test runs twice: with the
+SDK's classes, and with ours under the same names in the module `openai`. The script is also the pytest plugin that
+replaces the classes.
+"""
+
+# ruff: noqa: INP001, T201, S603 - a script, no module of a package, which starts programs and prints
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import xml.etree.ElementTree as ET  # the file is pytest's
+from pathlib import Path
+
+TESTS = (
+    "tests/lib/chat",
+    "tests/lib/responses",
+    "tests/lib/test_streaming_deltas.py",
+    "tests/lib/test_assistants.py",
+    "tests/lib/test_assistant_tool_call_deltas.py",
+    "tests/lib/test_audio.py",
+    "tests/lib/test_azure.py",
+    "tests/lib/test_azure_deployment_path.py",
+    "tests/lib/test_embeddings.py",
+    "tests/test_streaming.py",
+    "tests/test_stream_mode.py",
+    "tests/test_sse_framing.py",
+    "tests/test_response.py",
+    "tests/test_legacy_response.py",
+)
+"""The tests of the newest SDK to run; those of servers, sockets and resources that the library does not touch stay out."""
+MARK = "MONITORED_OPENAI_SDK_TESTS"
+"""The environment variable that makes the plugin replace the classes."""
+MONITORED = {
+    "OpenAI": "MonitoredOpenAI",
+    "AsyncOpenAI": "AsyncMonitoredOpenAI",
+    "AzureOpenAI": "MonitoredAzureOpenAI",
+    "AsyncAzureOpenAI": "AsyncMonitoredAzureOpenAI",
+}
+MINUTES = 20
+
+
+def pytest_configure() -> None:
+    """Put our classes in the place of the SDK's, before pytest imports the tests."""
+    if MARK in os.environ:
+        import openai
+
+        import monitored_openai
+
+        for name, ours in MONITORED.items():
+            setattr(openai, name, getattr(monitored_openai, ours))
+
+
+def fetch(directory: Path) -> Path:
+    """Download and unpack the source distribution of the installed SDK; return its folder."""
+    version = importlib.metadata.version("openai")
+    wanted = ("--no-binary", ":all:", "--no-deps", "--no-build-isolation", f"openai=={version}")
+    subprocess.run([sys.executable, "-m", "pip", "download", "-q", "-d", directory, *wanted], check=True, timeout=600)
+    (archive,) = directory.glob("openai-*.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(directory, filter="data")
+    return directory / archive.name.removesuffix(".tar.gz")
+
+
+def results(sources: Path, *, ours: bool) -> dict[str, str]:
+    """Run the tests; return passed, skipped or failed by the test's name."""
+    report = sources / f"{'ours' if ours else 'bare'}.xml"
+    here = Path(__file__).resolve()
+    environment = {**os.environ, "PYTHONPATH": str(here.parent), **({MARK: "1"} if ours else {})}
+    there = [path for path in TESTS if (sources / path).exists()]
+    pytest = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-o",
+        "addopts=",
+        "-p",
+        here.stem,
+        "--tb=short",
+        "--inline-snapshot=disable",
+        f"--junitxml={report}",
+    ]
+    subprocess.run([*pytest, *there], cwd=sources, env=environment, check=False, timeout=MINUTES * 60)
+    return {
+        f"{case.get('classname')}::{case.get('name')}": next((child.tag for child in case), "passed")
+        for case in ET.parse(report).iter("testcase")  # noqa: S314 - as above
+    }
+
+
+def main() -> int:
+    """Run all tests twice and print the difference."""
+    with tempfile.TemporaryDirectory() as directory:
+        sources = fetch(Path(directory))
+        bare, ours = results(sources, ours=False), results(sources, ours=True)
+    different = {name: (bare.get(name), ours.get(name)) for name in bare | ours if bare.get(name) != ours.get(name)}
+    for name, (before, after) in sorted(different.items()):
+        print(f"{name}: {before} with the SDK's classes, {after} with ours")
+    passed = sum(result == "passed" for result in ours.values())
+    print(
+        f"{len(ours)} tests of the SDK on our classes: {passed} passed, {len(different)} with another result than bare"
+    )
+    return 1 if different or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
