@@ -135,6 +135,7 @@ def _facts(record: CallRecord) -> dict[str, Any]:
         "cost_source": record.cost.source if record.cost else None,
         "cost_incomplete": list(record.cost.incomplete) or None if record.cost else None,
         "unpriced": record.unpriced,
+        "tool_calls": dict(record.tool_calls) or None,
         "provider_cost": record.provider_cost,
         "headers": dict(record.headers) or None,
         "trace_id": record.trace_id,
@@ -168,6 +169,7 @@ def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping
         "input_tokens": usage.input_tokens if usage else None,
         "output_tokens": usage.output_tokens if usage else None,
         "cost_usd": f"{record.cost.total_usd:.9f}" if record.cost else None,
+        "cost_incomplete": ",".join(record.cost.incomplete) or None if record.cost else None,
         **{f"openai_{name}": identifiers.get(name) for name in IDENTIFIERS},
         **names,
     }

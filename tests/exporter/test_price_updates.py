@@ -38,7 +38,7 @@ class TableServer:
                 self.end_headers()
                 self.wfile.write(outer.body)
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

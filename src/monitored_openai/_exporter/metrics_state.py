@@ -70,13 +70,21 @@ class MetricsState:
         self._send_seconds = {signal: Histogram(SECONDS) for signal in ("metrics", "logs")}
         self._ever_active: set[Labels] = set()
         self.price_dates: Mapping[str, float] = {}
+        self._providers: set[str] = set()
         self._read_price_dates: Callable[[], Mapping[str, float]] | None = None
+        self._providers: set[str] = set()
 
     def fold(self, record: CallRecord) -> None:
         """Add a finished call."""
+        if record.provider not in self._providers:  # a scrape follows no push, so the date must be read now
+            self._providers.add(record.provider)
+            self._refresh_price_dates()
         with self._lock:
             self._metrics.fold(record)
             self._rate_limits.fold(record)
+        if record.provider not in self._providers:  # a scraped page has no push that reads the dates
+            self._providers.add(record.provider)
+            self._refresh_price_dates()
 
     def time_request(self, signal: str, seconds: float) -> None:
         """Add the duration of a request to a back end."""
@@ -84,7 +92,7 @@ class MetricsState:
             self._send_seconds[signal].observe(seconds)
 
     def follow_prices(self, read_dates: Callable[[], Mapping[str, float]]) -> None:
-        """Show the date of each provider's published prices, read now and before each push."""
+        """Show the date of each provider's published prices, read now, at its first call and before each push."""
         self._read_price_dates = read_dates
         self._refresh_price_dates()
 

@@ -122,6 +122,18 @@ SAVINGS = Metric(
     "Savings in USD by the prompt cache: cached input at the uncached rate, minus its cost.",
     _RESPONSE_MODEL,
 )
+COST_INCOMPLETE = Metric(
+    "gen_ai_client_cost_incomplete_total",
+    "counter",
+    "Calls that cost more than the metric of the cost contains, by the first reason.",
+    (*_RESPONSE_MODEL, "reason"),
+)
+TOOL_CALLS = Metric(
+    "gen_ai_client_tool_calls_total",
+    "counter",
+    "Calls of tools in the responses, by tool: hosted tools, and functions that the model requests.",
+    (*_RESPONSE_MODEL, "tool"),
+)
 UNPRICED = Metric(
     "gen_ai_client_unpriced_total", "counter", "Calls with unknown cost, by reason.", (*_RESPONSE_MODEL, "reason")
 )
@@ -150,7 +162,7 @@ ACTIVE = Metric("gen_ai_client_active_requests", "gauge", "Calls in progress.")
 CALL_METRICS = (
     *(DURATION, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, TOKEN_USAGE, TOKENS_TOTAL, TOKEN_DETAILS),
     *(AUDIO_SECONDS, CHARACTERS),
-    *(COST, SAVINGS, UNPRICED, USAGE_UNKNOWN, FINISHES, RETRIES, PROCESSING, ACTIVE),
+    *(COST, COST_INCOMPLETE, SAVINGS, TOOL_CALLS, UNPRICED, USAGE_UNKNOWN, FINISHES, RETRIES, PROCESSING, ACTIVE),
 )
 
 _OF_LIMIT = ("organization", "project", "resource")

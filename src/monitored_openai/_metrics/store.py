@@ -150,13 +150,17 @@ class Metrics:
         full = (*base, ("gen_ai_response_model", clip_label_value(answered_by))) if answered_by else base
         self._fold_tokens(record, base, full)
         self._fold_cost(record, full)
+        for tool, calls in record.tool_calls.items():
+            self._add(names.TOOL_CALLS, (*full, ("tool", tool)), calls)
         if record.retries:
             self._add(names.RETRIES, full, record.retries)
-        if _is_generation(record):
-            for reason in record.finish_reasons:
-                if reason not in _UNFINISHED:
-                    known = reason if reason in names.FINISH_REASONS else OTHER
-                    self._add(names.FINISHES, (*full, ("finish_reason", known)), 1)
+        self._fold_finishes(record, full)
+
+    def _fold_finishes(self, record: CallRecord, full: Labels) -> None:
+        for reason in record.finish_reasons if _is_generation(record) else ():
+            if reason not in _UNFINISHED:
+                known = reason if reason in names.FINISH_REASONS else OTHER
+                self._add(names.FINISHES, (*full, ("finish_reason", known)), 1)
 
     def _optional(self, record: CallRecord) -> Labels:
         tokens = record.usage.input_tokens if record.usage else None
@@ -195,6 +199,8 @@ class Metrics:
         for kind, usd in cost.by_kind().items():
             if usd:
                 self._add(names.COST, (*full, ("kind", kind)), usd)
+        if cost.incomplete:  # once for each call, so that the sum of all reasons is a number of calls
+            self._add(names.COST_INCOMPLETE, (*full, ("reason", cost.incomplete[0])), 1)
         if cost.cache_savings_usd > 0:
             self._add(names.SAVINGS, full, cost.cache_savings_usd)
 

@@ -129,7 +129,7 @@ class PriceBook:
             return cost
         if applied.factor.value != 1:
             cost = _multiplied(cost, applied.factor.value)
-        gaps = [*cost.incomplete, *billed.incomplete]
+        gaps: list[CostIncomplete] = [*cost.incomplete, *billed.incomplete]
         if applied.factor.gap is not None:
             gaps.append(applied.factor.gap)
         if billed.cache_retention == "12h" and usage.input_cache_write_tokens and _writes_unsplit(usage):

@@ -92,7 +92,7 @@ def charge(bands: Bands, usage: Usage, *, own: bool = False) -> Cost | Unpriced:
 
 def _charge_kinds(rates: Rates, usage: Usage, *, own: bool) -> Cost | Unpriced:
     """Return the cost of a usage with several kinds of tokens."""
-    usd = dict.fromkeys(("input", "input_cached", "cache_write", "audio", "image", "output"), 0.0)
+    usd: dict[str, float] = dict.fromkeys(("input", "input_cached", "cache_write", "audio", "image", "output"), 0.0)
     gaps: list[CostIncomplete] = []
     for kind, number, rate in (*_input_parts(rates, usage), *_output_parts(rates, usage)):
         if rate is None and not own:
