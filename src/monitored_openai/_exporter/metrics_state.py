@@ -41,6 +41,7 @@ class MetricsState:
         ledger: DeliveryLedger,
         *,
         label_names: Iterable[str],
+        optional_labels: Iterable[str] = (),
         max_label_sets: int,
         push_seconds: float,
         pushes_calls: bool = True,
@@ -51,6 +52,7 @@ class MetricsState:
         """
         self._ledger = ledger
         self._label_names = tuple(label_names)
+        self._optional_labels = tuple(optional_labels)
         self._max_label_sets = max_label_sets
         self._push_seconds = push_seconds
         self._pushes_calls = pushes_calls
@@ -59,7 +61,9 @@ class MetricsState:
     def reset(self) -> None:
         """Start from zero with a new lock, as a forked child must."""
         self._lock = gevent.lock()
-        self._metrics = Metrics(label_names=self._label_names, max_label_sets=self._max_label_sets)
+        self._metrics = Metrics(
+            label_names=self._label_names, optional_labels=self._optional_labels, max_label_sets=self._max_label_sets
+        )
         self._rate_limits = RateLimits(
             max_label_sets=self._max_label_sets, shown_seconds=_PUSHES_SHOWN * self._push_seconds
         )
@@ -114,7 +118,11 @@ class MetricsState:
         for call in self._ledger.active.copy():
             facts = call.result
             labels = self._metrics.labels(
-                facts.endpoint.operation, facts.provider, facts.request_model, facts.attributes
+                facts.endpoint.operation,
+                facts.endpoint.api_type,
+                facts.provider,
+                facts.request_model,
+                facts.attributes,
             )
             if labels not in numbers:
                 labels = self._metrics.admitted(labels, numbers) or self._metrics.folded(labels)

@@ -48,6 +48,7 @@ class Runner:
         self.metrics = MetricsState(
             self.ledger,
             label_names=settings.label_names,
+            optional_labels=settings.optional_labels,
             max_label_sets=settings.max_label_sets,
             push_seconds=settings.push_seconds,
             pushes_calls="gen_ai" in settings.metric_names,

@@ -55,6 +55,7 @@ class SettingsArguments(TypedDict, total=False):
     instance: str
     extra_labels: Mapping[str, str] | str
     label_names: Names
+    optional_labels: Names
     metric_names: Names
     provider: str | None
     max_label_sets: int
