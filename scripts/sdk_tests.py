@@ -20,13 +20,10 @@ from pathlib import Path
 
 TESTS = (
     "tests/lib/chat",
-    "tests/lib/responses",
     "tests/lib/test_streaming_deltas.py",
     "tests/lib/test_assistants.py",
-    "tests/lib/test_assistant_tool_call_deltas.py",
     "tests/lib/test_audio.py",
     "tests/lib/test_azure.py",
-    "tests/lib/test_azure_deployment_path.py",
     "tests/lib/test_embeddings.py",
     "tests/test_streaming.py",
     "tests/test_stream_mode.py",
@@ -34,7 +31,9 @@ TESTS = (
     "tests/test_response.py",
     "tests/test_legacy_response.py",
 )
-"""The tests of the newest SDK to run; those of servers, sockets and resources that the library does not touch stay out."""
+"""The tests of chat, streams and helpers; those of servers, sockets and other resources stay out."""
+FEWEST = 300
+"""The number of tests that pass with the SDK's own classes, at least. 13 others need recordings that PyPI does not have."""
 MARK = "MONITORED_OPENAI_SDK_TESTS"
 """The environment variable that makes the plugin replace the classes."""
 MONITORED = {
@@ -43,7 +42,7 @@ MONITORED = {
     "AzureOpenAI": "MonitoredAzureOpenAI",
     "AsyncAzureOpenAI": "AsyncMonitoredAzureOpenAI",
 }
-MINUTES = 20
+MINUTES = 5
 
 
 def pytest_configure() -> None:
@@ -99,14 +98,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         sources = fetch(Path(directory))
         bare, ours = results(sources, ours=False), results(sources, ours=True)
-    different = {name: (bare.get(name), ours.get(name)) for name in bare | ours if bare.get(name) != ours.get(name)}
-    for name, (before, after) in sorted(different.items()):
-        print(f"{name}: {before} with the SDK's classes, {after} with ours")
-    passed = sum(result == "passed" for result in ours.values())
-    print(
-        f"{len(ours)} tests of the SDK on our classes: {passed} passed, {len(different)} with another result than bare"
-    )
-    return 1 if different or not passed else 0
+    proofs = {name for name, result in bare.items() if result == "passed"}
+    different = sorted(name for name in proofs if ours.get(name) != "passed")
+    for name in different:
+        print(f"{name}: passed with the SDK's classes, {ours.get(name, 'missing')} with ours")
+    print(f"{len(proofs)} of {len(bare)} tests pass with the SDK's classes; of these, {len(different)} fail with ours")
+    return 1 if different or len(proofs) < FEWEST else 0
 
 
 if __name__ == "__main__":
