@@ -198,7 +198,7 @@ def test_a_loss_without_a_request_or_an_answer_has_that_cause(
         call(monitoring)
         flush_until(monitoring, lambda: bool(loki.requests and proxy.requests))
         monitoring.close(0.1)
-    unanswered = "1 of 1 log entries (no answer in time); the totals of all 1 calls (no answer in time)"
+    unanswered = "1 of 1 log entries (no answer in time); the totals of 1 call (no answer in time)"
     assert lost_at_close(caplog) == unanswered
 
 

@@ -35,7 +35,7 @@ def _losses(stats: Stats, failures: Failures, reason: DropReason) -> Iterator[st
     if lost := stats.metrics_dropped.get(reason):
         yield f"{lost} of {stats.calls} calls in the metrics (not counted in time)"
     if failures.owes_totals:
-        since = "since the last push" if stats.pushes else f"of all {stats.folded} calls"
+        since = "since the last push" if stats.pushes else _of_calls(stats.folded)
         yield f"the totals {since} ({failures.metrics or _NOT_SENT})"
     if lost := stats.samples.dropped.get(reason):
         yield f"{lost} samples of calls ({failures.samples or _NOT_SENT})"
@@ -43,6 +43,10 @@ def _losses(stats: Stats, failures: Failures, reason: DropReason) -> Iterator[st
         yield f"log entries dropped before: {before}"
     if before := _in_words(stats.samples.dropped, reason):
         yield f"samples dropped before: {before}"
+
+
+def _of_calls(number: int) -> str:
+    return "of 1 call" if number == 1 else f"of all {number} calls"
 
 
 def _in_words(dropped: Mapping[str, int], reason: DropReason) -> str:
