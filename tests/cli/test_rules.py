@@ -67,9 +67,12 @@ def streams(in_time: float, late: float) -> dict[str, str]:
 
 
 def answers(tokens: str) -> dict[str, str]:
-    labels = f'{WHO}, gen_ai_request_model="m", gen_ai_token_type="output"'
-    name = "gen_ai_client_token_usage"
-    return {f"{name}_sum{{{labels}}}": tokens, f"{name}_count{{{labels}}}": "0+50x300"}
+    labels = f'{WHO}, gen_ai_request_model="m"'
+    return {
+        f'gen_ai_client_tokens_total{{{labels}, gen_ai_response_model="m-1", gen_ai_token_type="output"}}': tokens,
+        f"{CALLS}{{{labels}}}": "0+50x300",
+        f'{CALLS}{{{labels}, error_type="bad_request"}}': "0+50x300",
+    }
 
 
 def limits(left: float, reset: float = 1e9) -> dict[str, str]:
@@ -393,7 +396,7 @@ def test_what_is_no_budget_is_refused_with_what_would_be(text: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"first_chunk_seconds": 2.0}, "one of 0.01, 0.02"),
+        ({"first_chunk_seconds": 2.0}, "one of 0.08, 0.16"),
         ({"error_objective": 99.0}, "not between 0 and 1"),
         ({"runaway_factor": 1.0}, "not above 1"),
         ({"budgets": (Budget(usd=5), Budget(usd=6))}, "two budgets for each environment"),
