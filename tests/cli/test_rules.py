@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from monitored_openai._cli.query import promql
 from monitored_openai._cli.rules.files import groups, texts
 from monitored_openai._cli.rules.rule import Alert, Budget, Limits
+from monitored_openai._metrics.metric_set import METRICS
 from tests.support.servers.prometheus import require_prometheus
 from tests.support.stocked import Workload
 
@@ -339,6 +341,59 @@ def test_a_real_prometheus_takes_every_expression(done: Workload) -> None:
     for group in groups(LIMITS):
         for rule in group.rules:
             done.prometheus.query(rule.expr, at=done.ended)
+
+
+EMPTY_IN_THE_DEMO = {
+    'monitored_openai_dropped_total{reason!="sampled"}',
+    'gen_ai_client_usage_unknown_total{reason=~"not_reported|invalid_body|not_read|unreadable",gen_ai_request_model!~"dall-e-.*"}',
+}
+"""Selectors of rules that have no series as long as all is well."""
+
+
+def selectors() -> set[str]:
+    """The selectors in the rules, without those of recorded series."""
+    names = "|".join(name for metric in METRICS.values() for name in metric.series_names)
+    pattern = re.compile(rf"(?:{names})(?![\w:])(?:\{{[^}}]*\}})?")
+    return {
+        found
+        for group in groups(Limits(budgets=(Budget(usd=1),)))
+        for rule in group.rules
+        for found in pattern.findall(rule.expr)
+    }
+
+
+@pytest.mark.parametrize("environment", ["demo", "full"])
+def test_a_rule_reads_series_that_each_detail_of_the_metrics_has(environment: str, done: Workload) -> None:
+    """`full` is the environment with every metric, `demo` that with the default ones."""
+    read = selectors() - EMPTY_IN_THE_DEMO
+    empty = set()
+    for selector in read:
+        name, _, matchers = selector.removesuffix("}").partition("{")
+        own = f'{name}{{environment="{environment}",{matchers}}}'
+        if not done.prometheus.query(f"last_over_time({own}[1h])", at=done.ended):
+            empty.add(selector)
+    assert len(read) >= 12
+    assert empty == set()
+
+
+@pytest.mark.parametrize("environment", ["demo", "full"])
+def test_the_mean_length_of_answers_is_that_of_the_log(environment: str, done: Workload) -> None:
+    """The first operand of the alert on growing answers, as totals: all output tokens by the calls without an error."""
+    (alert,) = [
+        rule.expr
+        for group in groups(Limits())
+        for rule in group.rules
+        if isinstance(rule, Alert) and rule.name == "OpenAIOutputRunsAway"
+    ]
+    tokens, calls = re.findall(r"rate\((\w+\{[^}]*\})", alert)[:2]
+    lines = [line for line in done.lines(environment=environment)]
+    truth = {
+        tokens: sum(line.get("usage", {}).get("output_tokens") or 0 for line in lines),
+        calls: sum(line.get("error_type") is None for line in lines),
+    }
+    for selector, expected in truth.items():
+        series = selector.replace("{", f'{{environment="{environment}",')
+        assert done.prometheus.value(promql.total(series, "1h"), at=done.ended) == expected
 
 
 def test_the_hourly_sums_are_exact_over_processes_that_end(done: Workload) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -32,14 +32,14 @@ FLUSH_SECONDS = 30.0
 class Workload:
     """What was done, and where it was told to.
 
-    First a process that ended before `window_begins`, then at once the demo's workload (`environment="demo"`) and four
-    processes (`job="mixed"`).
+    First a process that ended before `window_begins`, then at once the demo's workload, with the default metrics
+    (`environment="demo"`) and with all of them (`environment="full"`), and four processes (`job="mixed"`).
     """
 
     prometheus: Prometheus
     loki: FakeLoki
-    served: Counts
-    """What the demo's API served, and which of its calls came to nothing."""
+    served: Mapping[str, Counts]
+    """What the demo's API served and which of its calls came to nothing, by environment."""
     began: float
     window_begins: float
     ended: float
@@ -65,7 +65,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workload]:
         assert run("mixed", 30, "before", env=given).code == 0
         window_begins = time.time() + 0.002
         programs = [stack.enter_context(running("mixed", CALLS, f"p{n}", env=given)) for n in range(PROCESSES)]
-        served = _demo(prometheus, loki)
+        served = {"demo": _demo(prometheus, loki), "full": _demo(prometheus, loki, "full", histograms="full")}
         assert [program.wait(120).code for program in programs] == [0] * PROCESSES
         yield Workload(
             prometheus=prometheus,
@@ -77,15 +77,16 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workload]:
         )
 
 
-def _demo(prometheus: Prometheus, loki: FakeLoki) -> Counts:
+def _demo(prometheus: Prometheus, loki: FakeLoki, environment: str = "demo", **settings_given: Any) -> Counts:
     settings = MonitoringSettings(
         metrics_url=prometheus.write_url,
         logs_url=loki.push_url,
         push_interval=1,
         label_names=("feature",),
         provider="openai",
-        environment="demo",
+        environment=environment,
         service_name="shop",
+        **settings_given,
     )
     with Api(pace=QUICK) as api, MonitoredOpenAI(base_url=api.base_url, api_key="none", monitoring=settings) as client:
         errors = client_app.run(workload.phases(), api.base_url, client.monitoring.settings)
