@@ -386,7 +386,7 @@ def test_the_mean_length_of_answers_is_that_of_the_log(environment: str, done: W
         if isinstance(rule, Alert) and rule.name == "OpenAIOutputRunsAway"
     ]
     tokens, calls = re.findall(r"rate\((\w+\{[^}]*\})", alert)[:2]
-    lines = [line for line in done.lines(environment=environment)]
+    lines = done.lines(environment=environment)
     truth = {
         tokens: sum(line.get("usage", {}).get("output_tokens") or 0 for line in lines),
         calls: sum(line.get("error_type") is None for line in lines),
