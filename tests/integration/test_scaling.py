@@ -1,14 +1,18 @@
-"""The simulation behind the page on scaling, with a small fleet."""
+"""The measurements behind the page on scaling: a small fleet, and estimated percentiles."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from benchmarks.fleet import QUERIES, figures
+from benchmarks.quantiles import OUTSIDE, SHAPES, compare, lines
 from tests.support.servers.prometheus import require_prometheus
 
 pytestmark = pytest.mark.once
 PROCESSES = 5
+PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 
 
 def test_a_fleet_is_so_many_times_one_process() -> None:
@@ -17,6 +21,27 @@ def test_a_fleet_is_so_many_times_one_process() -> None:
     told = {figure.what: figure.value for figure in figures(PROCESSES)}
 
     assert told["series in Prometheus"] == PROCESSES * told["series in all, three models and two features"]
-    assert 40 < told["series for each model and feature"] < 160
-    assert 20 < told["series of its own"] < 100
+    assert 250 <= told["series in all, three models and two features"] <= 270
+    assert 38 <= told["series for each model and feature"] <= 42
+    assert told["series of its own"] == 12
     assert len([what for what in told if what.startswith("query over")]) == len(QUERIES)
+
+
+def test_lean_percentiles_are_no_worse_than_full_ones() -> None:
+    compared = [compare(shape) for shape in SHAPES]
+
+    assert len(compared) == 29
+    assert len({one.name for one in compared}) == 29
+    for one in compared:
+        worse = [abs(lean) - abs(full) for lean, full in zip(one.errors("lean"), one.errors("full"), strict=True)]
+        assert max(worse) <= 1e-9, one.name
+
+
+def test_beyond_the_lean_bounds_full_is_better() -> None:
+    for shape in OUTSIDE:
+        one = compare(shape)
+        assert sum(map(abs, one.errors("full"))) < sum(map(abs, one.errors("lean")))
+
+
+def test_the_page_has_the_printed_table_of_percentiles() -> None:
+    assert "\n".join(lines()).strip() in PAGE.read_text()
