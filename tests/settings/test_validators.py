@@ -273,9 +273,9 @@ def test_metrics_left_out_are_names_of_metrics() -> None:
     made = MonitoringSettings(metrics_left_out="openai_processing_seconds, monitored_openai_send_seconds")
     assert made.metrics_left_out == ("monitored_openai_send_seconds", "openai_processing_seconds")
     assert refusal(metrics_left_out=["openai_processing_seconds_bucket"]) == (
-        "metrics_left_out: has a name that is no metric; did you mean openai_processing_seconds?"
+        "metrics_left_out: names an unknown metric; did you mean openai_processing_seconds?"
     )
-    assert refusal(metrics_left_out=["zzz"]).endswith("no metric; docs/metrics.md lists the names")
+    assert refusal(metrics_left_out=["zzz"]).endswith("unknown metric; docs/metrics.md lists the names")
     for name in ("gen_ai_client_operation_duration_seconds", "monitored_openai_dropped_total"):
         assert refusal(metrics_left_out=[name]) == (
             f"metrics_left_out: has {name}, without which dashboards and alerts would be wrong; remove it"

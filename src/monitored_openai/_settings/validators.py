@@ -386,7 +386,7 @@ def metrics_left_out(value: object) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in METRICS]:
         nearest = get_close_matches(unknown[0], METRICS, n=1)
         fix = f"did you mean {nearest[0]}?" if nearest else "docs/metrics.md lists the names"
-        raise InvalidValue(f"has a name that is no metric; {fix}")
+        raise InvalidValue(f"names an unknown metric; {fix}")
     if required := [name for name in names if METRICS[name] in REQUIRED]:
         raise InvalidValue(f"has {required[0]}, without which dashboards and alerts would be wrong; remove it")
     return tuple(names)
