@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks.fleet import QUERIES, figures
 from benchmarks.quantiles import OUTSIDE, SHAPES, compare, lines
-from tests.support.servers.prometheus import require_prometheus
+from benchmarks.series import MODES, count, settings_of
+from tests.support.servers.prometheus import Prometheus, require_prometheus
 
 pytestmark = pytest.mark.once
 PROCESSES = 5
@@ -25,6 +26,13 @@ def test_a_fleet_is_so_many_times_one_process() -> None:
     assert 38 <= told["series for each model and feature"] <= 42
     assert told["series of its own"] == 12
     assert len([what for what in told if what.startswith("query over")]) == len(QUERIES)
+
+
+def test_a_cold_start_of_a_function_creates_about_sixty_series(tmp_path: Path) -> None:
+    (lean,) = (mode for mode in MODES if mode.histograms == "lean" and not mode.shares_host)
+
+    with Prometheus(require_prometheus(), tmp_path) as prometheus:
+        assert 55 <= count(prometheus, "function", settings_of(lean, tmp_path), workers=1, models=1) <= 65
 
 
 def test_lean_percentiles_are_no_worse_than_full_ones() -> None:
