@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from monitored_openai._cli.demo.counts import total
 from monitored_openai._cli.query.promql import CALLS as CALLS_METRIC
-from monitored_openai._metrics.metric_set import LEAN_SECONDS
+from monitored_openai._metrics.metric_set import LEAN_SECONDS, METRICS, REQUIRED
 from monitored_openai._metrics.names import SECONDS
 from tests.support.grafana import VARIABLE, filled, rendered
 from tests.support.logql import faults_of
@@ -149,6 +149,20 @@ def test_a_panel_has_data_after_the_workload(query: Query, environment: str, don
 
     assert found
     assert not any(math.isnan(value) for _, value in found), found
+
+
+def test_a_metric_whose_absence_a_panel_shows_as_zero_cannot_be_left_out() -> None:
+    shown_as_zero = {
+        metric.name
+        for query in PROMQL
+        if ") or (" in query.expr
+        for metric in METRICS.values()
+        for series in metric.series_names
+        if re.search(rf"\b{series}\b", query.expr.partition(") or (")[0])
+    }
+
+    assert len(shown_as_zero) >= 6
+    assert shown_as_zero <= {metric.name for metric in REQUIRED}
 
 
 def value_of(done: Workload, panel: str, board: str = "overview", environment: str = ".*") -> float:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from monitored_openai._metrics.names import (
     CALL_METRICS,
+    COST,
     DROPPED,
     DURATION,
     IN_FLIGHT,
@@ -26,7 +27,9 @@ from monitored_openai._metrics.names import (
     TIME_TO_FIRST_CHUNK,
     TOKEN_DETAILS,
     TOKEN_USAGE,
+    TOKENS_TOTAL,
     UNPRICED,
+    USAGE_UNKNOWN,
     Metric,
 )
 
@@ -77,11 +80,12 @@ SCHEME_BUCKETS: Mapping[str, frozenset[Metric]] = {
 
 REQUIRED = frozenset(
     {
-        *(DURATION, TOKEN_DETAILS, SAVINGS, UNPRICED, RETRIES),
+        *(DURATION, TOKENS_TOTAL, TOKEN_DETAILS, COST, SAVINGS, UNPRICED, USAGE_UNKNOWN, RETRIES),
         *(PRODUCED, DROPPED, QUEUED, LAST_SUCCESS, SPOOL_BYTES),
     }
 )
-"""Metrics that cannot be left out: dashboards show zero for a missing one, or alerts rely on it."""
+"""Metrics that cannot be left out: without them, a dashboard, a report or the local page would show zero, or an alert
+would fire for no reason or never."""
 
 
 @dataclass(frozen=True, slots=True)
