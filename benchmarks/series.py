@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fleet import MODELS, QUERIES, jobs_of, one_process, query_times
+from benchmarks.figures import Figure
+from benchmarks.fleet import MODELS, in_prometheus, jobs_of, one_process
 from monitored_openai import MonitoredOpenAI, MonitoringSettings
 from monitored_openai._cli.demo import client_app
 from monitored_openai._cli.demo.openai_server import Api
@@ -113,10 +114,14 @@ def rows(program: Path) -> dict[str, list[str]]:
             continue
         histograms: Any = mode.histograms
         sets = _QUERIED // _WORKERS if mode.shares_host else _QUERIED
-        times = query_times(program, one_process(histograms)[0], sets)
-        for what in QUERIES:
-            add(f"seconds of a query over 10 minutes and {_QUERIED} processes: {what}", f"{times[what]:.2f}")
+        for figure in in_prometheus(program, one_process(histograms)[0], sets):
+            add(f"{_QUERIED} processes: {figure.what}", _shown(figure))
     return table
+
+
+def _shown(figure: Figure) -> str:
+    value = f"{figure.value:.2g}" if figure.value < 1 else f"{figure.value:,.0f}"
+    return f"{value} {figure.unit}".strip()
 
 
 def main(arguments: Sequence[str]) -> int:
