@@ -8,6 +8,7 @@ import ast
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,7 +23,7 @@ from monitored_openai._record import ErrorType, UsageUnknown  # noqa: E402
 from monitored_openai._settings import model, urls, validators  # noqa: E402 - found by the path above
 from monitored_openai._stats import DropReason  # noqa: E402
 from scripts.reference_words import DROPPED, ERRORS, FIELDS, METADATA, USAGE_UNKNOWN  # noqa: E402
-from tests.support.records import full_record  # noqa: E402
+from tests.support.records import COST, full_record  # noqa: E402
 
 PAGE = ROOT / "docs" / "reference.md"
 BEGIN = "<!-- reference tables: written by scripts/reference_tables.py -->"
@@ -30,6 +31,7 @@ END = "<!-- end of the reference tables -->"
 MOST_BYTES = 240 * 1024
 FAILED = {"error_type": "timeout", "error_message": "Request timed out.", "usage_unknown": "timeout"}
 EVERYTHING = {**FAILED, "unpriced": "usage_unknown", "provider_cost": 0.0003}
+EVERYTHING |= {"cost": replace(COST, incomplete=("tool_fee",)), "tool_calls": {"web_search": 2}}
 
 
 def table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -35,7 +35,7 @@ LAYERS: dict[str, set[str]] = {
     "_resources": {"_endpoints"},
     "_calls": {"_endpoints", "_json", "_labels", "_logging", "_providers", "_record", "_stats"},
     # a finished record to its price, its series and its log entry
-    "_pricing": {"_logging", "_providers", "_record"},
+    "_pricing": {"_labels", "_logging", "_providers", "_record", "_settings"},
     "_legacy_series": {"_labels", "_metrics", "_record", "_redaction"},
     "_log_entry": {"_calls", "_json", "_labels", "_legacy_series", "_record", "_redaction"},
     # the exporter's thread, with all I/O
@@ -45,6 +45,7 @@ LAYERS: dict[str, set[str]] = {
     "_exporter.runtime": {"_calls", "_logging", "_settings", "_stats"},
     "_exporter.ledger": {"_calls", "_exporter.runtime", "_stats"},
     "_exporter.clients": {"_exporter.runtime"},
+    "_exporter.price_updates": {"_exporter.runtime", "_logging"},
     "_exporter.idle": {"_exporter.clients", "_exporter.ledger"},
     "_exporter.call_queue": {"_calls", "_exporter.ledger", "_stats"},
     "_exporter.metrics_state": {"_exporter.ledger", "_exporter.runtime", "_metrics", "_record"},
@@ -69,7 +70,8 @@ LAYERS: dict[str, set[str]] = {
     "_exporter.exporter": {
         *("_calls", "_endpoints", "_exporter.build", "_exporter.call_queue", "_exporter.clients"),
         *("_exporter.delivery", "_exporter.encoders", "_exporter.ledger", "_exporter.losses"),
-        *("_exporter.metrics_state", "_exporter.idle", "_exporter.state", "_legacy_series", "_log_entry", "_logging"),
+        *("_exporter.metrics_state", "_exporter.idle", "_exporter.price_updates", "_exporter.state", "_legacy_series"),
+        *("_log_entry", "_logging"),
         *("_pricing", "_record", "_redaction", "_settings", "_stats"),
     },
     "_exporter.runner": {
@@ -127,8 +129,8 @@ LAYERS: dict[str, set[str]] = {
     },
     "_cli.doctor": {"__init__", "_cli.terminal", "_exporter.diagnostics"},
     "_cli.query": {
-        *("__init__", "_cli.errors", "_cli.terminal", "_exporter.delivery", "_local.conversation", "_metrics"),
-        *("_pricing", "_settings"),
+        *("__init__", "_cli.errors", "_cli.terminal", "_exporter.delivery", "_exporter.price_updates"),
+        *("_local.conversation", "_metrics", "_pricing", "_settings"),
     },
     "_cli.dashboards": {"_cli.export", "_cli.query"},
     "_cli.rules": {"_cli.errors", "_cli.export", "_cli.query", "_metrics"},
@@ -159,7 +161,7 @@ RESERVED: dict[str, set[str]] = {
     "certifi": {"_exporter.delivery"},
     "concurrent": {"_cli.demo", "_cli.query", "_exporter.handle", "_exporter.runner", "_exporter.runtime"},
     "cramjam": {"_exporter.encoders", "_local.remote_write_decoder"},
-    "genai_prices": {"_pricing"},
+    "genai_prices": {"_cli.query", "_exporter.price_updates", "_pricing"},
     "h11": {"_local.http"},
     "http": {"_exporter.delivery", "_local.http"},
     "httpx": {"_cli.query", "_exporter", "_exporter.delivery"},

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from monitored_openai._clients import AsyncMonitoredOpenAI, MonitoredOpenAI, provider_at
 from monitored_openai._endpoints.base import Endpoint, ParsedResponse, dictionary, text
@@ -124,18 +125,28 @@ def _usage_by_model(client: Any, batch: Batch, body: bytes, call: Call | None) -
     endpoint = endpoint_of("post", batch.endpoint.removeprefix("/v1"))
     if endpoint is None:
         raise ValueError(f"responses of {batch.endpoint} cannot be read")
+    from monitored_openai._pricing.billed import Billed
     from monitored_openai._pricing.price_book import PriceBook
+    from monitored_openai._pricing.price_file import follow_price_file
 
-    provider, prices = provider_at(client), PriceBook(client.monitoring.settings.prices)
+    settings = client.monitoring.settings
+    own_prices = follow_price_file(settings.prices_file, settings.prices)
+    provider, prices = provider_at(client), PriceBook(own_prices, azure_deployment=settings.azure_deployment)
     by_model: defaultdict[str | None, list[tuple[Usage | None, Cost | str]]] = defaultdict(list)
     for parsed in _responses(endpoint, body):
         cost = prices.cost(
-            provider=provider,
-            model=parsed.model,
-            service_tier=None,
-            usage=parsed.usage,
-            at_ns=int(batch.created_at) * 10**9,
-            batch=True,
+            Billed(
+                provider=provider,
+                model=parsed.model,
+                usage=parsed.usage,
+                at_ns=int(batch.created_at) * 10**9,
+                batch=True,
+                host=urlsplit(str(client.base_url)).hostname,
+                units=parsed.units,
+                parts=parsed.parts,
+                incomplete=parsed.incomplete,
+                cache_retention=parsed.cache_retention,
+            )
         )
         by_model[parsed.model].append((parsed.usage, cost))
     sums = tuple(_summed(model, requests) for model, requests in by_model.items())

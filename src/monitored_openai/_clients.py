@@ -85,7 +85,7 @@ class _Monitored:
 def provider_at(client: Any) -> str:
     """Return the provider of a client's calls."""
     provider: str | None = client.monitoring.settings.provider
-    return provider or provider_of(client.base_url.host, kind=client._client_kind)
+    return provider or provider_of(client.base_url.host, kind=client._client_kind, port=client.base_url.port)
 
 
 class _Sync(_Monitored):

@@ -14,7 +14,14 @@ from monitored_openai._json import decode, encode
 from monitored_openai._labels import clip_label_value
 from monitored_openai._legacy_series import log_fields, prompt_of
 from monitored_openai._record import CallRecord, Cost, Usage
-from monitored_openai._redaction.redactor import PatternTimeout, Redact, is_plain, redacted, without_secrets
+from monitored_openai._redaction.redactor import (
+    PatternTimeout,
+    Redact,
+    is_plain,
+    may_hold_media,
+    redacted,
+    without_secrets,
+)
 
 _CAPS = ((65536, 4096), (16384, 1024), (4096, 256), (1024, 128), (256, 64), (64, 16))
 """Limits for characters per text and members per list or object. The first pair with which the line fits is used."""
@@ -91,7 +98,9 @@ def _plain_line(record: CallRecord, facts: Mapping[str, Any], prompt: str | None
         line = encode({**facts, **_known(dict(parts))}).decode()
     except (TypeError, ValueError, RecursionError):  # the general path handles it
         return None
-    return _clean(line, max_bytes) if is_plain(line) else None
+    if is_plain(line):
+        return line if _fits(line, max_bytes) else None
+    return None if may_hold_media(line) else _clean(line, max_bytes)
 
 
 def _content(record: CallRecord) -> tuple[tuple[str, Any], ...]:
@@ -124,6 +133,7 @@ def _facts(record: CallRecord) -> dict[str, Any]:
         "cost_source": record.cost.source if record.cost else None,
         "cost_incomplete": list(record.cost.incomplete) or None if record.cost else None,
         "unpriced": record.unpriced,
+        "tool_calls": dict(record.tool_calls) or None,
         "provider_cost": record.provider_cost,
         "headers": dict(record.headers) or None,
         "trace_id": record.trace_id,
@@ -155,6 +165,7 @@ def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping
         "input_tokens": usage.input_tokens if usage else None,
         "output_tokens": usage.output_tokens if usage else None,
         "cost_usd": f"{record.cost.total_usd:.9f}" if record.cost else None,
+        "cost_incomplete": ",".join(record.cost.incomplete) or None if record.cost else None,
         **{f"openai_{name}": identifiers.get(name) for name in IDENTIFIERS},
         **names,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -28,7 +28,18 @@ ErrorType = Literal[
 """Types of errors; the values of the metric label ``error_type``."""
 
 UsageUnknown = (
-    Literal["not_reported", "never_told", "invalid", "invalid_body", "unreadable", "not_read", "background"] | ErrorType
+    Literal[
+        "not_reported",
+        "never_told",
+        "invalid",
+        "total_mismatch",
+        "zero_usage",
+        "invalid_body",
+        "unreadable",
+        "not_read",
+        "background",
+    ]
+    | ErrorType
 )
 """Reasons for unknown tokens; the values of the metric label ``reason``."""
 
@@ -51,6 +62,8 @@ class Usage:
     """Input tokens that the server read from its prompt cache."""
     input_cache_write_tokens: int | None = None
     """Input tokens that the server wrote to its prompt cache."""
+    input_cache_write_12h_tokens: int | None = None
+    """Those of ``input_cache_write_tokens`` that the server keeps for 12 hours."""
     input_audio_tokens: int | None = None
     """Input tokens that encode audio."""
     input_image_tokens: int | None = None
@@ -85,8 +98,6 @@ CostIncomplete = Literal["tool_fee", "unit", "residency", "retention", "completi
 - ``deployment``: the type of an Azure deployment without a known price.
 - ``own_price``: the setting ``prices`` has no price for a kind that the call used.
 """
-
-_COST_KINDS = ("input", "input_cached", "cache_write", "audio", "image", "output", "tool", "charge")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,19 +134,36 @@ class Cost:
     @property
     def total_usd(self) -> float:
         """USD for the whole call, the sum of all parts; at least this if ``incomplete`` is not empty."""
-        return sum(self.by_kind().values())
+        tokens = self.input_usd + self.input_cached_usd + self.cache_write_usd + self.audio_usd + self.image_usd
+        return tokens + self.output_usd + self.tool_usd + self.charge_usd
 
     def by_kind(self) -> dict[str, float]:
         """Return the USD of each part by kind, the values of the metric label ``kind``."""
-        return {kind: getattr(self, f"{kind}_usd") for kind in _COST_KINDS}
+        return {
+            "input": self.input_usd,
+            "input_cached": self.input_cached_usd,
+            "cache_write": self.cache_write_usd,
+            "audio": self.audio_usd,
+            "image": self.image_usd,
+            "output": self.output_usd,
+            "tool": self.tool_usd,
+            "charge": self.charge_usd,
+        }
 
     def __add__(self, other: Cost) -> Cost:
         """Return the sum of two costs; it has the source of the first and all reasons for an incomplete cost."""
-        names = (*(f"{kind}_usd" for kind in _COST_KINDS), "cache_savings_usd")
-        return replace(
-            self,
+        return Cost(
+            input_usd=self.input_usd + other.input_usd,
+            input_cached_usd=self.input_cached_usd + other.input_cached_usd,
+            cache_write_usd=self.cache_write_usd + other.cache_write_usd,
+            audio_usd=self.audio_usd + other.audio_usd,
+            image_usd=self.image_usd + other.image_usd,
+            output_usd=self.output_usd + other.output_usd,
+            tool_usd=self.tool_usd + other.tool_usd,
+            charge_usd=self.charge_usd + other.charge_usd,
+            cache_savings_usd=self.cache_savings_usd + other.cache_savings_usd,
+            source=self.source,
             incomplete=tuple(dict.fromkeys((*self.incomplete, *other.incomplete))),
-            **{name: getattr(self, name) + getattr(other, name) for name in names},
         )
 
 
@@ -202,7 +230,10 @@ class CallRecord:
     tool_calls: Mapping[str, int] = field(default_factory=dict)
     """The number of calls of each tool in the response, by the bounded name of the tool."""
     provider_cost: float | None = None
-    """The cost that the response itself reports, in the server's unit (OpenRouter: credits); never part of ``cost``."""
+    """The number ``usage.cost`` in the response, in the server's unit.
+
+    It is also ``cost``, with the source ``reply``, if the provider documents that its unit is the US dollar.
+    """
 
     headers: Mapping[str, str] = field(default_factory=dict)
     """The response's rate-limit headers, ``openai-processing-ms``, ``openai-organization`` and ``openai-project``."""

@@ -62,7 +62,7 @@ def call(emit: Callable[[Call], None] = lambda ended: None, **fields: Any) -> Ca
 
 
 def record_of(made: Call) -> CallRecord:
-    return build_record(made.result, "id-1", price=lambda provider, parsed, at_ns: COST, pending_usage=PendingUsage())
+    return build_record(made.result, "id-1", price=lambda call, parsed: COST, pending_usage=PendingUsage())
 
 
 def response(status: int = 200, body: Any = None, headers: dict[str, str] | None = None, **asked: str) -> Any:

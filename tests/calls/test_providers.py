@@ -5,7 +5,16 @@ from __future__ import annotations
 import genai_prices.data
 import pytest
 
-from monitored_openai._providers import PROVIDERS, UNKNOWN, price_id_of, provider_of, stream_usage_of
+from monitored_openai._providers import (
+    PROVIDERS,
+    UNKNOWN,
+    no_price_reason,
+    price_id_of,
+    provider_named,
+    provider_of,
+    stream_usage_of,
+    table_model,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +30,9 @@ from monitored_openai._providers import PROVIDERS, UNKNOWN, price_id_of, provide
         ("api.deepseek.com", "deepseek"),
         ("api.perplexity.ai", "perplexity"),
         ("api.x.ai", "x_ai"),
+        ("us-east-1.api.x.ai", "x_ai"),
+        ("api.anthropic.com", "anthropic"),
+        ("api.moonshot.cn", "moonshot_ai"),
         ("openrouter.ai", "openrouter"),
         ("eu.openrouter.ai", "openrouter"),
         ("us.openrouter.ai", "openrouter"),
@@ -92,7 +104,7 @@ def test_each_host_pattern_belongs_to_one_provider() -> None:
             assert provider_of(pattern.replace("*", "x"), kind=None) == provider.name
 
 
-@pytest.mark.parametrize("provider", [provider.name for provider in PROVIDERS if provider.name != UNKNOWN])
+@pytest.mark.parametrize("provider", sorted({p.name for p in PROVIDERS if p.name != UNKNOWN and p.no_price is None}))
 def test_each_provider_has_an_entry_in_the_price_table(provider: str) -> None:
     assert price_id_of(provider) in {known.id for known in genai_prices.data.providers}
 
@@ -118,6 +130,61 @@ def test_the_usage_of_streams_is_known_by_host_and_by_the_provider_that_the_user
     host: str, kind: str | None, named: str | None, usage: str
 ) -> None:
     assert stream_usage_of(host, kind=kind, configured=named) == usage
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "host.docker.internal", "ollama", "gpu-box"])
+def test_ollama_is_known_by_its_own_port_at_a_local_host(host: str) -> None:
+    assert provider_of(host, kind=None, port=11434) == "ollama"
+    assert provider_of(host, kind=None, port=8000) == "unknown"  # vLLM's port, and that of many others
+    assert provider_of(host, kind=None) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("host", "provider"),
+    [("llm.example.com", "unknown"), ("10.0.0.7", "unknown"), ("", "unknown"), ("api.x.ai", "x_ai")],
+)
+def test_the_port_of_a_host_with_a_domain_says_nothing(host: str, provider: str) -> None:
+    assert provider_of(host, kind=None, port=11434) == provider
+
+
+@pytest.mark.parametrize(
+    ("provider", "host", "reason"),
+    [
+        ("ollama", "localhost:11434", "self_hosted"),
+        ("vllm", "gpu.example.com", "self_hosted"),
+        ("vllm", None, "self_hosted"),
+        ("moonshot_ai", "api.moonshot.cn", "currency"),
+        ("moonshot_ai", "api.moonshot.ai", None),
+        ("moonshot_ai", "gateway.example.com", None),
+        ("openai", "api.openai.com", None),
+        ("openai", "api.moonshot.cn", None),
+        ("mine", "localhost", None),
+    ],
+)
+def test_a_provider_without_a_bill_in_dollars_has_a_reason(provider: str, host: str | None, reason: str | None) -> None:
+    assert no_price_reason(provider, host) == reason
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "bare"),
+    [
+        ("gcp.vertex_ai", "google/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("gcp.vertex_ai", "publishers/google/models/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("gcp.gemini", "models/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("gcp.gemini", "gemini-2.5-flash", "gemini-2.5-flash"),
+        ("google", "models/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("openrouter", "google/gemini-2.5-flash", "google/gemini-2.5-flash"),
+        ("mine", "models/x", "models/x"),
+    ],
+)
+def test_the_price_table_has_googles_models_without_their_prefix(provider: str, model: str, bare: str) -> None:
+    assert table_model(provider, model) == bare
+
+
+@pytest.mark.parametrize(("name", "provider"), [("x-ai", "x_ai"), ("x_ai", "x_ai"), ("unknown", None), (None, None)])
+def test_a_provider_has_two_names(name: str | None, provider: str | None) -> None:
+    found = provider_named(name)
+    assert (None if found is None else found.name) == provider
 
 
 def test_a_regional_host_with_other_prices_has_no_price_rather_than_a_false_one() -> None:

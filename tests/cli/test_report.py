@@ -24,7 +24,7 @@ from monitored_openai._cli.query.report import Report, Row, as_table
 from monitored_openai._exporter.encoders.remote_write import HEADERS, encode_labels, encode_push, encode_series
 from monitored_openai._metrics.metric_set import LEAN_SECONDS
 from monitored_openai._metrics.names import SECONDS
-from tests.integration.test_end_to_end import cost_of, served_usage
+from tests.integration.test_end_to_end import audio_of, cost_of, served_usage
 from tests.support.command import Asked, LokiQueries
 from tests.support.servers.grafana import FakeGrafana
 from tests.support.servers.prometheus import Prometheus, require_prometheus
@@ -58,6 +58,7 @@ def truth(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         row["input_tokens"] += usage["prompt_tokens"]
         row["output_tokens"] += usage["completion_tokens"]
         row["unpriced_calls"] += cost is None
+        row["incomplete_calls"] += cost is not None and any(audio_of(line))
         row["cost_usd"] += cost or 0
     return found
 
@@ -72,6 +73,12 @@ def test_a_report_is_the_truth_for_four_processes_and_one_that_ended_before(done
         for model, row in expected.items():
             for what, number in row.items():
                 assert told[model][what] == pytest.approx(number, rel=1e-9), (model, what)
+        assert told["all"]["incomplete_calls"] == sum(row["incomplete_calls"] for row in expected.values()) > 0
+    as_table = ask("report", *window(done, done.window_begins), "--where", "job=mixed")
+    assert "incomplete" in as_table
+    for line in as_table.splitlines()[2:]:
+        row = told[line.split()[0]]
+        assert line.split()[5].startswith("≥") == bool(row["incomplete_calls"] or row["unpriced_calls"])
         assert told["all"]["calls"] == len(served)
         assert told["all"]["cost_usd"] == pytest.approx(sum(row["cost_usd"] for row in expected.values()), rel=1e-9)
 
@@ -204,6 +211,7 @@ ROW = Row(
     output_tokens=98_765_432,
     cost_usd=12_345.6789,
     unpriced_calls=1_000,
+    incomplete_calls=0,
     duration_p50=0.5,
     duration_p95=655.36,
     first_chunk_p95=None,
@@ -219,7 +227,7 @@ def test_no_figure_of_a_report_is_cut_however_narrow_the_terminal(room: int) -> 
 
     assert isinstance(paper.file, io.StringIO)
     _, *lines = paper.file.getvalue().splitlines()
-    figures = "1,234,567 98,765 123,456,789 98,765,432 12,345.6789 1,000 0.50 s 655.36 s -".split()
+    figures = "1,234,567 98,765 123,456,789 98,765,432 ≥12,345.6789 1,000 0.50 s 655.36 s -".split()
     first = next(line for line in lines if line.startswith("gpt"))
     assert first.split()[1:] == figures
     assert lines[-1].split() == ["all", *figures]

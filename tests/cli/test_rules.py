@@ -16,7 +16,7 @@ from monitored_openai._cli.rules.files import groups, texts
 from monitored_openai._cli.rules.rule import Alert, Budget, Limits
 from monitored_openai._metrics.metric_set import METRICS
 from tests.support.servers.prometheus import require_prometheus
-from tests.support.stocked import Workload
+from tests.support.stocked import ENVIRONMENTS, Workload
 
 pytestmark = pytest.mark.once
 
@@ -33,6 +33,7 @@ ODD = Limits(
 PROMETHEUS, GRAFANA = "monitored-openai.rules.yml", "monitored-openai.grafana.yml"
 NAMES = {rule.name for group in groups(LIMITS) for rule in group.rules if isinstance(rule, Alert)}
 CALLS, COST = "gen_ai_client_operation_duration_seconds_count", "gen_ai_client_cost_usd_total"
+UNPRICED, PRICES = "gen_ai_client_unpriced_total", "monitored_openai_prices_timestamp_seconds"
 STREAMS = "gen_ai_client_operation_time_to_first_chunk_seconds"
 WHO = 'environment="e", service_name="s", instance="i:1"'
 
@@ -155,8 +156,38 @@ CASES = {
     "answers become twice as long": Case(series=answers("0+5000x282 1420000+10000x18"), at="23h55m", interval="5m", evaluated="35m"),
     "a tenth of the calls has no price": Case(
         series=counted(CALLS, 10) | counted("gen_ai_client_unpriced_total", 1, reason="unknown_model"),
-        fires={"OpenAICallsUnpriced"},
+        fires={"OpenAICallsUnpriced", "OpenAIModelUnpriced"},
     ),
+    "one of a thousand calls is of a new model without a price": Case(
+        series=counted(CALLS, 10) | counted("gen_ai_client_unpriced_total", 0.01, reason="unknown_model"),
+        fires={"OpenAIModelUnpriced"},
+    ),
+    "a model has had no price for days, in other processes as well": Case(
+        series={
+            f'{UNPRICED}{{environment="e", service_name="s", instance="i:1", reason="unknown_model"}}': "0+0.01x400 _x800",
+            f'{UNPRICED}{{environment="e", service_name="s", instance="i:2", reason="unknown_model"}}': "_x500 0+0.01x300",
+        }
+        | counted(CALLS, 10),
+        at="46h",
+        interval="4m",
+        evaluated="20m",
+    ),
+    "a few calls of a known model have no price for their tier": Case(
+        series=counted(CALLS, 100) | counted(UNPRICED, 1, reason="no_rate_for_tier")
+    ),
+    "a tenth of the calls has an incomplete cost": Case(
+        series=counted(CALLS, 10) | counted("gen_ai_client_cost_incomplete_total", 1, reason="tool_fee"),
+        fires={"OpenAICostIncomplete"},
+    ),
+    "one of a hundred calls has an incomplete cost": Case(
+        series=counted(CALLS, 100) | counted("gen_ai_client_cost_incomplete_total", 1, reason="tool_fee")
+    ),
+    "the prices of one provider are a year old": Case(
+        series=still(PRICES, -365 * 86400, gen_ai_provider_name="openai")
+        | still(PRICES, -86400, gen_ai_provider_name="groq"),
+        fires={"OpenAIPricesOld"},
+    ),
+    "prices of three months ago": Case(series=still(PRICES, -90 * 86400, gen_ai_provider_name="openai")),
     "calls have no price as they failed": Case(
         series=counted(CALLS, 10)
         | counted("gen_ai_client_unpriced_total", 1, reason="usage_unknown")
@@ -362,14 +393,13 @@ def selectors() -> set[str]:
     }
 
 
-@pytest.mark.parametrize("environment", ["demo", "full"])
-def test_a_rule_reads_series_that_each_detail_of_the_metrics_has(environment: str, done: Workload) -> None:
-    """`full` is the environment with every metric, `demo` that with the default ones."""
+@pytest.mark.parametrize("detail", ENVIRONMENTS)
+def test_a_rule_reads_series_that_each_detail_of_the_metrics_has(detail: str, done: Workload) -> None:
     read = selectors() - EMPTY_IN_THE_DEMO
     empty = set()
     for selector in read:
         name, _, matchers = selector.removesuffix("}").partition("{")
-        own = f'{name}{{environment="{environment}",{matchers}}}'
+        own = f'{name}{{environment=~"{ENVIRONMENTS[detail]}",{matchers}}}'
         if not done.prometheus.query(f"last_over_time({own}[1h])", at=done.ended):
             empty.add(selector)
     assert len(read) >= 12

@@ -19,7 +19,8 @@ def usage(value: Any, tokens: tuple[int | None, int | None] | str) -> Odd:
 
 
 def counts(given: Any, made: Any, tokens: tuple[int | None, int | None] | str, **more: Any) -> Odd:
-    return usage({"prompt_tokens": given, "completion_tokens": made, "total_tokens": 1, **more}, tokens)
+    total = given + made if isinstance(tokens, tuple) else 1
+    return usage({"prompt_tokens": given, "completion_tokens": made, "total_tokens": total, **more}, tokens)
 
 
 def patch(**fields: Any) -> Odd:
@@ -49,12 +50,13 @@ PLAIN: Mapping[str, Odd] = {
     "counts-true": counts(True, True, "invalid"),
     "counts-beyond-exact": counts(2**53 + 1, 2**60, "invalid"),
     "counts-whole-floats": counts(5.0, 7.0, (5, 7)),
-    "counts-zero": counts(0, 0, (0, 0)),
-    "one-count-odd": counts(5, -7, (5, None)),
+    "counts-zero": usage({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, "zero_usage"),
+    "counts-other-total": counts(5, 7, "total_mismatch"),
+    "one-count-odd": counts(5, -7, "invalid"),
     "one-count-missing": usage({"completion_tokens": 7}, (None, 7)),
     "details-null": counts(5, 7, (5, 7), prompt_tokens_details=None, completion_tokens_details=None),
     "details-text": counts(5, 7, (5, 7), prompt_tokens_details="few", completion_tokens_details=[1]),
-    "details-odd": counts(5, 7, (5, 7), prompt_tokens_details={"cached_tokens": "x", "audio_tokens": -1}),
+    "details-odd": counts(5, 7, "invalid", prompt_tokens_details={"cached_tokens": "x", "audio_tokens": -1}),
     "choices-missing": Odd(behaviour=Behaviour(omit=("choices",))),
     "choices-null": patch(choices=None),
     "choices-empty": patch(choices=[]),

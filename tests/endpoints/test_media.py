@@ -16,12 +16,13 @@ from monitored_openai._endpoints.audio import SPEECH, TRANSCRIPTIONS
 from monitored_openai._endpoints.base import Endpoint, parse_body
 from monitored_openai._endpoints.embeddings import EMBEDDINGS
 from monitored_openai._endpoints.final_event import FinalEventAccumulator
-from monitored_openai._endpoints.images import GENERATIONS
-from monitored_openai._pricing.price_book import PriceBook, Unpriced
+from monitored_openai._endpoints.images import EDITS, GENERATIONS
+from monitored_openai._pricing.price_book import Billed, PriceBook, Unpriced
 
 AT_NS = 1_790_000_000 * 10**9
 BOOK = PriceBook()
-OWN = PriceBook({"heard": {"minute": 0.6}, "said": {"characters": 12.0}, "text": {"input": 1.0, "output": 2.0}})
+PRICES = {"heard": {"minute": 0.6}, "said": {"characters": 12.0}, "text": {"input": 1.0, "output": 2.0}}
+OWN = PriceBook(lambda: PRICES)
 
 
 def usage_of(family: Endpoint, **body: Any) -> tuple[Usage | None, str | None]:
@@ -68,14 +69,27 @@ def test_a_transcript_in_plain_text_is_no_fault() -> None:
         assert (answer.body, answer.usage_unknown) == (said.decode().replace("null", "None"), "not_reported")
 
 
-def test_a_picture_drawn_by_another_model_too_has_no_cost() -> None:
+def test_a_drawing_has_the_usage_of_its_author_as_a_part() -> None:
     usage = {"input_tokens": 3, "output_tokens": 4, "output_tokens_details": {"image_tokens": 4}}
-    answer = parse_body(GENERATIONS, json.dumps({"usage": usage, "svg_usage": {"model": "m"}}).encode())
-    assert (answer.usage, answer.unpriced) == (
-        Usage(input_tokens=3, output_tokens=4, output_image_tokens=4),
-        "split_unknown",
-    )
-    assert parse_body(GENERATIONS, json.dumps({"usage": usage}).encode()).unpriced is None
+    author = {"model": "m", "input_tokens": 30, "output_tokens": 9, "reasoning_tokens": 5, "total_tokens": 39}
+    answer = parse_body(GENERATIONS, json.dumps({"usage": usage, "svg_usage": author}).encode())
+    assert answer.usage == Usage(input_tokens=3, output_tokens=4, output_image_tokens=4)
+    assert answer.parts == (("m", Usage(input_tokens=30, output_tokens=9, output_reasoning_tokens=5)),)
+    assert (answer.unpriced, answer.incomplete) == (None, ())
+
+
+@pytest.mark.parametrize("author", [{"model": "m"}, {"input_tokens": 1}, {"model": "m", "input_tokens": -1}, "x"])
+def test_a_drawing_by_an_author_of_unknown_usage_is_incomplete(author: Any) -> None:
+    answer = parse_body(GENERATIONS, json.dumps({"svg_usage": author}).encode())
+    assert (answer.parts, answer.incomplete) == ((), ("unit",))
+
+
+@pytest.mark.parametrize(("endpoint", "unpriced"), [(EDITS, "split_unknown"), (GENERATIONS, None)], ids=["edit", "new"])
+def test_an_edit_without_its_image_tokens_has_no_price(endpoint: Endpoint, unpriced: str | None) -> None:
+    usage = {"input_tokens": 3, "output_tokens": 4, "output_tokens_details": {"image_tokens": 4}}
+    assert parse_body(endpoint, json.dumps({"usage": usage}).encode()).unpriced == unpriced
+    split = {**usage, "input_tokens_details": {"image_tokens": 1, "text_tokens": 2}}
+    assert parse_body(endpoint, json.dumps({"usage": split}).encode()).unpriced is None
 
 
 def test_a_stream_keeps_its_last_event_and_of_a_broken_one_the_text() -> None:
@@ -138,7 +152,7 @@ def test_files_are_described_without_being_read() -> None:
 )
 def test_lengths_are_priced_where_that_is_what_is_billed(model: str, usage: Usage, price: float | Unpriced) -> None:
     book = OWN if model in ("heard", "said", "text") else BOOK
-    cost = book.cost(provider="openai", model=model, service_tier=None, usage=usage, at_ns=AT_NS)
+    cost = book.cost(Billed(provider="openai", model=model, usage=usage, at_ns=AT_NS))
     if isinstance(price, Unpriced):
         assert cost == price
     else:

@@ -37,9 +37,10 @@ def read(**fields: Any) -> ParsedResponse:
     [
         (0, 0),
         (7, 7),
-        (2**53, 2**53),
+        (10**9, 10**9),
         (7.0, 7),
-        (2**53 + 1, None),
+        (10**9 + 1, None),
+        (10**18, None),
         (10**30, None),
         (1e300, None),
         (-1, None),
@@ -58,7 +59,7 @@ def read(**fields: Any) -> ParsedResponse:
     ],
     ids=repr,
 )
-def test_a_count_is_a_whole_number_of_at_most_2_53_or_unknown(reported: Any, counted: int | None) -> None:
+def test_a_count_is_a_whole_number_of_at_most_10_9_or_unknown(reported: Any, counted: int | None) -> None:
     assert count(reported) == counted
     assert type(count(reported)) is (int if counted is not None else type(None))
 
@@ -66,13 +67,13 @@ def test_a_count_is_a_whole_number_of_at_most_2_53_or_unknown(reported: Any, cou
 @given(st.integers() | st.floats() | st.text() | st.booleans() | st.none())
 def test_a_count_is_never_a_guess(reported: Any) -> None:
     counted = count(reported)
-    assert counted is None or (counted == reported and 0 <= counted <= 2**53 and not isinstance(reported, bool))
+    assert counted is None or (counted == reported and 0 <= counted <= 10**9 and not isinstance(reported, bool))
 
 
 @pytest.mark.parametrize(
     ("total", "output"),
-    [(135, 103), (41, 9), (136, 9), (None, 9)],
-    ids=["beside the output", "part of it", "neither", "not told"],
+    [(135, 103), (41, 9), (None, 9)],
+    ids=["beside the output", "part of it", "not told"],
 )
 def test_reasoning_that_is_told_beside_the_output_is_output_too(total: int | None, output: int) -> None:
     details = {"reasoning_tokens": 94}
@@ -99,6 +100,7 @@ def test_a_good_body_is_read_whole() -> None:
         service_tier="default",
         finish_reasons=("stop",),
         usage=Usage(input_tokens=5, output_tokens=2),
+        reported_usage=USAGE,
         body=GOOD,
     )
 
@@ -109,15 +111,13 @@ def test_the_parts_of_the_usage_are_read_each_for_itself() -> None:
         | {
             "prompt_tokens_details": {
                 "cached_tokens": 4,
-                "audio_tokens": -1,
+                "audio_tokens": None,
                 "cache_write_tokens": 1,
-                "image_tokens": "1",
             },
             "completion_tokens_details": {
                 "reasoning_tokens": 1,
                 "audio_tokens": None,
                 "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 2.5,
             },
         }
     )
@@ -141,7 +141,7 @@ def test_the_parts_of_the_usage_are_read_each_for_itself() -> None:
         (7, "invalid"),
         ({"prompt_tokens": None, "completion_tokens": None}, "invalid"),
         ({"prompt_tokens": -1, "completion_tokens": "2"}, "invalid"),
-        ({"prompt_tokens": 2**53 + 1, "completion_tokens": True}, "invalid"),
+        ({"prompt_tokens": 10**18, "completion_tokens": True}, "invalid"),
     ],
     ids=repr,
 )
@@ -151,7 +151,7 @@ def test_a_usage_without_a_count_is_unknown_for_a_reason(usage: Any, reason: str
     assert answer.model == "gpt-4o-2024-08-06"
 
 
-@pytest.mark.parametrize("details", [None, [], "x", 7, {"cached_tokens": None}, {"cached_tokens": {}}], ids=repr)
+@pytest.mark.parametrize("details", [None, [], "x", 7, {"cached_tokens": None}], ids=repr)
 def test_odd_details_leave_the_counts_as_they_are(details: Any) -> None:
     answer = read(usage=USAGE | {"prompt_tokens_details": details, "completion_tokens_details": details})
     assert answer.usage == Usage(input_tokens=5, output_tokens=2)

@@ -49,6 +49,7 @@ def test_a_good_response_is_read_whole() -> None:
         service_tier="default",
         finish_reasons=("completed",),
         usage=TOKENS,
+        reported_usage=GOOD["usage"],
         body=GOOD,
     )
 
@@ -183,10 +184,10 @@ def test_no_two_families_are_the_same() -> None:
 def test_what_is_owed_is_settled_once_and_no_more_than_so_many_are_remembered() -> None:
     pending = PendingUsage()
     for number in range(MOST + 1):
-        pending.add("api.test", f"resp_{number}")
-    assert not pending.resolve("api.test", "resp_0")
-    assert not pending.resolve("other.test", "resp_1")
-    assert pending.resolve("api.test", "resp_1")
-    assert not pending.resolve("api.test", "resp_1")
+        pending.add("api.test", f"resp_{number}", {"service_tier": str(number)})
+    assert pending.resolve("api.test", "resp_0") is None
+    assert pending.resolve("other.test", "resp_1") is None
+    assert pending.resolve("api.test", "resp_1") == {"service_tier": "1"}
+    assert pending.resolve("api.test", "resp_1") is None
     pending.clear()
-    assert not pending.resolve("api.test", "resp_2")
+    assert pending.resolve("api.test", "resp_2") is None

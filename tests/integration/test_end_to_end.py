@@ -90,9 +90,10 @@ class Expected:
         self.calls = sum(self.errors.values())
         self.retries = attempts["http_429"] + attempts["http_503"] + 2 * tried_three_times
         self.tokens = {kind: float(number) for kind, number in api.truth.tokens_by_kind().items()}
-        costs = [cost_of(json.loads(entry.line)) for entry in loki.entries]
-        self.cost = sum(cost for cost in costs if cost)
-        self.unpriced = costs.count(None)
+        lines = [json.loads(entry.line) for entry in loki.entries]
+        self.cost = sum(cost_of(line) or 0 for line in lines)
+        self.incomplete = sum(any(audio_of(line)) and cost_of(line) is not None for line in lines)
+        self.unpriced = [cost_of(line) for line in lines].count(None)
 
 
 def served_usage(request: dict[str, Any]) -> dict[str, Any]:
@@ -100,17 +101,24 @@ def served_usage(request: dict[str, Any]) -> dict[str, Any]:
     return usage_for(request, "/completions" if "prompt" in request else "/chat/completions")
 
 
+def audio_of(line: dict[str, Any]) -> tuple[int, int]:
+    """The tokens of audio of a call in the log, of its input and its output."""
+    usage = {} if "error_type" in line else served_usage(line["request"])
+    given, made = (usage.get(f"{of}_tokens_details", {}).get("audio_tokens", 0) for of in ("prompt", "completion"))
+    return given, made
+
+
 def cost_of(line: dict[str, Any]) -> float | None:
-    """What a call in the log must have cost by what was served; None where it has tokens of audio, without a price."""
+    """What a call in the log must have cost without its audio, which has no price; None if cached tokens may be audio."""
     if "error_type" in line:
         return 0.0
     usage, price = served_usage(line["request"]), PRICES[str(line["response_model"])]
-    given, made = (usage.get(f"{of}_tokens_details", {}) for of in ("prompt", "completion"))
-    if given.get("audio_tokens") or made.get("audio_tokens"):
+    heard, spoken = audio_of(line)
+    cached: int = usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)
+    if cached and heard:
         return None
-    cached: int = given.get("cached_tokens", 0)
-    usd: float = (usage["prompt_tokens"] - cached) * price["input"] + cached * price.get("cached_input", 0.0)
-    usd += usage["completion_tokens"] * price["output"]
+    usd: float = (usage["prompt_tokens"] - cached - heard) * price["input"] + cached * price.get("cached_input", 0.0)
+    usd += (usage["completion_tokens"] - spoken) * price["output"]
     return usd / 1e6
 
 
@@ -122,6 +130,7 @@ def matches(totals: PrometheusTotals, expected: Expected) -> None:
     assert told == expected.tokens
     assert totals.of("gen_ai_client_retries_total") == expected.retries
     assert totals.of("gen_ai_client_cost_usd_total") == pytest.approx(expected.cost, rel=1e-9)
+    assert totals.of("gen_ai_client_cost_incomplete_total") == expected.incomplete
     assert totals.of("gen_ai_client_unpriced_total") == expected.unpriced
     assert totals.of("monitored_openai_dropped_total") == 0
 

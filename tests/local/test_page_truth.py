@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ import pytest
 
 from monitored_openai._local.history import History
 from monitored_openai._local.server import LocalServer
+from monitored_openai._log_entry import log_entry
 from tests.support.chromium import Chromium, Tab
 from tests.support.local_page import CALL, Page, metrics_of, open_browser, open_page
-from tests.support.records import full_record, record
+from tests.support.records import COST, full_record, record
 
 pytestmark = pytest.mark.once
 
@@ -26,6 +29,7 @@ MORE = "Object.fromEntries([...document.querySelectorAll('.tile')].map(one => [o
 ROWS = "[...document.querySelectorAll('#groups tbody tr')].map(row => [...row.children].map(cell => cell.textContent))"
 FAULT = "document.querySelector('#fault:not([hidden])')?.textContent"
 UNPRICED: dict[str, Any] = {"cost": None, "unpriced": "model_unknown"}
+INCOMPLETE = replace(COST, incomplete=("tool_fee", "residency"))
 UNCOUNTED: dict[str, Any] = {"usage": None, "usage_unknown": "no_usage", **UNPRICED}
 
 
@@ -58,6 +62,42 @@ def test_spend_is_unknown_if_no_call_has_a_price_and_a_lower_bound_if_some_have_
         page.push_process(metrics_of(full_record()), "two")
         tab.wait_for(f"({TILES}).Spend === '≥ $0.00026'")
         assert tab.ask(f"({ROWS})[0][5]") == "≥ $0.00026"
+
+
+def test_spend_is_a_lower_bound_if_a_cost_is_incomplete(browser: Chromium, page: Page) -> None:
+    page.push_process(metrics_of(full_record()), "one")
+    with browser.tab(page.server.url) as tab:
+        tab.wait_for(f"({TILES}).Spend === '$0.00026'")
+        assert tab.ask(f"({MORE}).Spend") == "$0.00026 a call"
+
+        page.push_process(metrics_of(full_record(cost=INCOMPLETE)), "two")
+        tab.wait_for(f"({TILES}).Spend === '≥ $0.00052'")
+        assert tab.ask(f"({MORE}).Spend") == "1 call with a part without a price"
+        assert tab.ask(f"({ROWS})[0][5]") == "≥ $0.00052"
+
+        page.push_process(metrics_of(full_record(**UNPRICED)), "three")
+        tab.wait_for(f"({MORE}).Spend === '1 call without a price, 1 call with a part without a price'")
+
+
+def test_a_call_shows_that_its_cost_is_a_lower_bound_and_why(browser: Chromium, page: Page) -> None:
+    complete = full_record(id="complete", cost=replace(INCOMPLETE, source="settings", incomplete=()))
+    for one in (full_record(id="incomplete", cost=INCOMPLETE), complete):
+        page.log(json.loads(log_entry(one, redact=None, max_bytes=10**6).line))
+    with browser.tab(page.server.url) as tab:
+        tab.wait_for(f"{LISTED} === 2")
+        costs = "Object.fromEntries([...document.querySelectorAll('#list > li')].map(item => [item.dataset.id, item.querySelector('.cost').textContent]))"
+        assert tab.ask(costs) == {"incomplete": "≥ $0.00026", "complete": "$0.00026"}
+        pairs = "Object.fromEntries([...document.querySelectorAll('.opened .pair')].map(one => [...one.children].map(part => part.textContent)))"
+        expected = {
+            "incomplete": {"total": "≥ $0.00026", "source": "table", "incomplete": "tool fee, residency"},
+            "complete": {"total": "$0.00026", "source": "settings"},
+        }
+        for identity, facts in expected.items():
+            tab.ask(f"document.querySelector('#list > li[data-id={identity}] button').click()")
+            tab.wait_for("document.querySelectorAll('.opened .pair').length > 0")
+            shown = tab.ask(pairs)
+            assert {name: shown[name] for name in ("total", "source", "incomplete") if name in shown} == facts
+            tab.ask(f"document.querySelector('#list > li[data-id={identity}] button').click()")
 
 
 def test_tokens_are_unknown_if_no_reply_has_them_and_a_lower_bound_if_some_have_none(

@@ -80,7 +80,7 @@ def test_a_scrape_says_what_the_calls_were(generate: Callable[[Any], bytes], par
 
 
 def test_every_family_of_a_page_has_its_promised_type_and_says_what_it_is() -> None:
-    with handle(histograms="full") as monitoring, in_process(monitoring) as client:
+    with handle(provider="openai", histograms="full") as monitoring, in_process(monitoring) as client:
         ask(client)
         wait_folded(monitoring)
         families = {family.name: family for family in parse(page(monitoring))}
@@ -117,10 +117,9 @@ def test_a_scrape_of_failed_calls_is_valid_openmetrics(histograms: str) -> None:
 
 
 def test_our_own_metrics_have_the_promised_labels() -> None:
-    with (
-        handle(metrics_url="http://127.0.0.1:9", push_interval=0.01, histograms="full") as monitoring,
-        in_process(monitoring) as client,
-    ):
+    settings: dict[str, Any] = {"metrics_url": "http://127.0.0.1:9", "push_interval": 0.01, "provider": "openai"}
+    settings["histograms"] = "full"
+    with handle(**settings) as monitoring, in_process(monitoring) as client:
         ask(client)
         wait_until(lambda: monitoring.stats().folded == 1)
         monitoring.close(0)
@@ -137,7 +136,7 @@ def test_our_own_metrics_have_the_promised_labels() -> None:
         "monitored_openai_queued": [["signal"]],
         "monitored_openai_in_flight": [["signal"]],
         "monitored_openai_folded_label_sets_total": [["signal"]],
-        "monitored_openai_prices_timestamp_seconds": [[]],
+        "monitored_openai_prices_timestamp_seconds": [["gen_ai_provider_name"]],
         "monitored_openai_send_seconds_bucket": [["le", "signal"]],
         "monitored_openai_send_seconds_sum": [["signal"]],
         "monitored_openai_send_seconds_count": [["signal"]],

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -55,6 +56,8 @@ LABELS: dict[str, tuple[str, set[str]]] = {
     "gen_ai_client_characters_total": ("counter", ANSWERED),
     "gen_ai_client_cost_usd_total": ("counter", ANSWERED | {"kind"}),
     "gen_ai_client_cache_savings_usd_total": ("counter", ANSWERED),
+    "gen_ai_client_cost_incomplete_total": ("counter", ANSWERED | {"reason"}),
+    "gen_ai_client_tool_calls_total": ("counter", ANSWERED | {"tool"}),
     "gen_ai_client_unpriced_total": ("counter", ANSWERED | {"reason"}),
     "gen_ai_client_usage_unknown_total": ("counter", ANSWERED | {"reason"}),
     "gen_ai_client_retries_total": ("counter", ANSWERED),
@@ -117,7 +120,8 @@ def test_declared_labels_are_the_promised_ones() -> None:
 
 def test_each_metric_has_the_promised_labels() -> None:
     unknown = record(usage_unknown="not_reported", unpriced="usage_unknown", attributes={"feature": "search"})
-    samples = folded(full_record(), unknown)
+    incomplete = full_record(cost=replace(COST, incomplete=("tool_fee",)), tool_calls={"web_search": 1})
+    samples = folded(full_record(), unknown, incomplete)
     seen: dict[str, set[str]] = {}
     for sample in samples:
         name = next(
@@ -128,6 +132,26 @@ def test_each_metric_has_the_promised_labels() -> None:
         seen.setdefault(name, labels - {"le"})
         assert seen[name] == labels - {"le"}
     assert seen == {name: labels for name, (kind, labels) in LABELS.items() if kind != "gauge"}
+
+
+def test_an_incomplete_cost_counts_once_by_its_first_reason() -> None:
+    incomplete = full_record(cost=replace(COST, incomplete=("tool_fee", "residency")))
+    samples = folded(full_record(), incomplete, incomplete)
+    counted = by_labels(samples, "gen_ai_client_cost_incomplete_total")
+    assert [(dict(labels)["reason"], value) for labels, value in counted.items()] == [("tool_fee", 2.0)]
+    total = sum(by_labels(samples, "gen_ai_client_cost_usd_total").values())
+    assert total == pytest.approx(3 * COST.total_usd)
+
+
+def test_tool_calls_add_up_by_tool() -> None:
+    samples = folded(full_record(tool_calls={"web_search": 2, "function": 1}), full_record(tool_calls={"function": 3}))
+    counted = by_labels(samples, "gen_ai_client_tool_calls_total")
+    assert {dict(labels)["tool"]: value for labels, value in counted.items()} == {"web_search": 2.0, "function": 4.0}
+
+
+def test_a_complete_call_without_tools_has_no_series_of_them() -> None:
+    names = {sample.name for sample in folded(full_record())}
+    assert not names & {"gen_ai_client_cost_incomplete_total", "gen_ai_client_tool_calls_total"}
 
 
 @pytest.mark.parametrize(

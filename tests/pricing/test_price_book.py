@@ -18,7 +18,8 @@ from genai_prices.data_snapshot import DataSnapshot, get_snapshot, set_custom_sn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitored_openai._pricing.price_book import PriceBook, Unpriced
+from monitored_openai._pricing.price_book import Billed, PriceBook, Unpriced
+from monitored_openai._pricing.supplement import EMBEDDING_BATCHES
 from monitored_openai._record import Cost, Usage
 
 
@@ -62,12 +63,14 @@ def tokens(
 
 def price(call: Call, book: PriceBook | None = None, at_ns: int = AT_NS) -> Cost | Unpriced:
     return (book or PriceBook()).cost(
-        provider=call.provider,
-        model=call.model,
-        service_tier=call.tier,
-        usage=call.usage,
-        at_ns=at_ns,
-        batch=call.batch,
+        Billed(
+            provider=call.provider,
+            model=call.model,
+            service_tier=call.tier,
+            usage=call.usage,
+            at_ns=at_ns,
+            batch=call.batch,
+        )
     )
 
 
@@ -191,15 +194,18 @@ def test_a_call_costs_what_the_published_price_makes_it(call: Call, dollars: flo
 
 def test_the_parts_of_a_cost_are_disjoint_and_the_savings_are_beside_them() -> None:
     cost = priced(Call("gpt-5.6-sol", tokens(10 * K, K, cached=2 * K, written=4 * K)))
-    assert cost.input_usd == pytest.approx(0.036)  # 4K uncached * 4.00/1e6 + 4K written to the cache * 5.00/1e6
+    assert cost.input_usd == pytest.approx(0.016)  # 4K uncached * 4.00/1e6
+    assert cost.cache_write_usd == pytest.approx(0.02)  # 4K written to the cache * 5.00/1e6
     assert cost.input_cached_usd == pytest.approx(0.0008)  # 2K * 0.40/1e6
     assert cost.output_usd == pytest.approx(0.02)  # K * 20.00/1e6
     assert cost.cache_savings_usd == pytest.approx(0.0072)  # 2K * (4.00 - 0.40)/1e6
 
 
-def test_audio_and_image_input_count_as_input() -> None:
+def test_audio_and_image_input_are_kinds_of_their_own() -> None:
     cost = priced(Call("gpt-realtime-2025-08-28", tokens(K, 0, audio=500, image=100)))
-    assert cost.input_usd == pytest.approx(0.0181)  # 400 * 4.00/1e6 + 500 * 32.00/1e6 + 100 * 5.00/1e6
+    assert cost.input_usd == pytest.approx(0.0016)  # 400 * 4.00/1e6
+    assert cost.audio_usd == pytest.approx(0.016)  # 500 * 32.00/1e6
+    assert cost.image_usd == pytest.approx(0.0005)  # 100 * 5.00/1e6
     assert (cost.input_cached_usd, cost.output_usd, cost.cache_savings_usd) == (0.0, 0.0, 0.0)
 
 
@@ -237,7 +243,7 @@ REASONS: list[tuple[str, Call, Unpriced]] = [
     ("no model", Call(None, SOME), Unpriced.UNKNOWN_MODEL),
     ("unknown snapshot", Call("gpt-4o-9999", SOME), Unpriced.UNKNOWN_MODEL),
     ("Azure deployment", Call("our-deployment", SOME, provider="azure.ai.openai"), Unpriced.UNKNOWN_MODEL),
-    ("fine-tune the table lacks", Call("ft:gpt-4.1-2025-04-14:acme::id", SOME), Unpriced.UNKNOWN_MODEL),
+    ("fine-tune the table lacks", Call("ft:gpt-4.1-2031-04-14:acme::id", SOME), Unpriced.UNKNOWN_MODEL),
     ("undated fine-tune the table lacks", Call("ft:gpt-4.1-mini:acme::id", SOME), Unpriced.UNKNOWN_MODEL),
     ("legacy fine-tune the table lacks", Call("ft:davinci-002:acme::id", SOME), Unpriced.UNKNOWN_MODEL),
     ("fine-tune at its base model's price", Call("ft:gpt-4-0613:acme::id", SOME), Unpriced.UNKNOWN_MODEL),
@@ -310,7 +316,7 @@ OWN: Mapping[str, Mapping[str, float]] = {
         # 400 * 0.20/1e6 + 600 * 0.05/1e6 + K * 0.60/1e6
         (Call("llama-3-ours", tokens(K, K, cached=600), provider="localhost"), 0.00071),
         (Call("llama-3-ours", tokens(K, K), "auto", "localhost"), 0.0008),  # K * 0.20/1e6 + K * 0.60/1e6
-        (Call("gpt-5", tokens(K, K, cached=600), "default"), 0.009),  # K * 1.00/1e6 + K * 8.00/1e6
+        (Call("gpt-5", tokens(K, K), "default"), 0.009),  # K * 1.00/1e6 + K * 8.00/1e6
         (Call("gpt-5", tokens(K, K), "flex"), 0.005625),  # as published: K * 0.625/1e6 + K * 5.00/1e6
         (Call("gpt-5", tokens(K, K), batch=True), 0.005625),  # as published, the same
         (Call("ft:gpt-4.1-2025-04-14:acme::id", tokens(K, K)), 0.015),  # K * 3.00/1e6 + K * 12.00/1e6
@@ -320,14 +326,12 @@ OWN: Mapping[str, Mapping[str, float]] = {
     ids=str,
 )
 def test_the_users_prices_replace_the_published_standard_price(call: Call, dollars: float) -> None:
-    assert priced(call, PriceBook(OWN)).total_usd == pytest.approx(dollars, rel=1e-12, abs=0)
+    assert priced(call, PriceBook(lambda: OWN)).total_usd == pytest.approx(dollars, rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
-        (Call("llama-3-ours", tokens(K, K, audio=1)), Unpriced.NO_RATE_FOR_KIND),
-        (Call("only-input", tokens(K, K)), Unpriced.NO_RATE_FOR_KIND),
         (Call("llama-3-ours", tokens(K, K), "priority"), Unpriced.UNKNOWN_MODEL),
         (Call("llama-3-ours:8b:q4", tokens(K, K)), Unpriced.UNKNOWN_MODEL),
         (Call("llama-3:8b:q4", tokens(K, K)), Unpriced.UNKNOWN_MODEL),
@@ -337,7 +341,23 @@ def test_the_users_prices_replace_the_published_standard_price(call: Call, dolla
     ids=str,
 )
 def test_the_users_prices_are_not_stretched_to_what_they_do_not_say(call: Call, reason: Unpriced) -> None:
-    assert price(call, PriceBook(OWN)) is reason
+    assert price(call, PriceBook(lambda: OWN)) is reason
+
+
+@pytest.mark.parametrize(
+    ("call", "dollars"),
+    [
+        (Call("llama-3-ours", tokens(K, K, audio=1)), 0.0007998),  # 999 * 0.20/1e6 + K * 0.60/1e6
+        (Call("only-input", tokens(K, K)), 0.0001),  # K * 0.10/1e6
+        (Call("gpt-5", tokens(K, K, cached=600)), 0.0084),  # 400 * 1.00/1e6 + K * 8.00/1e6
+        (Call("gpt-5", tokens(K, K, written=600)), 0.0084),
+    ],
+    ids=str,
+)
+def test_a_used_kind_without_an_own_price_makes_the_cost_incomplete(call: Call, dollars: float) -> None:
+    cost = priced(call, PriceBook(lambda: OWN))
+    assert cost.total_usd == pytest.approx(dollars, rel=1e-12)
+    assert (cost.incomplete, cost.source) == (("own_price",), "settings")
 
 
 # The table's own arithmetic (Decimal, each call) is the reference for ours (floats, rates taken once).
@@ -366,6 +386,7 @@ MODELS = [
 ]
 MOST_USED = [(provider, model) for provider, model in MODELS if provider in ("openai", "azure", "google", "deepseek")]
 BOOK = PriceBook()
+OF_THE_SUPPLEMENT = {price.model.id for price in EMBEDDING_BATCHES}
 
 
 def table_price(call: Call, at_ns: int) -> tuple[Decimal, Decimal] | None:
@@ -389,12 +410,11 @@ def table_price(call: Call, at_ns: int) -> tuple[Decimal, Decimal] | None:
 def agree(call: Call, at_ns: int) -> bool:
     """Whether the call was priced; fails when it was priced otherwise than by the table."""
     cost = price(call, BOOK, at_ns)
-    if isinstance(cost, Unpriced):
-        return False
+    if isinstance(cost, Unpriced) or (call.batch and call.model in OF_THE_SUPPLEMENT):
+        return False  # the supplement has batch prices that the table lacks
     expected = table_price(call, at_ns)
     assert expected is not None, f"priced at {cost}, though the table cannot"
-    assert cost.input_usd + cost.input_cached_usd == pytest.approx(float(expected[0]), rel=1e-9, abs=1e-15)
-    assert cost.output_usd == pytest.approx(float(expected[1]), rel=1e-9, abs=1e-15)
+    assert cost.total_usd == pytest.approx(float(expected[0] + expected[1]), rel=1e-9, abs=1e-15)
     return True
 
 
@@ -526,16 +546,20 @@ def test_a_fresher_table_is_used_as_soon_as_it_is_there(table: type[DataSnapshot
     fresher = one_model("3", fetched=True)
     set_custom_snapshot(fresher)
     assert priced(call, book).total_usd == pytest.approx(0.003)
-    assert book.table_timestamp == fresher.timestamp.timestamp()
+    assert book.table_dates == {"openai": fresher.timestamp.timestamp()}
 
 
 def test_a_table_without_dates_has_no_known_age(table: type[DataSnapshot]) -> None:
     set_custom_snapshot(one_model("2"))
-    assert math.isnan(PriceBook().table_timestamp)
+    book = PriceBook()
+    price(Call("gpt-x", SOME), book)
+    assert book.table_dates == {}
 
 
 def test_the_bundled_table_is_dated_by_its_newest_price_and_never_in_the_future() -> None:
-    stamp = PriceBook().table_timestamp
+    book = PriceBook()
+    price(Call("gpt-5", SOME), book)
+    stamp = book.table_dates["openai"]
     assert ns(datetime(2026, 10, 14, tzinfo=UTC)) <= stamp * 1e9 <= ns(datetime.now(UTC))
     assert datetime.fromtimestamp(stamp, UTC).strftime("%H:%M:%S") == "00:00:00"
 
@@ -552,14 +576,15 @@ LAZY_AND_QUIET = """
 import sys
 reached = []
 sys.addaudithook(lambda event, args: reached.append(event) if event in ("socket.connect", "socket.getaddrinfo") else None)
-from monitored_openai._pricing.price_book import PriceBook
+from monitored_openai._pricing.price_book import Billed, PriceBook
 from monitored_openai._record import Cost, Usage
-book = PriceBook({"mine": {"input": 1.0, "output": 2.0}})
+own = {"mine": {"input": 1.0, "output": 2.0, "cached_input": 1.0}}
+book = PriceBook(lambda: own)
 assert "genai_prices" not in sys.modules
 usage = Usage(input_tokens=10, output_tokens=20, input_cached_tokens=5, output_rejected_prediction_tokens=3)
-cost = book.cost(provider="openai", model="gpt-4o", service_tier=None, usage=usage, at_ns=%d)
+cost = book.cost(Billed(provider="openai", model="gpt-4o", usage=usage, at_ns=%d))
 assert isinstance(cost, Cost), cost
-assert book.table_timestamp > 0
+assert book.table_dates["openai"] > 0
 assert reached == [], reached
 """
 
@@ -573,3 +598,33 @@ def test_the_table_is_imported_at_the_first_use_without_network_or_a_word_to_the
 
 def test_the_reasons_are_plain_words_fit_for_a_metric_label() -> None:
     assert [str(reason) for reason in Unpriced] == [reason.name.lower() for reason in Unpriced]
+
+
+@pytest.mark.parametrize(
+    ("provider", "host", "reason"),
+    [
+        ("ollama", "localhost", Unpriced.SELF_HOSTED),
+        ("vllm", "gpu.example.com", Unpriced.SELF_HOSTED),
+        ("moonshot_ai", "api.moonshot.cn", Unpriced.CURRENCY),
+    ],
+)
+def test_a_provider_without_a_bill_in_dollars_has_only_the_users_price(provider: str, host: str, reason: str) -> None:
+    call = Billed(provider=provider, model="kimi-k2.6", usage=tokens(1000, 100), at_ns=AT_NS, host=host)
+    assert PriceBook().cost(call) == reason
+    own = PriceBook(lambda: {"kimi-k2.6": {"input": 1.0, "output": 10.0}}).cost(call)
+    assert isinstance(own, Cost)
+    assert own.total_usd == pytest.approx(0.002)
+
+
+def test_moonshots_prices_are_those_of_its_host_in_dollars() -> None:
+    call = Billed(
+        provider="moonshot_ai", model="kimi-k2.6", usage=tokens(1000, 100), at_ns=AT_NS, host="api.moonshot.ai"
+    )
+    assert isinstance(PriceBook().cost(call), Cost)
+
+
+@pytest.mark.parametrize("model", ["google/gemini-2.5-flash", "models/gemini-2.5-flash", "gemini-2.5-flash"])
+@pytest.mark.parametrize("provider", ["gcp.vertex_ai", "gcp.gemini"])
+def test_a_prefix_of_google_does_not_change_the_price(provider: str, model: str) -> None:
+    # $0.30 and $2.50 per million tokens (genai-prices 0.2.3, read 2026-11-27)
+    assert priced(Call(model, tokens(1000, 500), provider=provider)).total_usd == pytest.approx(0.00155)

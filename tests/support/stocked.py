@@ -25,6 +25,8 @@ from tests.support.servers.prometheus import Prometheus, require_prometheus
 QUICK = 0.02
 """The pace of the demo's API: a fiftieth of the times shown to people."""
 PROCESSES, CALLS = 4, 60
+ENVIRONMENTS = {"lean": "demo|default", "full": "full|full-mixed"}
+"""The environments whose processes push the default metrics, and all metrics, as regular expressions."""
 FLUSH_SECONDS = 30.0
 
 
@@ -33,7 +35,8 @@ class Workload:
     """What was done, and where it was told to.
 
     First a process that ended before `window_begins`, then at once the demo's workload, with the default metrics
-    (`environment="demo"`) and with all of them (`environment="full"`), and four processes (`job="mixed"`).
+    (`environment="demo"`) and with all of them (`environment="full"`), and four processes (`job="mixed"`), of which the
+    last pushes all metrics.
     """
 
     prometheus: Prometheus
@@ -64,7 +67,17 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workload]:
         given = env("mixed", api, prometheus.write_url, loki, push_interval=1, label_names="program")
         assert run("mixed", 30, "before", env=given).code == 0
         window_begins = time.time() + 0.002
-        programs = [stack.enter_context(running("mixed", CALLS, f"p{n}", env=given)) for n in range(PROCESSES)]
+        full = env(
+            *("mixed", api, prometheus.write_url, loki),
+            push_interval=1,
+            label_names="program",
+            histograms="full",
+            environment="full-mixed",
+        )
+        programs = [
+            stack.enter_context(running("mixed", CALLS, f"p{n}", env=full if n == PROCESSES - 1 else given))
+            for n in range(PROCESSES)
+        ]
         served = {"demo": _demo(prometheus, loki), "full": _demo(prometheus, loki, "full", histograms="full")}
         assert [program.wait(120).code for program in programs] == [0] * PROCESSES
         yield Workload(

@@ -8,7 +8,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
-from monitored_openai._calls.request_fields import identifiers
+from monitored_openai._calls.request_fields import billed_fields, identifiers
 from monitored_openai._endpoints.base import Endpoint, ParsedResponse, StreamAccumulator, dictionary, parse_body
 from monitored_openai._json import decode
 from monitored_openai._logging import warn_sparsely
@@ -52,6 +52,8 @@ class FinishedCall:
     """True if the request has `stream_options` that the library added."""
     billed_request: Usage | None = None
     identifiers: Mapping[str, Any] = NOTHING
+    billed_fields: Mapping[str, Any] = NOTHING
+    """The fields of the request that decide its price, if the call does not keep the request."""
     request: bytes | None = None
     """The body that was sent, if content is captured."""
 
@@ -79,6 +81,12 @@ class FinishedCall:
     wait_after_chunks = 0.0
     ended_ns = 0
 
+    @property
+    def host(self) -> str:
+        """The host of the API, without the port."""
+        host, colon, port = self.server.rpartition(":")
+        return host if colon and port.isdecimal() else self.server
+
     def size(self) -> int:
         """Return the approximate number of bytes of content held."""
         size = len(self.request or b"") + len(self.response or b"") + len(self.message or "")
@@ -90,7 +98,9 @@ class FinishedCall:
         """Release the content of request and response; keep the facts for the metrics."""
         self.parsed = dataclasses.replace(self.parse(), body=None, error_message=None)
         self.headers = {name.encode(): value.encode("latin-1") for name, value in self.recorded_headers().items()}
-        self.identifiers = self.identifiers or identifiers(self.request_body())
+        request = self.request_body()
+        self.identifiers = self.identifiers or identifiers(request)
+        self.billed_fields = self.billed_fields or billed_fields(request, self.provider)
         self.body = self.extra_body = self.request = self.response = None
         self.accumulator = self.pieces = self.message = None
         self.captures_content = False
@@ -98,7 +108,8 @@ class FinishedCall:
     def release_body(self) -> None:
         """Release the caller's body, because fewer queued objects mean shorter pauses of the garbage collector."""
         if self.request is None and self.body is not None:
-            self.identifiers = identifiers(self.given_body())
+            given = self.given_body()
+            self.identifiers, self.billed_fields = identifiers(given), billed_fields(given, self.provider)
         self.body = self.extra_body = None
 
     def parse(self) -> ParsedResponse:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 MOST = 10_000
 """Limit for tracked responses. Beyond it, the usage of the oldest one stays unknown."""
 
@@ -10,18 +13,18 @@ class PendingUsage:
     """The responses of one process whose usage a later request may report; not thread-safe."""
 
     def __init__(self) -> None:
-        self._ids: dict[tuple[str, str], None] = {}
+        self._ids: dict[tuple[str, str], Mapping[str, Any]] = {}
 
-    def add(self, server: str, response_id: str) -> None:
-        """Track a response."""
+    def add(self, server: str, response_id: str, billed_fields: Mapping[str, Any]) -> None:
+        """Track a response, with the fields of its request that decide its price."""
         self._ids.pop((server, response_id), None)
-        self._ids[server, response_id] = None
+        self._ids[server, response_id] = billed_fields
         if len(self._ids) > MOST:
             del self._ids[next(iter(self._ids))]
 
-    def resolve(self, server: str, response_id: str) -> bool:
-        """Stop tracking a finished response; return whether it was tracked, so that its usage counts now."""
-        return self._ids.pop((server, response_id), self) is None
+    def resolve(self, server: str, response_id: str) -> Mapping[str, Any] | None:
+        """Stop tracking a finished response; return its billed fields, or `None` if its usage does not count now."""
+        return self._ids.pop((server, response_id), None)
 
     def clear(self) -> None:
         """Forget all responses; for a forked child, because its parent still tracks them."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from monitored_openai._calls.billing import read_bill, without_bill
 from monitored_openai._calls.error_types import error_type_of_code
 from monitored_openai._calls.finished_call import FinishedCall
 from monitored_openai._calls.pending_usage import PendingUsage
-from monitored_openai._calls.request_fields import identifiers
+from monitored_openai._calls.request_fields import billed_fields, identifiers
 from monitored_openai._endpoints.base import BACKGROUND, ParsedResponse
 from monitored_openai._record import CallRecord, Cost, ErrorType, Usage, UsageUnknown
 
-Price = Callable[[str, ParsedResponse, int], "Cost | str"]
-"""Returns the cost, or the reason why it is unknown, for a provider, a response and a time (nanoseconds since 1970)."""
+Price = Callable[[FinishedCall, ParsedResponse], "Cost | str"]
+"""Returns the cost of a response of a call, or the reason why it is unknown."""
 
 
 def build_record(finished: FinishedCall, call_id: str, *, price: Price, pending_usage: PendingUsage) -> CallRecord:
@@ -21,13 +23,15 @@ def build_record(finished: FinishedCall, call_id: str, *, price: Price, pending_
 
     Reads and updates `pending_usage`, so that the usage of a response counts once even if two calls report it.
     """
-    parsed = _resolve_usage(finished, finished.parse(), pending_usage)
+    request = finished.request_body()
+    billed = finished.billed_fields or billed_fields(request, finished.provider)
+    parsed = read_bill(finished.provider, finished.parse(), billed)
+    parsed = _resolve_usage(finished, parsed, billed, pending_usage)
     error, message = _error(finished, parsed)
     unknown = _usage_unknown(finished, parsed, error)
     cost = _cost(finished, parsed, unknown, price)
     headers = finished.recorded_headers()
     trace_id, span_id = finished.trace or (None, None)
-    request = finished.request_body()
     waits, streamed = finished.chunk_waits, finished.streamed
     return CallRecord(
         id=call_id,
@@ -68,7 +72,9 @@ def build_record(finished: FinishedCall, call_id: str, *, price: Price, pending_
     )
 
 
-def _resolve_usage(finished: FinishedCall, parsed: ParsedResponse, pending_usage: PendingUsage) -> ParsedResponse:
+def _resolve_usage(
+    finished: FinishedCall, parsed: ParsedResponse, billed: Mapping[str, Any], pending_usage: PendingUsage
+) -> ParsedResponse:
     """Add the billed part of the request, and remove usage that another call already counted for the same response."""
     if finished.billed_request is not None:
         parts = {
@@ -79,12 +85,15 @@ def _resolve_usage(finished: FinishedCall, parsed: ParsedResponse, pending_usage
         return dataclasses.replace(parsed, usage=dataclasses.replace(parsed.usage or Usage(), **parts))
     repeats = finished.endpoint.reports_deferred_usage
     if not parsed.id:
-        return dataclasses.replace(parsed, usage=None, provider_cost=None) if repeats else parsed
+        return without_bill(parsed) if repeats else parsed
     if repeats:
-        if not parsed.finished or not pending_usage.resolve(finished.server, parsed.id):
-            return dataclasses.replace(parsed, usage=None, provider_cost=None, error_code=None)
-    elif finished.endpoint.defers_usage and parsed.usage is None and not (parsed.finished and parsed.error_code):
-        pending_usage.add(finished.server, parsed.id)
+        asked = pending_usage.resolve(finished.server, parsed.id) if parsed.finished else None
+        if asked is None:
+            return dataclasses.replace(without_bill(parsed), error_code=None)
+        return read_bill(finished.provider, parsed, asked)
+    if finished.endpoint.defers_usage and parsed.usage is None and not (parsed.finished and parsed.error_code):
+        pending_usage.add(finished.server, parsed.id, billed)
+        return parsed if parsed.finished else without_bill(parsed)
     return parsed
 
 
@@ -110,13 +119,13 @@ def _cost(finished: FinishedCall, parsed: ParsedResponse, unknown: str | None, p
     endpoint = finished.endpoint
     if _is_refused(finished) or not endpoint.billed or (endpoint.reports_deferred_usage and parsed.usage is None):
         return None
-    if parsed.unpriced is not None or parsed.cost is not None:
-        return parsed.unpriced or parsed.cost
+    if parsed.cost is not None or parsed.unpriced is not None:
+        return parsed.cost or parsed.unpriced
     if unknown == BACKGROUND:
         return BACKGROUND
     if parsed.model is None and not endpoint.returns_model:
         parsed = dataclasses.replace(parsed, model=finished.request_model)
-    return price(finished.provider, parsed, finished.ended_ns)
+    return price(finished, parsed)
 
 
 def _is_refused(finished: FinishedCall) -> bool:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import PurePath
 from typing import Any
 
 from monitored_openai._json import enum_value
+from monitored_openai._providers import provider_named
 
 IDENTIFIERS = ("user", "safety_identifier", "prompt_cache_key")
 _METADATA = "metadata"
+_IDENTIFYING = frozenset({*IDENTIFIERS, _METADATA})
+_BILLED = frozenset(
+    {
+        *("service_tier", "prompt_cache_retention", "prompt_cache_options", "background_options"),
+        *("web_search_options", "search_parameters"),
+    }
+)
+"""Fields of a request that decide its price."""
+SENDS_AUDIO = "input_audio"
 
 
 def text_sent(value: object) -> str | None:
@@ -26,6 +37,8 @@ def text_sent(value: object) -> str | None:
 
 def identifiers(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the well-formed fields `user`, `safety_identifier`, `prompt_cache_key` and `metadata` of a request."""
+    if _IDENTIFYING.isdisjoint(body):
+        return {}
     found: dict[str, Any] = {name: text for name in IDENTIFIERS if (text := text_sent(body.get(name))) is not None}
     pairs = body.get(_METADATA)
     if isinstance(pairs, dict):
@@ -36,6 +49,24 @@ def identifiers(body: Mapping[str, Any]) -> dict[str, Any]:
         }
         found.update({_METADATA: texts} if texts else {})
     return found
+
+
+def billed_fields(body: Mapping[str, Any], provider: str) -> dict[str, Any]:
+    """Return those fields of a request that decide its price, and `SENDS_AUDIO` if the provider's price needs it.
+
+    Runs on the caller's thread if content is not captured, so it must be cheap.
+    """
+    found = {} if _BILLED.isdisjoint(body) else {name: body[name] for name in _BILLED if name in body}
+    known = provider_named(provider)
+    if known is not None and known.audio_unsplit and isinstance(messages := body.get("messages"), list):
+        contents = (message.get("content") for message in messages if isinstance(message, dict))
+        if any(map(_is_audio, chain.from_iterable(parts for parts in contents if isinstance(parts, list)))):
+            found[SENDS_AUDIO] = True
+    return found
+
+
+def _is_audio(part: object) -> bool:
+    return isinstance(part, dict) and enum_value(part.get("type")) == "input_audio"
 
 
 def describe_files(files: Any) -> dict[str, Any]:

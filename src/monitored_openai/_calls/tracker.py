@@ -113,7 +113,7 @@ class CallTracker:
 
     def _server(self, client: Any) -> _Server:
         base_url = client._base_url
-        provider = self._provider or provider_of(base_url.host, kind=client._client_kind)
+        provider = self._provider or provider_of(base_url.host, kind=client._client_kind, port=base_url.port)
         usage = stream_usage_of(base_url.host, kind=client._client_kind, configured=self._provider)
         url = str(base_url)
         if usage == "on_request" and self._usage_support is not None:

@@ -151,7 +151,11 @@ def _add_tail(tail: Parser) -> None:
 def _add_prices(prices: Parser) -> None:
     prices.option("model", "the name in a response, such as gpt-4o-mini-2024-07-18", metavar="MODEL")
     prices.option("--provider", "the provider's name, as in the label gen_ai_provider_name", default="openai")
+    prices.option(
+        "--host", "host of the API, such as us.api.openai.com, because some regions cost more", metavar="HOST"
+    )
     prices.option("--on", "prices on that day, such as 2026-11-25; today by default", metavar="DATE")
+    prices.add_argument("--update", action="store_true", help="download the newest published prices and show those")
 
 
 def _add_dashboards(subparsers: Commands) -> None:

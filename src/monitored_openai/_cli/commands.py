@@ -93,10 +93,16 @@ def tail(arguments: argparse.Namespace) -> None:
 
 
 def prices(arguments: argparse.Namespace) -> None:
-    """Show the prices of a model's tokens by kind and service tier, with their source."""
+    """Show the prices of a model's tokens and tools by kind and service tier, with their source."""
     from monitored_openai._cli.query import prices
 
-    prices.show(arguments.model, provider=arguments.provider, on=arguments.on)
+    prices.show(
+        arguments.model,
+        provider=arguments.provider,
+        host=arguments.host,
+        on=arguments.on,
+        update=arguments.update,
+    )
 
 
 def export_dashboards(arguments: argparse.Namespace) -> None:

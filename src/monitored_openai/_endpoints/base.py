@@ -14,8 +14,8 @@ from monitored_openai._logging import warn_sparsely
 from monitored_openai._record import NOTHING, Cost, CostIncomplete, Usage, UsageUnknown
 
 _EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
-_LARGEST_COUNT = 2**53
-"""Limit for a count of tokens; a larger JSON number is not exact."""
+_LARGEST_COUNT = 10**9
+"""Limit for the tokens of one call; the largest context windows of 2026 have ten million."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,10 @@ class ParsedResponse:
     finish_reasons: tuple[str, ...] = ()
     usage: Usage | None = None
     usage_unknown: UsageUnknown | None = None
+    usage_if_thinking: Usage | None = None
+    """The usage if the tokens that only `total_tokens` counts are the model's thinking, which the provider decides."""
+    reported_usage: Mapping[str, Any] = field(default_factory=dict)
+    """The usage as the response contains it, for a charge in it that only its provider explains."""
     body: Mapping[str, Any] | str | None = None
     error_code: str | None = None
     """The code of an error in a response with a good status; `None` if it contains no error."""
@@ -43,15 +47,26 @@ class ParsedResponse:
     tool_calls: Mapping[str, int] = field(default_factory=dict)
     """The number of calls of each tool, by the bounded name of the tool."""
     units: Mapping[str, float] = field(default_factory=dict)
-    """Billed units other than tokens, by name: `web_searches`, `container_sessions`, ..."""
+    """Billed units other than tokens, by name: `web_searches`, `container_sessions_1g`, ..."""
     incomplete: tuple[CostIncomplete, ...] = ()
     """Reasons for an incomplete cost that do not depend on prices, such as a tool without a count."""
     parts: tuple[tuple[str | None, Usage], ...] = ()
     """Usages of other models within the call, such as of the image tool, by model."""
+    requested_tier: str | None = None
+    """The service tier in the request, unless it is the default; for responses that do not name their tier."""
+    cache_retention: str | None = None
+    """The time for which the server keeps cached tokens: `30m`, `12h`, `24h` or `in_memory`."""
+    background: bool = False
+    """True if the server generates the response in the background."""
+    completion_window: str | None = None
+    """The time within which the server finishes a response in the background, from the request: `2h`, `8h`, ..."""
 
 
 BACKGROUND: Literal["background"] = "background"
 """The reason for unknown usage and cost while the server generates a response in the background."""
+
+SPLIT_UNKNOWN = "split_unknown"
+"""The reason for an unknown cost if the usage does not separate kinds of tokens that have different prices."""
 
 
 class StreamAccumulator(Protocol):

@@ -6,23 +6,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from monitored_openai._endpoints.base import ParsedResponse, count, dictionary
+from monitored_openai._endpoints.base import ParsedResponse, dictionary
 from monitored_openai._endpoints.final_event import plain_endpoint
-from monitored_openai._endpoints.parsing import parse_plain, usage_unknown_reason
-from monitored_openai._record import Usage
+from monitored_openai._endpoints.parsing import parse_plain
 
 _BYTES_OF_A_NUMBER = 4
 
 
 def parse_embeddings(body: Mapping[str, Any]) -> ParsedResponse:
     """Parse the body of a response with embeddings."""
-    tokens = count(dictionary(body.get("usage")).get("prompt_tokens"))
-    usage = None if tokens is None else Usage(input_tokens=tokens)
     data = body.get("data")
     return dataclasses.replace(
         parse_plain(body),
-        usage=usage,
-        usage_unknown=usage_unknown_reason(usage, body.get("usage")),
         body={**body, "data": [_without_vector(entry) for entry in data]} if isinstance(data, list) else body,
     )
 

@@ -7,21 +7,32 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from monitored_openai._endpoints.base import ParsedResponse
+from monitored_openai._endpoints.base import SPLIT_UNKNOWN, ParsedResponse
 from monitored_openai._endpoints.final_event import plain_endpoint
 from monitored_openai._endpoints.parsing import parse_plain
-
-_OTHER_MODEL = "split_unknown"
-"""The reason for an unknown cost of SVG drawings: a second model writes them, and the usage reports its tokens too."""
+from monitored_openai._endpoints.tools import svg_part
 
 
 def parse_images(body: Mapping[str, Any]) -> ParsedResponse:
     """Parse a body with images, or the final event of a stream."""
     parsed = parse_plain(body)
-    return parsed if body.get("svg_usage") is None else dataclasses.replace(parsed, unpriced=_OTHER_MODEL)
+    if body.get("svg_usage") is None:
+        return parsed
+    author = svg_part(body["svg_usage"])  # another model writes the drawing; the usage is that of its reference image
+    if author is None:
+        return dataclasses.replace(parsed, incomplete=("unit",))
+    return dataclasses.replace(parsed, parts=(author,))
+
+
+def parse_edited(body: Mapping[str, Any]) -> ParsedResponse:
+    """Parse a body with images that the request contains too: its input is images and text with different prices."""
+    parsed = parse_images(body)
+    if parsed.usage is None or not parsed.usage.input_tokens or parsed.usage.input_image_tokens is not None:
+        return parsed
+    return dataclasses.replace(parsed, unpriced=SPLIT_UNKNOWN)
 
 
 _endpoint = partial(plain_endpoint, operation="image_generation", parse=parse_images, returns_model=False)
 GENERATIONS = _endpoint("/images/generations")
-EDITS = _endpoint("/images/edits")
+EDITS = _endpoint("/images/edits", parse=parse_edited)
 VARIATIONS = _endpoint("/images/variations", reports_usage=False)

@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any
 
 from monitored_openai._endpoints.base import BACKGROUND, Endpoint, ParsedResponse, dictionary, text
-from monitored_openai._endpoints.parsing import as_plain, parse_completion_usage, parse_plain, usage_unknown_reason
+from monitored_openai._endpoints.parsing import as_plain, parse_plain
+from monitored_openai._endpoints.tools import run_tools
 
 _UNFINISHED = frozenset({"queued", "in_progress", "requires_action", "cancelling"})
 _BEFORE_OUTPUT = frozenset({"thread.created", "thread.run.created", "thread.run.queued", "thread.run.in_progress"})
@@ -47,18 +48,18 @@ class RunAccumulator:
 
 def parse_run(body: Mapping[str, Any]) -> ParsedResponse:
     """Parse the body of a run."""
-    usage, status = parse_completion_usage(body.get("usage")), text(body.get("status"))
+    plain, status = parse_plain(body), text(body.get("status"))
     error = dictionary(body.get("last_error"))
     reason = text(dictionary(body.get("incomplete_details")).get("reason")) or status
     finished = status not in _UNFINISHED
     return dataclasses.replace(
-        parse_plain(body),
+        plain,
         finish_reasons=(reason,) if reason else (),
-        usage=usage,
-        usage_unknown=BACKGROUND if usage is None and not finished else usage_unknown_reason(usage, body.get("usage")),
+        usage_unknown=BACKGROUND if plain.usage is None and not finished else plain.usage_unknown,
         error_code=(text(error.get("code")) or "failed") if status == "failed" else None,
         error_message=text(error.get("message")),
         finished=finished,
+        **run_tools(body),
     )
 
 

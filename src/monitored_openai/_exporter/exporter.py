@@ -18,10 +18,13 @@ from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
 from monitored_openai._exporter.encoders import loki
 from monitored_openai._exporter.idle import Rest
 from monitored_openai._exporter.losses import Failures
+from monitored_openai._exporter.price_updates import PriceUpdates
 from monitored_openai._legacy_series import call_samples
 from monitored_openai._log_entry import is_sampled, log_entry
 from monitored_openai._logging import warn_sparsely
+from monitored_openai._pricing.billed import Billed
 from monitored_openai._pricing.price_book import PriceBook
+from monitored_openai._pricing.price_file import follow_price_file
 from monitored_openai._redaction.redactor import redactor
 from monitored_openai._stats import DropReason
 
@@ -66,8 +69,13 @@ class Exporter:
         self._metrics = metrics
         self._state = state
         self._pending_usage = pending_usage
-        self._prices = PriceBook(settings.prices)
-        metrics.follow_prices(lambda: self._prices.table_timestamp)  # loads the table, while a fork waits for imports
+        updates = PriceUpdates(settings.price_updates) if settings.price_updates is not None else None
+        self._prices = PriceBook(
+            follow_price_file(settings.prices_file, settings.prices),
+            azure_deployment=settings.azure_deployment,
+            newest=(lambda: None) if updates is None else updates.snapshot,
+        )
+        metrics.follow_prices(lambda: self._prices.table_dates)  # loads the table, while a fork waits for imports
         self._redact = redactor(settings.redact)
         prefix = os.urandom(8).hex()
         self._ids = (f"{prefix}{number:08x}" for number in itertools.count())
@@ -219,9 +227,21 @@ class Exporter:
             self._state.log_queue.add(entry.encoded, self._last_entry_ns)
             self._log_pusher.more()
 
-    def _price(self, provider: str, parsed: ParsedResponse, at_ns: int) -> Cost | str:
+    def _price(self, call: FinishedCall, parsed: ParsedResponse) -> Cost | str:
         return self._prices.cost(
-            provider=provider, model=parsed.model, service_tier=parsed.service_tier, usage=parsed.usage, at_ns=at_ns
+            Billed(
+                provider=call.provider,
+                model=parsed.model,
+                usage=parsed.usage,
+                at_ns=call.ended_ns,
+                service_tier=parsed.service_tier or parsed.requested_tier,
+                host=call.host,
+                units=parsed.units,
+                parts=parsed.parts,
+                incomplete=parsed.incomplete,
+                cache_retention=parsed.cache_retention,
+                completion_window=parsed.completion_window,
+            )
         )
 
     def _add_samples(self, record: CallRecord) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter as Count
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -77,33 +76,40 @@ class MetricsState:
             (("signal", signal),): Histogram(bounds) for signal in ("metrics", "logs")
         }
         self._ever_active: set[Labels] = set()
-        self.prices_timestamp: float | None = None
-        self._read_prices_timestamp: Callable[[], float] | None = None
+        self.price_dates: Mapping[str, float] = {}
+        self._providers: set[str] = set()
+        self._read_price_dates: Callable[[], Mapping[str, float]] | None = None
+        self._providers: set[str] = set()
 
     def fold(self, record: CallRecord) -> None:
         """Add a finished call."""
+        if record.provider not in self._providers:  # a scrape follows no push, so the date must be read now
+            self._providers.add(record.provider)
+            self._refresh_price_dates()
         with self._lock:
             self._metrics.fold(record)
             self._rate_limits.fold(record)
+        if record.provider not in self._providers:  # a scraped page has no push that reads the dates
+            self._providers.add(record.provider)
+            self._refresh_price_dates()
 
     def time_request(self, signal: str, seconds: float) -> None:
         """Add the duration of a request to a back end."""
         with self._lock:
             self._send_seconds[("signal", signal),].observe(seconds)
 
-    def follow_prices(self, read_timestamp: Callable[[], float]) -> None:
-        """Show the date of the price table, read now and before each push; NaN hides it."""
-        self._read_prices_timestamp = read_timestamp
-        self._refresh_prices_timestamp()
+    def follow_prices(self, read_dates: Callable[[], Mapping[str, float]]) -> None:
+        """Show the date of each provider's published prices, read now, at its first call and before each push."""
+        self._read_price_dates = read_dates
+        self._refresh_price_dates()
 
-    def _refresh_prices_timestamp(self) -> None:
-        if self._read_prices_timestamp is not None:
-            timestamp = self._read_prices_timestamp()
-            self.prices_timestamp = None if math.isnan(timestamp) else timestamp
+    def _refresh_price_dates(self) -> None:
+        if self._read_price_dates is not None:
+            self.price_dates = self._read_price_dates()
 
     def push_samples(self) -> list[Sample]:
         """Return the samples of a push, without the labels that all series share."""
-        self._refresh_prices_timestamp()
+        self._refresh_price_dates()
         return self._samples(of_calls=self._pushes_calls, labels_without_buckets=self._exposed.labels_without_buckets)
 
     def samples(self) -> list[Sample]:
@@ -168,6 +174,6 @@ class MetricsState:
         for signal, at_ns in ((metrics, stats.last_push_ns), (logs, stats.last_delivery_ns)):
             if at_ns is not None:
                 yield Sample(LAST_SUCCESS.name, signal, at_ns / 1e9, cumulative=False)
-        if self.prices_timestamp is not None:
-            yield Sample(PRICES_DATE.name, (), self.prices_timestamp, cumulative=False)
+        for provider, date in self.price_dates.items():
+            yield Sample(PRICES_DATE.name, (("gen_ai_provider_name", provider),), date, cumulative=False)
         yield from histogram_samples(SEND_SECONDS.name, self._send_seconds)

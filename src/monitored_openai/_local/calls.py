@@ -123,6 +123,7 @@ def _columns(entry: ReceivedEntry) -> tuple[Any, ...]:
             "input_tokens": _number(_part(call, "usage", "input_tokens")),
             "output_tokens": _number(_part(call, "usage", "output_tokens")),
             "cost": _number(_part(call, "cost", "total_usd")),
+            "cost_incomplete": bool(call.get("cost_incomplete")),
             "asked": _snippet(spoken_turns, "asked"),
             "answered": _snippet(spoken_turns, "answered"),
         }

@@ -21,6 +21,7 @@ from monitored_openai._local.history import RESOLUTIONS, History
 from monitored_openai._local.remote_write_decoder import Oversized, Series
 from monitored_openai._metrics.names import (
     COST,
+    COST_INCOMPLETE,
     DROPPED,
     DURATION,
     RETRIES,
@@ -33,7 +34,7 @@ from monitored_openai._metrics.names import (
 KEPT = frozenset(
     {
         *(name for metric in (DURATION, TIME_TO_FIRST_CHUNK) for name in metric.series_names),
-        *(metric.name for metric in (TOKENS_TOTAL, COST, UNPRICED, USAGE_UNKNOWN, RETRIES, DROPPED)),
+        *(metric.name for metric in (TOKENS_TOTAL, COST, COST_INCOMPLETE, UNPRICED, USAGE_UNKNOWN, RETRIES, DROPPED)),
     }
 )
 """The series that the page needs; the history ignores others."""

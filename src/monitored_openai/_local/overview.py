@@ -12,6 +12,7 @@ from monitored_openai._local.quantile import histogram_quantile
 from monitored_openai._metrics.metric_set import bounds_of
 from monitored_openai._metrics.names import (
     COST,
+    COST_INCOMPLETE,
     DROPPED,
     DURATION,
     RETRIES,
@@ -47,6 +48,7 @@ _COUNTS = {
     CALLS: "calls",
     RETRIES.name: "retries",
     COST.name: "cost",
+    COST_INCOMPLETE.name: "cost_incomplete",
     UNPRICED.name: "unpriced",
     USAGE_UNKNOWN.name: "usage_unknown",
 }

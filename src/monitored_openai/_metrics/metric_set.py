@@ -9,6 +9,7 @@ from typing import Literal
 from monitored_openai._metrics.names import (
     CALL_METRICS,
     COST,
+    COST_INCOMPLETE,
     DROPPED,
     DURATION,
     IN_FLIGHT,
@@ -80,7 +81,7 @@ SCHEME_BUCKETS: Mapping[str, frozenset[Metric]] = {
 
 REQUIRED = frozenset(
     {
-        *(DURATION, TOKENS_TOTAL, TOKEN_DETAILS, COST, SAVINGS, UNPRICED, USAGE_UNKNOWN, RETRIES),
+        *(DURATION, TOKENS_TOTAL, TOKEN_DETAILS, COST, COST_INCOMPLETE, SAVINGS, UNPRICED, USAGE_UNKNOWN, RETRIES),
         *(PRODUCED, DROPPED, QUEUED, LAST_SUCCESS, SPOOL_BYTES),
     }
 )

@@ -114,6 +114,18 @@ SAVINGS = Metric(
     "Savings in USD by the prompt cache: cached input at the uncached rate, minus its cost.",
     _RESPONSE_MODEL,
 )
+COST_INCOMPLETE = Metric(
+    "gen_ai_client_cost_incomplete_total",
+    "counter",
+    "Calls that cost more than the metric of the cost contains, by the first reason.",
+    (*_RESPONSE_MODEL, "reason"),
+)
+TOOL_CALLS = Metric(
+    "gen_ai_client_tool_calls_total",
+    "counter",
+    "Calls of tools in the responses, by tool: hosted tools, and functions that the model requests.",
+    (*_RESPONSE_MODEL, "tool"),
+)
 UNPRICED = Metric(
     "gen_ai_client_unpriced_total", "counter", "Calls with unknown cost, by reason.", (*_RESPONSE_MODEL, "reason")
 )
@@ -136,7 +148,7 @@ ACTIVE = Metric("gen_ai_client_active_requests", "gauge", "Calls in progress.")
 CALL_METRICS = (
     *(DURATION, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, TOKEN_USAGE, TOKENS_TOTAL, TOKEN_DETAILS),
     *(AUDIO_SECONDS, CHARACTERS),
-    *(COST, SAVINGS, UNPRICED, USAGE_UNKNOWN, RETRIES, PROCESSING, ACTIVE),
+    *(COST, COST_INCOMPLETE, SAVINGS, TOOL_CALLS, UNPRICED, USAGE_UNKNOWN, RETRIES, PROCESSING, ACTIVE),
 )
 
 _OF_LIMIT = ("organization", "project", "resource")
@@ -193,7 +205,12 @@ LAST_SUCCESS = Metric(
     "Time of the last push that the back end accepted.",
     _SIGNAL,
 )
-PRICES_DATE = Metric("monitored_openai_prices_timestamp_seconds", "gauge", "Date of the price table.")
+PRICES_DATE = Metric(
+    "monitored_openai_prices_timestamp_seconds",
+    "gauge",
+    "Date of the published prices of a provider that the process calls.",
+    ("gen_ai_provider_name",),
+)
 SEND_SECONDS = Metric(
     "monitored_openai_send_seconds", "histogram", "Seconds of each request to a back end.", _SIGNAL, SECONDS
 )

@@ -36,6 +36,7 @@ _DETAILS = {
     for kind in (
         "input_cached",
         "input_cache_write",
+        "input_cache_write_12h",
         "input_audio",
         "input_image",
         "output_audio",
@@ -152,6 +153,8 @@ class Metrics:
         full = (*base, ("gen_ai_response_model", clip_label_value(answered_by))) if answered_by else base
         self._fold_tokens(record, base, full)
         self._fold_cost(record, full)
+        for tool, calls in record.tool_calls.items():
+            self._add(names.TOOL_CALLS, (*full, ("tool", tool)), calls)
         if record.retries:
             self._add(names.RETRIES, full, record.retries)
 
@@ -182,6 +185,8 @@ class Metrics:
         for kind, usd in cost.by_kind().items():
             if usd:
                 self._add(names.COST, (*full, ("kind", kind)), usd)
+        if cost.incomplete:  # once for each call, so that the sum of all reasons is a number of calls
+            self._add(names.COST_INCOMPLETE, (*full, ("reason", cost.incomplete[0])), 1)
         if cost.cache_savings_usd > 0:
             self._add(names.SAVINGS, full, cost.cache_savings_usd)
 

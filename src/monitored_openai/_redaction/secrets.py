@@ -35,7 +35,7 @@ def secret_spans(text: str) -> list[Span]:
     """Return start and end of each secret, in order and without overlap."""
     if not _may_hold_secrets(text):
         return []
-    unescaped = Unescaped(text) if _holds(SIGNS, text) else None
+    unescaped = Unescaped(text) if holds(SIGNS, text) else None
     plain = text if unescaped is None else unescaped.text
     spans = sorted(_found(plain, unescaped))
     if unescaped is not None:
@@ -43,11 +43,16 @@ def secret_spans(text: str) -> list[Span]:
     return list(_merged(spans))
 
 
+def holds_secrets_or(others: str, text: str) -> bool:
+    """Return whether a text may contain a secret, or a match of another pattern, with one scan of the text."""
+    return holds(_signs_of_secrets_or(others), text)
+
+
 def _may_hold_secrets(text: str) -> bool:
-    return _holds(_signs_of_secrets(), text)
+    return holds(_signs_of_secrets(), text)
 
 
-def _holds(pattern: str, text: str) -> bool:
+def holds(pattern: str, text: str) -> bool:
     """Return true if a pattern matches, or if lone surrogates keep the automaton from scanning the text."""
     return _automaton(pattern).isinstance_python(text) or not (text.isascii() or _is_unicode(text))
 
@@ -64,6 +69,11 @@ def _is_unicode(text: str) -> bool:
 def _automaton(pattern: str) -> SchemaValidator:
     """Compile a pattern with pydantic's Rust crate `regex`: linear, and several times as fast as `re` or `in`."""
     return SchemaValidator(core_schema.str_schema(strict=True, pattern=pattern, regex_engine="rust-regex"))
+
+
+@cache
+def _signs_of_secrets_or(others: str) -> str:
+    return f"{_signs_of_secrets()}|{others}"
 
 
 @cache
@@ -91,10 +101,10 @@ def _signs_of_secrets() -> str:
 
 def _found(text: str, unescaped: Unescaped | None) -> Iterator[Span]:
     for prefixed in PREFIXED:
-        if _holds(re.escape(prefixed.literal), text):
+        if holds(re.escape(prefixed.literal), text):
             yield from _prefixed(prefixed, text, unescaped)
     for named in NAMED:
-        if _holds(re.escape(named.literal), text):
+        if holds(re.escape(named.literal), text):
             yield from _named(named, text)
     for begin in _PEM.finditer(text):
         rest = _PEM_REST.match(text, begin.end()) or _PEM_CUT.match(text, begin.end())

@@ -68,7 +68,10 @@ class SettingsArguments(TypedDict, total=False):
     max_content_bytes: int
     log_sample_ratio: float
     inject_stream_usage: bool
-    prices: Mapping[str, Mapping[str, float]] | str
+    prices: Mapping[str, Mapping[str, object]] | str
+    prices_file: str | Path | None
+    price_updates: bool | str | None
+    azure_deployment: Literal["global", "data_zone", "regional", "provisioned"] | None
     on_record: Callable[[CallRecord], object] | None
 
     push_interval: float | None

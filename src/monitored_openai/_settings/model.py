@@ -160,10 +160,22 @@ class MonitoringSettings(BaseSettings):
     """Whether the client requests the usage of a stream if the caller does not. It then hides the chunk that contains
     only this usage.
     """
-    prices: Annotated[Mapping[str, Mapping[str, float]], PlainValidator(validators.prices)] = validators.NO_ITEMS
-    """Your prices by model, which take precedence over the published prices: `input`, `output` and optionally
-    `cached_input` in USD per million tokens, or `minute` in USD per minute of audio, or `characters` in USD per million
-    characters. In a variable, write this mapping as JSON.
+    prices: Annotated[Mapping[str, Mapping[str, Any]], PlainValidator(validators.prices)] = validators.NO_ITEMS
+    """Your prices by model, which take precedence over the published prices, such as
+    `{"gpt-4o": {"input": 2.5, "cached_input": 1.25, "output": 10}}` in USD per million tokens. See
+    [Your own prices](prices.md#your-own-prices) for all kinds. In a variable, write this mapping as JSON.
+    """
+    prices_file: Annotated[str | None, validators.optional(validators.prices_file)] = None
+    """File with prices in the form of `prices`: TOML if its name ends in `.toml`, else JSON. The library reads it again
+    after a change, and keeps the last valid prices if the change is invalid. A model in `prices` takes precedence.
+    """
+    price_updates: Annotated[str | None, PlainValidator(validators.price_updates)] = None
+    """Whether the library downloads the newest published prices once a day: `True`, or the https URL of a table in the
+    format of `genai-prices`. If unset, the prices are those of the installed `genai-prices`.
+    """
+    azure_deployment: Literal["global", "data_zone", "regional", "provisioned"] | None = None
+    """Type of the Azure deployments, which decides their prices. If unset, the library uses the prices of a global
+    deployment and marks the cost of each call as incomplete.
     """
     on_record: Annotated[Callable[..., None] | None, validators.optional(validators.on_record)] = None
     """Function that the exporter's thread calls with each priced `CallRecord`."""

@@ -10,11 +10,12 @@ import re
 import ssl
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import (
     BeforeValidator,
@@ -28,37 +29,12 @@ from monitored_openai._metrics.metric_set import METRICS, REQUIRED
 from monitored_openai._redaction.pattern_size import MOST_ITEMS, PatternTooLarge, pattern_size
 from monitored_openai._redaction.secrets import secret_spans
 from monitored_openai._settings import urls
+from monitored_openai._settings.frozen_mapping import FrozenMapping
+from monitored_openai._settings.prices import parse_prices, read_price_file
 from monitored_openai._settings.urls import MetricsProtocol
 
 _MAX_LABELS = 10  # with the library's own labels, within Mimir's limit of 30 per series and Loki's of 15 per stream
-_MAX_PRICE = 1_000_000
 _MOST_SECONDS_OF_A_CHECK = 1.0
-
-_Item_co = TypeVar("_Item_co", covariant=True)
-
-
-class FrozenMapping(Mapping[str, _Item_co]):
-    """An immutable, hashable mapping, so that settings can be compared and shared."""
-
-    __slots__ = ("_items",)
-
-    def __init__(self, items: Mapping[str, _Item_co] | None = None) -> None:
-        self._items = dict(items or {})
-
-    def __getitem__(self, key: str) -> _Item_co:
-        return self._items[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __hash__(self) -> int:
-        return hash(frozenset(self._items.items()))
-
-    def __repr__(self) -> str:
-        return repr(self._items)
 
 
 def plain_text(value: object) -> str:
@@ -176,23 +152,32 @@ def label_names(value: object) -> tuple[str, ...]:
     return tuple(_unique([(name, None) for name in names]))
 
 
-def prices(value: object) -> FrozenMapping[FrozenMapping[float]]:
-    prices: dict[str, FrozenMapping[float]] = {}
-    for model, rates in _mapped(value).items():
-        kinds = set(rates) if isinstance(rates, Mapping) else set()
-        by_token = {"input", "output"} <= kinds <= {"input", "cached_input", "output"}
-        if not isinstance(rates, Mapping) or not (by_token or (kinds and kinds <= {"minute", "characters"})):
-            raise InvalidValue(
-                "must have, for each model, either input, output and optionally cached_input, or minute or characters; "
-                "correct the keys"
-            )
-        for rate in rates.values():
-            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= _MAX_PRICE:
-                raise InvalidValue(
-                    f"must be numbers from 0 to {_MAX_PRICE}; write USD per million tokens, per million characters or per minute"
-                )
-        prices[_label_value(model)] = FrozenMapping({kind: float(rate) for kind, rate in rates.items()})
-    return FrozenMapping(prices)
+def prices(value: object) -> FrozenMapping[FrozenMapping[Any]]:
+    return parse_prices(_mapped(value))
+
+
+def prices_file(value: object) -> str:
+    """Return the path of a price file, after a check of its content."""
+    path = _path(value)
+    try:
+        _require_files(path)
+        read_price_file(path)
+    except OSError as error:
+        raise InvalidValue(f"cannot be read ({error.strerror or error}); correct the path") from None
+    return path
+
+
+def price_updates(value: object) -> str | None:
+    """Return the URL of the price table; `True` stands for that of `genai-prices`."""
+    if value is True or (isinstance(value, str) and value.strip().lower() in ("true", "1", "yes", "on")):
+        return "true"
+    if value in (False, None) or (isinstance(value, str) and value.strip().lower() in ("false", "0", "no", "off", "")):
+        return None
+    url = plain_text(value).strip()
+    parts = urlsplit(url)
+    if parts.hostname is None or not (parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1")):
+        raise InvalidValue("is no https URL; write true, or the https URL of a price table of genai-prices")
+    return url
 
 
 def _importable(function: object, arguments: int) -> Callable[..., Any]:

@@ -17,6 +17,7 @@ Kind = Literal[
     "errors",
     "repeated requests",
     "calls without usage",
+    "incomplete costs",
     "input tokens",
     "output tokens",
     "cached input tokens",
@@ -34,6 +35,7 @@ _COUNTERS: Mapping[Kind, tuple[str, str]] = {
     "calls": (CALLS, ""),
     "repeated requests": (names.RETRIES.name, ""),
     "calls without usage": (names.USAGE_UNKNOWN.name, ""),
+    "incomplete costs": (names.COST_INCOMPLETE.name, ""),
     "input tokens": (names.TOKENS_TOTAL.name, "input"),
     "output tokens": (names.TOKENS_TOTAL.name, "output"),
     "cached input tokens": (names.TOKEN_DETAILS.name, "input_cached"),
@@ -99,6 +101,7 @@ def log_counts(entries: Iterable[ReceivedEntry]) -> Counts:
         counts[model, "errors"] += "error_type" in call
         counts[model, "repeated requests"] += call.get("retries", 0)
         counts[model, "calls without usage"] += "usage_unknown" in call
+        counts[model, "incomplete costs"] += "cost_incomplete" in call
         for kind, (_, token_type) in _COUNTERS.items():
             if token_type:
                 counts[model, kind] += call.get("usage", {}).get(f"{token_type}_tokens", 0)

@@ -99,6 +99,8 @@ def _heading(terminal: Terminal, text: str, more: str) -> None:
 
 def _row(metrics: Metrics, name: str, where: Mapping[str, str]) -> str:
     numbers, cost = metrics.counts(**where), metrics.by("", counts.COST, **where).get("")
+    unknown = sum(metrics.by("", counts.UNPRICED, **where).values()) + counts.total(numbers, "incomplete costs")
+    usd = "unknown" if cost is None else f"{'≥' if unknown else ''}{cost:.4f}"
     calls = f"{counts.total(numbers, 'calls'):>5}{counts.total(numbers, 'errors'):>7}"
     tokens = f"{counts.total(numbers, 'input tokens'):>8,}{counts.total(numbers, 'output tokens'):>8,}"
     seconds = (
@@ -107,7 +109,7 @@ def _row(metrics: Metrics, name: str, where: Mapping[str, str]) -> str:
         for share, width in ((0.5, 7), (0.95, 6))
     )
     times = "".join(f"{'-' if math.isnan(value) else f'{value:.2f}':>{width}}" for value, width in seconds)
-    return f"  {name:<13}{calls}{tokens}{'unknown' if cost is None else f'{cost:.4f}':>9}{times}"
+    return f"  {name:<13}{calls}{tokens}{usd:>9}{times}"
 
 
 def _show_notes(terminal: Terminal, metrics: Metrics) -> None:
@@ -117,7 +119,8 @@ def _show_notes(terminal: Terminal, metrics: Metrics) -> None:
     terminal.line()
     terminal.note(f"Errors: {errors}.")
     terminal.note(
-        f"Cost: by list price; {UNPRICED_MODEL} is in no price list, so {unpriced:.0f} calls count as unpriced, not as free."
+        f"Cost: by list price; {UNPRICED_MODEL} is in no price list, so {unpriced:.0f} calls count as unpriced, not as free. "
+        "≥: at least this much, because some calls have no price."
     )
     terminal.note(
         "Seconds: p50 and p95 as PromQL's histogram_quantile estimates them; the first chunk is that of streamed calls."
@@ -133,7 +136,7 @@ def _facts(call: Mapping[str, Any]) -> Iterator[str]:
     if usage := call.get("usage"):
         yield f"{usage['input_tokens']}+{usage['output_tokens']} tokens"
     if cost := call.get("cost"):
-        yield f"${cost['total_usd']:.6f}"
+        yield f"{'≥' if call.get('cost_incomplete') else ''}${cost['total_usd']:.6f}"
     if "error_type" in call:
         yield call["error_type"]
 

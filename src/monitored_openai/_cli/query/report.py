@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from itertools import compress
 from typing import Any, Literal, Self
 
 from rich.console import Console, Group
@@ -29,9 +30,11 @@ _DURATION = re.compile("".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS)
 _MAX_SECONDS = 100 * _UNITS["y"]
 _LABELS = {**promql.LABEL_ALIASES, "response_model": "gen_ai_response_model"}
 _ALIASES = {name: alias for alias, name in _LABELS.items()}
-_PARTIAL_LABELS = {"gen_ai_response_model", "gen_ai_token_type", "error_type", "kind", "reason", "le"}
+_PARTIAL_LABELS = {"gen_ai_response_model", "gen_ai_token_type", "error_type", "kind", "reason", "tool", "le"}
 """Labels missing on some metrics; grouping or filtering by them would show false zeros."""
-_HEADS = ("calls", "errors", "in", "out", "cost, $", "unpriced", "p50", "p95", "first chunk p95")
+_HEADS = ("calls", "errors", "in", "out", "cost, $", "unpriced", "incomplete", "p50", "p95", "first chunk p95")
+_RARE = "incomplete"
+"""The column that the table shows only if it has a number other than zero."""
 _MIN_NAME_WIDTH, _MAX_NAME_WIDTH = 12, 60
 _UNLIMITED_WIDTH = 1000
 """In characters, for a file or a pipe."""
@@ -84,7 +87,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """The numbers for one value of the label; `None` means unknown."""
+    """The numbers for one value of the label; `None` means unknown.
+
+    `cost_usd` is a lower bound if calls are unpriced or have an incomplete cost.
+    """
 
     name: str
     calls: int
@@ -93,6 +99,7 @@ class Row:
     output_tokens: int
     cost_usd: float | None
     unpriced_calls: int
+    incomplete_calls: int
     duration_p50: float | None
     duration_p95: float | None
     first_chunk_p95: float | None
@@ -223,19 +230,21 @@ def as_table(found: Sequence[Row], report: Report, *, room: int) -> Group:
 
 def _table(found: Sequence[Row], report: Report, room: int) -> Table:
     """Return the table; wrap names to fit into `room` characters, but never wrap or cut numbers."""
-    cells = [_cells(row) for row in found]
+    shown_columns = [name != _RARE or any(row.incomplete_calls for row in found) for name in _HEADS]
+    heads = list(compress(_HEADS, shown_columns))
+    cells = [tuple(compress(_cells(row), shown_columns)) for row in found]
     names = [Text(escaped(row.name)) for row in found]
     head = _ALIASES.get(report.label, report.label)
     numbers = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    loose = [max(width, len(head)) for width, head in zip(numbers, _HEADS, strict=True)]
-    tight = [max(width, *map(len, head.split())) for width, head in zip(numbers, _HEADS, strict=True)]
+    loose = [max(width, len(head)) for width, head in zip(numbers, heads, strict=True)]
+    tight = [max(width, *map(len, head.split())) for width, head in zip(numbers, heads, strict=True)]
     longest = min(max(len(head), *(name.cell_len for name in names)), _MAX_NAME_WIDTH)
     fits = longest + sum(loose) + 2 * len(loose) <= room
     gap, widths = (2, loose) if fits else (1, tight)
     left = room - sum(widths) - gap * len(widths)
     shown = Table(box=None, pad_edge=False, padding=0)  # versions of rich differ in how padding changes the width
     shown.add_column(head, overflow="fold", width=max(min(longest, left), min(longest, _MIN_NAME_WIDTH)))
-    for text, width in zip(_HEADS, widths, strict=True):
+    for text, width in zip(heads, widths, strict=True):
         shown.add_column(text, justify="right", width=gap + width)
     for name, row in zip(names, cells, strict=True):
         shown.add_row(name, *row, style="bold" if row is cells[-1] else "")
@@ -243,10 +252,11 @@ def _table(found: Sequence[Row], report: Report, room: int) -> Table:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    cost = "unknown" if row.cost_usd is None else f"{row.cost_usd:,.4f}"
+    at_least = "≥" if row.unpriced_calls or row.incomplete_calls else ""
+    cost = "unknown" if row.cost_usd is None else f"{at_least}{row.cost_usd:,.4f}"
     counts = (f"{row.calls:,}", f"{row.errors:,}", f"{row.input_tokens:,}", f"{row.output_tokens:,}")
     times = (_seconds(of) for of in (row.duration_p50, row.duration_p95, row.first_chunk_p95))
-    return (*counts, cost, f"{row.unpriced_calls:,}", *times)
+    return (*counts, cost, f"{row.unpriced_calls:,}", f"{row.incomplete_calls:,}", *times)
 
 
 def _seconds(seconds: float | None) -> str:
@@ -270,6 +280,7 @@ def _expressions(report: Report, by: tuple[str, ...]) -> dict[tuple[str, bool], 
         "output_tokens": counted(promql.TOKENS, 'gen_ai_token_type="output"'),
         "cost_usd": counted(promql.COST),
         "unpriced_calls": counted(promql.UNPRICED),
+        "incomplete_calls": counted(promql.COST_INCOMPLETE),
         "duration_p50": percentile(0.5, promql.DURATION),
         "duration_p95": percentile(0.95, promql.DURATION),
         "first_chunk_p95": percentile(0.95, promql.FIRST_CHUNK),
@@ -300,8 +311,9 @@ def _row(name: str, values_of: Mapping[str, float | None]) -> Row:
         return value if value is not None and math.isfinite(value) else None
 
     cost = known("cost_usd")
+    counts = ("calls", "errors", "input_tokens", "output_tokens", "unpriced_calls", "incomplete_calls")
     values: dict[str, Any] = {
-        **{what: number(what) for what in ("calls", "errors", "input_tokens", "output_tokens", "unpriced_calls")},
+        **{what: number(what) for what in counts},
         **{what: known(what) for what in ("duration_p50", "duration_p95", "first_chunk_p95")},
     }
     return Row(name=name, cost_usd=cost, **values)

@@ -102,7 +102,7 @@ def _facts(call: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(usage, dict):
         yield f"{usage.get('input_tokens', '?')}+{usage.get('output_tokens', '?')} tokens"
     if isinstance(cost, dict) and _is_number(usd := cost.get("total_usd")):
-        yield f"${usd:.6f}"
+        yield f"{'≥' if call.get('cost_incomplete') else ''}${usd:.6f}"
     if isinstance(call.get("attributes"), dict):
         yield from (f"{name}={value}" for name, value in call["attributes"].items())
     if "error_type" in call:

@@ -95,6 +95,8 @@ class Limits:
     """The share of a rate limit below which the alert fires."""
     unknown_share: float = 0.05
     """The share of calls whose price or usage may be unknown."""
+    prices_days: float = 180.0
+    """The age of a provider's newest price in days; the table cannot tell old prices from prices that still hold."""
     runaway_factor: float = 4.0
     """The maximum ratio of the answers' length to that of the day before."""
 
@@ -111,5 +113,7 @@ class Limits:
         for name in ("error_objective", "first_chunk_objective", "headroom", "unknown_share"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name.replace('_', ' ')}: {getattr(self, name):g} is not between 0 and 1")
+        if not 0 < self.prices_days < float("inf"):
+            raise ValueError(f"prices days: {self.prices_days:g} is not above 0")
         if not 1 < self.runaway_factor < float("inf"):
             raise ValueError(f"runaway factor: {self.runaway_factor:g} is not above 1")

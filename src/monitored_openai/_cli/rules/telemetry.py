@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from monitored_openai._cli.query import promql
-from monitored_openai._cli.query.promql import CALLS, LONGEST_OUTAGE, UNPRICED, USAGE_UNKNOWN
+from monitored_openai._cli.query.promql import CALLS, COST_INCOMPLETE, LONGEST_OUTAGE, UNPRICED, USAGE_UNKNOWN
 from monitored_openai._cli.rules.rule import SERVICE, SERVICE_TEXT, Alert, Group, Limits
-from monitored_openai._metrics.names import DROPPED, LAST_SUCCESS, PRODUCED, QUEUED
+from monitored_openai._metrics.names import DROPPED, LAST_SUCCESS, PRICES_DATE, PRODUCED, QUEUED
 
 _NOT_REPORTED = ('reason=~"not_reported|invalid_body|not_read|unreadable"', 'gen_ai_request_model!~"dall-e-.*"')
 """Successful calls whose usage is missing; failed calls have no usage, and the dall-e models never report it."""
 _NOT_PRICED_YET = "usage_unknown|background"
 """Reasons of calls without known usage; a background response is priced once its usage is known."""
+_NEW_FOR, _KNOWN_FOR = "1d", "7d"
+"""A model is new for a day; a process that called it within the 7 days before makes it known."""
 _SILENT_AFTER, _REPORTED_FOR = "10m", "110m"
 _ACTIVE_FOR, _ACTIVE_SAMPLES = "2h", 24
 """All samples of 2 h at one every 5 minutes; short-lived jobs have fewer."""
@@ -23,7 +25,7 @@ def telemetry(limits: Limits) -> Group:
     return Group(
         name="monitored-openai-telemetry",
         interval="1m",
-        rules=(*_unknown(limits), _dropped(), _failing(), _silent()),
+        rules=(*_unknown(limits), _new_model(), _old_prices(limits), _dropped(), _failing(), _silent()),
     )
 
 
@@ -35,6 +37,12 @@ def _unknown(limits: Limits) -> Iterator[Alert]:
             promql.selector(UNPRICED, [f'reason!~"{_NOT_PRICED_YET}"']),
             "have no price",
             "Their tokens are known but their cost is not, so the cost shown is too low.",
+        ),
+        (
+            "OpenAICostIncomplete",
+            COST_INCOMPLETE,
+            "have a part without a price",
+            "They cost more than shown, for example by the fee of a tool, so the cost shown is too low.",
         ),
         (
             "OpenAIUsageUnknown",
@@ -50,6 +58,30 @@ def _unknown(limits: Limits) -> Iterator[Alert]:
             summary="{{ $value | humanizePercentage }} of the calls of " + f"{SERVICE_TEXT} {problem}",
             description=description,
         )
+
+
+def _new_model() -> Alert:
+    series = promql.selector(UNPRICED, ['reason="unknown_model"'])
+    by = (*SERVICE, "gen_ai_provider_name", "gen_ai_request_model")
+    earlier = f"sum by ({', '.join(by)}) (last_over_time({series}[{_KNOWN_FOR}] offset {_NEW_FOR}))"
+    return Alert(
+        name="OpenAIModelUnpriced",
+        expr=f"{promql.total(series, _NEW_FOR, by, look_back=LONGEST_OUTAGE)} > 0 unless {earlier} > 0",
+        pending="5m",
+        summary=f"{SERVICE_TEXT} calls a model without a price: {{{{ $labels.gen_ai_request_model }}}}",
+        description="The model's first unpriced call was in the last day. {{ $value | humanize }} calls have no cost.",
+    )
+
+
+def _old_prices(limits: Limits) -> Alert:
+    by = ", ".join((*SERVICE, "gen_ai_provider_name"))
+    return Alert(
+        name="OpenAIPricesOld",
+        expr=f"(time() - min by ({by}) ({PRICES_DATE.name})) / 86400 > {limits.prices_days:g}",
+        pending="1h",
+        summary=f"The prices of {{{{ $labels.gen_ai_provider_name }}}} in {SERVICE_TEXT} are old",
+        description="Their newest price is {{ $value | humanize }} days old. The provider may have newer prices.",
+    )
 
 
 def _dropped() -> Alert:

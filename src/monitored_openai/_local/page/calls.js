@@ -1,6 +1,6 @@
 // The list of calls, newest first; each call expands in place.
 
-import { ask, clock, count, element, known, money, seconds, visible } from "./format.js";
+import { ask, atLeast, clock, count, element, known, money, seconds, visible } from "./format.js";
 
 const PAGE = 50;
 const MOST_LIVE = 300;
@@ -113,7 +113,7 @@ function shortly(call) {
     call.error && element("span", "error", call.error),
     element("span", "number duration", seconds(call.duration)),
     element("span", "number tokens", tokens ? "–" : `${count(call.input_tokens)} + ${count(call.output_tokens)}`),
-    element("span", "number cost", money(call.cost)),
+    element("span", "number cost", atLeast(call.cost_incomplete, money(call.cost))),
   );
   button.type = "button";
   button.setAttribute("aria-expanded", "false");
@@ -163,8 +163,17 @@ const named = (name) => name.replaceAll("_", " ").replace(/ (tokens|usd)$/, "");
 
 const unknown = (reason) => ({ unknown: typeof reason === "string" ? named(reason) : null });
 
+// The parts of a call's cost, the source of the prices, and the reasons for an incomplete cost.
+function costs(entry) {
+  const parts = shown(entry.cost, money);
+  if (parts == null) return null;
+  const reasons = Array.isArray(entry.cost_incomplete) ? entry.cost_incomplete.map(String) : [];
+  if ("total" in parts) parts.total = atLeast(reasons.length, parts.total);
+  return { ...parts, source: entry.cost_source, incomplete: reasons.map(named).join(", ") };
+}
+
 function facts(entry, row) {
-  const { usage, cost, attributes } = entry;
+  const { usage, attributes } = entry;
   const groups = [
     ["Error", { type: entry.error_type, status: entry.error_type && entry.http_status, message: entry.error_message }],
     ["Time", {
@@ -175,7 +184,7 @@ function facts(entry, row) {
       retries: entry.retries || null,
     }],
     ["Tokens", shown(usage, count) ?? unknown(entry.usage_unknown)],
-    ["Cost", shown(cost, (usd) => money(usd)) ?? unknown(entry.unpriced)],
+    ["Cost", costs(entry) ?? unknown(entry.unpriced)],
     ["Call", {
       model: entry.response_model ?? entry.request_model,
       finished: Array.isArray(entry.finish_reasons) ? entry.finish_reasons.join(", ") : null,

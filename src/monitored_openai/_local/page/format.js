@@ -26,6 +26,8 @@ export function lowest(format, sum, unknown, calls) {
   return unknown > 0 ? `≥ ${format(sum)}` : format(sum);
 }
 
+export const atLeast = (incomplete, text) => (incomplete && text !== "–" ? `≥ ${text}` : text);
+
 // The sum of two numbers; unknown if either is unknown.
 export const plus = (one, other) => (known(one) && known(other) ? one + other : null);
 

@@ -99,7 +99,7 @@ function show() {
   showGroups();
 }
 
-const spend = (figures) => lowest(money, figures.cost, figures.unpriced, figures.calls);
+const spend = (figures) => lowest(money, figures.cost, plus(figures.unpriced, figures.cost_incomplete), figures.calls);
 const tokens = (figures, sum = plus(figures.input_tokens, figures.output_tokens)) => lowest(count, sum, figures.usage_unknown, figures.calls);
 
 function showTotals(total) {
@@ -108,8 +108,12 @@ function showTotals(total) {
   const number = (value) => (uncounted ? "–" : count(value));
   const perCall = total.calls > 0 ? `${money(total.cost / total.calls)} a call` : "";
   const parts = total.calls > 0 ? `${compact(total.input_tokens)} in, ${compact(total.output_tokens)} out` : "";
+  const gaps = [
+    total.unpriced && `${several(total.unpriced, "call")} without a price`,
+    total.cost_incomplete && `${several(total.cost_incomplete, "call")} with a part without a price`,
+  ].filter(Boolean);
   const tiles = [
-    ["Spend", spend(total), total.unpriced ? `${several(total.unpriced, "call")} without a price` : perCall],
+    ["Spend", spend(total), gaps.length ? gaps.join(", ") : perCall],
     ["Calls", number(total.calls), uncounted ? "the calls below have no metrics" : total.retries ? `${several(total.retries, "request")} repeated` : ""],
     ["Errors", number(total.errors), total.calls ? percent(total.errors, total.calls) : ""],
     ["Tokens", tokens(total), total.usage_unknown ? `unknown for ${several(total.usage_unknown, "call")}` : parts],
