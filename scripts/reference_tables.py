@@ -32,6 +32,7 @@ MOST_BYTES = 240 * 1024
 FAILED = {"error_type": "timeout", "error_message": "Request timed out.", "usage_unknown": "timeout"}
 EVERYTHING = {**FAILED, "unpriced": "usage_unknown", "provider_cost": 0.0003}
 EVERYTHING |= {"cost": replace(COST, incomplete=("tool_fee",)), "tool_calls": {"web_search": 2}}
+EVERYTHING |= {"api_error": {"code": "408", "type": "timeout"}}
 
 
 def table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -74,7 +75,15 @@ def shown(value: object) -> str:
 def metadata() -> Iterator[tuple[str, ...]]:
     """Yield a row for each name that the library writes into the structured metadata of an entry."""
     made = full_record(**EVERYTHING, attributes={})
-    known = {**made.identifiers, "safety_identifier": "u-17", "prompt_cache_key": "faq"}
+    known = {
+        **made.identifiers,
+        "safety_identifier": "u-17",
+        "prompt_cache_key": "faq",
+        "previous_response_id": "resp_1",
+        "conversation": "conv_1",
+        "prompt_id": "pmpt_1",
+        "prompt_version": "3",
+    }
     found = log_entry(full_record(**EVERYTHING, attributes={}, identifiers=known), redact=None, max_bytes=MOST_BYTES)
     for name, says in same(METADATA, found.metadata).items():
         yield f"`{name}`", f"`{found.metadata[name]}`", says

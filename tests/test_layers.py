@@ -159,7 +159,7 @@ RESERVED: dict[str, set[str]] = {
         *("_exporter.recovery", "_exporter.idle", "_exporter.runner", "_exporter.runtime"),
     },
     "certifi": {"_exporter.delivery"},
-    "concurrent": {"_cli.demo", "_cli.query", "_exporter.handle", "_exporter.runner", "_exporter.runtime"},
+    "concurrent": {"_calls", "_cli.demo", "_cli.query", "_exporter.handle", "_exporter.runner", "_exporter.runtime"},
     "cramjam": {"_exporter.encoders", "_local.remote_write_decoder"},
     "genai_prices": {"_cli.query", "_exporter.price_updates", "_pricing"},
     "h11": {"_local.http"},

@@ -42,6 +42,7 @@ def asked(content: Any) -> dict[str, Any]:
 EXPECTED = {
     "id": "0011223344556677000000ab",
     "operation": "chat",
+    "api_type": "chat_completions",
     "provider": "openai",
     "server": "api.openai.com",
     "request_model": "gpt-4o",
@@ -97,6 +98,7 @@ def test_the_structured_metadata_is_what_one_filters_by() -> None:
     assert entry(full_record(error_type="length_limit")).metadata == {
         "feature": "search",
         "operation": "chat",
+        "openai_api_type": "chat_completions",
         "provider": "openai",
         "model": "gpt-4o-2024-08-06",
         "request_model": "gpt-4o",
@@ -115,11 +117,12 @@ def test_the_structured_metadata_is_what_one_filters_by() -> None:
 def test_what_is_not_known_is_left_out() -> None:
     made = entry(record(response_model=None, usage_unknown="timeout", error_type="timeout", http_status=None))
     assert set(json.loads(made.line)) == {
-        *("id", "operation", "provider", "server", "request_model", "started", "duration_seconds"),
+        *("id", "operation", "api_type", "provider", "server", "request_model", "started", "duration_seconds"),
         *("error_type", "usage_unknown"),
     }
     assert made.metadata == {
         "operation": "chat",
+        "openai_api_type": "chat_completions",
         "provider": "openai",
         "model": "gpt-4o",
         "request_model": "gpt-4o",
@@ -253,6 +256,7 @@ def test_patterns_are_applied_to_the_requests_identifiers_wherever_these_are_wri
         "metadata": {"who": REDACTED},
     }
     assert {name: value for name, value in made.metadata.items() if name.startswith("openai_")} == {
+        "openai_api_type": "chat_completions",
         "openai_user": REDACTED,
         "openai_safety_identifier": "s-1",
         "openai_prompt_cache_key": REDACTED,

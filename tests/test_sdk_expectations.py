@@ -291,6 +291,7 @@ def test_the_public_names_are_these() -> None:
         "abatch_usage",
         "attributes",
         "batch_usage",
+        "carry",
         "monitor",
         "no_content",
     ]

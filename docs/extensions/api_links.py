@@ -24,6 +24,7 @@ LINKS = {
     **{f"typing.{name}": f"{PYTHON}typing.html#typing.{name}" for name in ("Any", "Literal", "Self")},
     "None": f"{PYTHON}constants.html#None",
     "Batch": f"{SDK}/blob/main/src/openai/types/batch.py",
+    "Executor": f"{PYTHON}concurrent.futures.html#concurrent.futures.Executor",
     "MonitoringCollector": "https://prometheus.github.io/client_python/collector/custom/",
     "pathlib.Path": f"{PYTHON}pathlib.html#pathlib.Path",
     "pydantic.types.SecretStr": "https://docs.pydantic.dev/latest/api/types/#pydantic.types.SecretStr",

@@ -2,6 +2,7 @@
 
 from monitored_openai._batches import BatchUsage, abatch_usage, batch_usage
 from monitored_openai._calls.context import attributes, no_content
+from monitored_openai._calls.executors import carry
 from monitored_openai._clients import (
     AsyncMonitoredAzureOpenAI,
     AsyncMonitoredOpenAI,
@@ -34,6 +35,7 @@ __all__ = [
     "abatch_usage",
     "attributes",
     "batch_usage",
+    "carry",
     "monitor",
     "no_content",
 ]

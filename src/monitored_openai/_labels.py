@@ -14,6 +14,12 @@ _RESERVED_NAMES = frozenset(
 )
 """Names of labels and structured metadata that this library or a back end sets."""
 _RESERVED_PREFIXES = ("__", "gen_ai_", "openai_")
+OPTIONAL_LABELS = {
+    "service_tier": "openai_response_service_tier",
+    "server_address": "server_address",
+    "input_size": "input_size",
+}
+"""Labels by their names in the setting `optional_labels`. All metrics of finished calls have them."""
 _MOST_VALUE_BYTES = 1024
 """Half of the default limit of Mimir and Loki, because the library appends text to the label `instance`."""
 

@@ -112,6 +112,7 @@ def _facts(record: CallRecord) -> dict[str, Any]:
     facts = {
         "id": record.id,
         "operation": record.operation,
+        "api_type": record.api_type,
         "provider": record.provider,
         "server": record.server,
         "request_model": record.request_model,
@@ -123,6 +124,7 @@ def _facts(record: CallRecord) -> dict[str, Any]:
         "time_to_first_chunk_seconds": _rounded(record.time_to_first_chunk),
         "chunks": record.chunks,
         "error_type": record.error_type,
+        "api_error": dict(record.api_error) or None,
         "http_status": record.http_status,
         "retries": record.retries,
         "finish_reasons": record.finish_reasons or None,
@@ -154,6 +156,7 @@ def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping
     usage = record.usage
     own = {
         "operation": record.operation,
+        "openai_api_type": record.api_type,
         "provider": record.provider,
         "model": record.response_model or record.request_model,
         "request_model": record.request_model,
@@ -161,6 +164,7 @@ def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping
         "trace_id": record.trace_id,
         "span_id": record.span_id,
         "error_type": record.error_type,
+        "openai_error_code": record.api_error.get("code"),
         "finish_reason": record.finish_reasons[0] if record.finish_reasons else None,
         "input_tokens": usage.input_tokens if usage else None,
         "output_tokens": usage.output_tokens if usage else None,

@@ -9,12 +9,16 @@ from typing import Any, Literal
 
 ErrorType = Literal[
     "bad_request",
+    "context_length_exceeded",
     "authentication",
+    "invalid_api_key",
     "permission_denied",
     "not_found",
+    "model_not_found",
     "conflict",
     "unprocessable_entity",
     "rate_limit",
+    "insufficient_quota",
     "server_error",
     "timeout",
     "connection",
@@ -42,6 +46,9 @@ UsageUnknown = (
     | ErrorType
 )
 """Reasons for unknown tokens; the values of the metric label ``reason``."""
+
+ApiType = Literal["chat_completions", "responses"]
+"""OpenTelemetry's ``openai.api.type``; tells the two APIs apart that have the operation ``chat``."""
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 """An empty mapping that no code can change."""
@@ -87,14 +94,13 @@ class Usage:
 CostSource = Literal["table", "settings", "reply"]
 """Sources of a cost: the published price table, the user's own prices, or the charge in the response."""
 
-CostIncomplete = Literal["tool_fee", "unit", "residency", "retention", "completion_window", "deployment", "own_price"]
+CostIncomplete = Literal["tool_fee", "unit", "residency", "retention", "deployment", "own_price"]
 """Reasons for an incomplete cost; the values of the metric label ``reason``.
 
 - ``tool_fee``: a hosted tool without a known price or count.
 - ``unit``: another billed unit without a known price or count.
 - ``residency``: the host's region may cost more, by an unknown factor.
 - ``retention``: cached tokens are kept for a time without a known price.
-- ``completion_window``: the server finishes the response within a window without a known price.
 - ``deployment``: the type of an Azure deployment without a known price.
 - ``own_price``: the setting ``prices`` has no price for a kind that the call used.
 """
@@ -178,6 +184,8 @@ class CallRecord:
     """Identifier of the call, unique across processes and hosts."""
     operation: str
     """OpenTelemetry's ``gen_ai.operation.name``: ``chat``, ``text_completion``, ..."""
+    api_type: ApiType | None = None
+    """OpenTelemetry's ``openai.api.type``; ``None`` for any API but chat completions and Responses."""
     provider: str
     """OpenTelemetry's ``gen_ai.provider.name``: ``openai``, ``azure.ai.openai``, ..."""
     server: str
@@ -210,6 +218,10 @@ class CallRecord:
     """The type of the error; ``None`` if the call succeeded."""
     error_message: str | None = None
     """The message of the error. If content is not captured, only the error's class and code."""
+    api_error: Mapping[str, str] = field(default_factory=dict)
+    """The error as the API identifies it, even without content: ``code``, ``type``, ``param``, and ``reason``, a more
+    specific code inside the error, such as that of Azure's content filter. Empty without an error of the API.
+    """
     http_status: int | None = None
     """The HTTP status of the response; ``None`` if no response arrived."""
     retries: int | None = None
@@ -252,7 +264,9 @@ class CallRecord:
     attributes: Mapping[str, str] = field(default_factory=dict)
     """The labels from ``attributes`` and ``with_attributes``, by name."""
     identifiers: Mapping[str, Any] = field(default_factory=dict)
-    """The request's ``user``, ``safety_identifier``, ``prompt_cache_key`` and ``metadata``, even without content."""
+    """The request's ``user``, ``safety_identifier``, ``prompt_cache_key``, ``metadata``, ``conversation`` and
+    ``previous_response_id``, and ``prompt_id`` and ``prompt_version`` of its ``prompt``, even without content.
+    """
     trace_id: str | None = None
     """The id of OpenTelemetry's current trace at the start, as 32 hexadecimal digits."""
     span_id: str | None = None

@@ -299,6 +299,27 @@ def test_what_a_request_says_of_whom_it_is_for_is_kept_without_its_content_too()
     assert record_of(made).identifiers == expected
 
 
+@pytest.mark.parametrize("keeps_content", [True, False], ids=["content", "no-content"])
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"previous_response_id": "resp_1"}, {"previous_response_id": "resp_1"}),
+        ({"conversation": "conv_1"}, {"conversation": "conv_1"}),
+        ({"conversation": {"id": "conv_1"}}, {"conversation": "conv_1"}),
+        (
+            {"prompt": {"id": "pmpt_1", "version": "3", "variables": {"name": "alice"}}},
+            {"prompt_id": "pmpt_1", "prompt_version": "3"},
+        ),
+        ({"prompt": {"id": "pmpt_1", "version": None}}, {"prompt_id": "pmpt_1"}),
+        ({"conversation": {"id": 7}, "previous_response_id": 7, "prompt": {"id": ["x"]}}, {}),
+        ({"prompt": "Say hello.", "conversation": None}, {}),
+        ({"prompt": ["Say", "hello"], "conversation": ["conv_1"]}, {}),
+    ],
+)
+def test_conversation_and_prompt_identify_a_call(told: Any, expected: Any, keeps_content: bool) -> None:
+    assert record_of(call(body={**ASKED, **told}, keeps_content=keeps_content)).identifiers == expected
+
+
 @pytest.mark.parametrize(
     ("told", "expected"),
     [

@@ -103,7 +103,7 @@ def test_every_way_to_fail_is_seen_as_what_it_is(finished: Run) -> None:
 
     assert errors == {
         "rate_limit": asked["overloaded"],
-        "bad_request": asked["too long"],
+        "context_length_exceeded": asked["too long"],
         "server_error": asked["broken"],
         "timeout": asked["silent"],
         "connection": asked["cut off"],

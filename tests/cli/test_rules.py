@@ -138,6 +138,13 @@ CASES = {
         series={f"{CALLS}{{{WHO}}}": "0+10x720", f'{CALLS}{{{WHO}, error_type="timeout"}}': "0+9x80 720x640"}
     ),
     "two calls an hour, one of them fails": Case(series=calls(0.02, 0.02)),
+    "the account is empty": Case(
+        series=calls(1, 1, "insufficient_quota"),
+        fires={"OpenAICallsRefused", "OpenAIErrorsFast", "OpenAIErrorsSlowly"},
+    ),
+    "a key is invalid": Case(series=calls(99, 1, "invalid_api_key"), fires={"OpenAICallsRefused"}),
+    "a model is gone": Case(series=calls(99, 1, "model_not_found"), fires={"OpenAICallsRefused"}),
+    "someone tries a wrong model now and then": Case(series=calls(10, 0.05, "model_not_found")),
     "answers begin late": Case(series=streams(2, 8), fires={"OpenAIFirstChunkFast", "OpenAIFirstChunkSlowly"}),
     "many answers begin late": Case(series=streams(6, 4), fires={"OpenAIFirstChunkSlowly"}),
     "answers begin in time": Case(series=streams(96, 4)),

@@ -53,9 +53,9 @@ OK = Outcome(name="ok")
 _EVERYWHERE = (400, 429)
 _REFUSALS = {
     400: "bad_request",
-    401: "authentication",
+    401: "invalid_api_key",
     403: "permission_denied",
-    404: "not_found",
+    404: "model_not_found",
     409: "conflict",
     422: "unprocessable_entity",
     429: "rate_limit",

@@ -162,7 +162,7 @@ def test_a_look_at_what_is_not_there_is_a_call_that_failed(server: Api, caller: 
     with pytest.raises(openai.NotFoundError):
         caller.do("retrieve", "resp_unknown")
     (record,) = caller.records()
-    assert told(record) == ("retrieve", None, None, "not_found")
+    assert told(record) == ("retrieve", None, None, "model_not_found")  # the code of the fake API for this status
 
 
 @pytest.mark.parametrize("streamed", [{}, {"stream": True}])

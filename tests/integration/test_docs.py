@@ -10,10 +10,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from monitored_openai._pricing.rates import Unpriced
+from monitored_openai._record import CostIncomplete
 from tests.support.servers.openai_api import OpenAIServer
 
 pytestmark = pytest.mark.once
@@ -245,5 +247,10 @@ def test_the_reference_is_what_the_code_says() -> None:
 
 
 def test_the_page_on_prices_names_every_reason_for_none() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| .* \| .*\|$", (ROOT / "docs" / "prices.md").read_text(), re.MULTILINE)
-    assert sorted(rows) == sorted(Unpriced)
+    page = (ROOT / "docs" / "prices.md").read_text()
+    for heading, reasons in (
+        ("## What is unpriced", list(Unpriced)),
+        ("## Incomplete costs", get_args(CostIncomplete)),
+    ):
+        section = page.partition(heading)[2].partition("\n## ")[0]
+        assert sorted(re.findall(r"^\| `(\w+)` \| .* \| .*\|$", section, re.MULTILINE)) == sorted(reasons)

@@ -83,8 +83,8 @@ class Expected:
         self.errors = {
             "": attempts["ok"],
             "bad_request": attempts["http_400"],
-            "authentication": attempts["http_401"],
-            "not_found": attempts["http_404"],
+            "invalid_api_key": attempts["http_401"],
+            "model_not_found": attempts["http_404"],
             "server_error": tried_three_times,
         }
         self.calls = sum(self.errors.values())
@@ -185,6 +185,8 @@ def _one_entry_agrees(metadata: Any, line: dict[str, Any]) -> None:
     ok, cost = "error_type" not in line, cost_of(line)
     wanted = {
         "operation": line["operation"],
+        "openai_api_type": line.get("api_type"),
+        "openai_error_code": line.get("api_error", {}).get("code"),
         "provider": line["provider"],
         "model": line.get("response_model") or line["request_model"],
         "request_model": line["request_model"],
@@ -204,6 +206,7 @@ def _one_entry_agrees(metadata: Any, line: dict[str, Any]) -> None:
     if ok and cost is not None:
         assert line["cost"]["total_usd"] == pytest.approx(cost, rel=1e-9)
         wanted["cost_usd"] = f"{line['cost']['total_usd']:.9f}"
+        wanted["cost_incomplete"] = ",".join(line.get("cost_incomplete", ())) or None
     assert "stream_options" not in line["request"]
     assert dict(metadata) == {name: value for name, value in wanted.items() if value is not None}
 
@@ -217,6 +220,9 @@ def test_every_family_adds_up_to_the_last_token_second_and_character(
     assert (ended.code, ended.err) == (0, "")
     totals, made = PrometheusTotals(prometheus, "families", 3600), Counter[str](ended.said)
     assert totals.by("gen_ai_operation_name", CALLS_METRIC) == made
+    api_types = Counter(json.loads(entry.line).get("api_type", "") for entry in loki.entries)
+    assert totals.by("openai_api_type", CALLS_METRIC) == api_types
+    assert min(api_types["chat_completions"], api_types["responses"]) > 0
     told = totals.by("gen_ai_token_type", "gen_ai_client_tokens_total")
     told |= totals.by("gen_ai_token_type", "gen_ai_client_token_details_total")
     assert told == api.truth.tokens_by_kind()

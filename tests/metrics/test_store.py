@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -43,7 +43,7 @@ from monitored_openai._metrics.store import (
 from monitored_openai._record import ErrorType
 from tests.support.records import COST, full_record, record
 
-CALL = {"gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "feature"}
+CALL = {"gen_ai_operation_name", "openai_api_type", "gen_ai_provider_name", "gen_ai_request_model", "feature"}
 ANSWERED = CALL | {"gen_ai_response_model"}
 LABELS: dict[str, tuple[str, set[str]]] = {
     "gen_ai_client_operation_duration_seconds": ("histogram", CALL),
@@ -60,6 +60,7 @@ LABELS: dict[str, tuple[str, set[str]]] = {
     "gen_ai_client_tool_calls_total": ("counter", ANSWERED | {"tool"}),
     "gen_ai_client_unpriced_total": ("counter", ANSWERED | {"reason"}),
     "gen_ai_client_usage_unknown_total": ("counter", ANSWERED | {"reason"}),
+    "gen_ai_client_finishes_total": ("counter", ANSWERED | {"finish_reason"}),
     "gen_ai_client_retries_total": ("counter", ANSWERED),
     "openai_processing_seconds": ("histogram", CALL),
     "gen_ai_client_active_requests": ("gauge", CALL),
@@ -87,7 +88,7 @@ OWN: dict[str, str] = {
 FULL, LEAN = metric_set("full"), metric_set("lean")
 
 
-def folded(*records: CallRecord, exposed: MetricSet = FULL, **limits: int) -> list[Sample]:
+def folded(*records: CallRecord, exposed: MetricSet = FULL, **limits: Any) -> list[Sample]:
     """What is pushed after these calls."""
     metrics = Metrics(label_names=("feature",), exposed=exposed, **limits)
     for one in records:
@@ -224,6 +225,7 @@ def test_one_side_of_the_usage_alone_is_counted_alone() -> None:
         frozenset(
             {
                 ("gen_ai_operation_name", "chat"),
+                ("openai_api_type", "chat_completions"),
                 ("gen_ai_provider_name", "openai"),
                 ("gen_ai_request_model", "gpt-4o"),
                 ("gen_ai_response_model", "gpt-4o-2024-08-06"),
@@ -256,6 +258,73 @@ def test_empty_labels_are_left_out() -> None:
 def test_only_the_named_attributes_become_labels() -> None:
     samples = folded(record(attributes={"feature": "search", "user": "alice"}))
     assert {name for sample in samples for name, _ in sample.labels} == {*CALL, "le"}
+
+
+FINISHES = "gen_ai_client_finishes_total"
+
+
+def finishes(*records: CallRecord) -> dict[str, float]:
+    counted = by_labels(folded(*records), FINISHES)
+    return {dict(labels)["finish_reason"]: number for labels, number in counted.items()}
+
+
+def test_each_choice_that_ended_counts_under_its_reason() -> None:
+    assert finishes(
+        record(finish_reasons=("stop", "length")),
+        record(finish_reasons=("stop",)),
+        record(finish_reasons=("tool_calls",), error_type="abandoned"),
+        record(),
+    ) == {"stop": 2, "length": 1, "tool_calls": 1}
+
+
+def test_reasons_that_no_api_documents_share_one_value() -> None:
+    assert finishes(*(record(finish_reasons=(f"reason-{number}",)) for number in range(50))) == {"other": 50}
+
+
+def test_a_response_in_the_background_finishes_once() -> None:
+    of_responses: dict[str, Any] = {"api_type": "responses"}
+    later: dict[str, Any] = {**of_responses, "operation": "retrieve"}
+    assert finishes(
+        record(**of_responses, finish_reasons=("queued",)),
+        record(**later, finish_reasons=("in_progress",)),
+        record(**later, finish_reasons=("completed",), usage=Usage(input_tokens=1)),
+        record(**later, finish_reasons=("completed",)),
+    ) == {"completed": 1}
+
+
+def test_states_of_jobs_are_no_finishes() -> None:
+    assert finishes(record(operation="batch", api_type=None, finish_reasons=("completed",))) == {}
+
+
+OPTIONAL = {"openai_response_service_tier", "server_address", "input_size"}
+
+
+def test_optional_labels_are_on_all_metrics_of_finished_calls() -> None:
+    metrics = Metrics(optional_labels=("input_size", "server_address", "service_tier"))
+    metrics.fold(full_record())
+    assert {frozenset(OPTIONAL & dict(sample.labels).keys()) for sample in metrics.samples()} == {frozenset(OPTIONAL)}
+    labels = dict(metrics.samples()[0].labels)
+    assert [labels[name] for name in sorted(OPTIONAL)] == ["1k", "default", "api.openai.com"]
+    assert not any(OPTIONAL & dict(sample.labels).keys() for sample in folded(full_record()))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "size"),
+    [(0, "1k"), (1024, "1k"), (1025, "4k"), (262_144, "256k"), (1_048_576, "1M"), (1_048_577, "more"), (None, None)],
+)
+def test_the_size_of_the_input_is_a_range_of_its_tokens(tokens: int | None, size: str | None) -> None:
+    metrics = Metrics(optional_labels=("input_size",))
+    metrics.fold(record(usage=None if tokens is None else Usage(input_tokens=tokens)))
+    (labels,) = by_labels(metrics.samples(), "gen_ai_client_operation_duration_seconds_count")
+    assert dict(labels).get("input_size") == size
+
+
+def test_tiers_and_hosts_without_end_are_bounded() -> None:
+    metrics = Metrics(optional_labels=("server_address", "service_tier"), max_label_sets=3)
+    for number in range(50):
+        metrics.fold(record(server=f"host-{number}", service_tier=f"tier-{number}"))
+    counted = by_labels(metrics.samples(), "gen_ai_client_operation_duration_seconds_count")
+    assert (len(counted), sum(counted.values())) == (4, 50)
 
 
 VALUES = st.one_of(

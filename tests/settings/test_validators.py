@@ -59,6 +59,14 @@ def test_label_values_may_be_any_readable_text_up_to_1024_bytes() -> None:
     assert (len(made.environment), made.job, made.service_name) == (512, "a b/c", "\U0001f600")
 
 
+def test_optional_labels_are_known_and_belong_to_no_other_setting() -> None:
+    made = MonitoringSettings(optional_labels="server_address, input_size,input_size", label_names=["service_tier"])
+    assert made.optional_labels == ("input_size", "server_address")
+    assert "unknown name" in refusal(optional_labels=["user"])
+    for other in ({"label_names": ["input_size"]}, {"extra_labels": {"input_size": "x"}}):
+        assert refusal(optional_labels=["input_size"], **other).startswith("optional_labels: has a name that")
+
+
 def test_labels_are_bounded_and_disjoint() -> None:
     names = [f"n{number}" for number in range(11)]
     assert "more than 10" in refusal(label_names=names)

@@ -29,6 +29,7 @@ def record(**fields: Any) -> CallRecord:
     plain: dict[str, Any] = {
         "id": "0011223344556677000000ab",
         "operation": "chat",
+        "api_type": "chat_completions",
         "provider": "openai",
         "server": "api.openai.com",
         "request_model": "gpt-4o",

@@ -92,7 +92,7 @@ def _variables() -> list[Builder[models.VariableModel]]:
         .default_value("integrations/openai"),
         builders.CustomVariable("error")
         .label("Error")
-        .values("rate_limit,server_error,timeout,connection,bad_request,abandoned,cancelled,.+")
+        .values("rate_limit,insufficient_quota,server_error,timeout,connection,bad_request,abandoned,cancelled,.+")
         .multi(True)
         .include_all(True)
         .all_value(".*")

@@ -5,7 +5,16 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard as builders
 
 from monitored_openai._cli.query import promql
-from monitored_openai._cli.query.promql import CALLS, DURATION, FAILURES, FIRST_CHUNK, PER_CHUNK, RETRIES, USAGE_UNKNOWN
+from monitored_openai._cli.query.promql import (
+    CALLS,
+    DURATION,
+    FAILURES,
+    FINISHES,
+    FIRST_CHUNK,
+    PER_CHUNK,
+    RETRIES,
+    USAGE_UNKNOWN,
+)
 from monitored_openai._metrics import names
 from tools.dashboards import board, panels
 from tools.dashboards.board import RANGE, STEP, of_calls
@@ -34,7 +43,7 @@ def _sums() -> list[Panel]:
     counted = {
         "Failed": (
             promql.total(of_calls(CALLS, f'error_type=~"{FAILURES}"'), RANGE),
-            "Rate limits, server errors, timeouts and lost connections, after the SDK's retries.",
+            "Rate limits, exhausted credit, server errors, timeouts and lost connections, after the SDK's retries.",
         ),
         "Other errors": (
             promql.total(of_calls(CALLS, ANY_ERROR, f'error_type!~"{FAILURES}|abandoned|cancelled"'), RANGE),
@@ -62,7 +71,8 @@ def _errors() -> list[Panel]:
         ),
         panels.graph(
             "Failed by model",
-            "Share of each model's calls that ended in a rate limit, a server error, a timeout or a lost connection.",
+            "Share of each model's calls that ended in a rate limit, exhausted credit, a server error, a timeout or a lost "
+            "connection.",
             panels.SHARE,
             {MODEL_LEGEND: f"({promql.or_zero(failed, calls)}) / {calls}"},
             limits=(0.01, 0.05),
@@ -82,11 +92,20 @@ def _errors() -> list[Panel]:
             width=12,
         ),
         panels.graph(
+            "Finishes by reason",
+            "Why answers ended, per second. `length` and `max_output_tokens` were cut off; `content_filter` was blocked.",
+            "reqps",
+            {"{{finish_reason}}": promql.rate(of_calls(FINISHES), STEP, ("finish_reason",))},
+            stacked=True,
+            width=8,
+        ),
+        panels.graph(
             "Calls in progress",
             "Calls that have started and not yet ended.",
             panels.CALLS,
             {MODEL_LEGEND: f"sum by (gen_ai_request_model) ({of_calls(names.ACTIVE.name)})"},
             stacked=True,
+            width=8,
         ),
         panels.bars(
             "Calls without usage, by reason",
@@ -94,6 +113,7 @@ def _errors() -> list[Panel]:
             panels.CALLS,
             promql.total(of_calls(USAGE_UNKNOWN), RANGE, ("reason",)),
             "{{reason}}",
+            width=8,
         ),
     ]
 

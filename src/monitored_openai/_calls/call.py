@@ -242,6 +242,8 @@ class Call:
                 return
             result.error = error_type(error)
             result.message = self._message_of(error)
+            body = getattr(error, "body", None)
+            result.error_body = body if isinstance(body, (dict, str)) else None
             if result.status is None:
                 self._record_failed_response(error)
         except Exception:
@@ -269,6 +271,7 @@ class Call:
             result.request = snapshot(result.given_body())
         if response is not None:
             result.headers = dict(response.headers.raw)
+            result.error_body = _content_of(response)
 
     def _end(self) -> None:
         try:

@@ -12,9 +12,14 @@ from typing import Any
 
 from monitored_openai._record import ErrorType
 
+SPECIFIC: frozenset[ErrorType] = frozenset(
+    {"insufficient_quota", "content_filter", "context_length_exceeded", "model_not_found", "invalid_api_key"}
+)
+"""Types that only the API's code reveals, because several causes share one status."""
 STATUSES: dict[int, ErrorType] = {
     400: "bad_request",
     401: "authentication",
+    402: "insufficient_quota",
     403: "permission_denied",
     404: "not_found",
     408: "timeout",
@@ -44,14 +49,35 @@ CLASSES: dict[str, ErrorType] = {
 }
 CODES: dict[str, ErrorType] = {
     "rate_limit_exceeded": "rate_limit",
-    "insufficient_quota": "rate_limit",
+    "insufficient_quota": "insufficient_quota",
+    "billing_hard_limit_reached": "insufficient_quota",
+    "billing_not_active": "insufficient_quota",
+    "billing_error": "insufficient_quota",  # Anthropic
+    "exceeded_current_quota_error": "insufficient_quota",  # Moonshot
+    "Arrearage": "insufficient_quota",  # Alibaba
+    "budget_exceeded": "insufficient_quota",  # LiteLLM
     "server_error": "server_error",
     "content_filter": "content_filter",
-    "invalid_request_error": "bad_request",
-    "vector_store_timeout": "timeout",
+    "content_policy_violation": "content_filter",
+    "moderation_blocked": "content_filter",
     "bio_policy": "content_filter",
     "misalignment_policy_violation": "content_filter",
     "image_content_policy_violation": "content_filter",
+    "ResponsibleAIPolicyViolation": "content_filter",  # Azure
+    "data_inspection_failed": "content_filter",  # Alibaba
+    "context_length_exceeded": "context_length_exceeded",
+    "exceed_context_size_error": "context_length_exceeded",  # llama.cpp
+    "model_not_found": "model_not_found",
+    "DeploymentNotFound": "model_not_found",  # Azure
+    "invalid_model": "model_not_found",  # Mistral, Perplexity
+    "model_not_available": "model_not_found",  # Together
+    "invalid_api_key": "invalid_api_key",
+    "API_KEY_INVALID": "invalid_api_key",  # Google
+    "wrong_api_key": "invalid_api_key",  # Cerebras
+    "invalid_authentication_error": "invalid_api_key",  # Moonshot
+    "token_not_found_in_db": "invalid_api_key",  # LiteLLM
+    "invalid_request_error": "bad_request",
+    "vector_store_timeout": "timeout",
 }
 # Codes of the Responses API for faults in the request, most of them in its images.
 _BAD_REQUEST = re.compile(r"(invalid|image|unsupported|empty|failed_to_download)_[a-z0-9_]*")

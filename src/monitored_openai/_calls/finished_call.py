@@ -8,6 +8,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
+from monitored_openai._calls.api_errors import NO_API_ERROR, ApiError, parse_error
 from monitored_openai._calls.request_fields import billed_fields, identifiers
 from monitored_openai._endpoints.base import Endpoint, ParsedResponse, StreamAccumulator, dictionary, parse_body
 from monitored_openai._json import decode
@@ -74,6 +75,10 @@ class FinishedCall:
 
     error: ErrorType | None = None
     message: str | None = None
+    error_body: Any = None
+    """The body of a response with an error status, as bytes; the error object of a stream."""
+    api_error: ApiError | None = None
+    """The facts in the error, once `discard_content` has removed the error itself."""
     wait_before_chunks = 0.0
     """Seconds waited for the response, and for chunks that precede the first output."""
     chunk_waits: Sequence[float] = ()
@@ -90,19 +95,22 @@ class FinishedCall:
     def size(self) -> int:
         """Return the approximate number of bytes of content held."""
         size = len(self.request or b"") + len(self.response or b"") + len(self.message or "")
+        size += len(self.error_body) if isinstance(self.error_body, (bytes, str)) else 0
         if self.accumulator is not None and self.pieces is None:
             return size + self.accumulator.size()
         return size + self.pieces_bytes if self.pieces else size
 
     def discard_content(self) -> None:
         """Release the content of request and response; keep the facts for the metrics."""
-        self.parsed = dataclasses.replace(self.parse(), body=None, error_message=None)
+        parsed = self.parse()
+        self.api_error = self.read_error(parsed)
+        self.parsed = dataclasses.replace(parsed, body=None, error_message=None)
         self.headers = {name.encode(): value.encode("latin-1") for name, value in self.recorded_headers().items()}
         request = self.request_body()
         self.identifiers = self.identifiers or identifiers(request)
         self.billed_fields = self.billed_fields or billed_fields(request, self.provider)
         self.body = self.extra_body = self.request = self.response = None
-        self.accumulator = self.pieces = self.message = None
+        self.accumulator = self.pieces = self.message = self.error_body = None
         self.captures_content = False
 
     def release_body(self) -> None:
@@ -144,6 +152,16 @@ class FinishedCall:
                 if len(body) > MOST_PIECES_BYTES:
                     return None
         return bytes(body)
+
+    def read_error(self, parsed: ParsedResponse) -> ApiError:
+        """Return the facts in the error that the API sent, with an error status or inside the parsed response."""
+        if self.api_error is not None:
+            return self.api_error
+        if self.error_body is not None:
+            return parse_error(self.error_body, self.status)
+        if parsed.error_code is None:
+            return NO_API_ERROR
+        return parse_error(dictionary(parsed.body).get("error"), self.status)
 
     def given_body(self) -> dict[str, Any]:
         """Return the body that the caller passed to the SDK."""

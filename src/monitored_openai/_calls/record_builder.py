@@ -6,14 +6,17 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from monitored_openai._calls.api_errors import ApiError, error_body
 from monitored_openai._calls.billing import read_bill, without_bill
-from monitored_openai._calls.error_types import error_type_of_code
+from monitored_openai._calls.error_types import STATUSES, error_type_of_code
 from monitored_openai._calls.finished_call import FinishedCall
 from monitored_openai._calls.pending_usage import PendingUsage
 from monitored_openai._calls.request_fields import billed_fields, identifiers
 from monitored_openai._endpoints.base import BACKGROUND, ParsedResponse
 from monitored_openai._record import CallRecord, Cost, ErrorType, Usage, UsageUnknown
 
+_FROM_API = frozenset({*STATUSES.values(), "server_error", "other"}) - {"timeout"}
+"""Types of errors that an API reports."""
 Price = Callable[[FinishedCall, ParsedResponse], "Cost | str"]
 """Returns the cost of a response of a call, or the reason why it is unknown."""
 
@@ -27,7 +30,8 @@ def build_record(finished: FinishedCall, call_id: str, *, price: Price, pending_
     billed = finished.billed_fields or billed_fields(request, finished.provider)
     parsed = read_bill(finished.provider, finished.parse(), billed)
     parsed = _resolve_usage(finished, parsed, billed, pending_usage)
-    error, message = _error(finished, parsed)
+    api_error = finished.read_error(parsed)
+    error, message = _error(finished, parsed, api_error)
     unknown = _usage_unknown(finished, parsed, error)
     cost = _cost(finished, parsed, unknown, price)
     headers = finished.recorded_headers()
@@ -36,6 +40,7 @@ def build_record(finished: FinishedCall, call_id: str, *, price: Price, pending_
     return CallRecord(
         id=call_id,
         operation=finished.endpoint.operation,
+        api_type=finished.endpoint.api_type,
         provider=finished.provider,
         server=finished.server,
         request_model=finished.request_model,
@@ -51,6 +56,7 @@ def build_record(finished: FinishedCall, call_id: str, *, price: Price, pending_
         chunks=len(waits) if streamed and finished.response is None else None,
         error_type=error,
         error_message=message,
+        api_error=api_error.fields if error is not None else {},
         http_status=finished.status,
         retries=finished.retries,
         finish_reasons=parsed.finish_reasons,
@@ -63,7 +69,7 @@ def build_record(finished: FinishedCall, call_id: str, *, price: Price, pending_
         provider_cost=parsed.provider_cost,
         headers=headers,
         request=request if finished.captures_content else None,
-        response=parsed.body if finished.captures_content else None,
+        response=_response(finished, parsed) if finished.captures_content else None,
         content_captured=finished.captures_content,
         attributes=dict(finished.attributes),
         identifiers=finished.identifiers or identifiers(request),
@@ -97,12 +103,29 @@ def _resolve_usage(
     return parsed
 
 
-def _error(finished: FinishedCall, parsed: ParsedResponse) -> tuple[ErrorType | None, str | None]:
+def _error(finished: FinishedCall, parsed: ParsedResponse, api_error: ApiError) -> tuple[ErrorType | None, str | None]:
     """Return type and message of the error that the call raised, else of the error in the response."""
-    if finished.error is not None or parsed.error_code is None:
-        return finished.error, finished.message
+    if finished.error is not None:
+        return _refined(finished.error, api_error), finished.message
+    if parsed.error_code is None:
+        return None, finished.message
     message = parsed.error_message if finished.captures_content else parsed.error_code
-    return error_type_of_code(parsed.error_code), message
+    return api_error.specific_type or error_type_of_code(parsed.error_code), message
+
+
+def _refined(error: ErrorType, api_error: ApiError) -> ErrorType:
+    """Return the more specific type, unless the caller or the connection, not the API, ended the call."""
+    return api_error.specific_type or error if error in _FROM_API else error
+
+
+def _response(finished: FinishedCall, parsed: ParsedResponse) -> Mapping[str, Any] | str | None:
+    """Return the body of the response; for a stream that ended with an error object, the chunks with this object."""
+    if finished.error_body is None:
+        return parsed.body
+    error = error_body(finished.error_body)
+    if _is_refused(finished):
+        return error
+    return {**parsed.body, "error": error} if isinstance(parsed.body, Mapping) else parsed.body
 
 
 def _usage_unknown(finished: FinishedCall, parsed: ParsedResponse, error: ErrorType | None) -> UsageUnknown | None:

@@ -11,9 +11,11 @@ from typing import Any
 from monitored_openai._json import enum_value
 from monitored_openai._providers import provider_named
 
-IDENTIFIERS = ("user", "safety_identifier", "prompt_cache_key")
+_TEXTS = ("user", "safety_identifier", "prompt_cache_key", "previous_response_id")
+IDENTIFIERS = (*_TEXTS, "conversation", "prompt_id", "prompt_version")
+"""Names of the identifiers, besides `metadata`."""
 _METADATA = "metadata"
-_IDENTIFYING = frozenset({*IDENTIFIERS, _METADATA})
+_IDENTIFYING = frozenset({*_TEXTS, "conversation", "prompt", _METADATA})
 _BILLED = frozenset(
     {
         *("service_tier", "prompt_cache_retention", "prompt_cache_options", "background_options"),
@@ -36,10 +38,17 @@ def text_sent(value: object) -> str | None:
 
 
 def identifiers(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the well-formed fields `user`, `safety_identifier`, `prompt_cache_key` and `metadata` of a request."""
+    """Return the well-formed identifiers of a request: its texts, its conversation, its stored prompt, its metadata."""
     if _IDENTIFYING.isdisjoint(body):
         return {}
-    found: dict[str, Any] = {name: text for name in IDENTIFIERS if (text := text_sent(body.get(name))) is not None}
+    found: dict[str, Any] = {name: text for name in _TEXTS if (text := text_sent(body.get(name))) is not None}
+    conversation, prompt = body.get("conversation"), body.get("prompt")
+    if conversation is not None:
+        identifier = conversation.get("id") if isinstance(conversation, dict) else conversation
+        found.update({"conversation": text} if (text := text_sent(identifier)) is not None else {})
+    if isinstance(prompt, dict):
+        given = {"prompt_id": prompt.get("id"), "prompt_version": prompt.get("version")}
+        found.update({name: text for name, value in given.items() if (text := text_sent(value)) is not None})
     pairs = body.get(_METADATA)
     if isinstance(pairs, dict):
         texts = {

@@ -11,7 +11,7 @@ from openai import BaseModel
 
 from monitored_openai._json import decode
 from monitored_openai._logging import warn_sparsely
-from monitored_openai._record import NOTHING, Cost, CostIncomplete, Usage, UsageUnknown
+from monitored_openai._record import NOTHING, ApiType, Cost, CostIncomplete, Usage, UsageUnknown
 
 _EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _LARGEST_COUNT = 10**9
@@ -98,6 +98,8 @@ class Endpoint:
     """OpenTelemetry's `gen_ai.operation.name`."""
     _: KW_ONLY
     method: Literal["get", "post"] = "post"
+    api_type: ApiType | None = None
+    """OpenTelemetry's `openai.api.type`."""
     parse: Callable[[Mapping[str, Any]], ParsedResponse]
     accumulator: Callable[[], StreamAccumulator]
     chunk_type: type[BaseModel] = BaseModel

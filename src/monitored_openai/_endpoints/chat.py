@@ -94,6 +94,7 @@ _SO_FAR = "message_so_far"
 CHAT = Endpoint(
     path="/chat/completions",
     operation="chat",
+    api_type="chat_completions",
     usage_on_request=True,
     accumulator=ChatAccumulator,
     chunk_type=ChatCompletionChunk,

@@ -58,9 +58,9 @@ class ResponseAccumulator:
             if kind == "response.output_item.done":
                 self._done.add(event.output_index)
         elif kind == "error":
-            self._error = {"code": event.code, "message": event.message}
+            self._error = {"code": event.code, "message": event.message, "param": getattr(event, "param", None)}
         elif kind is None and (data := dictionary(getattr(event, "data", None))).get("type") == "error":
-            self._error = {"code": data.get("code"), "message": data.get("message")}  # SDK 1.x
+            self._error = {name: data.get(name) for name in ("code", "message", "param")}  # SDK 1.x
         elif (response := getattr(event, "response", None)) is not None:
             self._response = response
             return None if kind in _BEFORE_OUTPUT else False
@@ -125,7 +125,7 @@ def _facts(body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_endpoint = partial(Endpoint, parse=parse_response, accumulator=ResponseAccumulator)
+_endpoint = partial(Endpoint, api_type="responses", parse=parse_response, accumulator=ResponseAccumulator)
 RESPONSES = _endpoint("/responses", "chat", defers_usage=True)
 COMPACT = _endpoint("/responses/compact", "compaction", parse=parse_compacted, returns_model=False)
 RETRIEVE = _endpoint("/responses/{response_id}", "retrieve", method="get", reports_deferred_usage=True)

@@ -42,6 +42,7 @@ class MetricsState:
         ledger: DeliveryLedger,
         *,
         label_names: Iterable[str],
+        optional_labels: Iterable[str] = (),
         max_label_sets: int,
         push_seconds: float,
         exposed: MetricSet,
@@ -55,6 +56,7 @@ class MetricsState:
         """
         self._ledger = ledger
         self._label_names = tuple(label_names)
+        self._optional_labels = tuple(optional_labels)
         self._max_label_sets = max_label_sets
         self._push_seconds = push_seconds
         self._exposed = exposed
@@ -66,7 +68,10 @@ class MetricsState:
         """Start from zero with a new lock, as a forked child must."""
         self._lock = gevent.lock()
         self._metrics = Metrics(
-            label_names=self._label_names, max_label_sets=self._max_label_sets, exposed=self._exposed
+            label_names=self._label_names,
+            optional_labels=self._optional_labels,
+            max_label_sets=self._max_label_sets,
+            exposed=self._exposed,
         )
         self._rate_limits = RateLimits(
             max_label_sets=self._max_label_sets, shown_seconds=_PUSHES_SHOWN * self._push_seconds
@@ -79,7 +84,6 @@ class MetricsState:
         self.price_dates: Mapping[str, float] = {}
         self._providers: set[str] = set()
         self._read_price_dates: Callable[[], Mapping[str, float]] | None = None
-        self._providers: set[str] = set()
 
     def fold(self, record: CallRecord) -> None:
         """Add a finished call."""
@@ -89,9 +93,6 @@ class MetricsState:
         with self._lock:
             self._metrics.fold(record)
             self._rate_limits.fold(record)
-        if record.provider not in self._providers:  # a scraped page has no push that reads the dates
-            self._providers.add(record.provider)
-            self._refresh_price_dates()
 
     def time_request(self, signal: str, seconds: float) -> None:
         """Add the duration of a request to a back end."""
@@ -138,7 +139,11 @@ class MetricsState:
         for call in self._ledger.active.copy():
             facts = call.result
             labels = self._metrics.labels(
-                facts.endpoint.operation, facts.provider, facts.request_model, facts.attributes
+                facts.endpoint.operation,
+                facts.endpoint.api_type,
+                facts.provider,
+                facts.request_model,
+                facts.attributes,
             )
             if labels not in numbers:
                 labels = self._metrics.admitted(labels, numbers) or self._metrics.folded(labels)

@@ -49,6 +49,7 @@ class Runner:
         self.metrics = MetricsState(
             self.ledger,
             label_names=settings.label_names,
+            optional_labels=settings.optional_labels,
             max_label_sets=settings.max_label_sets,
             push_seconds=settings.push_seconds,
             exposed=metric_set(settings.histograms, left_out=settings.metrics_left_out, schemes=settings.metric_names),

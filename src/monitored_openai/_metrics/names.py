@@ -17,8 +17,16 @@ SECONDS = (
 CHUNK_SECONDS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 2.56)
 TOKENS = tuple(float(4**power) for power in range(14))
 
-CALL_LABELS = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+CALL_LABELS = ("gen_ai_operation_name", "openai_api_type", "gen_ai_provider_name", "gen_ai_request_model")
 """Labels of every metric of calls, besides the attributes that the setting `label_names` names."""
+
+INPUT_SIZES = ((1024, "1k"), (4096, "4k"), (16384, "16k"), (65536, "64k"), (262144, "256k"), (1048576, "1M"))
+"""Upper bounds in tokens and values of the label `input_size`; `more` beyond them."""
+FINISH_REASONS = frozenset(
+    "stop length tool_calls function_call content_filter error"
+    " completed failed cancelled incomplete max_output_tokens".split()
+)
+"""Values of the label `finish_reason`; `other` for any other text."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # compared and hashed by identity
@@ -135,6 +143,12 @@ USAGE_UNKNOWN = Metric(
     "Calls with unknown tokens, by reason.",
     (*_RESPONSE_MODEL, "reason"),
 )
+FINISHES = Metric(
+    "gen_ai_client_finishes_total",
+    "counter",
+    "Finished choices of completions and finished responses, by the reason why they ended.",
+    (*_RESPONSE_MODEL, "finish_reason"),
+)
 RETRIES = Metric("gen_ai_client_retries_total", "counter", "Retries by the SDK.", _RESPONSE_MODEL)
 PROCESSING = Metric(
     "openai_processing_seconds",
@@ -148,7 +162,7 @@ ACTIVE = Metric("gen_ai_client_active_requests", "gauge", "Calls in progress.")
 CALL_METRICS = (
     *(DURATION, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, TOKEN_USAGE, TOKENS_TOTAL, TOKEN_DETAILS),
     *(AUDIO_SECONDS, CHARACTERS),
-    *(COST, COST_INCOMPLETE, SAVINGS, TOOL_CALLS, UNPRICED, USAGE_UNKNOWN, RETRIES, PROCESSING, ACTIVE),
+    *(COST, COST_INCOMPLETE, SAVINGS, TOOL_CALLS, UNPRICED, USAGE_UNKNOWN, FINISHES, RETRIES, PROCESSING, ACTIVE),
 )
 
 _OF_LIMIT = ("organization", "project", "resource")

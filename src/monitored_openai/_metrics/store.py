@@ -10,7 +10,7 @@ from itertools import accumulate, repeat
 from operator import add
 from typing import NamedTuple
 
-from monitored_openai._labels import clip_label_value
+from monitored_openai._labels import OPTIONAL_LABELS, clip_label_value
 from monitored_openai._metrics import names
 from monitored_openai._metrics.metric_set import MetricSet, metric_set
 from monitored_openai._metrics.names import Metric
@@ -47,7 +47,10 @@ _DETAILS = {
     )
 }
 _MILLISECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
-_UNBOUNDED = frozenset({"gen_ai_request_model", "gen_ai_response_model"})
+_UNBOUNDED = frozenset(
+    {"gen_ai_request_model", "gen_ai_response_model", "openai_response_service_tier", "server_address"}
+)
+_UNFINISHED = frozenset({"queued", "in_progress"})
 
 
 def bound_text(bound: float) -> str:
@@ -104,17 +107,24 @@ class Metrics:
     """The cumulative counters and histograms of one exporter; not thread-safe."""
 
     def __init__(
-        self, *, label_names: Iterable[str] = (), max_label_sets: int = 500, exposed: MetricSet | None = None
+        self,
+        *,
+        label_names: Iterable[str] = (),
+        optional_labels: Iterable[str] = (),
+        max_label_sets: int = 500,
+        exposed: MetricSet | None = None,
     ) -> None:
         """Create an empty store.
 
         Args:
             label_names: the attributes that become labels.
+            optional_labels: keys of `OPTIONAL_LABELS`.
             max_label_sets: the largest number of label sets of each metric; `other` then replaces unbounded values.
             exposed: the metrics to keep; by default those of the default settings.
         """
         self._exposed = metric_set() if exposed is None else exposed
         self._label_names = tuple(label_names)
+        self._optional_labels = tuple(optional_labels)
         self._unbounded = _UNBOUNDED | set(self._label_names)
         self._max_label_sets = max_label_sets
         self._counters: dict[Metric, dict[Labels, Counter]] = {}
@@ -126,10 +136,13 @@ class Metrics:
         """Number of updates to a label set with `other`, because the metric had `max_label_sets` label sets."""
         return self._folded_label_sets
 
-    def labels(self, operation: str, provider: str, model: str | None, attributes: Mapping[str, str]) -> Labels:
+    def labels(
+        self, operation: str, api_type: str | None, provider: str, model: str | None, attributes: Mapping[str, str]
+    ) -> Labels:
         """Return the labels that all metrics of a call have."""
         own = (
             ("gen_ai_operation_name", operation),
+            *((("openai_api_type", api_type),) if api_type else ()),
             ("gen_ai_provider_name", provider),
             *((("gen_ai_request_model", clip_label_value(model)),) if model else ()),
         )
@@ -139,7 +152,9 @@ class Metrics:
 
     def fold(self, record: CallRecord) -> None:
         """Add a call to the counters and histograms."""
-        base = self.labels(record.operation, record.provider, record.request_model, record.attributes)
+        base = self.labels(record.operation, record.api_type, record.provider, record.request_model, record.attributes)
+        if self._optional_labels:
+            base += self._optional(record)
         error = (("error_type", record.error_type),) if record.error_type else ()
         self._observe(names.DURATION, base + error, record.duration)
         if record.time_to_first_chunk is not None:
@@ -157,6 +172,23 @@ class Metrics:
             self._add(names.TOOL_CALLS, (*full, ("tool", tool)), calls)
         if record.retries:
             self._add(names.RETRIES, full, record.retries)
+        self._fold_finishes(record, full)
+
+    def _fold_finishes(self, record: CallRecord, full: Labels) -> None:
+        for reason in record.finish_reasons if _is_generation(record) else ():
+            if reason not in _UNFINISHED:
+                known = reason if reason in names.FINISH_REASONS else OTHER
+                self._add(names.FINISHES, (*full, ("finish_reason", known)), 1)
+
+    def _optional(self, record: CallRecord) -> Labels:
+        tokens = record.usage.input_tokens if record.usage else None
+        values = {
+            "service_tier": record.service_tier,
+            "server_address": record.server,
+            "input_size": None if tokens is None else _input_size(tokens),
+        }
+        given = ((OPTIONAL_LABELS[name], values[name]) for name in self._optional_labels)
+        return tuple((label, clip_label_value(value)) for label, value in given if value)
 
     def _fold_tokens(self, record: CallRecord, base: Labels, full: Labels) -> None:
         if record.usage_unknown is not None:
@@ -239,3 +271,14 @@ class Metrics:
             self._folded_label_sets += 1
             return self.folded(labels)
         return admitted
+
+
+def _is_generation(record: CallRecord) -> bool:
+    """Return whether the call generated its response; a later `retrieve` counts once, with the response's usage."""
+    if record.operation in ("chat", "text_completion"):
+        return True
+    return record.api_type == "responses" and record.operation in ("retrieve", "cancel") and record.usage is not None
+
+
+def _input_size(tokens: int) -> str:
+    return next((size for bound, size in names.INPUT_SIZES if tokens <= bound), "more")

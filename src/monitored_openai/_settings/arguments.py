@@ -56,6 +56,7 @@ class SettingsArguments(TypedDict, total=False):
     instance: str
     extra_labels: Mapping[str, str] | str
     label_names: Names
+    optional_labels: Names
     metric_names: Names
     histograms: Histograms
     metrics_left_out: Names

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from monitored_openai._labels import InvalidValue
+from monitored_openai._labels import OPTIONAL_LABELS, InvalidValue
 from monitored_openai._logging import DECIDED, logger
 from monitored_openai._metrics.metric_set import Histograms
 from monitored_openai._settings import urls, validators
@@ -124,6 +124,10 @@ class MonitoringSettings(BaseSettings):
     """More labels for all metrics and log entries, at most 10."""
     label_names: Annotated[tuple[str, ...], PlainValidator(validators.label_names)] = ()
     """Names of the request attributes that become metric labels, at most 10."""
+    optional_labels: Annotated[tuple[str, ...], PlainValidator(validators.optional_labels)] = ()
+    """More labels of the metrics about finished calls: `service_tier` of the response, `server_address` (host of the API)
+    and `input_size` (a range of the input tokens). Each multiplies the number of series by the number of its values.
+    """
     metric_names: Annotated[tuple[str, ...], PlainValidator(validators.metric_names)] = ("gen_ai",)
     """Sets of metrics that the library pushes: `gen_ai`, the predecessor's `grafana_openai`, or both."""
     histograms: Histograms = "lean"
@@ -359,6 +363,9 @@ class MonitoringSettings(BaseSettings):
             yield "headers", "sets x-scope-orgid, and so does tenant_id; remove one of them"
         if not self.extra_labels.keys().isdisjoint(self.label_names):
             yield "label_names", "has a name that extra_labels also has; remove one of them"
+        taken = {*self.label_names, *self.extra_labels}
+        if any(OPTIONAL_LABELS[name] in taken for name in self.optional_labels):
+            yield "optional_labels", "has a name that label_names or extra_labels also has; remove one of them"
         if self.queue_bytes < self.max_content_bytes:
             yield "queue_bytes", "is less than max_content_bytes, so a full log entry does not fit; raise it"
 

@@ -24,7 +24,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from monitored_openai._labels import InvalidValue, check_label_value, label_name
+from monitored_openai._labels import OPTIONAL_LABELS, InvalidValue, check_label_value, label_name
 from monitored_openai._metrics.metric_set import METRICS, REQUIRED
 from monitored_openai._redaction.pattern_size import MOST_ITEMS, PatternTooLarge, pattern_size
 from monitored_openai._redaction.secrets import secret_spans
@@ -357,6 +357,13 @@ def otel_service_name() -> str | None:
 def metrics_url(value: object, info: ValidationInfo) -> str | None:
     protocol: MetricsProtocol | None = info.data.get("metrics_protocol")
     return None if value is None or protocol is None else urls.push_url(plain_text(value), protocol)
+
+
+def optional_labels(value: object) -> tuple[str, ...]:
+    names = sorted(set(_listed(value)))
+    if not set(names) <= OPTIONAL_LABELS.keys():
+        raise InvalidValue("has an unknown name; use service_tier, server_address and input_size")
+    return tuple(names)
 
 
 def metric_names(value: object) -> tuple[str, ...]:

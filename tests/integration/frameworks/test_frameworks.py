@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
-from monitored_openai import AsyncMonitoredOpenAI, monitor
+from monitored_openai import AsyncMonitoredOpenAI, carry, monitor
 from tests.integration.frameworks.conftest import QUESTION, City, Stage
 
 pytestmark = pytest.mark.timeout(240)  # each framework is imported twice, and some take long
@@ -26,6 +28,13 @@ LIMA = City(name="text")
 def needs(module: str) -> pytest.MarkDecorator:
     missing = "FRAMEWORK" not in os.environ and find_spec(module) is None
     return pytest.mark.skipif(missing, reason=f"{module} has a session of its own in noxfile.py")
+
+
+def in_pools(call: Callable[[str], Any], *pools: Executor) -> None:
+    """Two calls in each pool of threads; `Stage.seen` checks that the attributes reach them."""
+    for pool in (carry(ThreadPoolExecutor(2)), *pools):
+        with pool:
+            assert all(list(pool.map(call, [QUESTION] * 2)))
 
 
 @needs("langchain_openai")
@@ -45,6 +54,10 @@ def test_langchain(stage: Stage) -> None:
     assert llm.with_structured_output(City).invoke(QUESTION) == LIMA
     assert llm.with_structured_output(City, method="function_calling").invoke(QUESTION) == LIMA
     assert llm.bind_tools([City]).invoke(QUESTION).tool_calls
+    assert all(answer.content for answer in llm.batch([QUESTION] * 3, {"max_concurrency": 2}))
+    runnables: Any = import_module("langchain_core.runnables")
+    assert len(runnables.RunnableParallel(one=llm, two=llm).invoke(QUESTION)) == 2
+    in_pools(llm.invoke, runnables.config.ContextThreadPoolExecutor(2))
     asyncio.run(in_async())
     by_responses = llm.model_copy(update={"use_responses_api": True})
     assert by_responses.invoke(QUESTION).text
@@ -54,6 +67,7 @@ def test_langchain(stage: Stage) -> None:
     assert stage.seen(made["client"].monitoring) == [
         "chat",
         *("chat", "chat streamed", "chat", "chat", "chat"),
+        *["chat"] * (3 + 2 + 4),
         *("chat", "chat streamed", "chat"),
         *("chat", "chat streamed", "chat"),
     ]
@@ -152,10 +166,15 @@ def test_llama_index(stage: Stage) -> None:
         assert (await llm.acomplete(QUESTION)).text
         assert [part async for part in await llm.astream_complete(QUESTION)]
         await made["async_client"].close()
+        assert import_module("llama_index.core.async_utils").asyncio_run(in_thread()).text
+
+    async def in_thread() -> Any:
+        return llm.complete(QUESTION)
 
     assert llm.complete(QUESTION).text
     assert len(list(llm.stream_complete(QUESTION))) > 2
     assert llm.as_structured_llm(City).complete(QUESTION).raw == LIMA
+    in_pools(llm.complete)
     asyncio.run(in_async())
     by_responses = import_module("llama_index.llms.openai").OpenAIResponses(
         model="gpt-4o-mini", openai_client=made["client"], async_openai_client=made["async_client"]
@@ -165,7 +184,7 @@ def test_llama_index(stage: Stage) -> None:
     made["client"].close()
     assert stage.seen(made["client"].monitoring) == [
         "chat",
-        *("chat", "chat streamed", "chat", "chat", "chat streamed"),
+        *("chat", "chat streamed", "chat", "chat", "chat", "chat", "chat streamed", "chat"),
         *("chat", "chat streamed"),
     ]
 

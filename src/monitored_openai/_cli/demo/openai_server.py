@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Literal, NoReturn
 
 from monitored_openai._cli.demo.counts import Counts, Kind
-from monitored_openai._cli.demo.replies import Reply, reply_to
+from monitored_openai._cli.demo.replies import UNPRICED_MODEL, Reply, reply_to
 from monitored_openai._local.http.connection import Connection
 from monitored_openai._local.http.server import Server
 
@@ -87,6 +87,8 @@ class Api(Server):
             else:
                 self._wait(connection, reply.first_chunk + reply.generation)
                 connection.reply(200, json.dumps(reply.body()).encode(), _headers(number, "application/json"))
+                incomplete = reply.cites and model != UNPRICED_MODEL
+                self._count(model, {"incomplete costs": 1} if incomplete else {})
         except ConnectionError:
             has_usage, connection.close_connection = False, True
         self._count(model, reply.tokens if has_usage else {"calls without usage": 1})

@@ -46,6 +46,15 @@ MODELS: Mapping[str, Model] = {
     UNPRICED_MODEL: Model(weight=2, snapshot=UNPRICED_MODEL, first_chunk=0.15, per_token=0.006),
 }
 
+_CITED = {"title": "Sendungsverfolgung", "url": "https://carrier.example/", "start_index": 0, "end_index": 9}
+_EXTRAS: Mapping[str, Mapping[str, Any]] = {
+    "Where is my": {
+        "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "find_order", "arguments": "{}"}}]
+    },
+    "Ist die Lieferung": {"annotations": [{"type": "url_citation", "url_citation": _CITED}]},
+}
+"""Further fields of the message in a body, by the topic of the prompt."""
+
 CONVERSATIONS: Mapping[str, Mapping[str, str]] = json.loads(
     files("monitored_openai._cli.demo").joinpath("conversations.json").read_text(encoding="utf-8")
 )
@@ -59,14 +68,24 @@ class Reply:
 
     identity: str
     model: Model
+    topic: str
+    """The first words of the prompt."""
     text: str
     tokens: Mapping[Kind, int]
     first_chunk: float
     generation: float
 
     def body(self) -> dict[str, Any]:
-        """Return the body of a reply that is not streamed."""
-        return {**self._part("message", self.text, "stop"), "usage": self._usage()}
+        """Return the body of a reply that is not streamed; some call a function or cite a web page."""
+        body = {**self._part("message", self.text, "stop"), "usage": self._usage()}
+        if not self.model.legacy:
+            body["choices"][0]["message"] |= _EXTRAS.get(self.topic, {})
+        return body
+
+    @property
+    def cites(self) -> bool:
+        """True if a body cites a web page: the reply does not report the fee of the search, so its cost is incomplete."""
+        return "annotations" in _EXTRAS.get(self.topic, {}) and not self.model.legacy
 
     def chunks(self, *, include_usage: bool) -> list[dict[str, Any]]:
         """Return the chunks of a streamed reply, a few words each."""
@@ -111,6 +130,7 @@ def reply_to(request: Mapping[str, Any], number: int) -> Reply:
     return Reply(
         identity=f"{'cmpl' if model.legacy else 'chatcmpl'}-{number}",
         model=model,
+        topic=" ".join(texts[-1].split()[:3]),
         text=text,
         tokens={
             "input tokens": prompt_tokens,

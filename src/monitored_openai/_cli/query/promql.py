@@ -19,10 +19,14 @@ TOOL_CALLS = names.TOOL_CALLS.name
 SAVINGS = names.SAVINGS.name
 UNPRICED = names.UNPRICED.name
 USAGE_UNKNOWN = names.USAGE_UNKNOWN.name
+FINISHES = names.FINISHES.name
 RETRIES = names.RETRIES.name
 
-FAILURES = "rate_limit|server_error|timeout|connection"
+FAILURES = "rate_limit|insufficient_quota|server_error|timeout|connection"
 """Error types of the service's failures; excludes invalid requests and calls that the caller cancelled."""
+
+REFUSALS = "insufficient_quota|invalid_api_key|model_not_found"
+"""Error types that no retry fixes, because the account, the key or the model is wrong."""
 
 LOOK_BACK = "1h"
 """How far before a range a query searches for its initial value; after a longer outage, totals count calls twice."""

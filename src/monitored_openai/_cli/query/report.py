@@ -30,7 +30,9 @@ _DURATION = re.compile("".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS)
 _MAX_SECONDS = 100 * _UNITS["y"]
 _LABELS = {**promql.LABEL_ALIASES, "response_model": "gen_ai_response_model"}
 _ALIASES = {name: alias for alias, name in _LABELS.items()}
-_PARTIAL_LABELS = {"gen_ai_response_model", "gen_ai_token_type", "error_type", "kind", "reason", "tool", "le"}
+_PARTIAL_LABELS = frozenset(
+    "gen_ai_response_model gen_ai_token_type error_type finish_reason kind reason tool le".split()
+)
 """Labels missing on some metrics; grouping or filtering by them would show false zeros."""
 _HEADS = ("calls", "errors", "in", "out", "cost, $", "unpriced", "incomplete", "p50", "p95", "first chunk p95")
 _RARE = "incomplete"

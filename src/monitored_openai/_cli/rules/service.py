@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from monitored_openai._cli.query import promql
-from monitored_openai._cli.query.promql import CALLS, FAILURES, FIRST_CHUNK, TOKENS, rate
+from monitored_openai._cli.query.promql import CALLS, FAILURES, FIRST_CHUNK, REFUSALS, TOKENS, rate
 from monitored_openai._cli.rules.rule import SERVICE, SERVICE_TEXT, Alert, Group, Limits, Severity
 from monitored_openai._metrics.names import LIMIT, REMAINING, RESET
 from monitored_openai._metrics.store import bound_text
 
 _FEWEST_CALLS = 20
 """Minimum number of calls in the window; a share of fewer is not significant."""
+_FEWEST_REFUSALS = 5
+"""Minimum number of refused calls in the window; a single one may be a trial."""
 _LONGEST_PUSH_INTERVAL = 60
 """Seconds; the longest default. A pushed value is valid until the next push, even if its limit resets earlier."""
 _RUNAWAY_BY = (*SERVICE, "gen_ai_request_model")
@@ -19,7 +21,7 @@ _RUNAWAY_BY = (*SERVICE, "gen_ai_request_model")
 
 def service(limits: Limits) -> Group:
     """Return the group of alerts on the service."""
-    alerts = (*_errors(limits), *_first_chunk(limits), _headroom(limits), _runaway(limits))
+    alerts = (*_errors(limits), _refusals(), *_first_chunk(limits), _headroom(limits), _runaway(limits))
     return Group(name="monitored-openai-service", interval="1m", rules=alerts)
 
 
@@ -31,7 +33,20 @@ def _errors(limits: Limits) -> Iterator[Alert]:
         calls,
         allowed=1 - limits.error_objective,
         summary="{{ $value | humanizePercentage }} of the calls of " + SERVICE_TEXT + " fail",
-        description="Rate limits, server errors, timeouts and lost connections, after the SDK's retries.",
+        description="Rate limits, exhausted credit, server errors, timeouts and lost connections, after the SDK's retries.",
+    )
+
+
+def _refusals() -> Alert:
+    by = (*SERVICE, "gen_ai_provider_name", "error_type")
+    refused = rate(promql.selector(CALLS, [f'error_type=~"{REFUSALS}"']), "15m", by)
+    return Alert(
+        name="OpenAICallsRefused",
+        expr=f"{refused} * 900 >= {_FEWEST_REFUSALS}",
+        severity="critical",
+        summary="{{ $labels.gen_ai_provider_name }} refuses calls of " + SERVICE_TEXT + ": {{ $labels.error_type }}",
+        description="The account has no credit left, the API key is invalid, or the model does not exist. "
+        "No retry fixes it. The value is the number of such calls in 15 minutes.",
     )
 
 

@@ -1,0 +1,50 @@
+"""Carries the context of the caller, with its attributes and `no_content()` blocks, into the threads of a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextvars import copy_context
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_WITHOUT_SHARED_MEMORY = frozenset({"ProcessPoolExecutor", "InterpreterPoolExecutor"})
+
+
+def carry(executor: Executor) -> Executor:
+    """Return an executor that runs each function in the context of its `submit` or `map`.
+
+    A thread of a `ThreadPoolExecutor` does not know the blocks around `submit`. With the returned executor,
+    `attributes()`, `no_content()` and all other context variables, such as the current span of OpenTelemetry, apply to
+    the submitted function, as they do with `asyncio.to_thread`. The executors share their threads; the end of a `with`
+    block and `shutdown` of either shut down both.
+
+    Args:
+        executor: the executor that runs the functions in threads of this process.
+
+    Returns:
+        The executor to use in place of the given one.
+
+    Raises:
+        TypeError: The executor runs its functions in other processes or interpreters, which a context cannot enter.
+    """
+    if names := _WITHOUT_SHARED_MEMORY.intersection(cls.__name__ for cls in type(executor).__mro__):
+        raise TypeError(f"carry() needs an executor of threads, not {min(names)}; set the attributes in the function")
+    return _CarryingExecutor(executor)
+
+
+class _CarryingExecutor(Executor):
+    """An executor that submits functions with a copy of the current context to another executor."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        # Each function gets its own copy, because two threads cannot run in one context at the same time.
+        return self._executor.submit(partial(copy_context().run, fn, *args, **kwargs))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._executor.shutdown(wait, cancel_futures=cancel_futures)
