@@ -33,7 +33,7 @@ def test_a_cold_start_of_a_function_creates_about_sixty_series(tmp_path: Path) -
     (lean,) = (mode for mode in MODES if mode.histograms == "lean" and not mode.shares_host)
 
     with Prometheus(require_prometheus(), tmp_path) as prometheus:
-        assert 55 <= count(prometheus, "function", settings_of(lean, tmp_path), workers=1, models=1) <= 65
+        assert 55 <= count(prometheus, "function", settings_of(lean, tmp_path), workers=1, models=1) <= 70
 
 
 def test_lean_percentiles_are_no_worse_than_full_ones() -> None:
