@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from monitored_openai._metrics.metric_set import DETAILS, MetricSet, metric_set  # noqa: E402 - found by the path above
 from monitored_openai._metrics.names import (  # noqa: E402 - found by the path above
     CALL_METRICS,
     LEGACY_METRICS,
@@ -48,12 +49,20 @@ def operations() -> str:
 
 
 def bounds() -> str:
-    """Return the bounds of each histogram as a list."""
-    return "\n".join(
-        f"- `{metric.name}`: {', '.join(f'{bound:g}' if bound < 1e5 else f'{bound:.0f}' for bound in metric.bounds)}"
-        for metric in (*CALL_METRICS, *OWN_METRICS)
-        if metric.bounds
-    )
+    """Return the bounds of each histogram as a table, with a column for each value of the setting `histograms`."""
+    rows = [f"| name | {' | '.join(f'`{detail}`' for detail in DETAILS)} |", "|---|" + "---|" * len(DETAILS)]
+    for metric in (*CALL_METRICS, *OWN_METRICS):
+        if metric.bounds:
+            cells = (_bounds(metric, metric_set(detail)) for detail in DETAILS)
+            rows.append(f"| `{metric.name}` | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _bounds(metric: Metric, metrics: MetricSet) -> str:
+    if not metrics.has(metric):
+        return "left out"
+    shown = metrics.bounds[metric]
+    return ", ".join(f"{bound:g}" if bound < 1e5 else f"{bound:.0f}" for bound in shown) or "sum and count"
 
 
 def text() -> str:

@@ -28,14 +28,14 @@ LAYERS: dict[str, set[str]] = {
     "_files": set(),
     "_redaction": set(),
     "_labels": {"_redaction"},
-    "_settings": {"_labels", "_logging", "_record", "_redaction"},
+    "_metrics": {"_labels", "_record", "_redaction"},
+    "_settings": {"_labels", "_logging", "_metrics", "_record", "_redaction"},
     # the caller's thread
     "_endpoints": {"_json", "_logging", "_record"},
     "_resources": {"_endpoints"},
     "_calls": {"_endpoints", "_json", "_labels", "_logging", "_providers", "_record", "_stats"},
     # a finished record to its price, its series and its log entry
     "_pricing": {"_labels", "_logging", "_providers", "_record", "_settings"},
-    "_metrics": {"_labels", "_record", "_redaction"},
     "_legacy_series": {"_labels", "_metrics", "_record", "_redaction"},
     "_log_entry": {"_calls", "_json", "_labels", "_legacy_series", "_record", "_redaction"},
     # the exporter's thread, with all I/O
@@ -77,7 +77,7 @@ LAYERS: dict[str, set[str]] = {
     "_exporter.runner": {
         *("_calls", "_exporter.build", "_exporter.call_queue", "_exporter.clients", "_exporter.delivery"),
         *("_exporter.exporter", "_exporter.ledger", "_exporter.losses", "_exporter.metrics_state"),
-        *("_exporter.runtime", "_exporter.state", "_logging", "_settings", "_stats"),
+        *("_exporter.runtime", "_exporter.state", "_logging", "_metrics", "_settings", "_stats"),
     },
     "_exporter.handle": {
         *("_calls", "_exporter.runner", "_exporter.runtime", "_exporter.spool"),

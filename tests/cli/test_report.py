@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import time
+from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,6 +22,8 @@ from monitored_openai._cli.query.http_api import HttpApi
 from monitored_openai._cli.query.promql import CALLS as CALLS_METRIC
 from monitored_openai._cli.query.report import Report, Row, as_table
 from monitored_openai._exporter.encoders.remote_write import HEADERS, encode_labels, encode_push, encode_series
+from monitored_openai._metrics.metric_set import LEAN_SECONDS
+from monitored_openai._metrics.names import SECONDS
 from tests.integration.test_end_to_end import audio_of, cost_of, served_usage
 from tests.support.command import Asked, LokiQueries
 from tests.support.servers.grafana import FakeGrafana
@@ -97,6 +101,25 @@ def test_what_has_no_price_has_no_cost_and_what_has_no_label_is_told_apart(done:
     assert models["house-llm"]["cost_usd"] is None
     assert 0 < models["house-llm"]["unpriced_calls"] <= models["house-llm"]["calls"]
     assert features["(none)"]["calls"] == PROCESSES * CALLS + 30
+
+
+@pytest.mark.parametrize("environment", ["demo", "full"])
+def test_a_report_is_right_in_each_detail_of_the_metrics(environment: str, done: Workload, ask: Asked) -> None:
+    """`full` is the environment with every metric, `demo` that with the default ones."""
+    told = report(ask, *window(done, done.began - 60), "--where", f"environment={environment}")["all"]
+
+    lines = done.lines(environment=environment)
+    assert told["calls"] == len(lines)
+    assert told["errors"] == sum("error_type" in line for line in lines)
+    bounds = (0.0, *(LEAN_SECONDS if environment == "demo" else SECONDS))
+    for column, share, field in (
+        ("duration_p50", 0.5, "duration_seconds"),
+        ("duration_p95", 0.95, "duration_seconds"),
+        ("first_chunk_p95", 0.95, "time_to_first_chunk_seconds"),
+    ):
+        times = sorted(line[field] for line in lines if line.get(field) is not None)
+        above = bisect_left(bounds, times[math.ceil(share * len(times)) - 1])
+        assert bounds[above - 1] <= told[column] <= bounds[above], column
 
 
 def test_the_three_formats_tell_the_same(done: Workload, ask: Asked) -> None:

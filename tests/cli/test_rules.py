@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
+from monitored_openai._cli.query import promql
 from monitored_openai._cli.rules.files import groups, texts
 from monitored_openai._cli.rules.rule import Alert, Budget, Limits
+from monitored_openai._metrics.metric_set import METRICS
 from tests.support.servers.prometheus import require_prometheus
-from tests.support.stocked import Workload
+from tests.support.stocked import ENVIRONMENTS, Workload
 
 pytestmark = pytest.mark.once
 
@@ -68,9 +70,12 @@ def streams(in_time: float, late: float) -> dict[str, str]:
 
 
 def answers(tokens: str) -> dict[str, str]:
-    labels = f'{WHO}, gen_ai_request_model="m", gen_ai_token_type="output"'
-    name = "gen_ai_client_token_usage"
-    return {f"{name}_sum{{{labels}}}": tokens, f"{name}_count{{{labels}}}": "0+50x300"}
+    labels = f'{WHO}, gen_ai_request_model="m"'
+    return {
+        f'gen_ai_client_tokens_total{{{labels}, gen_ai_response_model="m-1", gen_ai_token_type="output"}}': tokens,
+        f"{CALLS}{{{labels}}}": "0+50x300",
+        f'{CALLS}{{{labels}, error_type="bad_request"}}': "0+50x300",
+    }
 
 
 def limits(left: float, reset: float = 1e9) -> dict[str, str]:
@@ -376,6 +381,58 @@ def test_a_real_prometheus_takes_every_expression(done: Workload) -> None:
             done.prometheus.query(rule.expr, at=done.ended)
 
 
+EMPTY_IN_THE_DEMO = {
+    'monitored_openai_dropped_total{reason!="sampled"}',
+    'gen_ai_client_usage_unknown_total{reason=~"not_reported|invalid_body|not_read|unreadable",gen_ai_request_model!~"dall-e-.*"}',
+}
+"""Selectors of rules that have no series as long as all is well."""
+
+
+def selectors() -> set[str]:
+    """The selectors in the rules, without those of recorded series."""
+    names = "|".join(name for metric in METRICS.values() for name in metric.series_names)
+    pattern = re.compile(rf"(?:{names})(?![\w:])(?:\{{[^}}]*\}})?")
+    return {
+        found
+        for group in groups(Limits(budgets=(Budget(usd=1),)))
+        for rule in group.rules
+        for found in pattern.findall(rule.expr)
+    }
+
+
+@pytest.mark.parametrize("detail", ENVIRONMENTS)
+def test_a_rule_reads_series_that_each_detail_of_the_metrics_has(detail: str, done: Workload) -> None:
+    read = selectors() - EMPTY_IN_THE_DEMO
+    empty = set()
+    for selector in read:
+        name, _, matchers = selector.removesuffix("}").partition("{")
+        own = f'{name}{{environment=~"{ENVIRONMENTS[detail]}",{matchers}}}'
+        if not done.prometheus.query(f"last_over_time({own}[1h])", at=done.ended):
+            empty.add(selector)
+    assert len(read) >= 12
+    assert empty == set()
+
+
+@pytest.mark.parametrize("environment", ["demo", "full"])
+def test_the_mean_length_of_answers_is_that_of_the_log(environment: str, done: Workload) -> None:
+    """The first operand of the alert on growing answers, as totals: all output tokens by the calls without an error."""
+    (alert,) = [
+        rule.expr
+        for group in groups(Limits())
+        for rule in group.rules
+        if isinstance(rule, Alert) and rule.name == "OpenAIOutputRunsAway"
+    ]
+    tokens, calls = re.findall(r"rate\((\w+\{[^}]*\})", alert)[:2]
+    lines = done.lines(environment=environment)
+    truth = {
+        tokens: sum(line.get("usage", {}).get("output_tokens") or 0 for line in lines),
+        calls: sum(line.get("error_type") is None for line in lines),
+    }
+    for selector, expected in truth.items():
+        series = selector.replace("{", f'{{environment="{environment}",')
+        assert done.prometheus.value(promql.total(series, "1h"), at=done.ended) == expected
+
+
 def test_the_hourly_sums_are_exact_over_processes_that_end(done: Workload) -> None:
     (recorded,) = [
         rule.expr
@@ -431,7 +488,7 @@ def test_what_is_no_budget_is_refused_with_what_would_be(text: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"first_chunk_seconds": 2.0}, "one of 0.01, 0.02"),
+        ({"first_chunk_seconds": 2.0}, "one of 0.08, 0.16"),
         ({"error_objective": 99.0}, "not between 0 and 1"),
         ({"runaway_factor": 1.0}, "not above 1"),
         ({"budgets": (Budget(usd=5), Budget(usd=6))}, "two budgets for each environment"),

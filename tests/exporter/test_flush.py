@@ -104,7 +104,7 @@ async def test_a_fault_in_a_flush_is_nobody_elses(
 ) -> None:
     call(metrics)
     settled(metrics)
-    monkeypatch.setattr(metrics._runner.metrics, "samples", None)  # a defect of ours
+    monkeypatch.setattr(metrics._runner.metrics, "push_samples", None)  # a defect of ours
     assert not metrics.flush(20).pushed
     assert not (await metrics.aflush(20)).pushed
     assert sum("a flush" in message for message in caplog.messages) == 1

@@ -7,6 +7,7 @@ import math
 import re
 import subprocess
 import sys
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,9 +20,11 @@ from hypothesis import strategies as st
 
 from monitored_openai._cli.demo.counts import total
 from monitored_openai._cli.query.promql import CALLS as CALLS_METRIC
+from monitored_openai._metrics.metric_set import LEAN_SECONDS, METRICS, REQUIRED
+from monitored_openai._metrics.names import SECONDS
 from tests.support.grafana import VARIABLE, filled, rendered
 from tests.support.logql import faults_of
-from tests.support.stocked import Workload
+from tests.support.stocked import ENVIRONMENTS, Workload
 
 pytestmark = pytest.mark.once
 
@@ -70,6 +73,10 @@ def queries() -> Iterator[Query]:
 
 PROMQL = [query for query in queries() if query.source == "prometheus"]
 LOGQL = [query for query in queries() if query.source == "loki"]
+
+
+DEMOS = ("demo", "full")
+"""The environments of the demo's workload with the default metrics and with all."""
 
 
 def chosen(done: Workload, environment: str = ".*") -> dict[str, str]:
@@ -135,12 +142,31 @@ def test_no_panel_overlaps_another_or_leaves_the_grid(name: str) -> None:
         taken |= cells
 
 
-@pytest.mark.parametrize("query", PROMQL, ids=str)
-def test_a_panel_has_data_after_the_workload(query: Query, done: Workload) -> None:
-    found = done.prometheus.query(query.filled(**chosen(done)), at=done.ended)
+NOT_IN_THE_WORKLOAD = {"Tool calls"}
+"""Panels of events that the workload does not have."""
 
-    assert found
+
+@pytest.mark.parametrize("detail", ENVIRONMENTS)
+@pytest.mark.parametrize("query", PROMQL, ids=str)
+def test_a_panel_has_data_after_the_workload(query: Query, detail: str, done: Workload) -> None:
+    found = done.prometheus.query(query.filled(**chosen(done, ENVIRONMENTS[detail])), at=done.ended)
+
+    assert found or query.panel in NOT_IN_THE_WORKLOAD
     assert not any(math.isnan(value) for _, value in found), found
+
+
+def test_a_metric_whose_absence_a_panel_shows_as_zero_cannot_be_left_out() -> None:
+    shown_as_zero = {
+        metric.name
+        for query in PROMQL
+        if ") or (" in query.expr
+        for metric in METRICS.values()
+        for series in metric.series_names
+        if re.search(rf"\b{series}\b", query.expr.partition(") or (")[0])
+    }
+
+    assert len(shown_as_zero) >= 6
+    assert shown_as_zero <= {metric.name for metric in REQUIRED}
 
 
 def value_of(done: Workload, panel: str, board: str = "overview", environment: str = ".*") -> float:
@@ -151,15 +177,42 @@ def value_of(done: Workload, panel: str, board: str = "overview", environment: s
     return value
 
 
-def test_the_totals_are_what_the_demos_api_served(done: Workload) -> None:
-    assert value_of(done, "Calls", environment="demo") == total(done.served, "calls")
-    assert value_of(done, "Tokens", environment="demo") == total(done.served, "input tokens", "output tokens")
-    assert value_of(done, "Retries", "reliability", "demo") == total(done.served, "repeated requests")
-    cached = total(done.served, "cached input tokens") / total(done.served, "input tokens")
-    assert value_of(done, "Cache hits", environment="demo") == pytest.approx(cached)
-    errors = total(done.served, "errors")
-    shown = (value_of(done, name, "reliability", "demo") for name in ("Failed", "Other errors", "Abandoned streams"))
-    assert sum(shown) == errors
+@pytest.mark.parametrize("environment", DEMOS)
+def test_the_totals_are_what_the_demos_api_served(environment: str, done: Workload) -> None:
+    served = done.served[environment]
+    assert value_of(done, "Calls", environment=environment) == total(served, "calls")
+    assert value_of(done, "Tokens", environment=environment) == total(served, "input tokens", "output tokens")
+    assert value_of(done, "Retries", "reliability", environment) == total(served, "repeated requests")
+    cached = total(served, "cached input tokens") / total(served, "input tokens")
+    assert value_of(done, "Cache hits", environment=environment) == pytest.approx(cached)
+    errors = total(served, "errors")
+    names = ("Failed", "Other errors", "Abandoned streams")
+    assert sum(value_of(done, name, "reliability", environment) for name in names) == errors
+
+
+@pytest.mark.parametrize("environment", DEMOS)
+@pytest.mark.parametrize(
+    ("panel", "board", "share", "field"),
+    [
+        ("Duration, p95", "overview", 0.95, "duration_seconds"),
+        ("First chunk, p95", "overview", 0.95, "time_to_first_chunk_seconds"),
+        ("Duration", "overview", 0.5, "duration_seconds"),
+    ],
+)
+def test_a_quantile_is_in_the_bucket_of_the_true_one(
+    environment: str, panel: str, board: str, share: float, field: str, done: Workload
+) -> None:
+    """With few calls an estimate is exact to one bucket: the one that holds the call at this rank."""
+    query = next(query for query in PROMQL if (query.board, query.panel) == (f"monitored-openai-{board}", panel))
+    over = query.filled(**chosen(done, environment)).replace("rate(", "increase(")
+    shown = done.prometheus.value(over, at=done.ended)
+    lines = done.lines(environment=environment)
+    truth = sorted(line[field] for line in lines if line.get(field) is not None)
+    rank = truth[math.ceil(share * len(truth)) - 1]
+    bounds = (0.0, *(LEAN_SECONDS if environment == "demo" else SECONDS))
+    above = bisect_left(bounds, rank)
+    assert shown is not None
+    assert bounds[above - 1] <= shown <= bounds[above]
 
 
 def test_the_totals_of_all_processes_are_those_of_the_log(done: Workload) -> None:

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai import APIConnectionError
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from monitored_openai import Monitoring, attributes
-from monitored_openai._metrics.names import OWN_METRICS
+from monitored_openai import MonitoredOpenAI, Monitoring, attributes
+from monitored_openai._metrics.metric_set import DETAILS
+from monitored_openai._metrics.names import DURATION, OWN_METRICS, SEND_SECONDS
 from tests.metrics.test_store import LABELS, LIMITS, OWN
 from tests.support.handles import MODEL, ask, handle, in_process
 from tests.support.servers._http import wait_until
@@ -78,7 +80,7 @@ def test_a_scrape_says_what_the_calls_were(generate: Callable[[Any], bytes], par
 
 
 def test_every_family_of_a_page_has_its_promised_type_and_says_what_it_is() -> None:
-    with handle(provider="openai") as monitoring, in_process(monitoring) as client:
+    with handle(provider="openai", histograms="full") as monitoring, in_process(monitoring) as client:
         ask(client)
         wait_folded(monitoring)
         families = {family.name: family for family in parse(page(monitoring))}
@@ -89,8 +91,34 @@ def test_every_family_of_a_page_has_its_promised_type_and_says_what_it_is() -> N
     assert {"gen_ai_client_operation_duration_seconds", "monitored_openai_prices_timestamp_seconds"} <= families.keys()
 
 
+@pytest.mark.parametrize("histograms", DETAILS)
+def test_a_scrape_of_failed_calls_is_valid_openmetrics(histograms: str) -> None:
+    with (
+        handle(histograms=histograms) as monitoring,
+        in_process(monitoring) as client,
+        MonitoredOpenAI(
+            base_url="http://127.0.0.1:9/v1", api_key="none", max_retries=0, monitoring=monitoring
+        ) as failing,
+    ):
+        ask(client)
+        with pytest.raises(APIConnectionError):
+            ask(failing)
+        wait_folded(monitoring)
+        parser: Callable[[str], Any] = parse_openmetrics
+        families = {family.name: family for family in parser(page(monitoring, generate=generate_openmetrics))}
+    samples = samples_of(families.values())
+    for labels in (dict[str, str](), {"error_type": "connection"}):
+        counts = [
+            total(samples, DURATION.count, **labels),
+            total(samples, DURATION.bucket, le="+Inf", **labels),
+        ]
+        assert counts == [2 - len(labels)] * 2
+    assert families[SEND_SECONDS.name].type == ("histogram" if histograms == "full" else "summary")
+
+
 def test_our_own_metrics_have_the_promised_labels() -> None:
     settings: dict[str, Any] = {"metrics_url": "http://127.0.0.1:9", "push_interval": 0.01, "provider": "openai"}
+    settings["histograms"] = "full"
     with handle(**settings) as monitoring, in_process(monitoring) as client:
         ask(client)
         wait_until(lambda: monitoring.stats().folded == 1)

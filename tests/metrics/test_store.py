@@ -22,6 +22,7 @@ from prometheus_client import Histogram as ReferenceHistogram
 
 from monitored_openai import CallRecord, Usage
 from monitored_openai._labels import clip_label_value
+from monitored_openai._metrics.metric_set import MetricSet, metric_set
 from monitored_openai._metrics.names import (
     CALL_LABELS,
     CALL_METRICS,
@@ -37,6 +38,7 @@ from monitored_openai._metrics.store import (
     Labels,
     Metrics,
     Sample,
+    histogram_samples,
 )
 from monitored_openai._record import ErrorType
 from tests.support.records import COST, full_record, record
@@ -83,11 +85,15 @@ OWN: dict[str, str] = {
 }
 
 
-def folded(*records: CallRecord, **limits: Any) -> list[Sample]:
-    metrics = Metrics(label_names=("feature",), **limits)
+FULL, LEAN = metric_set("full"), metric_set("lean")
+
+
+def folded(*records: CallRecord, exposed: MetricSet = FULL, **limits: Any) -> list[Sample]:
+    """What is pushed after these calls."""
+    metrics = Metrics(label_names=("feature",), exposed=exposed, **limits)
     for one in records:
         metrics.fold(one)
-    return metrics.samples()
+    return metrics.samples(labels_without_buckets=exposed.labels_without_buckets)
 
 
 def by_labels(samples: Iterable[Sample], name: str) -> dict[frozenset[tuple[str, str]], float]:
@@ -173,8 +179,10 @@ def test_the_bounds_are_the_promised_ones() -> None:
     }
 
 
-def test_the_series_of_one_model_are_about_a_hundred() -> None:
-    assert 80 <= len(folded(full_record())) <= 130
+def test_a_lean_model_has_a_third_of_the_series_of_a_full_one() -> None:
+    full, lean = (len(folded(full_record(), exposed=exposed)) for exposed in (FULL, LEAN))
+    assert 110 <= full <= 130
+    assert 40 <= lean <= 55
 
 
 def test_a_call_counts_with_what_it_reports() -> None:
@@ -343,7 +351,7 @@ def test_a_histogram_is_that_of_the_prometheus_client(values: list[float], bound
         for sample in family.samples
         if not sample.name.endswith("_created")
     }
-    assert {(name, labels): number for name, labels, number, _ in ours.samples("it", ())} == expected
+    assert {(name, labels): number for name, labels, number, _ in histogram_samples("it", {(): ours})} == expected
 
 
 MODELS = st.sampled_from([None, "a", "b", "c", "d", "other", "x" * 2000, "x" * 2001])
@@ -361,12 +369,12 @@ CALLS = st.builds(
 )
 
 
-@given(st.lists(CALLS, max_size=40), st.integers(1, 6))
+@given(st.lists(CALLS, max_size=40), st.integers(1, 6), st.sampled_from([FULL, LEAN]))
 @settings(max_examples=150, deadline=None)
 def test_totals_over_all_labels_are_exact_however_few_label_sets_there_may_be(
-    calls: list[CallRecord], limit: int
+    calls: list[CallRecord], limit: int, exposed: MetricSet
 ) -> None:
-    samples = folded(*calls, max_label_sets=limit)
+    samples = folded(*calls, max_label_sets=limit, exposed=exposed)
     keys = [(sample.name, frozenset(sample.labels)) for sample in samples]
     assert len(keys) == len(set(keys))
     assert value(samples, "gen_ai_client_operation_duration_seconds_count") == len(calls)
@@ -379,7 +387,9 @@ def test_totals_over_all_labels_are_exact_however_few_label_sets_there_may_be(
     for kind, name in (("input", "input_tokens"), ("output", "output_tokens")):
         truth = sum(getattr(call.usage, name) or 0 for call in calls if call.usage)
         assert value(samples, "gen_ai_client_tokens_total", gen_ai_token_type=kind) == truth
-        assert value(samples, "gen_ai_client_token_usage_sum", gen_ai_token_type=kind) == truth
+        usage = value(samples, "gen_ai_client_token_usage_sum", gen_ai_token_type=kind)
+        assert usage == (truth if exposed is FULL else 0)
+    assert value(samples, "gen_ai_client_operation_duration_seconds_bucket", le="+Inf") == len(calls)
     for error in (None, "timeout", "rate_limit"):
         counted = Counter(dict(labels).get("error_type") for labels in _duration_counts(samples).elements())
         assert counted[error] == sum(call.error_type == error for call in calls)

@@ -274,3 +274,23 @@ def test_on_record_takes_a_named_function_of_one_argument() -> None:
         assert text.startswith("on_record: must be a function"), function
     assert "not async def" in refusal(on_record=note_later)
     assert "1 positional" in refusal(on_record=shout)
+
+
+def test_the_default_metrics_are_lean_and_may_be_full_or_coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MonitoringSettings().histograms == "lean"
+    monkeypatch.setenv("MONITORED_OPENAI_HISTOGRAMS", "coarse")
+    assert MonitoringSettings().histograms == "coarse"
+    assert "'lean', 'coarse' or 'full'" in refusal(histograms="many")
+
+
+def test_metrics_left_out_are_names_of_metrics() -> None:
+    made = MonitoringSettings(metrics_left_out="openai_processing_seconds, monitored_openai_send_seconds")
+    assert made.metrics_left_out == ("monitored_openai_send_seconds", "openai_processing_seconds")
+    assert refusal(metrics_left_out=["openai_processing_seconds_bucket"]) == (
+        "metrics_left_out: names an unknown metric; did you mean openai_processing_seconds?"
+    )
+    assert refusal(metrics_left_out=["zzz"]).endswith("unknown metric; docs/metrics.md lists the names")
+    for name in ("gen_ai_client_operation_duration_seconds", "monitored_openai_dropped_total"):
+        assert refusal(metrics_left_out=[name]) == (
+            f"metrics_left_out: has {name}, without which dashboards and alerts would be wrong; remove it"
+        )

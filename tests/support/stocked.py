@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,8 @@ from tests.support.servers.prometheus import Prometheus, require_prometheus
 QUICK = 0.02
 """The pace of the demo's API: a fiftieth of the times shown to people."""
 PROCESSES, CALLS = 4, 60
+ENVIRONMENTS = {"lean": "demo|default", "full": "full|full-mixed"}
+"""The environments whose processes push the default metrics, and all metrics, as regular expressions."""
 FLUSH_SECONDS = 30.0
 
 
@@ -32,14 +34,15 @@ FLUSH_SECONDS = 30.0
 class Workload:
     """What was done, and where it was told to.
 
-    First a process that ended before `window_begins`, then at once the demo's workload (`environment="demo"`) and four
-    processes (`job="mixed"`).
+    First a process that ended before `window_begins`, then at once the demo's workload, with the default metrics
+    (`environment="demo"`) and with all of them (`environment="full"`), and four processes (`job="mixed"`), of which the
+    last pushes all metrics.
     """
 
     prometheus: Prometheus
     loki: FakeLoki
-    served: Counts
-    """What the demo's API served, and which of its calls came to nothing."""
+    served: Mapping[str, Counts]
+    """What the demo's API served and which of its calls came to nothing, by environment."""
     began: float
     window_begins: float
     ended: float
@@ -64,8 +67,18 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workload]:
         given = env("mixed", api, prometheus.write_url, loki, push_interval=1, label_names="program")
         assert run("mixed", 30, "before", env=given).code == 0
         window_begins = time.time() + 0.002
-        programs = [stack.enter_context(running("mixed", CALLS, f"p{n}", env=given)) for n in range(PROCESSES)]
-        served = _demo(prometheus, loki)
+        full = env(
+            *("mixed", api, prometheus.write_url, loki),
+            push_interval=1,
+            label_names="program",
+            histograms="full",
+            environment="full-mixed",
+        )
+        programs = [
+            stack.enter_context(running("mixed", CALLS, f"p{n}", env=full if n == PROCESSES - 1 else given))
+            for n in range(PROCESSES)
+        ]
+        served = {"demo": _demo(prometheus, loki), "full": _demo(prometheus, loki, "full", histograms="full")}
         assert [program.wait(120).code for program in programs] == [0] * PROCESSES
         yield Workload(
             prometheus=prometheus,
@@ -77,15 +90,16 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workload]:
         )
 
 
-def _demo(prometheus: Prometheus, loki: FakeLoki) -> Counts:
+def _demo(prometheus: Prometheus, loki: FakeLoki, environment: str = "demo", **settings_given: Any) -> Counts:
     settings = MonitoringSettings(
         metrics_url=prometheus.write_url,
         logs_url=loki.push_url,
         push_interval=1,
         label_names=("feature",),
         provider="openai",
-        environment="demo",
+        environment=environment,
         service_name="shop",
+        **settings_given,
     )
     with Api(pace=QUICK) as api, MonitoredOpenAI(base_url=api.base_url, api_key="none", monitoring=settings) as client:
         errors = client_app.run(workload.phases(), api.base_url, client.monitoring.settings)

@@ -60,6 +60,7 @@ def forms(rest: dict[str, Any]) -> None:
     MonitoringSettings(headers={"X-Team": "a", "X-Key": SecretStr("k")}, extra_labels={"team": "a"})
     MonitoringSettings(headers="X-Team=a", extra_labels="team=a", label_names="team,feature", redact="sk-[a-z]+")
     MonitoringSettings(label_names=["team"], metric_names=("gen_ai", "grafana_openai"), redact=[r"sk-\w+"])
+    MonitoringSettings(histograms="full", metrics_left_out=["openai_processing_seconds"])
     MonitoringSettings(label_names={"team"}, redact=redacted, on_record=recorded)
     MonitoringSettings(verify=False, client_cert=(Path("cert.pem"), "key.pem"), spool_dir=Path("/var/spool/x"))
     MonitoringSettings(prices={"house-llm": {"input": 1, "output": 2.5}}, push_interval=15)

@@ -74,11 +74,7 @@ def _sums() -> list[Panel]:
 def _graphs() -> list[Panel]:
     of_each = {metric: promql.rate(of_exporters(metric), STEP, BY_SIGNAL) for metric in (PRODUCED, DELIVERED)}
     dropped = promql.rate(of_exporters(DROPPED), STEP, ("signal", "reason"))
-    waiting = {
-        what: f"sum by (signal) ({of_exporters(metric.name)})"
-        for what, metric in (("queued", names.QUEUED), ("in_flight", names.IN_FLIGHT))
-    }
-    sending = promql.rate(of_exporters(names.SEND_SECONDS.bucket), STEP, ("le", *BY_SIGNAL))
+    sums, requests = of_exporters(names.SEND_SECONDS.sum), of_exporters(names.SEND_SECONDS.count)
     return [
         panels.graph(
             "Produced and delivered",
@@ -94,15 +90,15 @@ def _graphs() -> list[Panel]:
         ),
         panels.graph(
             "Waiting",
-            "Calls and log entries in memory, and those in the current request.",
+            "Calls and log entries that wait in memory.",
             panels.CALLS,
-            {f"{SIGNAL} {what}": expr for what, expr in waiting.items()},
+            {SIGNAL: f"sum by (signal) ({of_exporters(names.QUEUED.name)})"},
         ),
         panels.graph(
-            "Time of a request to a back end, p95",
+            "Time of a request to a back end, mean",
             "Time that Prometheus and Loki take to answer a push.",
             panels.SECONDS,
-            {SIGNAL: promql.quantile(0.95, sending)},
+            {SIGNAL: promql.mean(sums, requests, STEP, BY_SIGNAL)},
         ),
         panels.graph(
             "Since the last success",

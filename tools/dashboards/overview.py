@@ -6,12 +6,17 @@ from grafana_foundation_sdk.builders import dashboard as builders
 
 from monitored_openai._cli.query import promql
 from monitored_openai._cli.query.promql import CALLS, COST, DURATION, FAILURES, FIRST_CHUNK, TOKEN_DETAILS, TOKENS
+from monitored_openai._metrics.metric_set import LEAN_SECONDS
 from tools.dashboards import board, panels
 from tools.dashboards.board import RANGE, STEP, of_calls
 from tools.dashboards.panels import Panel
 
 BY = ("gen_ai_request_model",)
 LEGEND = "{{gen_ai_request_model}}"
+TOP = (
+    f"A value of {LEAN_SECONDS[-1]:g} s means at least that: it is the largest bound of the buckets, unless the setting "
+    "histograms is full."
+)
 
 
 def dashboard() -> builders.Dashboard:
@@ -72,13 +77,13 @@ def _calls() -> list[Panel]:
         ),
         panels.single(
             "Duration, p95",
-            "95 % of the calls took at most this long, from the request to the last byte.",
+            "95 % of the calls took at most this long, from the request to the last byte. " + TOP,
             promql.quantile(0.95, promql.total(of_calls(f"{DURATION}_bucket"), RANGE, ("le",))),
             panels.SECONDS,
         ),
         panels.single(
             "First chunk, p95",
-            "95 % of the streamed answers began within this time.",
+            "95 % of the streamed answers began within this time. " + TOP,
             promql.quantile(0.95, promql.total(of_calls(f"{FIRST_CHUNK}_bucket"), RANGE, ("le",))),
             panels.SECONDS,
         ),
@@ -113,7 +118,7 @@ def _graphs() -> list[Panel]:
         ),
         panels.graph(
             "Duration",
-            "Time from the request to the last byte, over all chosen models.",
+            "Time from the request to the last byte, over all chosen models. " + TOP,
             panels.SECONDS,
             {
                 f"p{share * 100:g}": promql.quantile(share, promql.rate(buckets, STEP, ("le",)))
@@ -122,7 +127,7 @@ def _graphs() -> list[Panel]:
         ),
         panels.graph(
             "Time to first chunk",
-            "Time from the request to the first chunk of streamed answers.",
+            "Time from the request to the first chunk of streamed answers. " + TOP,
             panels.SECONDS,
             {
                 f"p{share * 100:g}": promql.quantile(share, promql.rate(first, STEP, ("le",)))

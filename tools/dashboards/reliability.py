@@ -122,7 +122,6 @@ def _times() -> list[Panel]:
     graphs = {
         "Duration by model, p95": (DURATION, "From the request to the last byte."),
         "Time to first chunk by model, p95": (FIRST_CHUNK, "Streamed answers only."),
-        "Time per chunk by model, p95": (PER_CHUNK, "Time that a reader waits for each chunk after the first."),
     }
     by_model = [
         panels.graph(
@@ -134,20 +133,31 @@ def _times() -> list[Panel]:
         )
         for title, (metric, says) in graphs.items()
     ]
-    return [*by_model, _server_time(), _headroom()]
+    return [*by_model, _per_chunk(), _server_time(), _headroom()]
+
+
+def _per_chunk() -> Panel:
+    return panels.graph(
+        "Time per chunk by model, mean",
+        "Time that a reader waits for each chunk after the first.",
+        panels.SECONDS,
+        {MODEL_LEGEND: _mean(PER_CHUNK, BY_MODEL)},
+        width=8,
+    )
 
 
 def _server_time() -> Panel:
-    def mean(metric: str) -> str:
-        return f"{promql.rate(of_calls(f'{metric}_sum'), STEP)} / {promql.rate(of_calls(f'{metric}_count'), STEP)}"
-
     return panels.graph(
         "Server time against total",
         "Mean times. The difference is network, queueing and reading the answer. Not every provider reports its "
         "server time.",
         panels.SECONDS,
-        {"total": mean(DURATION), "server": mean(names.PROCESSING.name)},
+        {"total": _mean(DURATION), "server": _mean(names.PROCESSING.name)},
     )
+
+
+def _mean(metric: str, by: tuple[str, ...] = ()) -> str:
+    return promql.mean(of_calls(f"{metric}_sum"), of_calls(f"{metric}_count"), STEP, by)
 
 
 def _headroom() -> Panel:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter as Count
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from monitored_openai._exporter.runtime import gevent
+from monitored_openai._metrics.metric_set import MetricSet
 from monitored_openai._metrics.names import (
     ACTIVE,
     DELIVERED,
@@ -18,12 +20,11 @@ from monitored_openai._metrics.names import (
     PRICES_DATE,
     PRODUCED,
     QUEUED,
-    SECONDS,
     SEND_SECONDS,
     SPOOL_BYTES,
 )
 from monitored_openai._metrics.rate_limits import RateLimits
-from monitored_openai._metrics.store import Histogram, Labels, Metrics, Sample
+from monitored_openai._metrics.store import Histogram, Labels, Metrics, Sample, histogram_samples
 
 if TYPE_CHECKING:
     from monitored_openai._exporter.ledger import DeliveryLedger
@@ -44,9 +45,12 @@ class MetricsState:
         optional_labels: Iterable[str] = (),
         max_label_sets: int,
         push_seconds: float,
+        exposed: MetricSet,
         pushes_calls: bool = True,
     ) -> None:
-        """See `Metrics` for the limits. `push_seconds`: seconds between pushes; a rate limit is in one push at least.
+        """See `Metrics` for the limits and `exposed`.
+
+        `push_seconds`: seconds between pushes; a rate limit is in one push at least.
 
         Without `pushes_calls`, only the exporter's own series are pushed.
         """
@@ -55,6 +59,8 @@ class MetricsState:
         self._optional_labels = tuple(optional_labels)
         self._max_label_sets = max_label_sets
         self._push_seconds = push_seconds
+        self._exposed = exposed
+        self._series_names = exposed.series_names
         self._pushes_calls = pushes_calls
         self.reset()
 
@@ -62,12 +68,18 @@ class MetricsState:
         """Start from zero with a new lock, as a forked child must."""
         self._lock = gevent.lock()
         self._metrics = Metrics(
-            label_names=self._label_names, optional_labels=self._optional_labels, max_label_sets=self._max_label_sets
+            label_names=self._label_names,
+            optional_labels=self._optional_labels,
+            max_label_sets=self._max_label_sets,
+            exposed=self._exposed,
         )
         self._rate_limits = RateLimits(
             max_label_sets=self._max_label_sets, shown_seconds=_PUSHES_SHOWN * self._push_seconds
         )
-        self._send_seconds = {signal: Histogram(SECONDS) for signal in ("metrics", "logs")}
+        bounds = self._exposed.bounds.get(SEND_SECONDS, ())
+        self._send_seconds: dict[Labels, Histogram] = {
+            (("signal", signal),): Histogram(bounds) for signal in ("metrics", "logs")
+        }
         self._ever_active: set[Labels] = set()
         self.price_dates: Mapping[str, float] = {}
         self._providers: set[str] = set()
@@ -85,7 +97,7 @@ class MetricsState:
     def time_request(self, signal: str, seconds: float) -> None:
         """Add the duration of a request to a back end."""
         with self._lock:
-            self._send_seconds[signal].observe(seconds)
+            self._send_seconds[("signal", signal),].observe(seconds)
 
     def follow_prices(self, read_dates: Callable[[], Mapping[str, float]]) -> None:
         """Show the date of each provider's published prices, read now, at its first call and before each push."""
@@ -99,18 +111,27 @@ class MetricsState:
     def push_samples(self) -> list[Sample]:
         """Return the samples of a push, without the labels that all series share."""
         self._refresh_price_dates()
-        return self.samples(of_calls=self._pushes_calls)
+        return self._samples(of_calls=self._pushes_calls, labels_without_buckets=self._exposed.labels_without_buckets)
 
-    def samples(self, *, of_calls: bool = True) -> list[Sample]:
-        """Return the current value of every series, without the labels that all series share.
+    def samples(self) -> list[Sample]:
+        """Return the current value of every series for a scrape, without the labels that all series share.
 
-        Without `of_calls`, return only the exporter's own series.
+        Each histogram has its own buckets, because OpenMetrics requires this.
         """
+        return self._samples()
+
+    def _samples(self, *, of_calls: bool = True, labels_without_buckets: frozenset[str] = frozenset()) -> list[Sample]:
+        """Without `of_calls`, return only the exporter's own series."""
         with self._lock:
+            own = self._own()
             if not of_calls:
-                return list(self._own())
+                return self._without_left_out(own)
             limits = self._rate_limits.samples(time.time())
-            return [*self._metrics.samples(), *limits, *self._active(), *self._own()]
+            calls = self._metrics.samples(labels_without_buckets=labels_without_buckets)
+            return calls + self._without_left_out(chain(limits, self._active(), own))
+
+    def _without_left_out(self, samples: Iterable[Sample]) -> list[Sample]:
+        return [sample for sample in samples if sample.name in self._series_names]
 
     def _active(self) -> Iterator[Sample]:
         """Return the active calls, with 0 for unused label sets: else Prometheus shows their last value for minutes."""
@@ -160,5 +181,4 @@ class MetricsState:
                 yield Sample(LAST_SUCCESS.name, signal, at_ns / 1e9, cumulative=False)
         for provider, date in self.price_dates.items():
             yield Sample(PRICES_DATE.name, (("gen_ai_provider_name", provider),), date, cumulative=False)
-        for signal_name, histogram in self._send_seconds.items():
-            yield from histogram.samples(SEND_SECONDS.name, (("signal", signal_name),))
+        yield from histogram_samples(SEND_SECONDS.name, self._send_seconds)

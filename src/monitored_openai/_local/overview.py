@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 
 from monitored_openai._local.counters import Growth
 from monitored_openai._local.quantile import histogram_quantile
+from monitored_openai._metrics.metric_set import bounds_of
 from monitored_openai._metrics.names import (
     COST,
     COST_INCOMPLETE,
     DROPPED,
     DURATION,
     RETRIES,
-    SECONDS,
     TIME_TO_FIRST_CHUNK,
     TOKENS_TOTAL,
     UNPRICED,
@@ -53,7 +53,6 @@ _COUNTS = {
     USAGE_UNKNOWN.name: "usage_unknown",
 }
 _HISTOGRAMS = {DURATION.bucket: "duration", TIME_TO_FIRST_CHUNK.bucket: "first_chunk"}
-_BOUNDS = (*SECONDS, math.inf)
 
 Key: TypeAlias = str | tuple[str, float] | int
 """A value's name, a histogram's name with a bucket bound, or a time."""
@@ -64,11 +63,15 @@ class Aggregates:
 
     def __init__(self) -> None:
         self._sums: defaultdict[Key, float] = defaultdict(float)
+        self._grown: defaultdict[str, set[float]] = defaultdict(set)
+        """The bounds of the buckets with growth by histogram."""
 
     def add(self, keys: Iterable[Key], value: float) -> None:
         """Add a value under each key."""
         for key in keys:
             self._sums[key] += value
+            if isinstance(key, tuple) and value:
+                self._grown[key[0]].add(key[1])
 
     def __getitem__(self, key: Key) -> float:
         return self._sums.get(key, 0)
@@ -76,7 +79,8 @@ class Aggregates:
     def quantile(self, histogram: str, share: float) -> float | None:
         """Return a quantile in seconds; `None` if the histogram is empty."""
         # the estimate needs all buckets, and the history omits those without growth
-        return _finite(histogram_quantile(share, {bound: self[histogram, bound] for bound in _BOUNDS}))
+        bounds = (*bounds_of(self._grown[histogram]), math.inf)
+        return _finite(histogram_quantile(share, {bound: self[histogram, bound] for bound in bounds}))
 
     def as_json(self) -> dict[str, Any]:
         """Return all values in the page's format."""
@@ -92,7 +96,7 @@ def keys_of(growth: Growth) -> tuple[Key, ...]:
     """Return the keys that a counter's growth adds to."""
     if growth.name in _HISTOGRAMS:
         bound = _bound(growth.labels.get("le", ""))
-        return () if bound is None or bound not in _BOUNDS else ((_HISTOGRAMS[growth.name], bound),)
+        return () if bound is None else ((_HISTOGRAMS[growth.name], bound),)
     if growth.name == TOKENS_TOTAL.name:
         kind = growth.labels.get("gen_ai_token_type", "")
         return (f"{kind}_tokens",) if kind in _TOKEN_TYPES else ()

@@ -36,6 +36,8 @@ class MonitoringCollector(Collector):
             family = families.get(metric.name)
             if family is None:
                 name = metric.name.removesuffix("_total") if metric.type == "counter" else metric.name
-                family = families[metric.name] = Metric(name, metric.help, metric.type)
+                # a summary may have only its sum and its count, and a histogram may not
+                bare = metric.type == "histogram" and sample.name != metric.bucket
+                family = families[metric.name] = Metric(name, metric.help, "summary" if bare else metric.type)
             family.add_sample(sample.name, {**self._labels, **dict(sample.labels)}, sample.value)
         yield from families.values()

@@ -6,10 +6,13 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate, repeat
+from operator import add
 from typing import NamedTuple
 
 from monitored_openai._labels import OPTIONAL_LABELS, clip_label_value
 from monitored_openai._metrics import names
+from monitored_openai._metrics.metric_set import MetricSet, metric_set
 from monitored_openai._metrics.names import Metric
 from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
@@ -59,7 +62,10 @@ def bound_text(bound: float) -> str:
 
 
 class Histogram:
-    """The number of values in each bucket (not cumulative), and the sum of all values."""
+    """The number of values in each bucket (not cumulative), and the sum of all values.
+
+    Without bounds, it has no bucket series.
+    """
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -73,14 +79,21 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
-    def samples(self, name: str, labels: Labels) -> Iterator[Sample]:
-        """Yield the samples of the histogram's series."""
-        cumulative = 0
-        for bound, counted in zip((*map(bound_text, self.bounds), "+Inf"), self.counts, strict=True):
-            cumulative += counted
-            yield Sample(f"{name}_bucket", (*labels, ("le", bound)), cumulative)
-        yield Sample(f"{name}_sum", labels, self.total)
-        yield Sample(f"{name}_count", labels, cumulative)
+
+def histogram_samples(
+    name: str, series: Mapping[Labels, Histogram], labels_without_buckets: frozenset[str] = frozenset()
+) -> Iterator[Sample]:
+    """Yield the samples of a histogram's series; histograms that differ only in the named labels share buckets."""
+    shared = {labels: tuple(one for one in labels if one[0] not in labels_without_buckets) for labels in series}
+    counts: dict[Labels, list[int]] = {}
+    for labels, histogram in series.items():
+        counts[shared[labels]] = [*map(add, histogram.counts, counts.get(shared[labels], repeat(0)))]
+    for labels, histogram in series.items():  # OpenMetrics requires that the series of one label set are adjacent
+        texts = (*map(bound_text, histogram.bounds), "+Inf") if histogram.bounds else ()
+        for text, cumulative in zip(texts, accumulate(counts.pop(shared[labels], ())), strict=False):
+            yield Sample(f"{name}_bucket", (*shared[labels], ("le", text)), cumulative)
+        yield Sample(f"{name}_sum", labels, histogram.total)
+        yield Sample(f"{name}_count", labels, sum(histogram.counts))
 
 
 @dataclass(slots=True)
@@ -94,7 +107,12 @@ class Metrics:
     """The cumulative counters and histograms of one exporter; not thread-safe."""
 
     def __init__(
-        self, *, label_names: Iterable[str] = (), optional_labels: Iterable[str] = (), max_label_sets: int = 500
+        self,
+        *,
+        label_names: Iterable[str] = (),
+        optional_labels: Iterable[str] = (),
+        max_label_sets: int = 500,
+        exposed: MetricSet | None = None,
     ) -> None:
         """Create an empty store.
 
@@ -102,7 +120,9 @@ class Metrics:
             label_names: the attributes that become labels.
             optional_labels: keys of `OPTIONAL_LABELS`.
             max_label_sets: the largest number of label sets of each metric; `other` then replaces unbounded values.
+            exposed: the metrics to keep; by default those of the default settings.
         """
+        self._exposed = metric_set() if exposed is None else exposed
         self._label_names = tuple(label_names)
         self._optional_labels = tuple(optional_labels)
         self._unbounded = _UNBOUNDED | set(self._label_names)
@@ -140,9 +160,7 @@ class Metrics:
         if record.time_to_first_chunk is not None:
             self._observe(names.TIME_TO_FIRST_CHUNK, base, record.time_to_first_chunk)
         if record.chunk_intervals:
-            intervals = self._histogram(names.TIME_PER_OUTPUT_CHUNK, base)
-            for interval in record.chunk_intervals:
-                intervals.observe(interval)
+            self._observe(names.TIME_PER_OUTPUT_CHUNK, base, *record.chunk_intervals)
         processing = record.headers.get("openai-processing-ms")
         if processing is not None and _MILLISECONDS.fullmatch(processing):
             self._observe(names.PROCESSING, base, float(processing) / 1000)
@@ -204,8 +222,8 @@ class Metrics:
         if cost.cache_savings_usd > 0:
             self._add(names.SAVINGS, full, cost.cache_savings_usd)
 
-    def samples(self) -> list[Sample]:
-        """Return the current value of each series."""
+    def samples(self, *, labels_without_buckets: frozenset[str] = frozenset()) -> list[Sample]:
+        """Return the current value of each series; see `histogram_samples` for the argument."""
         counters = [
             Sample(metric.name, labels, counter.value)
             for metric, series in self._counters.items()
@@ -214,27 +232,29 @@ class Metrics:
         histograms = [
             sample
             for metric, series in self._histograms.items()
-            for labels, histogram in series.items()
-            for sample in histogram.samples(metric.name, labels)
+            for sample in histogram_samples(metric.name, series, labels_without_buckets)
         ]
         return counters + histograms
 
     def _add(self, metric: Metric, labels: Labels, amount: float) -> None:
+        if not self._exposed.has(metric):
+            return
         series = self._counters.setdefault(metric, {})
         counter = series.get(labels)
         if counter is None:
             counter = series.setdefault(self._series_for(labels, series), Counter())
         counter.value += amount
 
-    def _observe(self, metric: Metric, labels: Labels, value: float) -> None:
-        self._histogram(metric, labels).observe(value)
-
-    def _histogram(self, metric: Metric, labels: Labels) -> Histogram:
+    def _observe(self, metric: Metric, labels: Labels, *values: float) -> None:
+        if not self._exposed.has(metric):
+            return
         series = self._histograms.setdefault(metric, {})
         histogram = series.get(labels)
         if histogram is None:
-            histogram = series.setdefault(self._series_for(labels, series), Histogram(metric.bounds))
-        return histogram
+            histogram = Histogram(self._exposed.bounds[metric])
+            histogram = series.setdefault(self._series_for(labels, series), histogram)
+        for value in values:
+            histogram.observe(value)
 
     def admitted(self, labels: Labels, series: Mapping[Labels, object]) -> Labels | None:
         """Return the labels of a new series, without secrets; `None` beyond the limit: use `folded` then."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 from pydantic import SecretStr
 
+from monitored_openai._metrics.metric_set import Histograms
 from monitored_openai._settings.urls import MetricsProtocol
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class SettingsArguments(TypedDict, total=False):
     label_names: Names
     optional_labels: Names
     metric_names: Names
+    histograms: Histograms
+    metrics_left_out: Names
     provider: str | None
     max_label_sets: int
     log_shards: int

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from monitored_openai._labels import OPTIONAL_LABELS, InvalidValue
 from monitored_openai._logging import DECIDED, logger
+from monitored_openai._metrics.metric_set import Histograms
 from monitored_openai._settings import urls, validators
 from monitored_openai._settings.arguments import SettingsArguments
 from monitored_openai._settings.urls import MetricsProtocol, Signal
@@ -129,6 +130,15 @@ class MonitoringSettings(BaseSettings):
     """
     metric_names: Annotated[tuple[str, ...], PlainValidator(validators.metric_names)] = ("gen_ai",)
     """Sets of metrics that the library pushes: `gen_ai`, the predecessor's `grafana_openai`, or both."""
+    histograms: Histograms = "lean"
+    """Detail of the pushed metrics: `lean` (12 buckets for the duration and for the time to the first chunk, only sum and
+    count for other times, no histogram of tokens), `coarse` (the same with 7 buckets) or `full` (every metric with all
+    its buckets).
+    """
+    metrics_left_out: Annotated[tuple[str, ...], PlainValidator(validators.metrics_left_out)] = ()
+    """Names of metrics that the library leaves out. Panels that show them are then empty. Metrics without which a
+    dashboard or an alert would be wrong cannot be left out.
+    """
     provider: validators.OptionalLabelValue = None
     """Value of the label `gen_ai_provider_name`. If unset, the library derives it from the API's host."""
     max_label_sets: validators.Whole = Field(500, ge=1, le=100_000)

@@ -12,6 +12,7 @@ import stat
 import sys
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from pydantic import (
 )
 
 from monitored_openai._labels import OPTIONAL_LABELS, InvalidValue, check_label_value, label_name
+from monitored_openai._metrics.metric_set import METRICS, REQUIRED
 from monitored_openai._redaction.pattern_size import MOST_ITEMS, PatternTooLarge, pattern_size
 from monitored_openai._redaction.secrets import secret_spans
 from monitored_openai._settings import urls
@@ -368,6 +370,17 @@ def metric_names(value: object) -> tuple[str, ...]:
     names = sorted(set(_listed(value)))
     if not names or not set(names) <= {"gen_ai", "grafana_openai"}:
         raise InvalidValue("must be gen_ai, grafana_openai or both")
+    return tuple(names)
+
+
+def metrics_left_out(value: object) -> tuple[str, ...]:
+    names = sorted(set(_listed(value)))
+    if unknown := [name for name in names if name not in METRICS]:
+        nearest = get_close_matches(unknown[0], METRICS, n=1)
+        fix = f"did you mean {nearest[0]}?" if nearest else "docs/metrics.md lists the names"
+        raise InvalidValue(f"names an unknown metric; {fix}")
+    if required := [name for name in names if METRICS[name] in REQUIRED]:
+        raise InvalidValue(f"has {required[0]}, without which dashboards and alerts would be wrong; remove it")
     return tuple(names)
 
 

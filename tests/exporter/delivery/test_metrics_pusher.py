@@ -143,7 +143,7 @@ def test_totals_of_a_dead_process_are_not_tried_again_and_again_while_nobody_tak
 def test_more_than_two_thousand_series_go_in_several_requests_of_which_none_repeats_a_series(
     proxy: RemoteWriteProxy,
 ) -> None:
-    with handle(metrics_url=proxy.write_url, label_names=("team",), **MANUAL) as monitoring:
+    with handle(metrics_url=proxy.write_url, label_names=("team",), histograms="full", **MANUAL) as monitoring:
         with in_process(monitoring) as client:
             for number in range(80):
                 with attributes(team=f"team {number}"):
@@ -161,7 +161,7 @@ def test_more_than_two_thousand_series_go_in_several_requests_of_which_none_repe
 def test_a_push_beyond_a_limit_of_samples_goes_in_parts_that_pass() -> None:
     with (
         RemoteWriteProxy(rate=Rate(8000, 700)) as proxy,
-        handle(metrics_url=proxy.write_url, label_names=("team",), **MANUAL) as monitoring,
+        handle(metrics_url=proxy.write_url, label_names=("team",), histograms="full", **MANUAL) as monitoring,
     ):
         with in_process(monitoring) as client:
             for number in range(40):
@@ -242,7 +242,7 @@ def test_a_push_that_the_limit_makes_too_long_is_gone_on_with_by_the_next() -> N
 
 
 def test_a_push_of_which_a_part_fails_is_made_good_as_a_whole(proxy: RemoteWriteProxy) -> None:
-    with handle(metrics_url=proxy.write_url, label_names=("team",), **MANUAL) as monitoring:
+    with handle(metrics_url=proxy.write_url, label_names=("team",), histograms="full", **MANUAL) as monitoring:
         proxy.fail_next(None)
         proxy.fail_next(Status(503))
         with in_process(monitoring) as client:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
+import openai
 import pytest
 
-from monitored_openai import Monitoring
+from monitored_openai import MonitoredOpenAI, Monitoring
+from monitored_openai._metrics.metric_set import METRICS, REQUIRED
 from tests.exporter.delivery.pushes import births, newest, series_of
-from tests.support.handles import call, settled
+from tests.support.handles import MANUAL, ask, call, handle, http, settled
 from tests.support.servers._steps import Gate
 from tests.support.servers.loki import Hold
 from tests.support.servers.remote_write import RemoteWriteProxy
@@ -36,7 +39,7 @@ def test_the_first_push_has_its_zeros_one_interval_back(metrics: Monitoring, pro
     settled(metrics)
 
     born = births(proxy.stored[0])
-    assert len(born) > 50
+    assert len(born) > 20
     assert {series.samples[0] for series in born} == {(newest(proxy.stored[0]) - 60_000, 0.0)}
 
 
@@ -106,3 +109,53 @@ def test_what_is_kept_for_others_while_a_push_is_under_way_has_no_zeros_that_it_
     assert flush is not None
     assert flush.result(30)
     assert kept.without_births is None
+
+
+def limited(request: Any) -> Any:  # the transport passes it
+    """A reply with rate limits and the server's own time."""
+    headers = {
+        "openai-processing-ms": "12",
+        **{f"x-ratelimit-{part}-requests": "9" for part in ("limit", "remaining")},
+        "x-ratelimit-reset-requests": "1m",
+    }
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+    return http.Response(200, json={"object": "chat.completion", "choices": [], "usage": usage}, headers=headers)
+
+
+def pushed_names(proxy: RemoteWriteProxy, **settings: Any) -> set[str]:
+    """The names of the series after a call, a failed call and two pushes."""
+    with (
+        handle(metrics_url=proxy.write_url, **settings, **MANUAL) as monitoring,
+        http.Client(transport=http.MockTransport(limited)) as connection,
+        MonitoredOpenAI(api_key="none", http_client=connection, monitoring=monitoring) as client,
+        MonitoredOpenAI(base_url="http://127.0.0.1:9", api_key="none", max_retries=0, monitoring=monitoring) as failing,
+    ):
+        ask(client)
+        with pytest.raises(openai.APIConnectionError):
+            ask(failing)
+        settled(monitoring)
+        settled(monitoring)
+    return {series.name for batch in proxy.stored for series in batch}
+
+
+def test_metrics_that_are_left_out_are_not_pushed(proxy: RemoteWriteProxy) -> None:
+    optional = {metric.name for metric in METRICS.values()} - {metric.name for metric in REQUIRED}
+
+    with RemoteWriteProxy() as other:
+        everything = pushed_names(other, histograms="full")
+    kept = pushed_names(proxy, histograms="full", metrics_left_out=sorted(optional))
+
+    required = {series for metric in REQUIRED for series in metric.series_names}
+    assert kept == everything & required
+    assert len(everything - kept) >= 15
+
+
+def test_the_pushed_buckets_hold_all_calls_and_the_counts_have_the_error_type(proxy: RemoteWriteProxy) -> None:
+    pushed_names(proxy)
+
+    name = "gen_ai_client_operation_duration_seconds"
+    assert proxy.total(f"{name}_bucket", le="+Inf") == 2
+    assert not any("error_type" in dict(labels) for labels in proxy.latest(f"{name}_bucket"))
+    assert proxy.total(f"{name}_count") == 2
+    assert proxy.total(f"{name}_count", error_type="connection") == 1
+    assert len(proxy.latest(f"{name}_sum")) == 2

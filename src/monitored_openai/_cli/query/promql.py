@@ -11,7 +11,6 @@ DURATION = names.DURATION.name
 CALLS = names.DURATION.count
 FIRST_CHUNK = names.TIME_TO_FIRST_CHUNK.name
 PER_CHUNK = names.TIME_PER_OUTPUT_CHUNK.name
-TOKENS_PER_CALL = names.TOKEN_USAGE.name
 TOKENS = names.TOKENS_TOTAL.name
 TOKEN_DETAILS = names.TOKEN_DETAILS.name
 COST = names.COST.name
@@ -77,6 +76,12 @@ def estimated(series: str, over: str, by: Iterable[str] = ()) -> str:
 def rate(series: str, over: str, by: Iterable[str] = ()) -> str:
     """Return the increase of counters per second."""
     return f"sum{_by(by)} (rate({series}[{over}]))"
+
+
+def mean(sums: str, counts: str, over: str, by: Iterable[str] = ()) -> str:
+    """Return the mean of a histogram's values; series without values in `over` are left out."""
+    named = tuple(by)
+    return f"{rate(sums, over, named)} / ({rate(counts, over, named)} > 0)"
 
 
 def quantile(share: float, buckets: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from monitored_openai._cli.query import promql
-from monitored_openai._metrics.names import SECONDS
+from monitored_openai._metrics.metric_set import LEAN_SECONDS
 
 Severity = Literal["critical", "warning"]
 SERVICE = ("environment", "service_name")
@@ -105,8 +105,8 @@ class Limits:
         scopes = [budget.scope for budget in self.budgets]
         if duplicate := next((scope for scope in scopes if scopes.count(scope) > 1), None):
             raise ValueError(f"two budgets for {duplicate}: give one")
-        if self.first_chunk_seconds not in SECONDS:
-            bounds = ", ".join(f"{bound:g}" for bound in SECONDS)
+        if self.first_chunk_seconds not in LEAN_SECONDS:
+            bounds = ", ".join(f"{bound:g}" for bound in LEAN_SECONDS)
             raise ValueError(
                 f"first chunk: {self.first_chunk_seconds:g} s is not a bound of the histogram; use one of {bounds}"
             )

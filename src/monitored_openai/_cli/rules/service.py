@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from monitored_openai._cli.query import promql
-from monitored_openai._cli.query.promql import CALLS, FAILURES, FIRST_CHUNK, REFUSALS, TOKENS_PER_CALL, rate
+from monitored_openai._cli.query.promql import CALLS, FAILURES, FIRST_CHUNK, REFUSALS, TOKENS, rate
 from monitored_openai._cli.rules.rule import SERVICE, SERVICE_TEXT, Alert, Group, Limits, Severity
 from monitored_openai._metrics.names import LIMIT, REMAINING, RESET
 from monitored_openai._metrics.store import bound_text
@@ -101,9 +101,8 @@ def _headroom(limits: Limits) -> Alert:
 
 
 def _runaway(limits: Limits) -> Alert:
-    total, number = (
-        promql.selector(f"{TOKENS_PER_CALL}_{of}", ['gen_ai_token_type="output"']) for of in ("sum", "count")
-    )
+    total = promql.selector(TOKENS, ['gen_ai_token_type="output"'])
+    number = promql.selector(CALLS, ['error_type=""'])
 
     def per_call(over: str, offset: str = "") -> str:
         moved = f" offset {offset}" if offset else ""
@@ -116,5 +115,7 @@ def _runaway(limits: Limits) -> Alert:
         expr=f"{per_call('15m')} > {limits.runaway_factor:g} * ({per_call('1d', '15m')}) and {enough}",
         pending="5m",
         summary="Answers of {{ $labels.gen_ai_request_model }} have grown to {{ $value | humanize }} tokens",
-        description=f"More than {limits.runaway_factor:g} times the mean of the day before, in " + SERVICE_TEXT + ".",
+        description=f"More than {limits.runaway_factor:g} times the mean per successful call of the day before, in "
+        + SERVICE_TEXT
+        + ".",
     )

@@ -7,12 +7,13 @@ import math
 import re
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitored_openai._local.history import RESOLUTIONS, History
 from monitored_openai._local.quantile import histogram_quantile
 from monitored_openai._local.query.matchers import MATCHERS, Matcher, matchers_in
-from monitored_openai._metrics.names import SECONDS
+from monitored_openai._metrics.metric_set import bounds_of
 
 _SERIES = rf"(?P<name>[A-Za-z_]\w*)(?:\{{(?P<matchers>{MATCHERS})\}})?"
 _GROWTH = (
@@ -23,7 +24,6 @@ _SUM = re.compile(rf"sum(?: by \((?P<by>[\w, ]*)\))? \({_GROWTH}\)", re.DOTALL)
 _QUANTILE = re.compile(r"histogram_quantile\((?P<share>[0-9.]{1,20}), (?P<sum>.*)\)", re.DOTALL)
 _UNITS = {"y": 365 * 86400.0, "w": 7 * 86400.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION = re.compile("".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS))
-_BOUNDS = frozenset((*SECONDS, math.inf))
 _MOST_LABELS = 64
 _MOST_LABEL_SETS = 20_000
 _NOT_KEPT = {"job", "instance", "gen_ai_response_model"}
@@ -60,12 +60,18 @@ def evaluate(history: History, expression: str, at: float) -> dict[Labels, float
         raise ValueError("the quantile must be above 0 and at most 1")
     if "le" not in buckets_sum.by:
         raise ValueError("histogram_quantile needs a sum by the label le")
-    buckets: defaultdict[Labels, dict[float, float]] = defaultdict(lambda: dict.fromkeys(_BOUNDS, 0.0))
+    buckets: defaultdict[Labels, dict[float, float]] = defaultdict(dict)
     for labels, value in _summed(history, buckets_sum, at).items():
         bound = _bound(dict(labels).get("le", ""))
-        if bound in _BOUNDS:
+        if bound is not None:
             buckets[tuple(pair for pair in labels if pair[0] != "le")][bound] = value
-    return {labels: histogram_quantile(share, counts) for labels, counts in buckets.items()}
+    return {labels: histogram_quantile(share, _with_all_bounds(counts)) for labels, counts in buckets.items()}
+
+
+def _with_all_bounds(grown: Mapping[float, float]) -> dict[float, float]:
+    """Return the counts by bound, with 0 for the buckets without growth, which the history omits."""
+    bounds = bounds_of(bound for bound, count in grown.items() if count)
+    return {bound: grown.get(bound, 0.0) for bound in (*bounds, math.inf)}
 
 
 def _parsed(expression: str) -> _Sum:
