@@ -55,17 +55,21 @@ LAYERS: dict[str, set[str]] = {
         *("_exporter.spool", "_exporter.values", "_json", "_legacy_series", "_log_entry", "_logging", "_metrics"),
         *("_redaction", "_settings", "_stats", "_version"),
     },
+    "_exporter.host": {
+        *("_exporter.delivery", "_exporter.encoders", "_exporter.idle", "_exporter.ledger", "_exporter.metrics_state"),
+        *("_exporter.spool", "_exporter.values", "_files", "_logging", "_metrics", "_settings", "_stats"),
+    },
     "_exporter.advice": {"_exporter.delivery", "_settings"},
     "_exporter.diagnostics": {
         *("_exporter.advice", "_exporter.delivery", "_exporter.encoders", "_exporter.runtime", "_exporter.spool"),
         *("_metrics", "_settings"),
     },
-    "_exporter.recovery": {"_exporter.delivery", "_exporter.ledger", "_exporter.spool"},
-    "_exporter.state": {"_exporter.delivery", "_exporter.spool"},
+    "_exporter.recovery": {"_exporter.delivery", "_exporter.host", "_exporter.ledger", "_exporter.spool"},
+    "_exporter.state": {"_exporter.delivery", "_exporter.host", "_exporter.spool"},
     "_exporter.build": {
-        *("_exporter.clients", "_exporter.delivery", "_exporter.encoders", "_exporter.ledger"),
+        *("_exporter.clients", "_exporter.delivery", "_exporter.encoders", "_exporter.host", "_exporter.ledger"),
         *("_exporter.metrics_state", "_exporter.recovery", "_exporter.idle", "_exporter.spool", "_exporter.state"),
-        *("_logging", "_settings"),
+        *("_logging", "_settings", "_stats"),
     },
     "_exporter.exporter": {
         *("_calls", "_endpoints", "_exporter.build", "_exporter.call_queue", "_exporter.clients"),
