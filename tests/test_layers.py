@@ -57,7 +57,16 @@ LAYERS: dict[str, set[str]] = {
     },
     "_exporter.host": {
         *("_exporter.delivery", "_exporter.encoders", "_exporter.idle", "_exporter.ledger", "_exporter.metrics_state"),
-        *("_exporter.spool", "_exporter.values", "_files", "_logging", "_metrics", "_settings", "_stats"),
+        *(
+            "_exporter.runtime",
+            "_exporter.spool",
+            "_exporter.values",
+            "_files",
+            "_logging",
+            "_metrics",
+            "_settings",
+            "_stats",
+        ),
     },
     "_exporter.advice": {"_exporter.delivery", "_settings"},
     "_exporter.diagnostics": {

@@ -45,13 +45,20 @@ class Worker:
 class Storm:
     """The workers of a host with two destinations, and what they had on disk."""
 
-    def __init__(self, directory: Path, prometheus: tuple[Prometheus, Prometheus], *, interval: float, seed: int) -> None:
+    def __init__(
+        self, directory: Path, prometheus: tuple[Prometheus, Prometheus], *, interval: float, seed: int
+    ) -> None:
         self.truth = [dict.fromkeys((CALLS, TOKENS, COST), 0.0) for _ in prometheus]
         self.kills = self.pushers_killed = self.restarts = self.disks_filled = 0
         self.chance = random.Random(seed)
         self._directory = directory
         self._prometheus = prometheus
-        shared = {"host_dir": str(directory / "host"), "push_interval": interval, "instance": "host"}
+        shared = {
+            "host_dir": str(directory / "host"),
+            "push_interval": interval,
+            "instance": "host",
+            "provider": "openai",
+        }
         first, second = (one.write_url for one in prometheus)
         self._env = settings(metrics_url=first, **shared) | {
             "OPENAI_BASE_URL": "http://api.test/v1",
@@ -118,6 +125,8 @@ class Storm:
             os.killpg(worker.program.pid, signal.SIGTERM)
         for worker in self._workers:
             ended = worker.program.wait(60)
+            if os.environ.get("STORM_DEBUG"):
+                print(ended.out, ended.err[-3000:])
             said = [json.loads(line) for line in ended.out.splitlines()]
             assert {one["pid"] for one in said} == set(worker.pids), (ended.out, ended.err[-2000:])
             for truth in self.truth:
@@ -129,13 +138,15 @@ class Storm:
 
     def fill_disk(self) -> None:
         """Let no process write for two seconds."""
-        for worker in self._workers:
+        for worker in filter(Worker.is_ready, self._workers):
             os.killpg(worker.program.pid, signal.SIGUSR1)
         self.disks_filled += 1
 
     def pushed(self, number: int) -> dict[str, float]:
         """The totals that a destination has."""
-        return {name: self._prometheus[number].value(f"sum(last_over_time({name}[1h]))") or 0.0 for name in self.truth[0]}
+        return {
+            name: self._prometheus[number].value(f"sum(last_over_time({name}[1h]))") or 0.0 for name in self.truth[0]
+        }
 
     def instances(self, number: int) -> int:
         """How many sets of series a destination has."""

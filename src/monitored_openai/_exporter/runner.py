@@ -220,7 +220,7 @@ class Runner:
 
     async def _start(self) -> None:
         try:
-            with PROCESS.importing:
+            with PROCESS.without_fork:
                 self._exporter = self._new_exporter()
             if not self._ended:  # otherwise no later `end` would stop it
                 self._exporter.start()

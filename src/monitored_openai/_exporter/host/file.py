@@ -4,18 +4,21 @@ Each process writes its own counters and gauges. Only the process whose turn it 
 *epoch* is the life of one set of series; its name is a part of the label `instance`. A reboot, or sums below those that
 were pushed, begin the next epoch. The last sums of the epoch before are then *retired*: pushed once more, and removed.
 
-A commit reaches the system's page cache: it survives the death of the process, but perhaps not a power failure.
+A commit reaches the system's page cache: it survives the death of the process, but perhaps not a power failure. Sums
+reach the disk itself before a push sends them, so that the back end never has more than the file.
+
+No connection stays open, and no process forks during a transaction: SQLite keeps its locks by process, and a child would
+believe that it holds the locks of its parent.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import sqlite3
 import struct
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +33,7 @@ from monitored_openai._exporter.host.merge import (
     unpack_counters,
     unpack_gauges,
 )
+from monitored_openai._exporter.runtime.process import PROCESS
 from monitored_openai._files.databases import DatabaseKind
 from monitored_openai._metrics.store import Labels, Sample
 
@@ -48,11 +52,6 @@ PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_VERSION};
 """  # noqa: S608  # two numbers of this file
 KIND = DatabaseKind("the host's totals", _SCHEMA)
-_PRAGMAS = """
-PRAGMA synchronous = NORMAL;
-PRAGMA wal_autocheckpoint = 256;
-PRAGMA journal_size_limit = 1048576;
-"""
 _BUSY_SECONDS = 1.0
 """Longest wait for the transaction of another process, which takes milliseconds."""
 
@@ -94,34 +93,58 @@ class Total(NamedTuple):
 
 
 class HostFile:
-    """An open file. Every method may raise `sqlite3.Error` or, if the disk fails, `OSError`."""
+    """A file on disk, without an open connection."""
 
     def __init__(self, path: Path) -> None:
-        """Open an existing file.
+        """Check an existing file.
 
         Raises:
             NotOurs: this program did not make the file, or another user can change it.
+            OSError: it cannot be read.
+            sqlite3.Error: it is damaged.
         """
-        self.path = path
-        self.found = KIND.recognise(path)
-        # The exporter's thread uses it; at exit without that thread, the main thread does.
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS, check_same_thread=False)
-        try:
-            self._prepare()
-        except BaseException:
-            self._db.close()
-            raise
-
-    def _prepare(self) -> None:
-        KIND.check(self._db, self.path, self.found)
-        if self._db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
-            raise OSError(errno.ENOTSUP, "the file system does not support a write-ahead log")
-        self._db.executescript(_PRAGMAS)
-        self.state()
+        self._path = path
+        with PROCESS.without_fork:
+            self.found = KIND.recognise(path)
+        with self.transaction() as file:
+            KIND.check(file.database, path, self.found)
 
     def is_in_place(self) -> bool:
         """True if the path still names this file."""
-        return self.found.is_at(self.path)
+        return self.found.is_at(self._path)
+
+    @contextmanager
+    def transaction(self, *, durable: bool = False) -> Iterator[HostTransaction]:
+        """Make all changes of the block, or none. If `durable`, they survive a power failure.
+
+        Raises:
+            sqlite3.Error: the disk fails, or the file is damaged.
+            OSError: another file has replaced this one.
+        """
+        with PROCESS.without_fork:
+            if not self.is_in_place():
+                raise FileNotFoundError("the file was removed or replaced")
+            # The exporter's thread uses it; at exit without that thread, the main thread does.
+            uri = f"{self._path.absolute().as_uri()}?mode=rw"
+            database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
+            with closing(database):
+                database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+                database.execute("PRAGMA journal_mode = TRUNCATE")
+                database.execute("BEGIN IMMEDIATE")
+                try:
+                    yield HostTransaction(database)
+                    database.execute("COMMIT")
+                except BaseException:
+                    with suppress(sqlite3.Error):
+                        database.execute("ROLLBACK")
+                    raise
+
+
+class HostTransaction:
+    """A transaction on the file. Every method may raise `sqlite3.Error`."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self.database = self._db = database
 
     def state(self) -> State:
         """Return the state."""
@@ -130,19 +153,7 @@ class HostFile:
             raise sqlite3.DatabaseError("the file's state is missing or damaged")
         return State(*row)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Make all changes of the block, or none."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            raise
-
-    # The values of one process. The caller opens the transaction.
+    # The values of one process
 
     def has(self, process: str) -> bool:
         """True if the file has the values of this process."""
@@ -181,40 +192,33 @@ class HostFile:
         """Return the ids of all processes with values."""
         return [process for (process,) in self._db.execute("SELECT id FROM process ORDER BY rowid")]
 
-    def fold(self, dead: Sequence[str]) -> int:
+    def fold(self, dead: Iterable[str]) -> int:
         """Add the counters of ended processes to the base, and remove their values; return the number of damaged ones."""
         damaged = 0
-        with self.transaction():
-            for process in dead:
-                counters = self._counters(process)
-                damaged += counters is None
-                added = [(value, number) for number, value in (counters or {}).items()]
-                self._db.executemany("UPDATE series SET base = base + ? WHERE id = ?", added)
-                self._db.execute("DELETE FROM process WHERE id = ?", (process,))
+        for process in dead:
+            counters = self._counters(process)
+            damaged += counters is None
+            added = [(value, number) for number, value in (counters or {}).items()]
+            self._db.executemany("UPDATE series SET base = base + ? WHERE id = ?", added)
+            self._db.execute("DELETE FROM process WHERE id = ?", (process,))
         return damaged
 
     def note_sums(self, *, pusher: int, due: float, boot: str) -> None:
         """Record the sum of each counter before a push sends it, or begin the next epoch."""
-        with self.transaction():
-            state, sums = self.state(), self._sums()
-            pushed = dict(self._db.execute("SELECT id, pushed FROM series WHERE pushed IS NOT NULL").fetchall())
-            if (
-                not state.epoch
-                or state.boot != boot
-                or any(is_below(sums.get(number, 0.0), value) for number, value in pushed.items())
-            ):
-                self._begin_epoch(boot, sums, pushed)
-                return
-            changed = [
-                (max(value, pushed.get(number, 0.0)), number)  # rounding may give a little less than before
-                for number, value in sums.items()
-                if pushed.get(number) is None or value > pushed[number]
-            ]
-            self._db.executemany("UPDATE series SET pushed = ? WHERE id = ?", changed)
-            (processes,) = self._db.execute("SELECT count(*) FROM process").fetchone()
-            self._db.execute(
-                "UPDATE state SET noted = written, pusher = ?, due = ?, processes = ?", (pusher, due, processes)
-            )
+        state, sums, pushed = self.state(), self._sums(), self.born()
+        if not state.epoch or state.boot != boot or any(is_below(sums.get(one, 0.0), pushed[one]) for one in pushed):
+            self.begin_epoch(boot)
+            return
+        changed = [
+            (max(value, pushed.get(number, 0.0)), number)  # rounding may give a little less than before
+            for number, value in sums.items()
+            if number not in pushed or value > pushed[number]
+        ]
+        self._db.executemany("UPDATE series SET pushed = ? WHERE id = ?", changed)
+        (processes,) = self._db.execute("SELECT count(*) FROM process").fetchone()
+        self._db.execute(
+            "UPDATE state SET noted = written, pusher = ?, due = ?, processes = ?", (pusher, due, processes)
+        )
 
     @property
     def most_label_sets(self) -> int:
@@ -225,12 +229,7 @@ class HostFile:
 
     def begin_epoch(self, boot: str) -> None:
         """Retire the present epoch, and begin the next one without series."""
-        with self.transaction():
-            pushed = dict(self._db.execute("SELECT id, pushed FROM series WHERE pushed IS NOT NULL").fetchall())
-            self._begin_epoch(boot, self._sums(), pushed)
-
-    def _begin_epoch(self, boot: str, sums: Counters, pushed: Counters) -> None:
-        state = self.state()
+        state, sums, pushed = self.state(), self._sums(), self.born()
         rows = self._db.execute("SELECT id, name, labels FROM series").fetchall()
         retired = [
             (state.epoch, name, labels, max(sums.get(number, 0.0), pushed.get(number, 0.0)), number in pushed)
@@ -258,8 +257,7 @@ class HostFile:
 
     def forget_births(self, series: Iterable[int]) -> None:
         """Note that the back end has nothing of these series yet, so that the next push begins them."""
-        with self.transaction():
-            self._db.executemany("UPDATE series SET pushed = NULL WHERE id = ?", [(number,) for number in series])
+        self._db.executemany("UPDATE series SET pushed = NULL WHERE id = ?", [(number,) for number in series])
 
     def note_time(self, last_ms: int) -> None:
         """Record the time of a push before it is sent, so that no later push has an earlier one."""
@@ -296,11 +294,6 @@ class HostFile:
     def forget_retired(self, epoch: str) -> None:
         """Remove the last sums of a retired epoch."""
         self._db.execute("DELETE FROM retired WHERE epoch = ?", (epoch,))
-
-    def close(self) -> None:
-        """Close the file."""
-        with suppress(sqlite3.Error):
-            self._db.close()
 
     def _sums(self) -> dict[int, float]:
         bases = dict(self._db.execute("SELECT id, base FROM series").fetchall())

@@ -13,24 +13,28 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from monitored_openai._exporter.delivery.retry import Action, Step
 from monitored_openai._exporter.host.merge import merge_gauges
+from monitored_openai._exporter.spool.directory import is_damage
 from monitored_openai._logging import warn_sparsely
 
 if TYPE_CHECKING:
     from monitored_openai._exporter.delivery.flush_gate import FlushGate
     from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
     from monitored_openai._exporter.host.directory import Holder
+    from monitored_openai._exporter.host.file import Total
     from monitored_openai._exporter.host.series import HostSeries
     from monitored_openai._exporter.host.snapshots import HostTotals
     from monitored_openai._exporter.idle import Rest
     from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._exporter.spool.lock import Lock
     from monitored_openai._exporter.values import CounterSnapshot
+    from monitored_openai._metrics.store import Sample
 
 _LOOK_SECONDS = 1.0
 """Seconds until the next attempt while another process pushes."""
@@ -123,7 +127,7 @@ class HostPusher:
 
     def _seconds_until_due(self) -> float:
         try:
-            left = self._host.file.state().due - time.monotonic()
+            left = self._host.state().due - time.monotonic()
         except (sqlite3.Error, OSError):
             return _LOOK_SECONDS
         return max(0.0, left) if left < _MOST_SECONDS_UNTIL_DUE else 0.0
@@ -159,51 +163,83 @@ class HostPusher:
                 return None
 
     async def _push_all(self) -> Step:
-        host, file = self._host, self._host.file
-        self._fold_dead()
-        born = file.born()
-        file.note_sums(pusher=os.getpid(), due=time.monotonic() + self._series.interval, boot=host.boot)
-        shown = file.shown()
-        gauges = merge_gauges(file.gauges(), max_label_sets=self._max_label_sets)
-        file.show({(gauge.name, gauge.labels): gauge for gauge in (*shown, *gauges)}.values())
-        self._series.load(file, file.totals(born), gauges, shown)
+        gauges = self._load()
         step = Step(Action.RETRY)
         try:
             step = await self._pusher.push()
         finally:
-            if unborn := self._series.unborn:
-                file.forget_births(unborn)
-        is_accepted = step.action is Action.DELIVERED
-        interval = self._series.interval
-        wait = max(min(step.wait, interval), step.at_least) if step.action is Action.RETRY else interval
-        file.note_result(accepted=is_accepted, due=time.monotonic() + wait, now_ns=time.time_ns())
+            is_accepted = step.action is Action.DELIVERED
+            interval = self._series.interval
+            wait = max(min(step.wait, interval), step.at_least) if step.action is Action.RETRY else interval
+            retired = self._note_result(gauges if is_accepted else None, due=time.monotonic() + wait)
         if is_accepted:
-            file.show(gauges)
-            await self._push_retired()
+            await self._push_retired(retired)
         return step
 
-    async def _push_retired(self) -> None:
-        for epoch, totals in self._host.file.retired().items():
-            if await self._pusher.push_snapshots(self._series.retired(epoch, totals)):
-                self._host.file.forget_retired(epoch)
-
-    def _fold_dead(self) -> None:
-        """Add the counters of ended processes to the totals, each exactly once."""
-        locks: dict[str, Lock] = {}
+    def _note_result(self, gauges: Sequence[Sample] | None, *, due: float) -> Mapping[str, Sequence[Total]]:
+        """Record the result of a push, with its gauges if the back end has accepted it; return the retired epochs."""
         try:
-            for process in self._host.file.processes():
-                lock = self._host.directory.lock_of_dead(process)
-                if lock is not None:
-                    locks[process] = lock
-            if locks:
-                for _ in range(self._host.file.fold(list(locks))):
-                    self._ledger.record_refused_snapshot()
+            with self._host.file.transaction() as file:
+                file.forget_births(self._series.unborn)
+                file.note_result(accepted=gauges is not None, due=due, now_ns=time.time_ns())
+                if gauges is not None:
+                    file.show(gauges)
+                return file.retired()
+        except (sqlite3.Error, OSError) as error:
+            self._host.fails(error)
+            return {}
+
+    def _load(self) -> list[Sample]:
+        """Record the totals of all processes and load them for the push, and return the gauges.
+
+        On a full disk, load the totals that were recorded before.
+        """
+        try:
+            return self._load_present()
+        except (sqlite3.Error, OSError) as error:
+            if is_damage(error):
+                raise
+            self._host.fails(error)
+        with self._host.file.transaction() as file:
+            self._series.load(file.state(), file.totals(file.born()), [], [])
+        return []
+
+    def _load_present(self) -> list[Sample]:
+        host = self._host
+        with self._locks_of_dead() as locks, host.file.transaction(durable=True) as file:
+            for _ in range(file.fold(locks)):
+                self._ledger.record_refused_snapshot()
+            born = file.born()
+            file.note_sums(pusher=os.getpid(), due=time.monotonic() + self._series.interval, boot=host.boot)
+            shown = file.shown()
+            gauges = merge_gauges(file.gauges(), max_label_sets=self._max_label_sets)
+            file.show({(gauge.name, gauge.labels): gauge for gauge in (*shown, *gauges)}.values())
+            self._series.load(file.state(), file.totals(born), gauges, shown)
+            now_ms = self._series.plan()
+            file.note_time(now_ms)
+        return gauges
+
+    @contextmanager
+    def _locks_of_dead(self) -> Iterator[dict[str, Lock]]:
+        """Take the locks of the processes that have ended, and remove them after the block has added their counters."""
+        with self._host.file.transaction() as file:
+            processes = file.processes()
+        taken = ((process, self._host.directory.lock_of_dead(process)) for process in processes)
+        locks = {process: lock for process, lock in taken if lock is not None}
+        try:
+            yield locks
         except BaseException:
             for lock in locks.values():
                 lock.release()
             raise
         for lock in locks.values():
             self._host.directory.forget(lock)
+
+    async def _push_retired(self, retired: Mapping[str, Sequence[Total]]) -> None:
+        for epoch, totals in retired.items():
+            if await self._pusher.push_snapshots(self._series.retired(epoch, totals)):
+                with self._host.file.transaction() as file:
+                    file.forget_retired(epoch)
 
     def _look_at_holder(self) -> None:
         """Warn once of a process that holds the lock for longer than a push takes."""

@@ -12,7 +12,7 @@ from monitored_openai._metrics.store import Sample
 
 if TYPE_CHECKING:
     from monitored_openai._exporter.encoders.protocols import Protocol
-    from monitored_openai._exporter.host.file import HostFile, Total
+    from monitored_openai._exporter.host.file import State, Total
     from monitored_openai._exporter.metrics_state import MetricsState
 
 
@@ -33,20 +33,19 @@ class HostSeries(PushedSeries):
         self._shared_labels = dict(labels)
         self._instance = instance
         self._epoch = ""
-        self._file: HostFile | None = None
+        self._planned: tuple[int, int] | None = None
         self._points: list[Point] = []
         self._births: dict[bytes, int] = {}
         """New series of this push, with their ids."""
         self._gauges: list[Sample] = []
 
-    def load(self, file: HostFile, totals: Sequence[Total], gauges: Sequence[Sample], shown: Sequence[Sample]) -> None:
+    def load(self, state: State, totals: Sequence[Total], gauges: Sequence[Sample], shown: Sequence[Sample]) -> None:
         """Take the values of the next push; `shown`: gauges that the back end may have."""
-        state = file.state()
         if state.epoch != self._epoch:
             self._epoch = state.epoch
             self._own_labels = tuple(self._labels_in(state.epoch).items())
             self._encoded.clear()
-        self._file, self._last_ms = file, state.last_ms
+        self._last_ms = state.last_ms
         counters = [(self._labels_of(Sample(total.name, total.labels, total.value)), total) for total in totals]
         present = [Point(self._labels_of(gauge), gauge.value, cumulative=False) for gauge in gauges]
         labels = {point.labels for point in present}
@@ -65,11 +64,14 @@ class HostSeries(PushedSeries):
         return self._points
 
     def tick(self) -> tuple[int, int]:
-        """Return the times of births and of this push in ms, and record the latter for all processes."""
-        born_ms, now_ms = super().tick()
-        if self._file is not None:
-            self._file.note_time(now_ms)
-        return born_ms, now_ms
+        """Return the times of births and of this push in ms; a second attempt in the same push has a later time."""
+        planned, self._planned = self._planned, None
+        return planned if planned is not None else super().tick()
+
+    def plan(self) -> int:
+        """Choose the time of the next push in ms, so that the file can record it before the push."""
+        self._planned = super().tick()
+        return self._planned[1]
 
     @property
     def unborn(self) -> list[int]:

@@ -6,12 +6,11 @@ import asyncio
 import os
 import sqlite3
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitored_openai._exporter.host.directory import HostDirectory, PushTurn, boot_id, destination
-from monitored_openai._exporter.host.file import KIND, HostFile, State
+from monitored_openai._exporter.host.file import KIND, HostFile, HostTransaction, State
 from monitored_openai._exporter.spool.directory import is_damage, what_failed
 from monitored_openai._exporter.spool.snapshots import SECONDS_BETWEEN_SNAPSHOTS
 from monitored_openai._files.databases import Found, Unreadable
@@ -91,7 +90,7 @@ class HostTotals:
     def keep(self, *, at_once: bool = False) -> bool:
         """Write the current values, at most once a second unless `at_once`; false if the disk does not accept them."""
         started = time.monotonic()
-        if started < (self._not_before if at_once else max(self._keep_at, self._not_before)):
+        if started < max(self._keep_at, self._not_before) and not at_once:
             return self.is_kept
         try:
             self._keep()
@@ -109,23 +108,23 @@ class HostTotals:
         samples = self._metrics.push_samples()
         current = {(sample.name, sample.labels): sample.value for sample in samples if sample.cumulative}
         gauges = [sample for sample in samples if not sample.cumulative]
-        with self.file.transaction():
-            state = self.file.state()
-            self._follow(state)
+        with self.file.transaction() as file:
+            state = file.state()
+            self._follow(file, state)
             if state.epoch != self._epoch:
                 self._epoch, self._ids, self._label_sets = state.epoch, {}, {}
             counters: dict[int, float] = {}
             for key, value in current.items():
                 number = self._ids.get(key)
                 if number is None:
-                    number = self._ids[key] = self._add_series(*key)
+                    number = self._ids[key] = self._add_series(file, *key)
                 since = max(0.0, value - self._earlier.get(key, 0.0))
                 counters[number] = counters.get(number, 0.0) + since
-            written = self.file.write(self._process, os.getpid(), counters, gauges)
+            written = file.write(self._process, os.getpid(), counters, gauges)
         self._written, self.last_write = current, written
         self._ledger.host = _stats(state, self._ledger.host)
 
-    def _follow(self, state: State) -> None:
+    def _follow(self, file: HostTransaction, state: State) -> None:
         """Note which values of this process other processes have pushed, added to the totals, or retired."""
         if not self.last_write:
             return
@@ -133,28 +132,38 @@ class HostTotals:
             self._noted = (self.last_write, self._written)
         if state.accepted >= self._noted[0]:
             self._accepted = self._noted[1]
-        if not self.file.has(self._process):
+        if not file.has(self._process):
             self._earlier = self._accepted = self._written
             self.directory.forget(self._alive)
             self._process, self._alive = self.directory.new_process()
 
     def is_accepted(self) -> bool:
         """True if the back end has the last written values."""
-        return self.file.state().accepted >= self.last_write
+        return self.state().accepted >= self.last_write
 
-    def _add_series(self, name: str, labels: Labels) -> int:
+    def state(self) -> State:
+        """Return the state of the file.
+
+        Raises:
+            sqlite3.Error: the disk fails, or the file is damaged.
+            OSError: another file has replaced this one.
+        """
+        with self.file.transaction() as file:
+            return file.state()
+
+    def _add_series(self, file: HostTransaction, name: str, labels: Labels) -> int:
         """Return the id of a series. Beyond `max_label_sets` of all processes together, `other` replaces values."""
-        if not self._has_room(name, labels):
+        if not self._has_room(file, name, labels):
             labels = self._metrics.folded(labels)
-        number = self.file.find_series(name, labels)
-        return self.file.add_series(name, labels) if number is None else number
+        number = file.find_series(name, labels)
+        return file.add_series(name, labels) if number is None else number
 
-    def _has_room(self, name: str, labels: Labels) -> bool:
+    def _has_room(self, file: HostTransaction, name: str, labels: Labels) -> bool:
         counted = _COUNTED.get(name, name)
         known = self._label_sets.setdefault(counted, set())
         label_set = tuple(label for label in labels if label[0] != "le")
         if label_set not in known:
-            known |= self.file.label_sets(counted)
+            known |= file.label_sets(counted)
         if label_set not in known and len(known) >= self._max_label_sets:
             return False
         known.add(label_set)
@@ -180,11 +189,7 @@ class HostTotals:
 
     def _reopen(self) -> None:
         """Open the file that has replaced the present one, and write only what no push has delivered."""
-        with suppress(sqlite3.Error, OSError):  # otherwise the values at the last look are the best that is left
-            self._follow(self.file.state())
-        file = self._open()
-        self.file.close()
-        self.file = file
+        self.file = self._open()
         self._earlier, self._epoch = self._accepted, ""
         self._noted, self._written, self.last_write = (0, {}), {}, 0
         self.directory.forget(self._alive)
@@ -195,23 +200,27 @@ class HostTotals:
             file = HostFile(self.directory.database)
         except (FileNotFoundError, Unreadable, sqlite3.DatabaseError):
             return self._create()
-        state = file.state()
-        may_begin = state.boot != self.boot or file.most_label_sets * 2 >= self._max_label_sets
-        if may_begin and (turn := self.directory.take_turn()) is not None:
+        if (turn := self.directory.take_turn()) is not None:
             try:
-                if not self._any_alive(file) or state.boot != self.boot:
-                    file.begin_epoch(self.boot)
+                with file.transaction() as transaction:
+                    self._begin_epoch_if_due(transaction)
             finally:
                 turn.release()
         return file
 
-    def _any_alive(self, file: HostFile) -> bool:
-        for process in file.processes():
-            lock = self.directory.lock_of_dead(process)
-            if lock is None:
-                return True
+    def _begin_epoch_if_due(self, file: HostTransaction) -> None:
+        """Begin an epoch after a reboot, and if many label sets are in use at a time when no process lives."""
+        if file.state().boot == self.boot and (
+            file.most_label_sets * 2 < self._max_label_sets or any(map(self._is_alive, file.processes()))
+        ):
+            return
+        file.begin_epoch(self.boot)
+
+    def _is_alive(self, process: str) -> bool:
+        lock = self.directory.lock_of_dead(process)
+        if lock is not None:
             lock.release()
-        return False
+        return lock is None
 
     def _create(self) -> HostFile:
         path = self.directory.database
@@ -231,19 +240,19 @@ class HostTotals:
                 self.directory.set_aside(Found(path.lstat(), 0))
             KIND.create(path)
             file = HostFile(path)
-            file.begin_epoch(self.boot)
+            with file.transaction() as transaction:
+                transaction.begin_epoch(self.boot)
             return file
         finally:
             if turn is not self.turn:
                 turn.release()
 
     def close(self) -> None:
-        """Close the file; the next push of any process adds the last values to the totals."""
-        self.file.close()
+        """End this process's part; the next push of any process adds its last values to the totals."""
         self._alive.release()
 
     def forked(self) -> None:
-        """Let go of the parent's locks in a forked child, which must not even close the parent's connection."""
+        """Let go of the parent's locks in a forked child."""
         self._alive.let_go()
         if self.turn is not None:
             self.turn.let_go()
