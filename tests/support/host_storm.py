@@ -11,6 +11,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from monitored_openai import MonitoringSettings
 from monitored_openai._exporter.host.directory import HostDirectory, destination
@@ -71,7 +72,7 @@ class Storm:
         self._workers: list[Worker] = []
         self._number = 0
 
-    def __enter__(self) -> Storm:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,8 +94,8 @@ class Storm:
 
     def kill(self) -> None:
         """Kill a worker that makes calls, one time in three the one that pushed last, and start another."""
-        wait_until(lambda: any(worker.is_ready() for worker in self._workers), 60)
-        workers = [worker for worker in self._workers if worker.is_ready()]
+        wait_until(lambda: any(map(self._has_calls, self._workers)), 60)
+        workers = [worker for worker in self._workers if self._has_calls(worker)]
         pushers = {self._one(database, "SELECT pusher FROM state") for database in self._databases}
         pushing = [worker for worker in workers if pushers & set(worker.pids)]
         victim = self.chance.choice(pushing if pushing and self.chance.random() < 1 / 3 else workers)
@@ -125,8 +126,6 @@ class Storm:
             os.killpg(worker.program.pid, signal.SIGTERM)
         for worker in self._workers:
             ended = worker.program.wait(60)
-            if os.environ.get("STORM_DEBUG"):
-                print(ended.out, ended.err[-3000:])
             said = [json.loads(line) for line in ended.out.splitlines()]
             assert {one["pid"] for one in said} == set(worker.pids), (ended.out, ended.err[-2000:])
             for truth in self.truth:
@@ -135,6 +134,16 @@ class Storm:
                 truth[TOKENS] += calls * TOKENS_OF_A_CALL
                 truth[COST] += calls * COST_OF_A_CALL
         self._workers.clear()
+
+    def run(self, *, workers: int, kills: int, restarts: int, full_disks: int) -> None:
+        """Start workers, do all this in a random order, and end the workers."""
+        self.start(workers)
+        steps = [*[self.kill] * kills, *[self.restart] * restarts, *[self.fill_disk] * full_disks]
+        self.chance.shuffle(steps)
+        for step in steps:
+            step()
+            time.sleep(self.chance.random() / 2)  # the moments of the kills are random
+        self.stop()
 
     def fill_disk(self) -> None:
         """Let no process write for two seconds."""
@@ -158,8 +167,13 @@ class Storm:
         names = prometheus.query('count by (__name__) (last_over_time({__name__=~".+_(total|count|sum|bucket)"}[1h]))')
         return sum(prometheus.value(f"sum(resets({labels['__name__']}[1h]))") or 0.0 for labels, _ in names)
 
+    def _has_calls(self, worker: Worker) -> bool:
+        return worker.is_ready() and all(self._on_disk(self._databases[0], pid)[CALLS] for pid in worker.pids)
+
     def _on_disk(self, database: Path, pid: int) -> dict[str, float]:
         found = dict.fromkeys((CALLS, TOKENS, COST), 0.0)
+        if not database.exists():
+            return found
         with closing(_opened(database)) as open_database:
             names = dict(open_database.execute("SELECT id, name FROM series").fetchall())
             for (packed,) in open_database.execute("SELECT counters FROM process WHERE pid = ?", (pid,)).fetchall():
@@ -171,11 +185,6 @@ class Storm:
     def _one(self, database: Path, query: str) -> object:
         with closing(_opened(database)) as open_database:
             return open_database.execute(query).fetchone()[0]
-
-
-def pause(chance: random.Random, most: float) -> None:
-    """Let the workers go on for a while."""
-    time.sleep(chance.random() * most)
 
 
 def _opened(database: Path) -> sqlite3.Connection:
