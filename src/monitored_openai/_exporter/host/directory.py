@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from monitored_openai._exporter.spool.directory import SpoolDirectory
 from monitored_openai._exporter.spool.lock import Lock
-from monitored_openai._files.databases import set_aside
-from monitored_openai._files.private import make_directory
+from monitored_openai._files.databases import SUFFIXES, set_aside
+from monitored_openai._files.private import check, make_directory
 
 if TYPE_CHECKING:
     from monitored_openai._files.databases import Found
@@ -87,7 +87,7 @@ class HostDirectory:
                 SQLite's shared memory do not work for several hosts.
         """
         make_directory(self._path)
-        if (kind := _file_system(self._path)) in _NETWORK_FILE_SYSTEMS:
+        if (kind := file_system_of(_mounts(), self._path.stat().st_dev)) in _NETWORK_FILE_SYSTEMS:
             raise OSError(errno.ENOTSUP, f"it is on a network file system ({kind})")
 
     def take_turn(self) -> PushTurn | None:
@@ -164,6 +164,14 @@ class HostDirectory:
         set_aside(self.database, found, aside)
         SpoolDirectory(self._path, self._prefix).keep_few_set_aside()
 
+    def remove_side_files(self) -> None:
+        """Remove the files that SQLite left beside a database that is gone."""
+        for suffix in SUFFIXES[1:]:
+            path = Path(f"{self.database}{suffix}")
+            if os.path.lexists(path):
+                check(path.lstat())
+                path.unlink()
+
     def _alive(self, process: str) -> Path:
         return self._path / f"{self._prefix}-{process}.alive"
 
@@ -184,13 +192,15 @@ def boot_id() -> str:
         return ""
 
 
-def _file_system(path: Path) -> str:
-    """Return the type of the file system of a directory; empty if unknown."""
+def file_system_of(mounts: str, device: int) -> str:
+    """Return the type of a device's file system from the text of `/proc/self/mountinfo`; empty if it is not there."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    kinds = [line.partition(" - ")[2].split(" ", 1)[0] for line in mounts.splitlines() if line.split(" ")[2] == number]
+    return kinds[-1] if kinds else ""
+
+
+def _mounts() -> str:
     try:
-        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-        device = path.stat().st_dev
+        return Path("/proc/self/mountinfo").read_text()
     except OSError:  # not Linux
         return ""
-    number = f"{os.major(device)}:{os.minor(device)}"
-    kinds = [line.partition(" - ")[2].split(" ", 1)[0] for line in mounts if line.split(" ", 3)[2] == number]
-    return kinds[-1] if kinds else ""

@@ -189,6 +189,7 @@ class HostTotals:
 
     def _reopen(self) -> None:
         """Open the file that has replaced the present one, and write only what no push has delivered."""
+        self.directory.prepare()
         self.file = self._open()
         self._earlier, self._epoch = self._accepted, ""
         self._noted, self._written, self.last_write = (0, {}), {}, 0
@@ -238,6 +239,7 @@ class HostTotals:
                 if not turn.is_marked or (isinstance(error, sqlite3.Error) and not is_damage(error)):
                     raise
                 self.directory.set_aside(Found(path.lstat(), 0))
+            self.directory.remove_side_files()
             KIND.create(path)
             file = HostFile(path)
             with file.transaction() as transaction:
@@ -265,7 +267,7 @@ def open_host(settings: MonitoringSettings, metrics: MetricsState, ledger: Deliv
         return HostTotals(directory, metrics, ledger, max_label_sets=settings.max_label_sets)
     except (OSError, NotOurs, sqlite3.Error) as error:
         reason = what_failed(error)
-        warn_sparsely("host", "host_dir cannot be used; this process pushes its own set of series: %s", reason)
+        warn_sparsely("host_dir", "host_dir cannot be used; this process pushes its own set of series: %s", reason)
         ledger.host = HostStats(fallbacks=1)
         return None
 
