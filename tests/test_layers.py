@@ -70,8 +70,8 @@ LAYERS: dict[str, set[str]] = {
     },
     "_exporter.advice": {"_exporter.delivery", "_settings"},
     "_exporter.diagnostics": {
-        *("_exporter.advice", "_exporter.delivery", "_exporter.encoders", "_exporter.runtime", "_exporter.spool"),
-        *("_metrics", "_settings"),
+        *("_exporter.advice", "_exporter.delivery", "_exporter.encoders", "_exporter.host", "_exporter.runtime"),
+        *("_exporter.spool", "_metrics", "_settings"),
     },
     "_exporter.recovery": {"_exporter.delivery", "_exporter.host", "_exporter.ledger", "_exporter.spool"},
     "_exporter.state": {"_exporter.delivery", "_exporter.host", "_exporter.spool"},
@@ -169,7 +169,7 @@ RESERVED: dict[str, set[str]] = {
     "argparse": {"_cli.arguments", "_cli.commands"},
     "asyncio": {
         *("_cli.demo", "_exporter.delivery", "_exporter.diagnostics", "_exporter.exporter", "_exporter.handle"),
-        *("_exporter.recovery", "_exporter.idle", "_exporter.runner", "_exporter.runtime"),
+        *("_exporter.host", "_exporter.recovery", "_exporter.idle", "_exporter.runner", "_exporter.runtime"),
     },
     "certifi": {"_exporter.delivery"},
     "concurrent": {"_cli.demo", "_cli.query", "_exporter.handle", "_exporter.runner", "_exporter.runtime"},
@@ -196,7 +196,15 @@ RESERVED: dict[str, set[str]] = {
     "socket": {"_exporter.runtime", "_local.http"},
     "socketserver": {"_local.http"},
     "sqlite3": {
-        *("_exporter.spool", "_files", "_local.counters", "_local.history", "_local.query", "_local.server"),
+        *(
+            "_exporter.host",
+            "_exporter.spool",
+            "_files",
+            "_local.counters",
+            "_local.history",
+            "_local.query",
+            "_local.server",
+        ),
     },
     "ssl": {"_exporter.delivery", "_settings"},
     "subprocess": set(),

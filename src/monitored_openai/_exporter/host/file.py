@@ -128,7 +128,7 @@ class HostFile:
             uri = f"{self._path.absolute().as_uri()}?mode=rw"
             database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
             with closing(database):
-                database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+                database.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = OFF")
                 database.execute("PRAGMA journal_mode = TRUNCATE")
                 database.execute("BEGIN IMMEDIATE")
                 try:
@@ -223,8 +223,10 @@ class HostTransaction:
     @property
     def most_label_sets(self) -> int:
         """The largest number of label sets of a metric."""
-        sizes = "SELECT count(*) AS size FROM series WHERE name NOT LIKE '%\\_bucket' ESCAPE '\\' GROUP BY name"
-        (most,) = self._db.execute(f"SELECT max(size) FROM ({sizes})").fetchone()  # noqa: S608  # text of the line above
+        (most,) = self._db.execute(
+            "SELECT max(size) FROM "
+            "(SELECT count(*) AS size FROM series WHERE name NOT LIKE '%\\_bucket' ESCAPE '\\' GROUP BY name)"
+        ).fetchone()
         return most or 0
 
     def begin_epoch(self, boot: str) -> None:
