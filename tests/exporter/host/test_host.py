@@ -289,3 +289,25 @@ def test_the_check_names_the_process_that_pushes(proxy: RemoteWriteProxy, of_hos
         settled(monitoring)
         (finding,) = [one for one in check(monitoring.settings) if one.about == "host"]
         assert (finding.is_well, f"process {os.getpid()} pushed last, for 1 processes" in finding.says) == (True, True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_fork_after_the_end_of_a_handle_closes_no_file_of_others(of_host: dict[str, Any]) -> None:
+    with handle(**of_host) as monitoring:
+        call(monitoring)
+        settled(monitoring)
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]
+    child = os.fork()
+    if not child:
+        os._exit(sum(not is_open(file) for file in files))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    for file in files:
+        os.close(file)
+
+
+def is_open(file: int) -> bool:
+    try:
+        os.fstat(file)
+    except OSError:
+        return False
+    return True

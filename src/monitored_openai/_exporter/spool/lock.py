@@ -54,9 +54,12 @@ class Lock:
 
     def release(self) -> None:
         """Release the lock, also if a forked process still has the file open."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self.let_go()
 
     def let_go(self) -> None:
         """Release the lock. A forked child gives up its share of the parent's lock, or would prolong it."""
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1  # the number may soon name another file
+        if descriptor >= 0:
+            os.close(descriptor)
