@@ -11,7 +11,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from monitored_openai import MonitoringSettings
 from monitored_openai._exporter.host.directory import HostDirectory, destination
@@ -54,7 +54,7 @@ class Storm:
         self.chance = random.Random(seed)
         self._directory = directory
         self._prometheus = prometheus
-        shared = {
+        shared: dict[str, Any] = {
             "host_dir": str(directory / "host"),
             "push_interval": interval,
             "instance": "host",

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,23 @@ def test_the_process_that_finds_a_push_due_pushes_for_all(proxy: RemoteWriteProx
         assert (len(by_instance(proxy)), proxy.violations) == (1, [])
 
 
+def test_a_flush_waits_for_the_push_of_another_process(proxy: RemoteWriteProxy, of_host: dict[str, Any]) -> None:
+    with handle(**of_host) as one, handle(**of_host, queue_size=9) as other:
+        call(one)
+        settled(one)
+        turn = directory_of(one).take_turn()
+        assert turn is not None
+        call(other)
+        waiting = other._runner.begin_flush()
+        assert waiting is not None
+        wait_until(lambda: other.stats().folded == 1)
+        assert not waiting.done()
+        turn.release()
+        assert waiting.result(30)
+        result = other.flush(10)
+        assert (result.complete, result.pushed, proxy.total(CALLS)) == (True, True, 2)
+
+
 def test_counters_of_an_ended_process_stay_in_the_totals(proxy: RemoteWriteProxy, of_host: dict[str, Any]) -> None:
     for number in range(1, 4):
         with handle(**of_host, queue_size=number) as monitoring:
@@ -119,10 +137,14 @@ def test_active_calls_of_all_processes_add_up(proxy: RemoteWriteProxy, of_host: 
             asking.append(threading.Thread(target=refused, args=(client,)))
             living.callback(asking[-1].join)
             asking[-1].start()
-            wait_until(lambda made=monitoring: made.stats().active == 1)
+            wait_until(partial(is_asking, monitoring))
             settled(monitoring)
         living.callback(go_on.set)
         assert (proxy.total(ACTIVE.name), len(by_instance(proxy))) == (2, 1)
+
+
+def is_asking(monitoring: Monitoring) -> bool:
+    return monitoring.stats().active == 1
 
 
 def refused(client: MonitoredOpenAI) -> None:

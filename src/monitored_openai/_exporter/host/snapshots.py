@@ -22,7 +22,7 @@ from monitored_openai._stats import HostStats
 if TYPE_CHECKING:
     from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._exporter.metrics_state import MetricsState
-    from monitored_openai._metrics.store import Labels
+    from monitored_openai._metrics.store import Labels, Sample
     from monitored_openai._settings.model import MonitoringSettings
 
 _MAX_SHARE = 0.05
@@ -69,6 +69,7 @@ class HostTotals:
         self._ids: dict[tuple[str, Labels], int] = {}
         self._label_sets: dict[str, set[Labels]] = {}
         self._written: _Values = {}
+        self._gauges: list[Sample] = []
         self.last_write = 0
         """The number of the last write of this process."""
         self._noted: tuple[int, _Values] = (0, {})
@@ -106,6 +107,7 @@ class HostTotals:
         if not self.file.is_in_place():
             self._reopen()
         samples = self._metrics.push_samples()
+        process, epoch = self._process, self._epoch
         current = {(sample.name, sample.labels): sample.value for sample in samples if sample.cumulative}
         gauges = [sample for sample in samples if not sample.cumulative]
         with self.file.transaction() as file:
@@ -120,8 +122,11 @@ class HostTotals:
                     number = self._ids[key] = self._add_series(file, *key)
                 since = max(0.0, value - self._earlier.get(key, 0.0))
                 counters[number] = counters.get(number, 0.0) + since
-            written = file.write(self._process, os.getpid(), counters, gauges)
-        self._written, self.last_write = current, written
+            is_same = (process, epoch, current, gauges) == (self._process, self._epoch, self._written, self._gauges)
+            written = self.last_write
+            if not (is_same and written):
+                written = file.write(self._process, os.getpid(), counters, gauges)
+        self._written, self._gauges, self.last_write = current, gauges, written
         self._ledger.host = _stats(state, self._ledger.host)
 
     def _follow(self, file: HostTransaction, state: State) -> None:
@@ -149,7 +154,9 @@ class HostTotals:
             OSError: another file has replaced this one.
         """
         with self.file.transaction() as file:
-            return file.state()
+            state = file.state()
+        self._ledger.host = _stats(state, self._ledger.host)
+        return state
 
     def _add_series(self, file: HostTransaction, name: str, labels: Labels) -> int:
         """Return the id of a series. Beyond `max_label_sets` of all processes together, `other` replaces values."""
