@@ -19,6 +19,7 @@ from monitored_openai._exporter.spool.directory import SpoolDirectory
 from monitored_openai._exporter.spool.lock import Lock
 from monitored_openai._files.databases import SUFFIXES, set_aside
 from monitored_openai._files.private import check, make_directory
+from monitored_openai._metrics.names import CALL_METRICS
 
 if TYPE_CHECKING:
     from monitored_openai._files.databases import Found
@@ -180,7 +181,8 @@ def destination(settings: MonitoringSettings) -> str:
     """Return a hash of the metrics back end, the account and everything that all series share."""
     where = (settings.metrics_url, settings.metrics_username, settings.metrics_protocol, settings.tenant_id)
     labels = (settings.job, sorted(settings.shared_labels.items()), settings.instance, settings.label_names)
-    series = (sorted(settings.metric_names), settings.max_label_sets)
+    metrics = [(metric.name, metric.labels, metric.bounds) for metric in CALL_METRICS]  # versions may differ in them
+    series = (sorted(settings.metric_names), settings.max_label_sets, metrics)
     return hashlib.sha256(repr((*where, *labels, *series)).encode()).hexdigest()[:12]
 
 

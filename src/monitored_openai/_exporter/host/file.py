@@ -1,6 +1,6 @@
 """The file with the totals of a host's processes, in SQLite.
 
-Each process writes its own counters and gauges. Only the process whose turn it is to push changes anything else. An
+Each process writes its own counters and gauges. Only the process that holds the lock for a push changes the rest. An
 *epoch* is the life of one set of series; its name is a part of the label `instance`. A reboot, or sums below those that
 were pushed, begin the next epoch. The last sums of the epoch before are then *retired*: pushed once more, and removed.
 

@@ -41,8 +41,8 @@ _COUNTED = {name: metric.series_names[-1] for metric in (*CALL_METRICS, *OWN_MET
 class HostTotals:
     """Writes the counters and gauges of this process into the host's file.
 
-    A process whose values another one has added to the totals, or retired with their epoch, goes on from there: it
-    writes only what has been added since.
+    After another process has added the values of this one to the totals, or retired them with their epoch, this process
+    writes only the difference to those values.
     """
 
     def __init__(
