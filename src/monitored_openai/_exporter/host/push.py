@@ -79,6 +79,9 @@ class HostPusher:
         self._seen: Holder | None = None
         self._reported: Holder | None = None
         self._pushing = asyncio.Lock()
+        if host.turn is not None:  # the exporter's thread has died during a push
+            host.turn.release()
+            host.turn = None
 
     async def run(self) -> None:
         """Push at every interval forever, if no other process of the host does; not at all while the handle rests."""
