@@ -23,6 +23,7 @@ from tests.support.servers.prometheus import Prometheus
 CALLS = "gen_ai_client_operation_duration_seconds_count"
 TOKENS = "gen_ai_client_tokens_total"
 COST = "gen_ai_client_cost_usd_total"
+NAMES: tuple[str, ...] = (CALLS, TOKENS, COST)
 TOKENS_OF_A_CALL = 7
 COST_OF_A_CALL = 5 * 2.5e-6 + 2 * 10e-6
 PER_SECOND = 20.0
@@ -49,7 +50,7 @@ class Storm:
     def __init__(
         self, directory: Path, prometheus: tuple[Prometheus, Prometheus], *, interval: float, seed: int
     ) -> None:
-        self.truth = [dict.fromkeys((CALLS, TOKENS, COST), 0.0) for _ in prometheus]
+        self.truth = [dict.fromkeys(NAMES, 0.0) for _ in prometheus]
         self.kills = self.pushers_killed = self.restarts = self.disks_filled = 0
         self.chance = random.Random(seed)
         self._directory = directory
@@ -171,7 +172,7 @@ class Storm:
         return worker.is_ready() and all(self._on_disk(self._databases[0], pid)[CALLS] for pid in worker.pids)
 
     def _on_disk(self, database: Path, pid: int) -> dict[str, float]:
-        found = dict.fromkeys((CALLS, TOKENS, COST), 0.0)
+        found = dict.fromkeys(NAMES, 0.0)
         if not database.exists():
             return found
         with closing(_opened(database)) as open_database:
