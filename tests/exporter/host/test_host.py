@@ -333,3 +333,17 @@ def is_open(file: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_the_files_are_the_owners_alone_whatever_the_umask(of_host: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "above" / "host"
+    before = os.umask(0)
+    try:
+        with handle(**of_host | {"host_dir": str(path)}) as monitoring:
+            call(monitoring)
+            settled(monitoring)
+            modes = {one.name.rpartition(".")[2]: one.stat().st_mode & 0o777 for one in path.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("alive", "push", "pusher", "sqlite", "sqlite-journal"), 0o600)
+    assert [one.stat().st_mode & 0o777 for one in (path.parent, path)] == [0o700, 0o700]
