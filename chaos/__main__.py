@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chaos import damage, early_streams, freeze, hostile, kills, outage, random_sequences, sharing, soak, streams
+from chaos import damage, early_streams, freeze, host, hostile, kills, outage, random_sequences, sharing, soak, streams
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures: written by python -m chaos -->", "<!-- end of the figures -->"
@@ -17,6 +17,7 @@ TESTS: dict[str, Callable[[Path], str]] = {
     "kills": kills.run,
     "busy_kills": kills.run_busy,
     "sharing": sharing.run,
+    "host": host.run,
     "outage": outage.run,
     "freeze": freeze.run,
     "damage": damage.run,

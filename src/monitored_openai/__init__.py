@@ -13,7 +13,7 @@ from monitored_openai._exporter import Monitoring
 from monitored_openai._monitor import monitor
 from monitored_openai._record import CallRecord, Cost, Usage
 from monitored_openai._settings.model import MonitoringSettings, SettingsError
-from monitored_openai._stats import FlushResult, SampleStats, Stats
+from monitored_openai._stats import FlushResult, HostStats, SampleStats, Stats
 from monitored_openai._version import __version__
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "CallRecord",
     "Cost",
     "FlushResult",
+    "HostStats",
     "MonitoredAzureOpenAI",
     "MonitoredOpenAI",
     "Monitoring",

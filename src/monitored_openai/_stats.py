@@ -45,6 +45,24 @@ class SampleStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostStats:
+    """The common set of series of this host, as this process last saw it."""
+
+    epoch: str = ""
+    """The last part of the metrics label ``instance``."""
+    pusher: int | None = None
+    """Process ID of the process that pushed last; ``None`` before the first push."""
+    processes: int = 0
+    """Living processes at the last push."""
+    last_push_ns: int | None = None
+    """Time of the last accepted push of any process, in nanoseconds since the epoch; ``None`` before the first."""
+    stopped_pushers: int = 0
+    """Processes that held the lock for a push for so long that they were probably stopped."""
+    fallbacks: int = 0
+    """1 if this process pushes its own set of series, because `host_dir` cannot be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
     """Counts of one exporter at one instant, since the process started or was forked.
 
@@ -95,6 +113,8 @@ class Stats:
 
     They were damaged, or the back end refused them, because it has newer samples or they are too old for it.
     """
+    host: HostStats | None = None
+    """The common set of series of this host; ``None`` without the setting `host_dir`."""
     last_push_ns: int | None
     """Time of the last accepted push of metrics, in nanoseconds since the epoch; ``None`` before the first."""
     last_delivery_ns: int | None

@@ -32,7 +32,7 @@ def test_a_handle_that_is_closed_while_its_exporter_starts_does_nothing_more(pro
         return PROCESS.thread().submit(all_tasks()).result(30)
 
     before = tasks()
-    with PROCESS.importing, handle(metrics_url=proxy.write_url, push_interval=0.01) as monitoring:
+    with PROCESS.without_fork, handle(metrics_url=proxy.write_url, push_interval=0.01) as monitoring:
         call(monitoring)
         monitoring.close(0)
     proxy.wait_until(lambda: tasks() == before)

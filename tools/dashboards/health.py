@@ -36,8 +36,8 @@ def _sums() -> list[Panel]:
     dropped = promql.or_zero(promql.total(of_exporters(DROPPED, 'reason!="sampled"'), RANGE), produced)
     return [
         panels.single(
-            "Processes",
-            "Processes that report now.",
+            "Processes or hosts",
+            "Processes that report now. With the setting host_dir, all processes of a host count as one.",
             f"count(count by (instance) ({of_exporters(PRODUCED)}))",
             panels.CALLS,
             width=6,
@@ -119,7 +119,8 @@ def _processes() -> Panel:
     by = ("instance", "signal")
     return panels.figures(
         "Each process",
-        "Each process of the range. An instance consists of host, process id, start and number.",
+        "Each process of the range. An instance consists of host, process id, start and number; with the setting host_dir, "
+        "all processes of a host are one instance of host, service and epoch.",
         {
             "produced": (panels.CALLS, promql.total(of_exporters(PRODUCED), RANGE, by)),
             "delivered": (panels.CALLS, promql.total(of_exporters(DELIVERED), RANGE, by)),

@@ -16,19 +16,25 @@ from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
 from monitored_openai._exporter.delivery.sample_queue import SampleQueue
 from monitored_openai._exporter.delivery.series import PushedSeries
 from monitored_openai._exporter.encoders.protocols import PROTOCOLS
+from monitored_openai._exporter.host.series import HostSeries
 from monitored_openai._exporter.recovery import SpoolRecovery
 from monitored_openai._exporter.spool.snapshots import SnapshotKeeper
 from monitored_openai._exporter.state import ExporterState
 from monitored_openai._logging import warn_sparsely
+from monitored_openai._stats import HostStats
 
 if TYPE_CHECKING:
     from monitored_openai._exporter.clients import Clients
     from monitored_openai._exporter.delivery.flush_gate import FlushGate
+    from monitored_openai._exporter.host.push import HostPusher
+    from monitored_openai._exporter.host.snapshots import HostTotals
     from monitored_openai._exporter.idle import Rest
     from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._exporter.metrics_state import MetricsState
     from monitored_openai._exporter.spool.spool import Spool
     from monitored_openai._settings.model import MonitoringSettings
+
+    TotalsPusher = MetricsPusher | HostPusher
 
 
 def build_state(
@@ -38,14 +44,16 @@ def build_state(
     stream = {"job": settings.job, **settings.shared_labels}
     labels = {**stream, "instance": instance}
     spool = _build_spool(settings, ledger, stream)
-    series = _build_series(settings, metrics, labels)
+    host = _build_host(settings, metrics, ledger)
+    series = _build_series(settings, metrics, labels, host)
     return ExporterState(
         instance=instance,
         spool=spool,
         log_queue=LogQueue(ledger, stream=stream, shards=settings.log_shards, spool=spool, now_ns=_steady_ns()),
         series=series,
-        keeper=_build_keeper(spool, ledger, series),
+        keeper=_build_keeper(spool, ledger, series) if host is None else None,
         samples=_build_samples(settings, ledger, labels),
+        host=host,
     )
 
 
@@ -73,19 +81,34 @@ def build_metrics_pusher(
     *,
     ledger: DeliveryLedger,
     rest: Rest,
-) -> MetricsPusher | None:
+) -> TotalsPusher | None:
     """Build the pusher of the current value of every series."""
     if settings.metrics_url is None or state.series is None:
         return None
-    return MetricsPusher(
+    phase = settings.push_seconds * (zlib.crc32(state.instance.encode()) / 2**32)
+    pusher = MetricsPusher(
         state.series,
         ledger,
         Sender(settings.metrics_url, "metrics", settings, clients),
         flush_gate,
         keeper=state.keeper,
-        phase=settings.push_seconds * (zlib.crc32(state.instance.encode()) / 2**32),
+        phase=phase,
         rest=rest,
         time_request=partial(metrics.time_request, "metrics"),
+    )
+    if state.host is None or not isinstance(state.series, HostSeries):
+        return pusher
+    from monitored_openai._exporter.host.push import HostPusher
+
+    return HostPusher(
+        state.host,
+        state.series,
+        pusher,
+        ledger,
+        flush_gate,
+        phase=phase,
+        rest=rest,
+        max_label_sets=settings.max_label_sets,
     )
 
 
@@ -105,7 +128,7 @@ def build_sample_pusher(
 
 
 def build_recovery(
-    state: ExporterState, ledger: DeliveryLedger, log_pusher: LogPusher | None, metrics_pusher: MetricsPusher | None
+    state: ExporterState, ledger: DeliveryLedger, log_pusher: LogPusher | None, metrics_pusher: TotalsPusher | None
 ) -> SpoolRecovery | None:
     """Build the recovery of the data that ended processes left in the spool."""
     if state.spool is None:
@@ -131,12 +154,27 @@ def _build_spool(settings: MonitoringSettings, ledger: DeliveryLedger, stream: M
     return open_spool(settings, stream, ledger.record_evicted)
 
 
+def _build_host(settings: MonitoringSettings, metrics: MetricsState, ledger: DeliveryLedger) -> HostTotals | None:
+    if settings.host_dir is None or settings.metrics_url is None:
+        return None
+    try:
+        from monitored_openai._exporter.host.snapshots import open_host
+    except ImportError as missing:
+        warn_sparsely("host", "this system does not support host_dir; each process pushes its own series: %s", missing)
+        ledger.host = HostStats(fallbacks=1)
+        return None
+    return open_host(settings, metrics, ledger)
+
+
 def _build_series(
-    settings: MonitoringSettings, metrics: MetricsState, labels: Mapping[str, str]
+    settings: MonitoringSettings, metrics: MetricsState, labels: Mapping[str, str], host: HostTotals | None
 ) -> PushedSeries | None:
     if settings.metrics_url is None:
         return None
     protocol = PROTOCOLS[settings.metrics_protocol]
+    if host is not None:
+        instance = ":".join(filter(None, (settings.instance, settings.service_name)))
+        return HostSeries(metrics, protocol=protocol, labels=labels, interval=settings.push_seconds, instance=instance)
     return PushedSeries(metrics, protocol=protocol, labels=labels, interval=settings.push_seconds)
 
 

@@ -33,7 +33,7 @@ class Finding:
     """The result of one check."""
 
     about: str
-    """Subject of the check: `settings`, `metrics`, `logs`, `clock` or `spool`."""
+    """Subject of the check: `settings`, `metrics`, `logs`, `clock`, `spool` or `host`."""
     is_well: bool
     says: str
     """Description of the result."""
@@ -79,6 +79,8 @@ async def _check(settings: MonitoringSettings) -> list[Finding]:
         found += await _push(settings, "logs", settings.logs_url, body, loki.HEADERS)
     if settings.spool_dir is not None:
         found.append(_spool(Path(settings.spool_dir)))
+    if settings.host_dir is not None and settings.metrics_url is not None:
+        found.append(_host(settings))
     return found
 
 
@@ -144,6 +146,28 @@ def _spool(path: Path) -> Finding:
             advice="check the disk; remove the files that end in .corrupt when you no longer need them",
         )
     return Finding(about="spool", is_well=True, says=says)
+
+
+def _host(settings: MonitoringSettings) -> Finding:
+    try:
+        from monitored_openai._exporter.host.report import PushReport, report
+        from monitored_openai._exporter.spool.directory import what_failed
+    except ImportError as missing:  # on Windows, or in a Python without SQLite
+        return _no_host(str(missing))
+    try:
+        found: PushReport = report(settings)
+    except Exception as error:  # also SQLite's errors; not every system has SQLite
+        return _no_host(what_failed(error))
+    return Finding(about="host", is_well=not found.advice, says=found.says, advice=found.advice)
+
+
+def _no_host(why: str) -> Finding:
+    return Finding(
+        about="host",
+        is_well=False,
+        says=f"host_dir cannot be used, so that each process pushes its own series: {why}",
+        advice="set host_dir to a directory on a local disk that only this user can change",
+    )
 
 
 def _no_spool(why: str) -> Finding:

@@ -14,7 +14,6 @@ from monitored_openai._exporter.build import build_log_pusher, build_metrics_pus
 from monitored_openai._exporter.delivery.flush_gate import FlushGate
 from monitored_openai._exporter.delivery.legacy_sample_pusher import LegacySamplePusher
 from monitored_openai._exporter.delivery.log_pusher import LogPusher
-from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
 from monitored_openai._exporter.encoders import loki
 from monitored_openai._exporter.idle import Rest
 from monitored_openai._exporter.losses import Failures
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from monitored_openai._calls.finished_call import FinishedCall
     from monitored_openai._calls.pending_usage import PendingUsage
     from monitored_openai._endpoints.base import ParsedResponse
+    from monitored_openai._exporter.build import TotalsPusher
     from monitored_openai._exporter.call_queue import CallQueue
     from monitored_openai._exporter.clients import Clients
     from monitored_openai._exporter.ledger import DeliveryLedger
@@ -94,7 +94,7 @@ class Exporter:
 
     def start(self) -> None:
         """Start to record calls, and start the pushers."""
-        others = [self._recovery] if self._recovery is not None else []
+        others = [part for part in (self._recovery, self._state.host) if part is not None]
         for run in (self._run, *(one.run for one in (*self._pushers(), *others))):
             self._tasks.append(asyncio.get_running_loop().create_task(_run_for_ever(run)))
         self._woken.set()
@@ -136,7 +136,7 @@ class Exporter:
             )
             return pushed
 
-    async def _push_totals(self, pusher: MetricsPusher) -> bool:
+    async def _push_totals(self, pusher: TotalsPusher) -> bool:
         self._owes_totals = not await pusher.flush()
         return not self._owes_totals
 
@@ -147,14 +147,21 @@ class Exporter:
             logs=self._log_pusher.failure if self._log_pusher else "",
             metrics=self._metrics_pusher.failure if self._metrics_pusher else "",
             samples=self._sample_pusher.failure if self._sample_pusher else "",
-            owes_totals=self._owes_totals and self._recovery is None,
+            owes_totals=self._owes_totals and not self._keeps_totals,
         )
 
+    @property
+    def _keeps_totals(self) -> bool:
+        host = self._state.host
+        return self._recovery is not None if host is None else host.is_kept
+
     async def spool_all(self) -> int:
-        """Move everything to the spool, if one is set; return the number of spooled entries whose file is gone."""
+        """Move everything to the disk, if set; return the number of spooled entries whose file is gone."""
         await self._record_calls()
         if self._recovery is not None:
             self._recovery.keep(at_once=True)
+        if self._state.host is not None:
+            self._state.host.keep(at_once=True)
         return self._state.log_queue.missing_on_disk
 
     async def purge(self) -> None:
@@ -174,8 +181,10 @@ class Exporter:
         finally:
             if self._state.spool is not None:  # last, because other processes may then adopt the files
                 self._state.spool.close()
+            if self._state.host is not None:
+                self._state.host.close()
 
-    def _pushers(self) -> list[LogPusher | MetricsPusher | LegacySamplePusher]:
+    def _pushers(self) -> list[LogPusher | TotalsPusher | LegacySamplePusher]:
         pushers = (self._log_pusher, self._metrics_pusher, self._sample_pusher)
         return [pusher for pusher in pushers if pusher is not None]
 
@@ -187,6 +196,8 @@ class Exporter:
             await self._record_calls()
             if self._recovery is not None:
                 self._recovery.keep()
+            if self._state.host is not None:
+                self._state.host.keep()
 
     def _gather_seconds(self) -> float:
         """Return how long to wait for more calls, counted from the end of the oldest one if a spool protects it."""

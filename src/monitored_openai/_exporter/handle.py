@@ -160,12 +160,13 @@ class Monitoring:
             self._has_delivered = end_flush(flush)
         stats = self.stats()
         left = stats.queued + stats.in_flight + stats.spooled
+        any_pushed = stats.pushes > 0 or (stats.host is not None and stats.host.last_push_ns is not None)
         return FlushResult(
             complete=self._has_delivered and left == stats.metrics_queued == stats.samples.queued == 0,
             delivered=stats.delivered,
             dropped=sum(stats.dropped.values()),
             left=left,
-            pushed=self._has_delivered and stats.pushes > 0,
+            pushed=self._has_delivered and any_pushed,
         )
 
     def _unshare(self) -> None:

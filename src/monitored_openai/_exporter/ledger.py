@@ -12,7 +12,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from monitored_openai._exporter.runtime import gevent
-from monitored_openai._stats import DropReason, SampleStats, Stats
+from monitored_openai._stats import DropReason, HostStats, SampleStats, Stats
 
 if TYPE_CHECKING:
     from monitored_openai._calls.call import Call
@@ -58,6 +58,8 @@ class DeliveryLedger:
         self._pushes = 0
         self._failed_pushes = 0
         self._totals_refused = 0
+        self.host: HostStats | None = None
+        """The common series of this host, as last seen."""
         self._last_push_ns: int | None = None
         self._last_delivery_ns: int | None = None
 
@@ -295,6 +297,7 @@ class DeliveryLedger:
             pushes=self._pushes,
             failed_pushes=self._failed_pushes,
             totals_refused=self._totals_refused,
+            host=self.host,
             last_push_ns=self._last_push_ns,
             last_delivery_ns=self._last_delivery_ns,
         )

@@ -108,6 +108,10 @@ class MetricsState:
         if self._read_price_dates is not None:
             self.price_dates = self._read_price_dates()
 
+    def folded(self, labels: Labels) -> Labels:
+        """Return the labels with `other` in place of the unbounded values."""
+        return self._metrics.folded(labels)
+
     def push_samples(self) -> list[Sample]:
         """Return the samples of a push, without the labels that all series share."""
         self._refresh_price_dates()

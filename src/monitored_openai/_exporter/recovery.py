@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.delivery.log_pusher import LogPusher
     from monitored_openai._exporter.delivery.log_queue import LogQueue
     from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
+    from monitored_openai._exporter.host.push import HostPusher
     from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._exporter.spool.file import SpoolFile
     from monitored_openai._exporter.spool.spool import Spool
@@ -30,7 +31,7 @@ class SpoolRecovery:
         *,
         keeper: SnapshotKeeper | None,
         log_pusher: LogPusher | None,
-        metrics_pusher: MetricsPusher | None,
+        metrics_pusher: MetricsPusher | HostPusher | None,
     ) -> None:
         """Each pusher may be missing; `keeper` comes with the metrics pusher."""
         self._spool = spool

@@ -66,11 +66,15 @@ class Runner:
         self.tracker = self._new_tracker() if settings.enabled else None
         PROCESS.members.add(self)
 
+    @property
+    def _uses_disk(self) -> bool:
+        return self.settings.spool_dir is not None or self.settings.host_dir is not None
+
     def _new_tracker(self) -> CallTracker:
         settings = self.settings
         return CallTracker(
             emit=self._put_and_flush if settings.flush_on_call else self.calls.put,
-            on_start=self.calls.on_start if settings.spool_dir is None else self._on_start_with_spool,
+            on_start=self._on_start_with_disk if self._uses_disk else self.calls.on_start,
             on_untracked=self.calls.on_untracked,
             inject_usage=settings.inject_stream_usage,
             keeps_content=settings.capture_content
@@ -113,8 +117,7 @@ class Runner:
     def end(self, reason: DropReason) -> None:
         """Stop for good, and count calls and entries neither delivered nor spooled as dropped for `reason`."""
         missing_on_disk = 0
-        has_spool = self.settings.spool_dir is not None
-        if has_spool:
+        if self._uses_disk:
             missing_on_disk = (
                 self._result_of(self._spool_all(), _START_SECONDS if self.is_starting else _SPOOL_SECONDS) or 0
             )
@@ -124,7 +127,7 @@ class Runner:
             self._warn_of_losses(reason)
         self._on_end()
         if self._exporter is not None:
-            self._result_of(self._exporter.stop(), _SPOOL_SECONDS if has_spool else _STOP_SECONDS)
+            self._result_of(self._exporter.stop(), _SPOOL_SECONDS if self._uses_disk else _STOP_SECONDS)
 
     def _warn_of_losses(self, reason: DropReason) -> None:
         failures = self._exporter.failures if self._exporter is not None else Failures()
@@ -181,7 +184,7 @@ class Runner:
         if thread is not None and thread.is_alive and not self._ended:
             self._wake()
 
-    def _on_start_with_spool(self, call: Call) -> None:
+    def _on_start_with_disk(self, call: Call) -> None:
         """Import the exporter's modules while the first call waits for its reply, to spool that call at once."""
         self.calls.on_start(call)
         if self._thread is None:
@@ -220,7 +223,7 @@ class Runner:
 
     async def _start(self) -> None:
         try:
-            with PROCESS.importing:
+            with PROCESS.without_fork:
                 self._exporter = self._new_exporter()
             if not self._ended:  # otherwise no later `end` would stop it
                 self._exporter.start()

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.delivery.log_queue import LogQueue
     from monitored_openai._exporter.delivery.sample_queue import SampleQueue
     from monitored_openai._exporter.delivery.series import PushedSeries
+    from monitored_openai._exporter.host.snapshots import HostTotals
     from monitored_openai._exporter.spool.snapshots import SnapshotKeeper
     from monitored_openai._exporter.spool.spool import Spool
 
@@ -24,8 +25,11 @@ class ExporterState:
     series: PushedSeries | None
     keeper: SnapshotKeeper | None
     samples: SampleQueue | None
+    host: HostTotals | None
 
     def on_fork(self) -> None:
-        """Release the parent's locks on the spool in a forked child."""
+        """Let go of the parent's locks in a forked child."""
         if self.spool is not None:
             self.spool.forked()
+        if self.host is not None:
+            self.host.forked()

@@ -108,7 +108,7 @@ class RateLimits:
                     (RESET, resets_at),
                 ):
                     if value is not None:
-                        yield Sample(metric.name, labels, value, cumulative=False)
+                        yield Sample(metric.name, labels, value, cumulative=False, at=observation.at)
 
     def _labels_of(self, record: CallRecord, resource: str) -> Labels:
         """Return the labels of one resource, from a cache, because building them is the slowest step."""

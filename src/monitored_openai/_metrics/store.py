@@ -29,6 +29,8 @@ class Sample(NamedTuple):
     labels: Labels
     value: float
     cumulative: bool = True
+    at: float = 0.0
+    """Time of the response that the value comes from, in seconds since the epoch; 0 for a value of this moment."""
 
 
 _DETAILS = {

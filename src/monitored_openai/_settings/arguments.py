@@ -80,6 +80,7 @@ class SettingsArguments(TypedDict, total=False):
     queue_size: int
     queue_bytes: int
     spool_dir: str | Path | None
+    host_dir: str | Path | None
     spool_bytes: int
     spool_age: float
     exit_timeout: float

@@ -169,6 +169,32 @@ def test_gunicorn_with_uvicorns_workers_delivers_in_their_lifespan(proxy: Remote
     assert (loki.duplicates, proxy.violations) == (0, [])
 
 
+@pytest.mark.parametrize(
+    "server",
+    [
+        ("gunicorn", "tests.support.programs.serving:wsgi", "--workers", 3),
+        ("gunicorn", "tests.support.programs.serving:wsgi", "--workers", 3, "--preload"),
+        ("uvicorn", "tests.support.programs.serving:asgi", "--workers", 3),
+    ],
+    ids=["gunicorn", "gunicorn loads the application beforehand", "uvicorn"],
+)
+def test_workers_of_a_server_push_one_set_of_series(
+    server: tuple[object, ...], proxy: RemoteWriteProxy, loki: FakeLoki, tmp_path: Path
+) -> None:
+    beforehand = int("--preload" in server)
+    own = env(loki, proxy, host_dir=tmp_path / "host") | ({"CALLED_BEFOREHAND": "1"} if beforehand else {})
+    with serving(*map(str, server[:1]), *server[1:], env=own | {"HOOKED": "1"}) as (program, url):
+        ask_all(url)
+        terminate(program)
+
+    assert proxy.total(COUNT) == REQUESTS * CALLS + beforehand
+    assert (len(instances(proxy)), proxy.violations) == (1, [])
+
+
+def instances(proxy: RemoteWriteProxy) -> set[str]:
+    return {dict(labels)["instance"] for labels in proxy.latest(COUNT)}
+
+
 @pytest.mark.skipif(shutil.which("uwsgi", path=Path(sys.executable).parent) is None, reason="uWSGI could not be built")
 @pytest.mark.parametrize("options", [(), ("--lazy-apps",)], ids=["loaded beforehand", "loaded in each worker"])
 def test_uwsgis_workers_of_whose_forks_python_does_not_hear_deliver_their_own_calls_and_leave_the_rest_in_the_spool(
@@ -198,11 +224,16 @@ def test_uwsgis_workers_of_whose_forks_python_does_not_hear_deliver_their_own_ca
     assert (loki.duplicates, proxy.violations) == (0, [])
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["own series", "common series"])
 def test_celerys_workers_that_do_one_task_each_lose_nothing(
-    proxy: RemoteWriteProxy, loki: FakeLoki, tmp_path: Path
+    shared: bool,
+    proxy: RemoteWriteProxy,
+    loki: FakeLoki,
+    tmp_path: Path,
 ) -> None:
     tasks = 6
-    own = {**env(loki, proxy), "BROKER_FOLDER": str(tmp_path), "TASKS": str(tasks)}
+    more = {"host_dir": tmp_path / "host"} if shared else {}
+    own = {**env(loki, proxy, **more), "BROKER_FOLDER": str(tmp_path), "TASKS": str(tasks)}
     assert run("tasks", env=own).code == 0
     worker = (
         "celery",
@@ -222,6 +253,7 @@ def test_celerys_workers_that_do_one_task_each_lose_nothing(
 
     assert len(loki.entries) == proxy.total(COUNT) == tasks * CALLS
     assert (loki.duplicates, proxy.violations) == (0, [])
+    assert (len(instances(proxy)) == 1) == shared
 
 
 def test_what_opentelemetry_traces_leaves_out_our_own_requests(proxy: RemoteWriteProxy, loki: FakeLoki) -> None:

@@ -84,7 +84,8 @@ class _Process:
         self._lock = gevent.reentrant_lock()
         self._starting = False
         self.sharing = gevent.reentrant_lock()
-        self.importing = gevent.lock()
+        self.without_fork = gevent.reentrant_lock()
+        """Held while no fork may happen: during imports, and during transactions of a file that processes share."""
         self._held_by_fork = False
 
     def thread(self) -> ExporterThread:
@@ -126,13 +127,13 @@ class _Process:
             member.on_thread_exit()
 
     def before_fork(self) -> None:
-        """Wait at most 5 s until the exporter's thread has finished its imports."""
-        self._held_by_fork = self.importing.acquire(timeout=_MOST_SECONDS_OF_IMPORTS)
+        """Wait at most 5 s until the exporter's thread can be left behind."""
+        self._held_by_fork = self.without_fork.acquire(timeout=_MOST_SECONDS_OF_IMPORTS)
 
     def after_fork_in_parent(self) -> None:
-        """Let the imports continue."""
+        """Let the exporter's thread continue."""
         if self._held_by_fork:
-            self.importing.release()
+            self.without_fork.release()
 
     def after_fork_in_child(self) -> None:
         """Replace the thread, the locks and the counts of the parent in a forked child."""

@@ -1,4 +1,4 @@
-"""Locks a spool file for the process that owns it."""
+"""Locks a file for one process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MARK = b"monitored-openai spool\n"
 
 
 class Lock:
-    """Ownership of a spool file, held until `let_go` or the end of the process.
+    """Ownership of a file, held until `let_go` or the end of the process.
 
     The lock is on a separate file, because closing the spool file anywhere in the process would release SQLite's own
     locks on it.
@@ -52,6 +52,14 @@ class Lock:
         if not os.path.samestat(os.fstat(self._descriptor), path.lstat()):
             raise OSError("its owner has just removed the lock file")
 
+    def release(self) -> None:
+        """Release the lock, also if a forked process still has the file open."""
+        if self._descriptor >= 0:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self.let_go()
+
     def let_go(self) -> None:
         """Release the lock. A forked child gives up its share of the parent's lock, or would prolong it."""
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1  # the number may soon name another file
+        if descriptor >= 0:
+            os.close(descriptor)

@@ -1,0 +1,264 @@
+"""Pushes the totals of the host when a push is due, if no other process does.
+
+No process is elected: whichever takes the lock first pushes for all, and releases the lock after the push. It sends
+only values that are on disk, its own included, and records them before it sends them. So a process can be killed at any
+moment, and the next push has a later time and values that are no smaller. No process takes the lock from another one,
+because a stopped process may still send its request when it continues.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from monitored_openai._exporter.delivery.retry import Action, Step
+from monitored_openai._exporter.host.merge import merge_gauges
+from monitored_openai._exporter.spool.directory import is_damage
+from monitored_openai._logging import warn_sparsely
+
+if TYPE_CHECKING:
+    from monitored_openai._exporter.delivery.flush_gate import FlushGate
+    from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
+    from monitored_openai._exporter.host.directory import Holder
+    from monitored_openai._exporter.host.file import Total
+    from monitored_openai._exporter.host.series import HostSeries
+    from monitored_openai._exporter.host.snapshots import HostTotals
+    from monitored_openai._exporter.idle import Rest
+    from monitored_openai._exporter.ledger import DeliveryLedger
+    from monitored_openai._exporter.spool.lock import Lock
+    from monitored_openai._exporter.values import CounterSnapshot
+    from monitored_openai._metrics.store import Sample
+
+_LOOK_SECONDS = 1.0
+"""Seconds until the next attempt while another process pushes."""
+_FLUSH_LOOK_SECONDS = 0.02
+_MAX_SPREAD_SECONDS = 0.25
+"""Seconds over which the processes spread their attempts."""
+_MOST_SECONDS_UNTIL_DUE = 600.0
+"""A later time was recorded before a reboot, if the system has no boot id."""
+_SECONDS_UNTIL_STOPPED = 60.0
+"""Seconds beyond two intervals after which the process that holds the lock counts as stopped. A push is shorter."""
+
+
+class HostPusher:
+    """Takes turns with the other processes of the host to push the totals of all."""
+
+    def __init__(
+        self,
+        host: HostTotals,
+        series: HostSeries,
+        pusher: MetricsPusher,
+        ledger: DeliveryLedger,
+        flush_gate: FlushGate,
+        *,
+        phase: float,
+        rest: Rest,
+        max_label_sets: int,
+        seconds_until_stopped: float = _SECONDS_UNTIL_STOPPED,
+    ) -> None:
+        """`pusher` sends the values that `series` has loaded; `phase`: seconds before the first push of this process.
+
+        `rest` ends the pushes while nothing can change the values of this process.
+        """
+        self._host = host
+        self._series = series
+        self._pusher = pusher
+        self._ledger = ledger
+        self._flush_gate = flush_gate
+        self._phase = phase
+        self._rest = rest
+        self._max_label_sets = max_label_sets
+        self._seconds_until_stopped = 2 * series.interval + seconds_until_stopped
+        self._seen: Holder | None = None
+        self._reported: Holder | None = None
+        self._pushing = asyncio.Lock()
+        if host.turn is not None:  # the exporter's thread has died during a push
+            host.turn.release()
+            host.turn = None
+
+    async def run(self) -> None:
+        """Push at every interval forever, if no other process of the host does; not at all while the handle rests."""
+        await self._rest.pause(self._phase)
+        while True:
+            await self._rest.pause(self._seconds_until_due() + random.uniform(0, self._spread))  # noqa: S311  # no secret
+            step = await self._push_if_due()
+            if step is not None:
+                self._rest.pushed(taken=step.action is Action.DELIVERED)
+            elif not self._seconds_until_due():
+                await asyncio.sleep(min(_LOOK_SECONDS, self._series.interval))
+
+    @property
+    def failure(self) -> str:
+        """Why totals are undelivered, as text for a log line; empty if nothing was sent."""
+        return self._pusher.failure
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._pusher.aclose()
+
+    async def flush(self) -> bool:
+        """Write the values of this process, and push, or wait for the push of another process that contains them.
+
+        Returns true if the back end has accepted them.
+        """
+        while not self._host.keep(at_once=True):
+            await self._flush_gate.back_off(_LOOK_SECONDS, _LOOK_SECONDS)
+        while not self._is_accepted():
+            step = await self._push()
+            if step is None:
+                await asyncio.sleep(_FLUSH_LOOK_SECONDS)
+            elif step.action is Action.RETRY:
+                await self._flush_gate.back_off(step.wait, step.at_least)
+            elif step.action is Action.DROP:
+                return False
+        return True
+
+    async def push_snapshots(self, snapshots: Sequence[CounterSnapshot]) -> bool:
+        """Push the counters of an ended process that did not share its totals (see `MetricsPusher`)."""
+        return await self._pusher.push_snapshots(snapshots)
+
+    @property
+    def _spread(self) -> float:
+        return min(_MAX_SPREAD_SECONDS, self._series.interval / 4)
+
+    def _seconds_until_due(self) -> float:
+        try:
+            left = self._host.state().due - time.monotonic()
+        except (sqlite3.Error, OSError):
+            return _LOOK_SECONDS
+        return max(0.0, left) if left < _MOST_SECONDS_UNTIL_DUE else 0.0
+
+    def _is_accepted(self) -> bool:
+        try:
+            return self._host.is_accepted()
+        except (sqlite3.Error, OSError):
+            return False
+
+    async def _push_if_due(self) -> Step | None:
+        self._host.keep()
+        return None if self._seconds_until_due() else await self._push(if_due=True)
+
+    async def _push(self, *, if_due: bool = False) -> Step | None:
+        """Push the totals of all processes; `None` if another process pushes, or if the disk fails."""
+        async with self._pushing:
+            try:
+                turn = self._host.directory.take_turn()
+                if turn is None:
+                    self._look_at_holder()
+                    return None
+                self._seen, self._host.turn = None, turn
+                try:
+                    if if_due and self._seconds_until_due():
+                        return None
+                    return await self._push_all()
+                finally:
+                    self._host.turn = None
+                    turn.release()
+            except (sqlite3.Error, OSError) as error:
+                self._host.fails(error)
+                return None
+
+    async def _push_all(self) -> Step:
+        gauges = self._load()
+        step = Step(Action.RETRY)
+        try:
+            step = await self._pusher.push()
+        finally:
+            is_accepted = step.action is Action.DELIVERED
+            interval = self._series.interval
+            wait = max(min(step.wait, interval), step.at_least) if step.action is Action.RETRY else interval
+            retired = self._note_result(gauges if is_accepted else None, due=time.monotonic() + wait)
+        if is_accepted:
+            await self._push_retired(retired)
+        return step
+
+    def _note_result(self, gauges: Sequence[Sample] | None, *, due: float) -> Mapping[str, Sequence[Total]]:
+        """Record the result of a push, with its gauges if the back end has accepted it; return the retired epochs."""
+        try:
+            with self._host.file.transaction() as file:
+                file.forget_births(self._series.unborn)
+                file.note_result(accepted=gauges is not None, due=due, now_ns=time.time_ns())
+                if gauges is not None:
+                    file.show(gauges)
+                return file.retired()
+        except (sqlite3.Error, OSError) as error:
+            self._host.fails(error)
+            return {}
+
+    def _load(self) -> list[Sample]:
+        """Record the totals of all processes and load them for the push, and return the gauges.
+
+        On a full disk, load the totals that were recorded before.
+        """
+        try:
+            return self._load_present()
+        except (sqlite3.Error, OSError) as error:
+            if is_damage(error):
+                raise
+            self._host.fails(error)
+        with self._host.file.transaction() as file:
+            self._series.load(file.state(), file.totals(file.born()), [], [])
+        return []
+
+    def _load_present(self) -> list[Sample]:
+        host = self._host
+        with self._locks_of_dead() as locks, host.file.transaction(durable=True) as file:
+            for _ in range(file.fold(locks)):
+                self._ledger.record_refused_snapshot()
+            born = file.born()
+            file.note_sums(pusher=os.getpid(), due=time.monotonic() + self._series.interval, boot=host.boot)
+            shown = file.shown()
+            gauges = merge_gauges(file.gauges(), max_label_sets=self._max_label_sets)
+            file.show({(gauge.name, gauge.labels): gauge for gauge in (*shown, *gauges)}.values())
+            self._series.load(file.state(), file.totals(born), gauges, shown)
+            now_ms = self._series.plan()
+            file.note_time(now_ms)
+        return gauges
+
+    @contextmanager
+    def _locks_of_dead(self) -> Iterator[dict[str, Lock]]:
+        """Take the locks of the processes that have ended, and remove them after the block has added their counters."""
+        with self._host.file.transaction() as file:
+            processes = file.processes()
+        taken = ((process, self._host.directory.lock_of_dead(process)) for process in processes)
+        locks = {process: lock for process, lock in taken if lock is not None}
+        try:
+            yield locks
+        except BaseException:
+            for lock in locks.values():
+                lock.release()
+            raise
+        for lock in locks.values():
+            self._host.directory.forget(lock)
+
+    async def _push_retired(self, retired: Mapping[str, Sequence[Total]]) -> None:
+        for epoch, totals in retired.items():
+            if await self._pusher.push_snapshots(self._series.retired(epoch, totals)):
+                with self._host.file.transaction() as file:
+                    file.forget_retired(epoch)
+
+    def _look_at_holder(self) -> None:
+        """Warn once of a process that holds the lock for longer than a push takes."""
+        holder = self._host.directory.holder()
+        seen, self._seen = self._seen, holder
+        if holder is None or holder != seen or holder == self._reported:
+            return  # a note may also be the last one of a process that was killed: look twice
+        age = time.monotonic() - holder.since
+        if age < self._seconds_until_stopped:
+            return
+        self._reported = holder
+        if self._ledger.host is not None:
+            self._ledger.host = replace(self._ledger.host, stopped_pushers=self._ledger.host.stopped_pushers + 1)
+        warn_sparsely(
+            "host stopped",
+            "process %d holds the lock for the push of this host's totals for %d s; if it is stopped, continue or end it",
+            holder.pid,
+            age,
+        )
