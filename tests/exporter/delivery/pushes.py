@@ -11,7 +11,7 @@ from tests.support.servers.remote_write import Series
 def pusher(monitoring: Monitoring) -> MetricsPusher:
     assert monitoring._runner._exporter is not None
     found = monitoring._runner._exporter._metrics_pusher
-    assert found is not None
+    assert isinstance(found, MetricsPusher)
     return found
 
 
