@@ -8,6 +8,7 @@ import random
 import signal
 import sqlite3
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,13 +101,10 @@ class Storm:
         pushers = {self._one(database, "SELECT pusher FROM state") for database in self._databases}
         pushing = [worker for worker in workers if pushers & set(worker.pids)]
         victim = self.chance.choice(pushing if pushing and self.chance.random() < 1 / 3 else workers)
-        os.killpg(victim.program.pid, signal.SIGSTOP)
-        wait_until(lambda: all(_state(pid) == "T" for pid in victim.pids), 10)
         self.pushers_killed += bool(pushers & set(victim.pids))
-        for truth, database in zip(self.truth, self._databases, strict=True):
-            for pid in victim.pids:
-                for name, value in self._on_disk(database, pid).items():
-                    truth[name] += value
+        for truth, found in zip(self.truth, self._stopped(victim), strict=True):
+            for name, value in found.items():
+                truth[name] += value
         victim.program.kill()
         victim.program.wait(10)
         self._workers.remove(victim)
@@ -171,6 +169,20 @@ class Storm:
     def _has_calls(self, worker: Worker) -> bool:
         return worker.is_ready() and all(self._on_disk(self._databases[0], pid)[CALLS] for pid in worker.pids)
 
+    def _stopped(self, victim: Worker) -> list[dict[str, float]]:
+        """Stop a worker, and return what it has on disk for each destination.
+
+        A process that is stopped while it commits locks all readers out; then it goes on for a moment.
+        """
+        while True:
+            os.killpg(victim.program.pid, signal.SIGSTOP)
+            wait_until(lambda: all(_state(pid) == "T" for pid in victim.pids), 10)
+            try:
+                return [_sum(self._on_disk(one, pid) for pid in victim.pids) for one in self._databases]
+            except sqlite3.OperationalError:
+                os.killpg(victim.program.pid, signal.SIGCONT)
+                time.sleep(self.chance.random() / 10)  # until it has committed
+
     def _on_disk(self, database: Path, pid: int) -> dict[str, float]:
         found = dict.fromkeys(NAMES, 0.0)
         if not database.exists():
@@ -188,8 +200,13 @@ class Storm:
             return open_database.execute(query).fetchone()[0]
 
 
+def _sum(parts: Iterable[dict[str, float]]) -> dict[str, float]:
+    found = list(parts)
+    return {name: sum(one[name] for one in found) for name in NAMES}
+
+
 def _opened(database: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=10)
+    return sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True, timeout=2)
 
 
 def _state(pid: int) -> str:
