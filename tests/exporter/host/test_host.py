@@ -347,3 +347,8 @@ def test_the_files_are_the_owners_alone_whatever_the_umask(of_host: dict[str, An
         os.umask(before)
     assert modes == dict.fromkeys(("alive", "push", "pusher", "sqlite", "sqlite-journal"), 0o600)
     assert [one.stat().st_mode & 0o777 for one in (path.parent, path)] == [0o700, 0o700]
+
+
+def test_processes_with_other_buckets_have_their_own_totals(of_host: dict[str, Any]) -> None:
+    with handle(**of_host) as lean, handle(**of_host, histograms="full") as full:
+        assert directory_of(lean).database != directory_of(full).database

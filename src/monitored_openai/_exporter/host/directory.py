@@ -182,7 +182,8 @@ def destination(settings: MonitoringSettings) -> str:
     where = (settings.metrics_url, settings.metrics_username, settings.metrics_protocol, settings.tenant_id)
     labels = (settings.job, sorted(settings.shared_labels.items()), settings.instance, settings.label_names)
     metrics = [(metric.name, metric.labels, metric.bounds) for metric in CALL_METRICS]  # versions may differ in them
-    series = (sorted(settings.metric_names), settings.max_label_sets, metrics)
+    shown = (sorted(settings.metric_names), settings.histograms, sorted(settings.metrics_left_out))
+    series = (*shown, settings.max_label_sets, metrics)
     return hashlib.sha256(repr((*where, *labels, *series)).encode()).hexdigest()[:12]
 
 
