@@ -65,7 +65,7 @@ WRONG = [
     (("prices", "gpt-4o", "--provider", "acme"), "no prices of provider 'acme'"),
     (("prices", "gpt-4o", "--on", "someday"), "is not a date"),
     (("rules", "export", "x", "--monthly-budget", "a lot"), "is not a budget"),
-    (("rules", "export", "x", "--first-chunk-seconds", "2"), "one of 0.01"),
+    (("rules", "export", "x", "--first-chunk-seconds", "2"), "one of 0.08"),
     (("rules", "export", "x", "--data-source", ""), "not the uid of a data source"),
     (("rules", "export", "x", "--data-source", "\udcff"), "not the uid of a data source"),
     (("rules", "export", "/dev/null/x"), "name another folder"),

@@ -34,9 +34,10 @@ def test_a_job_is_a_call_whose_usage_and_cost_are_unknown(server: Api, caller: C
     made, record = caller.of(resource).do(method, **given)
 
     later = "background" if operation == "batch" else None
+    unpriced = "no_rate_for_kind" if operation == "create_container" else "usage_unknown"  # its session has a price
     assert (record.operation, record.error_type, record.response_id) == (operation, None, made.id)
     assert (record.usage, record.usage_unknown) == (None, later or "never_told")
-    assert (record.cost, record.unpriced) == (None, later or "usage_unknown")
+    assert (record.cost, record.unpriced) == (None, later or unpriced)
     assert record.request_model == given.get("model")
     assert (record.finish_reasons, server.truth.calls_by_outcome()["ok"]) == (("queued",), 1)
 
