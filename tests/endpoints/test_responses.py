@@ -13,7 +13,8 @@ from monitored_openai._calls.error_types import error_type_of_code
 from monitored_openai._calls.pending_usage import MOST, PendingUsage
 from monitored_openai._endpoints.base import ParsedResponse, parse_body
 from monitored_openai._endpoints.registry import ENDPOINTS, endpoint_of
-from monitored_openai._endpoints.responses import COMPACT, RESPONSES, ResponseAccumulator
+from monitored_openai._endpoints.response_stream import ResponseAccumulator
+from monitored_openai._endpoints.responses import COMPACT, RESPONSES
 
 GOOD: dict[str, Any] = {
     "id": "resp_1",

@@ -14,7 +14,8 @@ from monitored_openai import Usage
 from monitored_openai._endpoints.base import ParsedResponse, parse_body
 from monitored_openai._endpoints.chat import CHAT, ChatAccumulator
 from monitored_openai._endpoints.registry import endpoint_of
-from monitored_openai._endpoints.responses import COMPACT, RESPONSES, ResponseAccumulator
+from monitored_openai._endpoints.response_stream import ResponseAccumulator
+from monitored_openai._endpoints.responses import COMPACT, RESPONSES
 from monitored_openai._endpoints.runs import RUNS
 
 ITEM = {"id": "i", "status": "completed"}
