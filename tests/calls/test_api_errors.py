@@ -225,6 +225,7 @@ CHUNK = {
     "model": "gpt-4o",
     "choices": [{"index": 0, "delta": {"role": "assistant", "content": "An"}, "finish_reason": None}],
 }
+FAILED_CHOICE = {"index": 0, "message": {"role": "assistant", "content": "An"}, "finish_reason": "error"}
 QUOTA = openai_error("insufficient_quota", "insufficient_quota")
 QUOTA_FIELDS = {"code": "insufficient_quota", "type": "insufficient_quota"}
 
@@ -267,6 +268,11 @@ EVENT = {"type": "error", "code": "context_length_exceeded", "message": TOLD, "p
             fails(200, {"error": {"code": 402, "message": TOLD}}),
             *(ask, "insufficient_quota", {"code": "402"}),
             id="openrouter-in-a-good-body",
+        ),
+        pytest.param(
+            fails(200, {**CHUNK, "choices": [{**FAILED_CHOICE, "error": {"code": 502, "message": TOLD}}]}),
+            *(ask, "server_error", {"code": "502"}),
+            id="openrouter-in-a-choice",
         ),
         pytest.param(
             fails(200, {**FAILED, "error": {"code": "insufficient_quota", "message": TOLD}}),

@@ -109,6 +109,8 @@ def test_a_subclass_of_the_users_own_counts_as_what_it_is_made_of() -> None:
         ({"code": "rate_limit_exceeded"}, "rate_limit"),
         ({"code": "insufficient_quota"}, "insufficient_quota"),
         ({"code": None, "type": "server_error"}, "server_error"),
+        ({"code": "server_is_overloaded"}, "server_error"),
+        ({"type": "overloaded_error"}, "server_error"),
         ({"code": "content_filter"}, "content_filter"),
         ({"type": "invalid_request_error"}, "bad_request"),
         ({"code": 429}, "rate_limit"),

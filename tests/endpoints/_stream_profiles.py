@@ -272,6 +272,33 @@ PROFILES = {
         message={**TWO, "tool_calls": [ROME]},
         choice={"finish_reason": "tool_calls"},
     ),
+    "tool-ids-tell-fragments-at-one-index-apart": Profile(
+        events=[
+            ROLE,
+            calls(call("weather", "", index=0, id="call_1")),
+            calls(call("time", "", index=0, id="call_2")),
+            calls(call(None, '{"city": "Rome"}', index=0, id="call_1")),
+            calls(call(None, '{"zone": "UTC"}', index=0, id="call_2")),
+            CALLED,
+            usage(),
+        ],
+        message=TWO,
+        choice={"finish_reason": "tool_calls"},
+    ),
+    "tool-arguments-as-an-object": Profile(
+        events=[
+            ROLE,
+            calls(call("weather", "", index=0, id="call_1")),
+            chunk({"tool_calls": [{"index": 0, "function": {"arguments": {"city": "Rome"}}}]}),
+            CALLED,
+            usage(),
+        ],
+        message={
+            **TWO,
+            "tool_calls": [{**ROME, "function": {"name": "weather", "arguments": {"city": "Rome"}}}],
+        },
+        choice={"finish_reason": "tool_calls"},
+    ),
     "refusal": Profile(
         events=[ROLE, chunk({"refusal": "I "}), chunk({"refusal": "cannot"}), STOP, usage()],
         message={"role": "assistant", "content": "", "refusal": "I cannot"},

@@ -57,6 +57,8 @@ CODES: dict[str, ErrorType] = {
     "Arrearage": "insufficient_quota",  # Alibaba
     "budget_exceeded": "insufficient_quota",  # LiteLLM
     "server_error": "server_error",
+    "server_is_overloaded": "server_error",
+    "overloaded_error": "server_error",  # Anthropic
     "content_filter": "content_filter",
     "content_policy_violation": "content_filter",
     "moderation_blocked": "content_filter",

@@ -11,6 +11,7 @@ from typing import Any
 from monitored_openai._calls.api_errors import NO_API_ERROR, ApiError, parse_error
 from monitored_openai._calls.request_fields import billed_fields, identifiers
 from monitored_openai._endpoints.base import Endpoint, ParsedResponse, StreamAccumulator, dictionary, parse_body
+from monitored_openai._endpoints.parsing import error_of
 from monitored_openai._json import decode
 from monitored_openai._logging import warn_sparsely
 from monitored_openai._record import NOTHING, ErrorType, Usage
@@ -161,7 +162,7 @@ class FinishedCall:
             return parse_error(self.error_body, self.status)
         if parsed.error_code is None:
             return NO_API_ERROR
-        return parse_error(dictionary(parsed.body).get("error"), self.status)
+        return parse_error(error_of(dictionary(parsed.body)), self.status)
 
     def given_body(self) -> dict[str, Any]:
         """Return the body that the caller passed to the SDK."""

@@ -18,13 +18,24 @@ def parse_completion(body: Mapping[str, Any]) -> ParsedResponse:
     reasons = (dictionary(choice).get("finish_reason") for choice in choices) if isinstance(choices, list) else ()
     facts = plain_facts(body)
     facts["finish_reasons"] = tuple(reason for reason in reasons if isinstance(reason, str))
-    error = dictionary(body.get("error"))
+    error = error_of(body)
     return ParsedResponse(
         **facts,
-        error_code=None if choices else _error_code(error),
+        error_code=_error_code(error),
         error_message=text(error.get("message")),
         **chat_tools(body),
     )
+
+
+def error_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the error object of a body: OpenRouter puts it into the choice that failed."""
+    choices = body.get("choices")
+    if not choices or not isinstance(choices, list):
+        return dictionary(body.get("error"))
+    failed = [dictionary(choice) for choice in choices if dictionary(choice).get("finish_reason") == "error"]
+    if len(failed) < len(choices):
+        return {}
+    return dictionary(failed[0].get("error")) or dictionary(body.get("error"))
 
 
 def _error_code(error: Mapping[str, Any]) -> str | None:

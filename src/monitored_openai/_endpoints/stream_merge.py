@@ -29,9 +29,9 @@ def merge_delta(whole: dict[str, Any], delta: Mapping[str, Any]) -> None:
             merge_delta(_own(whole, name, dict), value)
         elif isinstance(value, list) and isinstance(before, list | None):
             _merge_entries(_own(whole, name, list), value, are_calls=name == "tool_calls")
-        elif isinstance(value, str | dict | list) and before is not None:
+        elif isinstance(value, str | dict | list) and before not in (None, ""):
             whole[name] = [*before, value] if isinstance(before, list) else [before, value]
-        elif not isinstance(before, str | dict | list):
+        elif before == "" or not isinstance(before, str | dict | list):
             whole[name] = value
 
 
@@ -117,23 +117,35 @@ def _entry_of(whole: list[Any], fragment: Mapping[str, Any], *, are_calls: bool)
     """
     index, entry_id = fragment.get("index"), fragment.get("id") or None
     unmarked = index is None and entry_id is None
+    same_id = _with_id(whole, entry_id, fragment)
+    if same_id is not None:
+        return same_id
     for entry in reversed(whole):
         if not isinstance(entry, dict) or not _agree(entry.get("type"), fragment.get("type")):
             if unmarked:
                 return None
             continue
         other_index, other_id = entry.get("index"), entry.get("id") or None
-        if entry_id is not None and entry_id == other_id:
-            if _agree(index, other_index):
-                return entry
-        elif unmarked:
+        if unmarked:
             continues = are_calls or str(fragment.get("type")).startswith("reasoning.")
             return entry if continues and not (are_calls and _begins_call(entry, fragment)) else None
-        elif index is not None and index == other_index:
+        if index is not None and index == other_index:
             if entry_id is None or other_id is None:
                 return None if are_calls and _begins_call(entry, fragment) else entry
             if are_calls and not _call_of(fragment).get("name"):
                 return entry
+    return None
+
+
+def _with_id(whole: list[Any], entry_id: Any, fragment: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the last entry with an id, unless its type or index differs from the fragment's."""
+    if entry_id is None:
+        return None
+    for entry in reversed(whole):
+        if not isinstance(entry, dict) or entry.get("id") != entry_id:
+            continue
+        if all(_agree(entry.get(name), fragment.get(name)) for name in ("type", "index")):
+            return entry
     return None
 
 
