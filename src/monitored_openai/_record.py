@@ -48,7 +48,7 @@ UsageUnknown = (
 """Reasons for unknown tokens; the values of the metric label ``reason``."""
 
 ApiType = Literal["chat_completions", "responses"]
-"""OpenTelemetry's ``openai.api.type``; tells the two APIs apart that have the operation ``chat``."""
+"""OpenTelemetry's ``openai.api.type``; distinguishes the two APIs with the operation ``chat``."""
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 """An empty mapping that no code can change."""
