@@ -40,7 +40,7 @@ Bounds = tuple[float, ...]
 METRICS = {metric.name: metric for metric in (*CALL_METRICS, *RATE_LIMIT_METRICS, *OWN_METRICS)}
 
 LEAN_SECONDS: Bounds = SECONDS[3:15]
-"""0.08 s to 163.84 s by a factor of 2, a subset of the full bounds, so that a sum by `le` over processes with either is correct."""
+"""0.08 s to 163.84 s by a factor of 2: a subset of the full bounds, so that a sum of both by `le` is correct."""
 COARSE_SECONDS: Bounds = SECONDS[2:15:2]
 """0.04 s to 163.84 s by a factor of 4."""
 
