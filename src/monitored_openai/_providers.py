@@ -53,7 +53,7 @@ class Provider(NamedTuple):
     model_prefixes: tuple[str, ...] = ()
     """Prefixes of its models' names that the price table leaves out."""
     local_port: int | None = None
-    """The port that its server uses unless the user sets another one, if no other server uses it."""
+    """The default port of its server, if no other known server has the same one."""
     no_price: NoPrice | None = None
 
 

@@ -139,7 +139,7 @@ class Cost:
 
     @property
     def total_usd(self) -> float:
-        """USD for the whole call, the sum of all parts; at least this if ``incomplete`` is not empty."""
+        """USD for the whole call: the sum of all parts, which is a lower bound if ``incomplete`` is not empty."""
         tokens = self.input_usd + self.input_cached_usd + self.cache_write_usd + self.audio_usd + self.image_usd
         return tokens + self.output_usd + self.tool_usd + self.charge_usd
 

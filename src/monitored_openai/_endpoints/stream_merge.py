@@ -139,7 +139,7 @@ def _entry_of(whole: list[Any], fragment: Mapping[str, Any], *, are_calls: bool)
 
 
 def _with_id(whole: list[Any], entry_id: Any, fragment: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the last entry with an id, unless its type or index differs from the fragment's."""
+    """Return the last entry with this id whose type and index agree with those of the fragment."""
     if entry_id is None:
         return None
     for entry in reversed(whole):
