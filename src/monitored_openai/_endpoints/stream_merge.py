@@ -113,8 +113,8 @@ def _entry_of(whole: list[Any], fragment: Mapping[str, Any], *, are_calls: bool)
     """Return the entry that a fragment continues; `None` if the fragment begins an entry.
 
     A new id with a name begins a new call, because some servers give all parallel calls the index 0. A new id without
-    a name does not, because other servers invent an id for each fragment. A fragment without both id and index continues
-    the last call or reasoning.
+    a name does not, because other servers invent an id for each fragment. A fragment without id and index
+    continues the last call or reasoning.
     """
     index, entry_id = fragment.get("index"), fragment.get("id") or None
     unmarked = index is None and entry_id is None
