@@ -35,7 +35,7 @@ _UNIT_OF_ITEM = {
 CONTAINER_SIZES = ("1g", "4g", "16g", "64g")
 _DEFAULT_CONTAINER_SIZE = "1g"
 _FIXED_SEARCH_TOKENS = ("gpt-4o-mini", "gpt-4.1-mini")
-"""Models whose web searches bill a fixed number of tokens; the usage may or may not include them."""
+"""Models whose web searches bill a fixed number of tokens; the documentation does not state if the usage has them."""
 REPORTED_FEES = frozenset(
     {
         *("num_search_queries", "num_sources_used", "num_server_side_tools_used", "server_side_tool_usage_details"),
