@@ -18,7 +18,7 @@ def parse_images(body: Mapping[str, Any]) -> ParsedResponse:
     parsed = parse_plain(body)
     if body.get("svg_usage") is None:
         return parsed
-    # Another model writes the drawing; the usage of the body covers only the reference image.
+    # Another model writes the drawing; `usage` covers only the rendering of images.
     author = svg_part(body["svg_usage"])
     if author is None:
         return dataclasses.replace(parsed, incomplete=("unit",))
