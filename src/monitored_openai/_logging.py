@@ -15,7 +15,7 @@ from contextlib import suppress
 
 logger = logging.getLogger("monitored_openai")
 DECIDED = "monitored_openai_decided"
-"""An attribute of a log record: the settings that caused the record allow it, so that no other settings suppress it."""
+"""Marks a log record that its own settings allow, so that other settings do not suppress it."""
 
 
 def _for_last_resort(record: logging.LogRecord) -> bool:

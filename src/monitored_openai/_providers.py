@@ -53,7 +53,7 @@ class Provider(NamedTuple):
     model_prefixes: tuple[str, ...] = ()
     """Prefixes of its models' names that the price table leaves out."""
     local_port: int | None = None
-    """The port that its server uses unless the user sets another one, if no other server uses it."""
+    """The default port of its server, if no other known server has the same one."""
     no_price: NoPrice | None = None
 
 
@@ -101,7 +101,7 @@ PROVIDERS = (
     Provider("moonshot_ai", ("api.moonshot.ai",), price_id="moonshotai"),
     # The price table has the prices in US dollars of api.moonshot.ai; this host bills in yuan.
     Provider("moonshot_ai", ("api.moonshot.cn",), price_id="moonshotai", no_price="currency"),
-    # Ollama's port is a fact about the server. Other servers use vLLM's port too, so only the setting can name vLLM.
+    # Only Ollama uses its port. Other servers use vLLM's port too, so only the setting can name vLLM.
     Provider("ollama", local_port=11434, no_price="self_hosted"),
     Provider("vllm", no_price="self_hosted"),
     # Mistral's regional hosts charge 10 % more than the price table lists; an unknown price is better than a false one.

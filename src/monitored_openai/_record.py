@@ -48,7 +48,7 @@ UsageUnknown = (
 """Reasons for unknown tokens; the values of the metric label ``reason``."""
 
 ApiType = Literal["chat_completions", "responses"]
-"""OpenTelemetry's ``openai.api.type``; tells the two APIs apart that have the operation ``chat``."""
+"""OpenTelemetry's ``openai.api.type``; distinguishes the two APIs with the operation ``chat``."""
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 """An empty mapping that no code can change."""
@@ -139,7 +139,7 @@ class Cost:
 
     @property
     def total_usd(self) -> float:
-        """USD for the whole call, the sum of all parts; at least this if ``incomplete`` is not empty."""
+        """USD for the whole call: the sum of all parts, which is a lower bound if ``incomplete`` is not empty."""
         tokens = self.input_usd + self.input_cached_usd + self.cache_write_usd + self.audio_usd + self.image_usd
         return tokens + self.output_usd + self.tool_usd + self.charge_usd
 

@@ -1,4 +1,4 @@
-"""Completes the billed facts of a response by what its provider documents, and by the request."""
+"""Adds billed facts to a response: from the documented rules of its provider, and from the request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SEARCH_FIELDS = ("web_search_options", "search_parameters")
 
 
 def read_bill(provider: str, parsed: ParsedResponse, request: Mapping[str, Any]) -> ParsedResponse:
-    """Return a response with its usage and charge as its provider documents them, and with the request's billed facts.
+    """Return a response with the usage and charge that its provider's rules give, and the billed facts of the request.
 
     Args:
         provider: OpenTelemetry's name of the provider.
@@ -53,7 +53,7 @@ def _billed_by_request(parsed: ParsedResponse, request: Mapping[str, Any]) -> di
 
 
 def without_bill(parsed: ParsedResponse) -> ParsedResponse:
-    """Return a response without the facts that another call's record has."""
+    """Return a response without its billed facts, which the record of another call already has."""
     return dataclasses.replace(
         parsed,
         usage=None,

@@ -30,7 +30,8 @@ def _cost(usage: Mapping[str, Any]) -> Cost | str | None:
     if isinstance(upstream, str):
         return upstream
     own_key = usage.get("is_byok")
-    if own_key is None:  # older replies; the fee is a part of the upstream charge, so only with the own key it is lower
+    # In an older reply, the cost is below the upstream charge only if it is the fee for the use of the user's own key.
+    if own_key is None:
         own_key = upstream is not None and upstream > charge
     if not own_key:
         return _reply(charge)

@@ -19,8 +19,8 @@ def carry(executor: Executor) -> Executor:
 
     A thread of a `ThreadPoolExecutor` does not know the blocks around `submit`. With the returned executor,
     `attributes()`, `no_content()` and all other context variables, such as the current span of OpenTelemetry, apply to
-    the submitted function, as they do with `asyncio.to_thread`. The executors share their threads; the end of a `with`
-    block and `shutdown` of either shut down both.
+    the submitted function, as they do with `asyncio.to_thread`. Both executors use the same threads, so
+    `shutdown` or the end of a `with` block of either one shuts down both.
 
     Args:
         executor: the executor that runs the functions in threads of this process.

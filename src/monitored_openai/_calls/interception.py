@@ -1,9 +1,9 @@
 """Sends a request inside its `Call`, and reports the response, its chunks or the pieces of its body to the call.
 
 In every SDK since 1.0, each method that sends a request (`create`, `parse`, `stream`, the raw and streaming variants)
-uses the client's `post` or `get`, which our clients override. They add a `post_parser` to the request. The SDK passes
-the parsed response to it, and it replaces the iterator of a stream. It also holds the call, so that the client's
-`_process_response` can report the HTTP response to the call.
+uses the client's `post` or `get`, which our clients override. They add a `post_parser` to the request. The SDK calls
+it with the parsed response, and the parser replaces the iterator of a stream. The parser also holds the call, so that
+the client's `_process_response` can report the HTTP response to the call.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ def observe_chunks(call: Call, chunks: Iterator[Any], on_item: Callable[[Any, fl
 class AsyncObservedItems(AsyncGenerator[Any, None]):
     """The async form of `observe_chunks`.
 
-    It avoids a generator function: an event loop closes each living generator when it ends, in any order, and logs an
-    error if two of them close each other. One more per stream would cause more errors than the SDK alone does.
+    A class, not a generator function: an event loop that ends closes all open generators in any order, and logs an
+    error if two of them close each other. One more generator per stream would add errors to those of the SDK.
     """
 
     __slots__ = ("_call", "_ended", "_items", "_next", "_on_item")

@@ -29,9 +29,9 @@ class ParsedResponse:
     usage: Usage | None = None
     usage_unknown: UsageUnknown | None = None
     usage_if_thinking: Usage | None = None
-    """The usage if the tokens that only `total_tokens` counts are the model's thinking, which the provider decides."""
+    """The usage if the provider counts the model's thinking in `total_tokens` only."""
     reported_usage: Mapping[str, Any] = field(default_factory=dict)
-    """The usage as the response contains it, for a charge in it that only its provider explains."""
+    """The unparsed usage of the response; it may contain a charge, in a form that depends on the provider."""
     body: Mapping[str, Any] | str | None = None
     error_code: str | None = None
     """The code of an error in a response with a good status; `None` if it contains no error."""

@@ -18,7 +18,8 @@ def parse_images(body: Mapping[str, Any]) -> ParsedResponse:
     parsed = parse_plain(body)
     if body.get("svg_usage") is None:
         return parsed
-    author = svg_part(body["svg_usage"])  # another model writes the drawing; the usage is that of its reference image
+    # Another model writes the drawing; `usage` covers only the rendering of images.
+    author = svg_part(body["svg_usage"])
     if author is None:
         return dataclasses.replace(parsed, incomplete=("unit",))
     return dataclasses.replace(parsed, parts=(author,))

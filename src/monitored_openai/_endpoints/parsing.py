@@ -28,7 +28,7 @@ def parse_completion(body: Mapping[str, Any]) -> ParsedResponse:
 
 
 def error_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the error object of a body: OpenRouter puts it into the choice that failed."""
+    """Return the error object of a body; empty unless all choices failed. OpenRouter puts it into the failed choice."""
     choices = body.get("choices")
     if not choices or not isinstance(choices, list):
         return dictionary(body.get("error"))

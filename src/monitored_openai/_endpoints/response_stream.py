@@ -16,7 +16,7 @@ _PARTS = {
     "reasoning_text": ("content", "reasoning_text", "text"),
     "reasoning_summary_text": ("summary", "summary_text", "text"),
 }
-"""What a delta extends in a part of an item, by the middle of its type: the item's list, the part's type, the field."""
+"""By the middle of a delta's type: the list of the item, the type of the part, and the field that the delta extends."""
 _FIELDS = {
     "function_call_arguments": "arguments",
     "mcp_call_arguments": "arguments",
@@ -138,7 +138,7 @@ class _Output:
         target[field] = (target.get(field) or "") + whole
 
     def set_part(self, event: Any, parts: str) -> None:
-        """Set a part that the server has sent at its begin or at its end."""
+        """Create the part of an event that begins or ends a part; only the first of the two sets its fields."""
         position = self._position_of(event)
         if position not in self._done:
             whole = dictionary(as_plain(getattr(event, "part", None)))

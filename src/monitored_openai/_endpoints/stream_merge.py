@@ -39,7 +39,7 @@ def merge_state(whole: dict[str, Any], fields: Mapping[str, Any], *, repeats_lis
     """Merge fields beside the deltas: a later value replaces an earlier one, lists grow, objects merge.
 
     `repeats_lists`: True if a list that starts with the list so far replaces it, because some servers send all
-    citations in each chunk. The result of a content filter that found something stays.
+    citations in each chunk. An object with a true `filtered` or `detected` (a hit of a content filter) never changes.
     """
     for name, value in fields.items():
         before = whole.get(name)
@@ -112,8 +112,9 @@ def _merge_entries(whole: list[Any], fragments: list[Any], *, are_calls: bool) -
 def _entry_of(whole: list[Any], fragment: Mapping[str, Any], *, are_calls: bool) -> dict[str, Any] | None:
     """Return the entry that a fragment continues; `None` if the fragment begins an entry.
 
-    A new id begins a new call, because some servers give all parallel calls the index 0; but only with a name, because
-    others invent an id for each fragment. A fragment without both id and index continues the last call or reasoning.
+    A new id with a name begins a new call, because some servers give all parallel calls the index 0. A new id without
+    a name does not, because other servers invent an id for each fragment. A fragment without id and index
+    continues the last call or reasoning.
     """
     index, entry_id = fragment.get("index"), fragment.get("id") or None
     unmarked = index is None and entry_id is None
@@ -138,7 +139,7 @@ def _entry_of(whole: list[Any], fragment: Mapping[str, Any], *, are_calls: bool)
 
 
 def _with_id(whole: list[Any], entry_id: Any, fragment: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the last entry with an id, unless its type or index differs from the fragment's."""
+    """Return the last entry with this id whose type and index agree with those of the fragment."""
     if entry_id is None:
         return None
     for entry in reversed(whole):

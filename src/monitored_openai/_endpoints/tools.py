@@ -35,14 +35,14 @@ _UNIT_OF_ITEM = {
 CONTAINER_SIZES = ("1g", "4g", "16g", "64g")
 _DEFAULT_CONTAINER_SIZE = "1g"
 _FIXED_SEARCH_TOKENS = ("gpt-4o-mini", "gpt-4.1-mini")
-"""Models whose web searches bill a fixed number of tokens; the documentation does not say if the usage has them."""
+"""Models whose web searches bill a fixed number of tokens; the documentation does not state if the usage has them."""
 REPORTED_FEES = frozenset(
     {
         *("num_search_queries", "num_sources_used", "num_server_side_tools_used", "server_side_tool_usage_details"),
         *("server_tool_use", "tool_calls_details"),
     }
 )
-"""Fields in which xAI, OpenRouter and Perplexity count hosted tools. Only their own charge has the fees."""
+"""Fields in which xAI, OpenRouter and Perplexity count hosted tools. Only the charges in their usage have the fees."""
 _FEE_UNKNOWN: tuple[CostIncomplete, ...] = ("tool_fee",)
 _MARKS = frozenset({"tool_calls", "function_call", "executed_tools", "annotations"})
 """Fields of a message that may name a tool."""
@@ -170,7 +170,7 @@ def _is_search(item: Mapping[str, Any]) -> bool:
 
 
 def _search_unit(tools: list[Mapping[str, Any]], model: str) -> str | None:
-    """Return the unit of the web searches by the kind of the tool; `None` if the response does not tell it."""
+    """Return the unit of the web searches by the kind of the tool; `None` if the response does not reveal it."""
     kinds = {"preview" in kind for tool in tools if (kind := str(tool.get("type"))).startswith("web_search")}
     if len(kinds) > 1:
         return None

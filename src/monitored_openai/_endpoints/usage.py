@@ -51,7 +51,7 @@ class ReportedUsage(NamedTuple):
     usage: Usage | None
     unknown: UsageUnknown | None
     if_thinking: Usage | None = None
-    """The usage if the tokens that only `total_tokens` counts are the model's thinking; only some servers count so."""
+    """The usage if the server counts the model's thinking in `total_tokens` only."""
 
 
 class _AbsurdCountError(ValueError):

@@ -40,7 +40,7 @@ Bounds = tuple[float, ...]
 METRICS = {metric.name: metric for metric in (*CALL_METRICS, *RATE_LIMIT_METRICS, *OWN_METRICS)}
 
 LEAN_SECONDS: Bounds = SECONDS[3:15]
-"""0.08 s to 163.84 s by a factor of 2, a subset of the full bounds: sums over both by `le` stay right."""
+"""0.08 s to 163.84 s by a factor of 2: a subset of the full bounds, so that a sum of both by `le` is correct."""
 COARSE_SECONDS: Bounds = SECONDS[2:15:2]
 """0.04 s to 163.84 s by a factor of 4."""
 
@@ -127,8 +127,9 @@ def metric_set(
 def bounds_of(grown: Iterable[float]) -> Bounds:
     """Return the bounds of the histogram whose buckets with these upper bounds have grown.
 
-    The counts of buckets are cumulative, so every bucket above a grown one has grown as well. Buckets that grew in
-    no detail alone come from processes with different settings; then the bounds are those of all of them.
+    The counts of buckets are cumulative, so every bucket above a grown one has grown as well. If
+    the grown buckets fit no single detail, processes with different settings filled them; the result then has all
+    grown bounds, and every full bound below the lowest of them.
     """
     finite = tuple(sorted(bound for bound in grown if bound in _SECONDS))
     for bounds in (LEAN_SECONDS, COARSE_SECONDS, SECONDS):

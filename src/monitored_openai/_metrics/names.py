@@ -125,7 +125,7 @@ SAVINGS = Metric(
 COST_INCOMPLETE = Metric(
     "gen_ai_client_cost_incomplete_total",
     "counter",
-    "Calls that cost more than the metric of the cost contains, by the first reason.",
+    "Calls that cost more than the cost metric counts, by the first reason.",
     (*_RESPONSE_MODEL, "reason"),
 )
 TOOL_CALLS = Metric(

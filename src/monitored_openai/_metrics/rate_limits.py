@@ -29,7 +29,7 @@ _LONGEST_SECONDS = 31 * 86400.0
 _WITHOUT_RESET_SECONDS = 60.0
 """Validity of a limit without a reset header, because limits are per minute."""
 _SET_BACK_SECONDS = 300.0
-"""If a record ends this much before the one that came before it, the clock was set back."""
+"""The clock was set back if a call ends this many seconds before the newest headers."""
 
 
 def number(text: str | None) -> float | None:

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from monitored_openai._record import CostIncomplete
 
 AzureDeployment = Literal["global", "data_zone", "regional", "provisioned"]
-"""Types of Azure deployments, as in Azure's names of them, which decide the price of a token."""
+"""Types of Azure deployments, by Azure's names. The type decides the price of a token."""
 
 
 class Factor(NamedTuple):
@@ -35,7 +35,7 @@ _AZURE_DISPUTED = ("text-embedding", "ada", "gpt-4-turbo", "gpt-3.5-turbo-instru
 _AZURE_BY_ZONE = "gpt-6"
 """The beginning of the names of models that cost 10 % more in US zones, but 20 % more in others (same source).
 
-The host of an Azure resource does not tell its zone.
+The host of an Azure resource does not reveal its zone.
 """
 
 

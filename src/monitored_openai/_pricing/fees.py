@@ -32,7 +32,7 @@ FEES: Mapping[str, Mapping[str, Fee]] = {
         "web_searches_preview": Fee(0.01, _FORUM, _NOVEMBER),
         "web_searches_preview_non_reasoning": Fee(0.025, _LITELLM, _NOVEMBER),  # the search's tokens are free
         "file_searches": Fee(0.0025, _TABLE, _NOVEMBER),
-        # The price of a session of 20 minutes. Some sessions cost less since 2026-06-02: by the minute, from 5 minutes.
+        # The price of 20 minutes. Some sessions cost less since 2026-06-02: OpenAI bills each minute, but at least 5.
         "container_sessions_1g": Fee(0.03, _CHANGELOG, "2026-03-31"),
         "container_sessions_4g": Fee(0.12, _CHANGELOG, "2026-03-31"),
         "container_sessions_16g": Fee(0.48, _CHANGELOG, "2026-03-31"),

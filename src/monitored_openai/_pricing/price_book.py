@@ -200,5 +200,5 @@ def _multiplied(cost: Cost, factor: float) -> Cost:
 
 
 def _writes_unsplit(usage: Usage) -> bool:
-    """Return whether the usage leaves open for how long the server keeps the tokens that it cached."""
+    """Return whether the usage does not separate cached tokens by the time for which the server keeps them."""
     return usage.input_cache_write_12h_tokens is None

@@ -18,8 +18,8 @@ _Stamp = tuple[int, int, int]
 def follow_price_file(path: str | None, prices: Prices, *, every: float = _CHECK_SECONDS) -> Callable[[], Prices]:
     """Return a function that returns the current prices: those of the setting `prices`, then those of the file.
 
-    The function looks at the file at most once in `every` seconds. It keeps the last valid prices, and logs the problem, if the file
-    cannot be read or is invalid. It returns the same object until the prices change.
+    The function checks the file at most once in `every` seconds. If it cannot read the file, or the file is invalid, it
+    logs the problem and keeps the last valid prices. It returns the same object until the prices change.
     """
     return (lambda: prices) if path is None else _PriceFile(path, prices, every).current
 

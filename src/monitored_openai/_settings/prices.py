@@ -22,7 +22,7 @@ TOKEN_KINDS = (
 )
 """Kinds of tokens; each is USD per million tokens, also under its name with `_per_million_tokens`."""
 LENGTH_KINDS = {"minute": "minute_of_audio", "characters": "million_characters"}
-"""Kinds that are billed by length: USD per minute of audio and per million characters, with their longer names."""
+"""Kinds that are billed by length, with their longer names: USD per minute of audio, USD per million characters."""
 FEES = (
     *("web_search_per_call", "file_search_per_call", "computer_per_action", "mcp_per_call", "video_per_second"),
     *(f"container_{size}_per_session" for size in ("1g", "4g", "16g", "64g")),

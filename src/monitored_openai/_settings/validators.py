@@ -181,9 +181,7 @@ def price_updates(value: object) -> str | None:
 
 
 def _importable(function: object, arguments: int) -> Callable[..., Any]:
-    """Return ``function`` if its module has it under its name; any other is a new object each time, so equal settings
-    would differ.
-    """
+    """Return a top-level function. Refuse any other: a new object each time, it would make equal settings differ."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not callable(function) or not isinstance(module, str) or not isinstance(name, str):
         raise InvalidValue(

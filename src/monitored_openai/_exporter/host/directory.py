@@ -112,7 +112,7 @@ class HostDirectory:
                 return Lock(self._push_lock)
 
     def holder(self) -> Holder | None:
-        """Return the process that holds the lock for a push, as its note says; `None` without a note."""
+        """Return the process that holds the lock for a push, from its note; `None` without a note."""
         try:
             noted = json.loads(self._note.read_bytes())
             return Holder(int(noted["pid"]), float(noted["since"]))
@@ -178,7 +178,7 @@ class HostDirectory:
 
 
 def destination(settings: MonitoringSettings) -> str:
-    """Return a hash of the metrics back end, the account and everything that all series share."""
+    """Return a hash of the settings that must be equal for common series: back end, account, labels and metrics."""
     where = (settings.metrics_url, settings.metrics_username, settings.metrics_protocol, settings.tenant_id)
     labels = (settings.job, sorted(settings.shared_labels.items()), settings.instance, settings.label_names)
     metrics = [(metric.name, metric.labels, metric.bounds) for metric in CALL_METRICS]  # versions may differ in them

@@ -1,8 +1,9 @@
 """The file with the totals of a host's processes, in SQLite.
 
 Each process writes its own counters and gauges. Only the process that holds the lock for a push changes the rest. An
-*epoch* is the life of one set of series; its name is a part of the label `instance`. A reboot, or sums below those that
-were pushed, begin the next epoch. The last sums of the epoch before are then *retired*: pushed once more, and removed.
+*epoch* is the life of one set of series; its name is a part of the label `instance`. The next
+epoch begins after a reboot, or when a sum is lower than the one that a push contained. The last sums of the previous
+epoch are then *retired*: a process pushes them once more and removes them.
 
 A commit reaches the system's page cache: it survives the death of the process, but perhaps not a power failure. Sums
 reach the disk itself before a push sends them, so that the back end never has more than the file.
@@ -57,12 +58,12 @@ _BUSY_SECONDS = 1.0
 
 
 class State(NamedTuple):
-    """The file's state. Numbers of writes grow with each write of any process."""
+    """The state of the file, which numbers the writes of all processes."""
 
     epoch: str
     boot: str
     written: int
-    """The last write."""
+    """The number of the last write."""
     noted: int
     """The last write whose counters a push contained."""
     accepted: int
@@ -246,7 +247,7 @@ class HostTransaction:
         )
 
     def totals(self, born: Mapping[int, float]) -> list[Total]:
-        """Return the recorded sums; `born`: the series that were recorded before."""
+        """Return the recorded sums; `born`: the series of earlier pushes, which the back end may have."""
         rows = self._db.execute("SELECT id, name, labels, pushed FROM series WHERE pushed IS NOT NULL ORDER BY id")
         return [
             Total(number, name, labels_of(json.loads(labels)), value, number in born)
@@ -258,7 +259,7 @@ class HostTransaction:
         return dict(self._db.execute("SELECT id, pushed FROM series WHERE pushed IS NOT NULL").fetchall())
 
     def forget_births(self, series: Iterable[int]) -> None:
-        """Note that the back end has nothing of these series yet, so that the next push begins them."""
+        """Record that the back end does not have these series, so that the next push sends them as new."""
         self._db.executemany("UPDATE series SET pushed = NULL WHERE id = ?", [(number,) for number in series])
 
     def note_time(self, last_ms: int) -> None:

@@ -15,7 +15,7 @@ _LARGEST = frozenset({LAST_SUCCESS.name, PRICES_DATE.name, SPOOL_BYTES.name})
 _NEWEST = frozenset(metric.name for metric in RATE_LIMIT_METRICS)
 _COUNTER = struct.Struct("<Id")
 _ROUNDING = 1e-9
-"""Largest share of a sum that rounding changes if its parts are added in another order."""
+"""Largest relative difference between two sums of the same values, added in different orders."""
 
 Counters = Mapping[int, float]
 """Values by the id of their series."""

@@ -1,8 +1,8 @@
 """Pushes the totals of the host when a push is due, if no other process does.
 
-No process is elected: whichever takes the lock first pushes for all, and releases the lock after the push. It sends
-only values that are on disk, its own included, and records them before it sends them. So a process can be killed at any
-moment, and the next push has a later time and values that are no smaller. No process takes the lock from another one,
+No process is elected: the first one that takes the lock pushes for all, and releases the lock after the push. It sends
+only values that the file contains, and records their sums and the time of the push before it sends them. So even after
+a kill at any moment, the next push has a later time and no smaller values. No process takes the lock from another one,
 because a stopped process may still send its request when it continues.
 """
 
@@ -42,7 +42,7 @@ _FLUSH_LOOK_SECONDS = 0.02
 _MAX_SPREAD_SECONDS = 0.25
 """Seconds over which the processes spread their attempts."""
 _MOST_SECONDS_UNTIL_DUE = 600.0
-"""A later time was recorded before a reboot, if the system has no boot id."""
+"""A due time further ahead comes from before a reboot, and counts as passed: a system may have no boot id."""
 _SECONDS_UNTIL_STOPPED = 60.0
 """Seconds beyond two intervals after which the process that holds the lock counts as stopped. A push is shorter."""
 
@@ -84,7 +84,7 @@ class HostPusher:
             host.turn = None
 
     async def run(self) -> None:
-        """Push at every interval forever, if no other process of the host does; not at all while the handle rests."""
+        """Push whenever a push is due, unless another process pushes or the handle rests; never return."""
         await self._rest.pause(self._phase)
         while True:
             await self._rest.pause(self._seconds_until_due() + random.uniform(0, self._spread))  # noqa: S311  # no secret
@@ -96,7 +96,7 @@ class HostPusher:
 
     @property
     def failure(self) -> str:
-        """Why totals are undelivered, as text for a log line; empty if nothing was sent."""
+        """The reason why totals are not delivered, as text for a log line; empty if nothing was sent."""
         return self._pusher.failure
 
     async def aclose(self) -> None:
@@ -249,7 +249,7 @@ class HostPusher:
         holder = self._host.directory.holder()
         seen, self._seen = self._seen, holder
         if holder is None or holder != seen or holder == self._reported:
-            return  # a note may also be the last one of a process that was killed: look twice
+            return  # a killed process may have left the note: warn only if the next look finds the same one
         age = time.monotonic() - holder.since
         if age < self._seconds_until_stopped:
             return

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from monitored_openai._settings.model import MonitoringSettings
 
 _LATE_SECONDS = 120.0
-"""Age of the last accepted push from which it is late; the longest interval is 60 s."""
+"""A process that holds the lock for longer is probably stopped; the longest interval between pushes is 60 s."""
 
 
 class PushReport(NamedTuple):

@@ -64,7 +64,7 @@ class HostSeries(PushedSeries):
         return self._points
 
     def tick(self) -> tuple[int, int]:
-        """Return the times of births and of this push in ms; a second attempt in the same push has a later time."""
+        """Return two times in ms: the start of the new series, and this push. A second attempt has a later one."""
         planned, self._planned = self._planned, None
         return planned if planned is not None else super().tick()
 

@@ -35,7 +35,7 @@ _WAIT_SECONDS, _LOOK_SECONDS = 2.0, 0.01
 _Values = dict[tuple[str, "Labels"], float]
 
 _COUNTED = {name: metric.series_names[-1] for metric in (*CALL_METRICS, *OWN_METRICS) for name in metric.series_names}
-"""For each series of a metric, the name of the one that has a series for each label set, without bounds."""
+"""By series name: the name of the metric's series that exists once for each label set, such as the count."""
 
 
 class HostTotals:
@@ -217,7 +217,7 @@ class HostTotals:
         return file
 
     def _begin_epoch_if_due(self, file: HostTransaction) -> None:
-        """Begin an epoch after a reboot, and if many label sets are in use at a time when no process lives."""
+        """Begin an epoch after a reboot, or if half of all label sets are in use and no process lives."""
         if file.state().boot == self.boot and (
             file.most_label_sets * 2 < self._max_label_sets or any(map(self._is_alive, file.processes()))
         ):
