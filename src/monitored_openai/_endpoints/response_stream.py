@@ -185,7 +185,8 @@ class _Output:
     @staticmethod
     def _part(item: dict[str, Any], name: str, index: Any, part_type: str) -> dict[str, Any]:
         """Return a part of an item's list; if the index is missing, the last part of the same type."""
-        parts = item[name] = list(item.get(name) or ())
+        parts: list[Any] = list(item.get(name) or ())
+        item[name] = parts
         if type(index) is not int or not 0 <= index < _MOST_PARTS:
             same = [at for at, part in enumerate(parts) if dictionary(part).get("type") == part_type]
             index = same[-1] if same else len(parts)

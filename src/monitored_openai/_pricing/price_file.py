@@ -49,4 +49,6 @@ class _PriceFile:
                 self._stamp = stamp
         except (InvalidValue, OSError) as error:
             reason = error if isinstance(error, InvalidValue) else f"cannot be read ({type(error).__name__})"
-            warn_sparsely("prices_file", "the price file was not read, so the last valid prices apply: the setting %s", reason)
+            warn_sparsely(
+                "prices_file", "the price file was not read, so the last valid prices apply: the setting %s", reason
+            )
