@@ -51,8 +51,7 @@ class BatchUsage:
 def batch_usage(client: MonitoredOpenAI, batch: Batch | str, *, count: bool = False) -> tuple[BatchUsage, ...]:
     """Return usage and cost of a finished batch by model, from its output file.
 
-    Downloads the whole output file. Prices each request by the published batch prices of `genai-prices`; the setting
-    `prices` has no batch prices.
+    Downloads the whole output file. Prices each request by your own price for `batch`, else by the published batch prices.
 
     Args:
         client: a monitored client.

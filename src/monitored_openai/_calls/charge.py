@@ -46,7 +46,7 @@ def _cost_object(usage: Mapping[str, Any]) -> Cost | str | None:
         return None
     fields = dictionary(reported)
     if fields.get("currency") not in (None, "USD"):
-        return None
+        return "currency"
     charge = _dollars(fields.get("total_cost"))
     return INVALID_CHARGE if charge is None or isinstance(charge, str) else _reply(charge)
 

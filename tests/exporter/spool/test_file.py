@@ -66,12 +66,15 @@ def test_only_a_backlog_makes_the_spool_wait_for_the_disk(directory: Path) -> No
     path = one.own.path
     one.own._db.close()
     one.own._lock.let_go()
-    (adopted,), _ = spool(directory).adopt()
+    other = spool(directory)
+    (adopted,), _ = other.adopt()
     assert adopted.path == path
     assert adopted._db.execute("PRAGMA synchronous").fetchone() == (1,)
     found, _ = adopted.read(500, 2**30)
     adopted.remove(found[0].id, found[-1].id)
     assert adopted._db.execute("PRAGMA synchronous").fetchone() == (0,)
+    adopted.close()
+    other.close()
 
 
 def test_a_write_of_many_entries_takes_few_statements(directory: Path) -> None:
@@ -85,3 +88,4 @@ def test_a_write_of_many_entries_takes_few_statements(directory: Path) -> None:
 
     assert len(statements) == 4, statements
     assert len(read_all(one)) == 101
+    one.close()
