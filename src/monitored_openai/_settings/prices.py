@@ -81,7 +81,11 @@ def _price(price: object, *, inside: str | None = None) -> FrozenMapping[Any]:
         kind = _LONG_NAMES.get(name, name)
         if kind in checked:
             raise InvalidValue(f"has two prices for {kind}; remove one of them")
-        if kind in _KINDS or (kind == "multiplier" and inside != "longer_than"):
+        if inside == "longer_than" and kind not in TOKEN_KINDS:
+            raise InvalidValue(
+                "has a step in longer_than with something else than prices of tokens; move it out of the step"
+            )
+        if kind in _KINDS or kind == "multiplier":
             checked[kind] = _usd(value)
         elif kind in ("tiers", "longer_than") and inside != kind and isinstance(value, Mapping):
             checked[kind] = FrozenMapping({_key(kind, key): _price(one, inside=kind) for key, one in value.items()})
@@ -92,8 +96,8 @@ def _price(price: object, *, inside: str | None = None) -> FrozenMapping[Any]:
     by_length, by_token = _KINDS & LENGTH_KINDS.keys() & checked.keys(), set(TOKEN_KINDS) & checked.keys()
     if by_length and by_token:
         raise InvalidValue("has a price by length and a price by the token for one model; remove one of them")
-    if not inside and not _KINDS & checked.keys():
-        raise InvalidValue("has a model without a price; add, for example, input and output")
+    if not _KINDS & checked.keys() and (not inside or "multiplier" not in checked):
+        raise InvalidValue("has a model, tier or step without a price; add, for example, input and output")
     return FrozenMapping(checked)
 
 
