@@ -16,7 +16,7 @@ from monitored_openai._cli.rules.files import groups, texts
 from monitored_openai._cli.rules.rule import Alert, Budget, Limits
 from monitored_openai._metrics.metric_set import METRICS
 from tests.support.servers.prometheus import require_prometheus
-from tests.support.stocked import ENVIRONMENTS, Workload
+from tests.support.stocked import DEMOS, ENVIRONMENTS, Workload
 
 pytestmark = pytest.mark.once
 
@@ -413,7 +413,7 @@ def test_a_rule_reads_series_that_each_detail_of_the_metrics_has(detail: str, do
     assert empty == set()
 
 
-@pytest.mark.parametrize("environment", ["demo", "full"])
+@pytest.mark.parametrize("environment", DEMOS)
 def test_the_mean_length_of_answers_is_that_of_the_log(environment: str, done: Workload) -> None:
     """The first operand of the alert on growing answers, as totals: all output tokens by the calls without an error."""
     (alert,) = [
