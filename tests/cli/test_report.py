@@ -20,7 +20,8 @@ from rich.console import Console
 
 from monitored_openai._cli.query.http_api import HttpApi
 from monitored_openai._cli.query.promql import CALLS as CALLS_METRIC
-from monitored_openai._cli.query.report import Report, Row, as_table
+from monitored_openai._cli.query.report import as_table
+from monitored_openai._cli.query.report_rows import Report, Row
 from monitored_openai._exporter.encoders.remote_write import HEADERS, encode_labels, encode_push, encode_series
 from monitored_openai._metrics.metric_set import LEAN_SECONDS
 from monitored_openai._metrics.names import SECONDS

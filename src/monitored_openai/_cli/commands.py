@@ -64,8 +64,9 @@ def report(arguments: argparse.Namespace) -> None:
     Counts and cost are exact, except for calls since the last push of each process. Percentiles are estimates.
     """
     from monitored_openai._cli.query import report
+    from monitored_openai._cli.query.report_rows import Report
 
-    request = report.Report.parse(
+    request = Report.parse(
         by=arguments.by, over=arguments.range, until=arguments.until, where=arguments.where, scraped=arguments.scraped
     )
     with _api(arguments) as prometheus:
@@ -74,9 +75,10 @@ def report(arguments: argparse.Namespace) -> None:
 
 def top(arguments: argparse.Namespace) -> None:
     """Show calls and cost of the last 5 minutes, live, until Ctrl-C."""
-    from monitored_openai._cli.query import promql, report, top
+    from monitored_openai._cli.query import promql, top
+    from monitored_openai._cli.query.report_rows import Report
 
-    request = report.Report.parse(
+    request = Report.parse(
         by=arguments.by, over="5m", until=None, where=arguments.where, scraped=False, look_back=promql.LOOK_BACK
     )
     with _api(arguments) as prometheus:
