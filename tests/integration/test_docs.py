@@ -55,6 +55,16 @@ COMMANDS: dict[str, str] = {
     "export GRAFANA_URL=https://example.grafana.net": "tests/cli/test_dashboards.py gives it as an option",
     "export GRAFANA_TOKEN=glsa_example": "as above",
     "monitored-openai dashboards push": "tests/cli/test_dashboards.py pushes to a fake",
+    "export PROMETHEUS_TOKEN=glc_example": "tests/cli/test_rules_push.py sets it",
+    **dict.fromkeys(
+        (
+            "monitored-openai rules push --to grafana --monthly-budget 500 --data-source grafanacloud-prom",
+            "monitored-openai rules push --to ruler --recordings-only",
+            "monitored-openai rules push --to ruler --monthly-budget 500",
+        ),
+        "tests/cli/test_rules_push.py pushes to fakes",
+    ),
+    "monitored-openai rules export rules --monthly-budget 500": "tests/cli/test_command.py writes them",
     'eval "$(monitored-openai completion bash)"': "tests/cli/test_arguments.py runs the script in bash",
     "monitored-openai report --range 24h": "tests/cli/test_report.py asks a real Prometheus",
     "pip install 'monitored-openai[scrape]'": "every session of the matrix installs it so, from the checkout",
