@@ -22,7 +22,8 @@ LAYERS: dict[str, set[str]] = {
     "_version": set(),
     "_logging": set(),
     "_stats": set(),
-    "_record": set(),
+    "_frozen": set(),
+    "_record": {"_frozen"},
     "_providers": set(),
     "_json": set(),
     "_files": set(),
@@ -31,7 +32,7 @@ LAYERS: dict[str, set[str]] = {
     "_metrics": {"_labels", "_record", "_redaction"},
     "_settings": {"_labels", "_logging", "_metrics", "_record", "_redaction"},
     # the caller's thread
-    "_endpoints": {"_json", "_logging", "_record"},
+    "_endpoints": {"_frozen", "_json", "_logging", "_record"},
     "_resources": {"_endpoints"},
     "_calls": {"_endpoints", "_json", "_labels", "_logging", "_providers", "_record", "_stats"},
     # a finished record to its price, its series and its log entry
