@@ -1,0 +1,130 @@
+"""Replaces the values of chosen attributes and request fields with keyed hashes, so that no raw value leaves the process."""
+
+from __future__ import annotations
+
+import dataclasses
+import hmac
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from monitored_openai._record import CallRecord
+
+HASH_PREFIX = "hmac_"
+_HASH_DIGITS = 16
+"""Hexadecimal digits of a hash: 64 bits, so two of a million values share a hash with a probability of 2.7e-8."""
+_METADATA = "metadata"
+_SHORT = 4
+"""A shorter value is replaced in a message only if it stands alone there."""
+
+
+def value_hasher(names: Collection[str], secret: str | None) -> ValueHasher | None:
+    """Return the hasher for the settings `hash_attributes` and `hash_secret`; `None` if they hash nothing."""
+    return ValueHasher(names, secret) if names and secret is not None else None
+
+
+class ValueHasher:
+    """Hashes the values of `names` with HMAC-SHA256. Equal texts get equal hashes in every field and process."""
+
+    def __init__(self, names: Collection[str], secret: str) -> None:
+        self._names = frozenset(names)
+        self._key = secret.encode("utf-8", "surrogatepass")
+
+    def hashed(self, text: str) -> str:
+        """Return the hash of a text."""
+        digest = hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256")
+        return HASH_PREFIX + digest.hex()[:_HASH_DIGITS]
+
+    def attributes(self, attributes: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the attributes of a call with the chosen values hashed."""
+        if self._names.isdisjoint(attributes):
+            return attributes
+        return {name: self.hashed(text) if name in self._names else text for name, text in attributes.items()}
+
+    def record(self, record: CallRecord) -> CallRecord:
+        """Return a record with the chosen fields of request, response and identifiers hashed, also in its errors.
+
+        Its attributes are hashed already, when the call starts.
+        """
+        seen: dict[str, str] = {}
+        identifiers = self._fields(record.identifiers, seen)
+        request = record.request if record.request is None else self._fields(record.request, seen)
+        response = record.response
+        if isinstance(response, Mapping):
+            response = self._fields(response, seen)
+        if not seen:
+            return record
+        replace = _replacer(seen)
+        return dataclasses.replace(
+            record,
+            identifiers=identifiers,
+            request=request,
+            response=_without_echo(response, replace, failed=(record.http_status or 0) >= 400),
+            error_message=replace(record.error_message) if record.error_message else record.error_message,
+            api_error={name: replace(text) for name, text in record.api_error.items()},
+        )
+
+    def _fields(self, fields: Mapping[str, Any], seen: dict[str, str]) -> Mapping[str, Any]:
+        """Return the fields with the chosen ones hashed; add each raw text and its hash to `seen`."""
+        changed: dict[str, Any] = {}
+        for name, value in fields.items():
+            if name in self._names:
+                changed[name] = self._deep(value, seen)
+            elif name == _METADATA and isinstance(value, Mapping):
+                changed[name] = {
+                    key: self._deep(part, seen) if f"{_METADATA}.{key}" in self._names else part
+                    for key, part in value.items()
+                }
+            elif name == "prompt" and isinstance(value, Mapping):  # a stored prompt
+                changed[name] = {
+                    key: self._deep(part, seen) if f"prompt_{key}" in self._names else part
+                    for key, part in value.items()
+                }
+        return {**fields, **changed}
+
+    def _deep(self, value: Any, seen: dict[str, str]) -> Any:
+        """Return the hash of a value; of each value inside an object or a list."""
+        if value is None:
+            return None
+        if isinstance(value, Mapping):
+            return {key: self._deep(part, seen) for key, part in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._deep(part, seen) for part in value]
+        text = str.__str__(value) if isinstance(value, str) else str(value)
+        return seen.setdefault(text, self.hashed(text)) if text else text
+
+
+def _without_echo(response: Any, replace: Callable[[str], str], *, failed: bool) -> Any:
+    """Replace raw values in the error that a response contains; in the whole response if its status is an error."""
+    if failed:
+        return _in_texts(response, replace)
+    if isinstance(response, Mapping) and response.get("error") is not None:
+        return {**response, "error": _in_texts(response["error"], replace)}
+    return response
+
+
+def _in_texts(value: Any, replace: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return replace(value)
+    if isinstance(value, Mapping):
+        return {key: _in_texts(part, replace) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_in_texts(part, replace) for part in value]
+    return value
+
+
+def _replacer(seen: Mapping[str, str]) -> Callable[[str], str]:
+    """Return a function that replaces raw values in a text, also as Python and JSON write them in quotes."""
+    forms = {
+        form: hashed
+        for raw, hashed in seen.items()
+        for form in (raw, repr(raw)[1:-1], json.dumps(raw)[1:-1], json.dumps(raw, ensure_ascii=False)[1:-1])
+    }
+    pattern = re.compile(
+        "|".join(
+            re.escape(form) if len(form) >= _SHORT else rf"(?<!\w){re.escape(form)}(?!\w)"
+            for form in sorted(forms, key=len, reverse=True)
+        )
+    )
+    return lambda text: pattern.sub(lambda found: forms[found[0]], text)
