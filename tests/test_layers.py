@@ -146,8 +146,9 @@ LAYERS: dict[str, set[str]] = {
         *("__init__", "_cli.errors", "_cli.terminal", "_exporter.delivery", "_exporter.price_updates"),
         *("_local.conversation", "_metrics", "_pricing", "_settings"),
     },
-    "_cli.dashboards": {"_cli.export", "_cli.query"},
-    "_cli.rules": {"_cli.errors", "_cli.export", "_cli.query", "_metrics"},
+    "_cli.grafana": {"_cli.query"},
+    "_cli.dashboards": {"_cli.export", "_cli.grafana", "_cli.query"},
+    "_cli.rules": {"_cli.dashboards", "_cli.errors", "_cli.export", "_cli.grafana", "_cli.query", "_metrics"},
     "_cli.local": {
         *("__init__", "_cli.demo", "_cli.errors", "_cli.query", "_cli.terminal", "_files", "_local.calls"),
         *("_local.counters", "_local.history", "_local.http", "_local.server", "_settings"),

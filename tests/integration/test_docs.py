@@ -7,13 +7,15 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
+from monitored_openai import MonitoringSettings
 from monitored_openai._pricing.rates import Unpriced
 from monitored_openai._record import CostIncomplete
 from tests.support.servers.openai_api import OpenAIServer
@@ -53,6 +55,16 @@ COMMANDS: dict[str, str] = {
     "export GRAFANA_URL=https://example.grafana.net": "tests/cli/test_dashboards.py gives it as an option",
     "export GRAFANA_TOKEN=glsa_example": "as above",
     "monitored-openai dashboards push": "tests/cli/test_dashboards.py pushes to a fake",
+    "export PROMETHEUS_TOKEN=glc_example": "tests/cli/test_rules_push.py sets it",
+    **dict.fromkeys(
+        (
+            "monitored-openai rules push --to grafana --monthly-budget 500 --data-source grafanacloud-prom",
+            "monitored-openai rules push --to ruler --recordings-only",
+            "monitored-openai rules push --to ruler --monthly-budget 500",
+        ),
+        "tests/cli/test_rules_push.py pushes to fakes",
+    ),
+    "monitored-openai rules export rules --monthly-budget 500": "tests/cli/test_command.py writes them",
     'eval "$(monitored-openai completion bash)"': "tests/cli/test_arguments.py runs the script in bash",
     "monitored-openai report --range 24h": "tests/cli/test_report.py asks a real Prometheus",
     "pip install 'monitored-openai[scrape]'": "every session of the matrix installs it so, from the checkout",
@@ -68,6 +80,7 @@ RUN: dict[str, list[str]] = {
 
 LOOPBACK_ONLY = """
 import sys
+import tomllib
 
 def refuse(event, arguments):
     if event == "socket.getaddrinfo":
@@ -185,6 +198,15 @@ def test_only_blocks_with_a_reason_are_not_run_and_they_are_few() -> None:
     marked = [block.first_line for block in python if not block.runs]
     assert sorted(marked) == sorted(NOT_RUN)
     assert len(marked) <= MOST_NOT_RUN
+
+
+def test_the_price_file_on_the_page_has_the_prices_of_the_example_before_it() -> None:
+    blocks = list(blocks_of(ROOT / "docs" / "prices.md", (ROOT / "docs" / "prices.md").read_text()))
+    (number,) = [number for number, block in enumerate(blocks) if block.language == "toml"]
+    scope: dict[str, Any] = {}
+    exec(blocks[number - 1].text, scope)  # noqa: S102  # the page's own example
+
+    assert MonitoringSettings(prices=tomllib.loads(blocks[number].text)).prices == scope["settings"].prices
 
 
 def test_every_framework_on_the_pages_has_a_test_and_a_session() -> None:
