@@ -99,8 +99,8 @@ COMMANDS: dict[str, str] = {
             "curl 'http://127.0.0.1:8000/stream?question=hello'",
             "export CELERY_BROKER_URL=redis://localhost:6379/0",
             "celery -A celery_tasks worker --concurrency 4",
-            "python -c 'from celery_tasks import summarise; summarise.delay(\"A long text.\", \"c-17\")'",
-            "python -c 'from lambda_handler import handler; print(handler({\"question\": \"Hello?\"}, None))'",
+            'python -c \'from celery_tasks import summarise; summarise.delay("A long text.", "c-17")\'',
+            'python -c \'from lambda_handler import handler; print(handler({"question": "Hello?"}, None))\'',
             "export AZURE_OPENAI_ENDPOINT=https://example.openai.azure.com",
             "export AZURE_OPENAI_API_KEY=azure-key-example",
             "export AZURE_OPENAI_DEPLOYMENT=my-gpt-4o-mini",
@@ -112,8 +112,10 @@ COMMANDS: dict[str, str] = {
     "python with_langchain.py": "tests/integration/frameworks/test_frameworks.py runs it",
     **dict.fromkeys(
         (
-            "pip install --target package --platform manylinux2014_x86_64 --python-version 3.12"
-            " --only-binary :all: monitored-openai",
+            (
+                "pip install --target package --platform manylinux2014_x86_64 --python-version 3.12"
+                " --only-binary :all: monitored-openai"
+            ),
             "cp lambda_handler.py package",
             "(cd package && python -m zipfile -c ../function.zip .)",
         ),
@@ -122,6 +124,7 @@ COMMANDS: dict[str, str] = {
     "python -c 'import secrets; print(secrets.token_hex(32))'": "only the standard library",
     "python check_privacy.py": "the page's block runs",
     "python check_calls.py": "the page's block runs",
+    "python by_feature.py": "the page's block runs",
     "monitored-openai report --by feature": "tests/cli/test_report.py asks a real Prometheus",
     "monitored-openai prices gpt-4o-mini": "tests/cli/test_prices.py shows such a model",
 }
@@ -237,13 +240,23 @@ RUNNABLE = {
 }
 
 
-@pytest.mark.parametrize("page", RUNNABLE, ids=name_of)
-def test_the_python_blocks_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
-    script = tmp_path / f"{page.stem}.py"
-    script.write_text(script_of(RUNNABLE[page]))
+TASKS = [page for page in RUNNABLE if page.parent.name == "tasks"]
+"""These pages are short and run in one process, because the imports take most of the time of each."""
+PROCESSES = {name_of(page): [page] for page in RUNNABLE if page not in TASKS} | {"docs/tasks": TASKS}
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_the_python_blocks_of_a_page_run_one_after_the_other(name: str, tmp_path: Path) -> None:
+    for page in PROCESSES[name]:
+        (tmp_path / f"{page.stem}.py").write_text(script_of(RUNNABLE[page]))
+    script = tmp_path / f"{PROCESSES[name][0].stem}.py"
+    if len(PROCESSES[name]) > 1:
+        script = tmp_path / "all_pages.py"
+        paths = [str(tmp_path / f"{page.stem}.py") for page in PROCESSES[name]]
+        script.write_text(f"import runpy\nfor path in {paths!r}:\n    runpy.run_path(path, run_name='__main__')\n")
     with OpenAIServer() as server:
         done = run_script(script, tmp_path, server.base_url)
-    assert done.returncode == 0, f"{name_of(page)} (line numbers are the page's):\n{done.stderr}"
+    assert done.returncode == 0, f"{name} (line numbers are the page's):\n{done.stderr}"
 
 
 def test_only_blocks_with_a_reason_are_not_run_and_they_are_few() -> None:

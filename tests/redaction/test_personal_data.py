@@ -6,6 +6,7 @@ import json
 import re
 import time
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from monitored_openai._redaction.presets import PRESETS, RedactionPreset
 from monitored_openai._redaction.redactor import redacted, redactor
 from tests.support.personal_data import NEGATIVES, POSITIVES
 
+PAGE = Path(__file__).parents[2] / "docs" / "tasks" / "privacy.md"
 MARKED = re.compile("«(.*?)»")
 HOSTILE = {
     "digits": "4" * 100_000,
@@ -208,6 +210,14 @@ def test_presets_apply_before_patterns_and_functions() -> None:
     loud = redactor(shout, ("email",))
     assert loud is not None
     assert loud("to alice@example.com", "request") == "TO [REDACTED EMAIL]"
+
+
+def test_the_example_of_the_page_on_privacy_is_redacted_as_it_says() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    redact = redactor((), PRESETS)
+    assert redact is not None
+    (example,) = re.findall(r'"content": "(Write to .*)"', page)
+    assert f"`{redact(example, 'request.messages.content')}`" in page
 
 
 def test_every_text_and_key_of_a_value_is_redacted() -> None:
