@@ -89,11 +89,11 @@ def _in_run(text: str, first: int, last: int) -> Iterator[Span]:
 
 
 def _number_at(text: str, start: int) -> Span | None:
-    for pattern, is_phone in _FORMS:
+    for pattern, is_phone in _FORMS.get(text[start], _FORMS["1"]):
         found = pattern.match(text, start)
         if found is not None and is_phone(_DIGITS.findall(found[0])):
             return None if _names_other_number(text, start) else found.span()
-    found = _INTERNATIONAL.match(text, start)
+    found = _INTERNATIONAL.match(text, start) if text[start] in "+0" else None
     return None if found is None else _international(found)
 
 
@@ -147,8 +147,10 @@ def _is_national(groups: list[str]) -> bool:
     return not in_step and 9 <= sum(map(len, groups)) <= 12
 
 
-_FORMS: tuple[tuple[re.Pattern[str], Callable[[list[str]], bool]], ...] = (
-    (_NORTH_AMERICAN, _no_sizes),
-    (_PAIRS, _no_steps),
-    (_NATIONAL, _is_national),
-)
+_FORMS: dict[str, tuple[tuple[re.Pattern[str], Callable[[list[str]], bool]], ...]] = {
+    "+": (),
+    "(": ((_NORTH_AMERICAN, _no_sizes), (_NATIONAL, _is_national)),
+    "0": ((_PAIRS, _no_steps), (_NATIONAL, _is_national)),
+    "1": ((_NORTH_AMERICAN, _no_sizes),),
+}
+"""The national forms that can begin with a character; `1` stands for all other digits."""

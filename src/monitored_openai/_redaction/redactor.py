@@ -62,8 +62,10 @@ class _Presets:
 
     def __call__(self, text: str, field: str) -> str:
         clean = self._without(text, self._presets)
-        if clean is not text:  # secrets first, because the rules for them need the text around them
-            clean = self._without(without_secrets(text), self._presets)
+        if clean is not text and (no_secrets := without_secrets(text)) is not text:
+            clean = self._without(
+                no_secrets, self._presets
+            )  # again, because a marker may have hidden a part of a secret
         return clean if self._redact is None else self._redact(clean, field)
 
 
