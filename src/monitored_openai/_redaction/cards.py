@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from monitored_openai._redaction.secrets import holds
+from monitored_openai._redaction.secrets import Span, holds
 
 _SPACE = " \t\u00a0\u2007\u2009\u202f"
 _DASH = "\\-\u2010\u2011\u2012\u2013"
@@ -34,7 +34,7 @@ _ISSUERS = (
 """First digits of each network's numbers, and their lengths (ISO/IEC 7812 and the networks' published ranges)."""
 
 
-def card_spans(text: str) -> Iterator[tuple[int, int]]:
+def card_spans(text: str) -> Iterator[Span]:
     """Yield start and end of each number with a known length, known first digits and a correct check digit."""
     if not holds(_SIGN, text):
         return

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from monitored_openai._redaction.secrets import Span
+
 _UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 """Scripts that put no space between a word and an address: an ASCII address ends where they begin."""
 _LOCAL = re.compile(r"[\w.+'&%!$~^#*-]+")
@@ -19,7 +21,7 @@ _FILE = re.compile(r"(?:png|jpe?g|gif|svg|webp|avif|heic|css|tgz|whl|gz|xml|json
 _LONGEST_LOCAL, _LONGEST_DOMAIN = 256, 256
 
 
-def email_spans(text: str) -> Iterator[tuple[int, int]]:
+def email_spans(text: str) -> Iterator[Span]:
     """Yield start and end of each address, in time linear in the length of the text."""
     at, free = text.find("@"), 0
     while at >= 0:
@@ -32,13 +34,13 @@ def email_spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _local_start(text: str, first: int, at: int) -> int:
-    """Return the start of the part before the `@`, or `at` if that part is no name."""
+    """Return the start of the local part before the `@`, or `at` if none precedes it."""
     backwards = text[first:at][::-1]
     run = _LOCAL.match(backwards)
     if run is None or backwards[0] == ".":
         return at
     length = run.end()
-    if backwards.isascii() is False and backwards[0].isascii() and (ascii_run := _ASCII_LOCAL.match(backwards)):
+    if not backwards.isascii() and backwards[0].isascii() and (ascii_run := _ASCII_LOCAL.match(backwards)):
         length = min(length, ascii_run.end())
     start = at - length
     name = text[start:at]

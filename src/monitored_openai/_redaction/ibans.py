@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from monitored_openai._redaction.secrets import holds
+from monitored_openai._redaction.secrets import Span, holds
 
 _FORMS = (
     "AD8n12c AE19n AL8n16c AO21n AT16n AZ4a20c BA16n BE12n BF2c22n BG4a6n8c BH4a14c BI23n BJ2c22n BR23n1a1c BY4c4n16c"
@@ -28,7 +28,7 @@ _COUNTRY = re.compile(rf"(?<![A-Za-z0-9])([A-Za-z]{{2}}){_GAP}?\Z")
 _CHARACTER = re.compile(rf"{_GAP}{{0,2}}([A-Za-z0-9])")
 
 
-def iban_spans(text: str) -> Iterator[tuple[int, int]]:
+def iban_spans(text: str) -> Iterator[Span]:
     """Yield start and end of each account number with the form of its country and correct check digits."""
     if not holds(_SIGN, text):
         return

@@ -22,7 +22,7 @@ _FINDERS: dict[RedactionPreset, Callable[[str], Iterator[Span]]] = {
 """The most certain kinds first: where two kinds overlap, the first one gives the marker."""
 
 _ESCAPED_BREAK = re.compile(r"\\[bfnrt]")
-"""An escape of JSON whose letter is no part of the word that follows."""
+"""An escape of JSON. Its letter does not belong to the word that follows."""
 
 
 def without_personal_data(text: str, presets: Collection[RedactionPreset]) -> str:

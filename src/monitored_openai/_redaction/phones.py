@@ -6,9 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from monitored_openai._redaction.secrets import holds
-
-Span = tuple[int, int]
+from monitored_openai._redaction.secrets import Span, holds
 
 _SPACE = " \u00a0\u2007\u2009\u202f"
 _DASH = "\\-\u2010\u2011\u2012\u2013"
@@ -59,7 +57,7 @@ _OTHER_WORD_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _MOST_BEFORE = 48
-"""Characters before a number in which a word may say what it is."""
+"""Number of characters before a number that are searched for a word that names it."""
 _DATE_OR_ADDRESS = re.compile(
     r"(?:19|20)[0-9]{2}[-/.][0-9]{2}[-/.][0-9]{2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.](?:19|20)[0-9]{2}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}\Z"
 )
