@@ -55,15 +55,8 @@ class ValueHasher:
             response = self._fields(response, seen)
         if not seen:
             return record
-        replace = _replacer(seen)
-        return dataclasses.replace(
-            record,
-            identifiers=identifiers,
-            request=request,
-            response=_without_echo(response, replace, failed=(record.http_status or 0) >= 400),
-            error_message=replace(record.error_message) if record.error_message else record.error_message,
-            api_error={name: replace(text) for name, text in record.api_error.items()},
-        )
+        changed = dataclasses.replace(record, identifiers=identifiers, request=request, response=response)
+        return _without_echo(changed, _replacer(seen)) if _may_repeat(changed) else changed
 
     def _fields(self, fields: Mapping[str, Any], seen: dict[str, str]) -> Mapping[str, Any]:
         """Return the fields with the chosen ones hashed; add each raw text and its hash to `seen`."""
@@ -92,16 +85,37 @@ class ValueHasher:
         if isinstance(value, (list, tuple)):
             return [self._deep(part, seen) for part in value]
         text = str.__str__(value) if isinstance(value, str) else str(value)
-        return seen.setdefault(text, self.hashed(text)) if text else text
+        if text and text not in seen:
+            seen[text] = self.hashed(text)
+        return seen.get(text, text)
 
 
-def _without_echo(response: Any, replace: Callable[[str], str], *, failed: bool) -> Any:
-    """Replace raw values in the error that a response contains; in the whole response if its status is an error."""
-    if failed:
-        return _in_texts(response, replace)
-    if isinstance(response, Mapping) and response.get("error") is not None:
-        return {**response, "error": _in_texts(response["error"], replace)}
-    return response
+def _may_repeat(record: CallRecord) -> bool:
+    """Return true if a record has an error, whose texts may repeat the fields of the request."""
+    return bool(record.error_message or record.api_error or _is_refused(record) or _error_in(record.response))
+
+
+def _without_echo(record: CallRecord, replace: Callable[[str], str]) -> CallRecord:
+    """Replace raw values in an error, and in the whole response if its status is an error."""
+    response: Any = record.response
+    if _is_refused(record):
+        response = _in_texts(response, replace)
+    elif (error := _error_in(response)) is not None:
+        response = {**response, "error": _in_texts(error, replace)}
+    return dataclasses.replace(
+        record,
+        response=response,
+        error_message=replace(record.error_message) if record.error_message else record.error_message,
+        api_error={name: replace(text) for name, text in record.api_error.items()},
+    )
+
+
+def _is_refused(record: CallRecord) -> bool:
+    return (record.http_status or 0) >= 400
+
+
+def _error_in(response: object) -> Any:
+    return response.get("error") if isinstance(response, Mapping) else None
 
 
 def _in_texts(value: Any, replace: Callable[[str], str]) -> Any:
