@@ -20,7 +20,7 @@ _NUMBER = re.compile(
 _GROUP = re.compile(r"[0-9]{4,}+")
 _DIGITS = re.compile(r"[0-9]+")
 _ISSUERS = (
-    (re.compile(r"4"), (13, 16, 19)),  # Visa
+    (re.compile(r"4"), (16, 19)),  # Visa
     (re.compile(r"5[1-5]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720)"), (16,)),  # Mastercard
     (re.compile(r"3[47]"), (15,)),  # American Express
     (re.compile(r"3(?:0[0-59]|[689])"), (14, 16, 19)),  # Diners Club
@@ -28,10 +28,15 @@ _ISSUERS = (
     (re.compile(r"35(?:2[89]|[3-8])"), (16, 17, 18, 19)),  # JCB
     (re.compile(r"62|81"), (16, 17, 18, 19)),  # UnionPay
     (re.compile(r"220[0-4]"), (16, 17, 18, 19)),  # Mir
-    (re.compile(r"50(?:18|20|38)|5893|6304|6759|676[1-3]"), (12, 13, 14, 15, 16, 17, 18, 19)),  # Maestro
+    (re.compile(r"50(?:18|20|38)|5893|6304|6390|6759|676[1-3]"), (12, 14, 15, 16, 17, 18, 19)),  # Maestro
+    (re.compile(r"5[0678]|67"), (16, 17, 18, 19)),  # Maestro, its other numbers
+    (re.compile(r"1800|2131"), (15,)),  # JCB, its earlier numbers
     (re.compile(r"5(?:0(?:[4689]|78)|061)|60|636[23]|6277|82|9792"), (16,)),  # Elo, RuPay, Verve, Troy
 )
-"""First digits of each network's numbers, and their lengths (ISO/IEC 7812 and the networks' published ranges)."""
+"""First digits of each network's numbers, and their lengths (ISO/IEC 7812 and the networks' published ranges).
+
+No network has numbers of 13 digits here: Visa and Maestro hardly issue them, and the barcodes of goods (EAN) have as many.
+"""
 
 
 def card_spans(text: str) -> Iterator[Span]:

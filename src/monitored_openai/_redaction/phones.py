@@ -29,7 +29,7 @@ _INTERNATIONAL = re.compile(
     rf"[1-9][0-9]*+(?:{_GAP}[0-9]++)*+(?![A-Za-wyz_%*^]|x(?![0-9])|\.[0-9])"
 )
 _BEFORE = rf"(?<![\w$€£¥#+])(?<![\w)][./-])(?<![0-9][{_SPACE}/,:])"
-_AFTER = rf"(?!\w|[.,:]?[0-9%]|[{_SPACE}{_DASH}/][0-9]|-\w)"
+_AFTER = rf"(?!(?!x[0-9])\w|[.,:]?[0-9%]|[{_SPACE}{_DASH}/][0-9]|-\w)"
 _NORTH_AMERICAN = re.compile(
     rf"{_BEFORE}(?:1[{_SPACE}{_DASH}.])?(?:\([2-9][0-9]{{2}}\)[{_SPACE}{_DASH}.]?|[2-9][0-9]{{2}}(?:[{_DASH}]|(?P<dot>\.)))"
     rf"[2-9][0-9]{{2}}(?(dot)\.|[{_SPACE}{_DASH}.])[0-9]{{4}}{_AFTER}"
@@ -38,7 +38,7 @@ _PAIRS = re.compile(rf"{_BEFORE}0[1-9](?P<gap>[{_SPACE}{_DASH}.])[0-9]{{2}}(?:(?
 _NATIONAL = re.compile(
     rf"{_BEFORE}(?:\(0[1-9][0-9]{{0,3}}\)[{_SPACE}{_DASH}]?[0-9]{{3,8}}(?:[{_SPACE}{_DASH}][0-9]{{2,6}}){{0,3}}"
     rf"|0[1-9][{_SPACE}{_DASH}](?:[0-9]{{4}}[{_SPACE}{_DASH}][0-9]{{4}}|[0-9]{{8}})"
-    rf"|(?!0[0-9]{{4}}-[0-9]{{4}}\b)0[1-9][0-9]{{1,3}}(?:[{_SPACE}{_DASH}]|[{_SPACE}]?/[{_SPACE}]?|[{_SPACE}]-[{_SPACE}])"
+    rf"|(?!0[0-9]{{4}}-[0-9]{{4}}\b|0[0-9]{{2}}-[0-9]{{2}}-[0-9]{{4}}\b)0[1-9][0-9]{{1,3}}(?:[{_SPACE}{_DASH}]|[{_SPACE}]?/[{_SPACE}]?|[{_SPACE}]-[{_SPACE}])"
     rf"[0-9]{{2,8}}(?:[{_SPACE}{_DASH}][0-9]{{2,6}}){{0,3}}"
     rf"|\([1-9][0-9]\)[{_SPACE}]?9?[0-9]{{4}}-[0-9]{{4}}){_AFTER}"
 )
@@ -104,8 +104,8 @@ def _international(found: re.Match[str]) -> Span | None:
         if len(digits) + len(group[0]) > limit:
             break
         digits, end = digits + group[0], group.end()
-    is_grouped = end - start > len(digits) + 1 and "." not in found[0][: end - start]
-    if len(digits) < (8 if is_grouped else 10) or digits.endswith("000000") or _COUNTRY.match(digits) is None:
+    has_dot = "." in found[0][: end - start]
+    if len(digits) < (10 if has_dot else 8) or digits.endswith("000000") or _COUNTRY.match(digits) is None:
         return None
     if digits[0] in "17" and (len(digits) != 11 or (digits[0] == "1" and digits[1] in "01")):
         return None
@@ -141,7 +141,7 @@ def _no_steps(groups: list[str]) -> bool:
 
 
 def _is_national(groups: list[str]) -> bool:
-    in_step = any(group[0] == "0" and len(group) == len(groups[0]) for group in groups[1:])  # 0100 0200 0300
+    in_step = all(group[0] == "0" and len(group) == len(groups[0]) for group in groups)  # 0100 0200 0300
     return not in_step and 9 <= sum(map(len, groups)) <= 12
 
 
