@@ -7,7 +7,7 @@ import hmac
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ import openai
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, generate_latest
 
-from monitored_openai import CallRecord, MonitoredOpenAI, Monitoring, MonitoringSettings, SettingsError, attributes
+from monitored_openai import CallRecord, MonitoredOpenAI, MonitoringSettings, SettingsError, attributes
 from monitored_openai._hashing import ValueHasher
-from tests.support.handles import MANUAL, ask, handle, http, in_process
+from tests.support.echoing_api import echoing
+from tests.support.handles import MANUAL, ask, handle, in_process
 from tests.support.local_page import Page, open_page
 from tests.support.records import record
 from tests.support.servers.loki import FakeLoki, Status
@@ -59,104 +59,28 @@ def page(tmp_path: Path) -> Iterator[Page]:
     yield from open_page(tmp_path / "history.sqlite3")
 
 
-class EchoingAPI:
-    """An API whose responses and errors repeat the fields of the request, and a look at the metrics during a call."""
-
-    def __init__(self, monitoring: Monitoring) -> None:
-        self.requests: list[dict[str, Any]] = []
-        self.scrapes: list[str] = []
-        self._registry = CollectorRegistry()
-        self._registry.register(monitoring.collector)
-
-    def answer(self, request: Any) -> Any:
-        body = json.loads(request.content)
-        self.requests.append(body)
-        self.scrapes.append(generate_latest(self._registry).decode())
-        echo = {
-            name: body[name] for name in ("user", "safety_identifier", "prompt_cache_key", "metadata") if name in body
-        }
-        if body["model"] == "refused":
-            message = f"Invalid value {body['user']!r} of {json.dumps(echo)}"
-            return http.Response(
-                400, json={"error": {"message": message, "param": body["user"], "code": "x", "type": "y"}}
-            )
-        if body["model"] == "odd":
-            return http.Response(422, json={"detail": [{"loc": ["body", "user"], "input": body["user"]}]})
-        if request.url.path.endswith("/responses"):
-            failed = {"status": "failed", "error": {"code": "server_error", "message": f"no answer for {body['user']}"}}
-            return http.Response(200, json={**response(), **echo, **(failed if body["model"] == "failing" else {})})
-        return http.Response(200, json={**completion(), **echo})
-
-
-def completion() -> dict[str, Any]:
-    message = {"role": "assistant", "content": "fine"}
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "gpt-4o-2024-08-06",
-        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-        "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7},
-    }
-
-
-def response() -> dict[str, Any]:
-    return {
-        "id": "resp_1",
-        "object": "response",
-        "created_at": 1,
-        "model": "gpt-4o-2024-08-06",
-        "status": "completed",
-        "output": [],
-        "parallel_tool_calls": True,
-        "tool_choice": "auto",
-        "tools": [],
-        "usage": {
-            "input_tokens": 5,
-            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-            "output_tokens": 2,
-            "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": 7,
-        },
-    }
-
-
 FIELDS: dict[str, Any] = {
     "user": RAW["user"],
     "safety_identifier": RAW["safety_identifier"],
     "prompt_cache_key": RAW["prompt_cache_key"],
     "metadata": {"patient": RAW["metadata.patient"], "team": "shop"},
 }
-
-
-@contextmanager
-def echoing(monitoring: Monitoring) -> Iterator[tuple[MonitoredOpenAI, EchoingAPI]]:
-    api = EchoingAPI(monitoring)
-    with (
-        http.Client(transport=http.MockTransport(api.answer)) as connection,
-        MonitoredOpenAI(
-            base_url="http://api.test/v1",
-            api_key="sk-test",
-            http_client=connection,
-            monitoring=monitoring,
-            max_retries=0,
-        ) as client,
-    ):
-        yield client.with_attributes(customer=RAW["customer"]), api
+OPTIONS: dict[str, Any] = {"extra_body": FIELDS}
+"""The oldest SDK has no parameters for some of the fields."""
 
 
 def make_calls(client: MonitoredOpenAI) -> None:
     """One call on each path on which an API may repeat a value."""
-    ask(client, **FIELDS)
+    ask(client, **OPTIONS)
     with attributes(user=RAW["user"]):
-        client.chat.completions.with_raw_response.create(model="gpt-4o", messages=[], **FIELDS)
+        client.chat.completions.with_raw_response.create(model="gpt-4o", messages=[], **OPTIONS)
     for model in ("gpt-4o", "failing"):
         client.responses.create(
-            model=model, input="x", extra_body={"conversation": {"id": RAW["conversation"]}}, **FIELDS
+            model=model, input="x", extra_body={"conversation": {"id": RAW["conversation"]}, **FIELDS}
         )
     for model in ("refused", "odd"):
         with suppress(openai.APIStatusError):
-            client.chat.completions.create(model=model, messages=[], **FIELDS)
+            client.chat.completions.create(model=model, messages=[], **OPTIONS)
 
 
 def test_no_raw_value_is_in_any_log_entry_label_metric_or_record(
@@ -172,7 +96,7 @@ def test_no_raw_value_is_in_any_log_entry_label_metric_or_record(
         metric_names=("gen_ai", "grafana_openai"),
         **MANUAL,
     ) as monitoring:
-        with echoing(monitoring) as (client, api):
+        with echoing(monitoring, RAW["customer"]) as (client, api):
             make_calls(client)
         assert monitoring.flush(30).complete
         texts = [repr(monitoring.stats()), repr(monitoring), repr(monitoring.settings), caplog.text]
@@ -206,7 +130,7 @@ def test_no_raw_value_is_in_any_log_entry_label_metric_or_record(
 
 def test_no_raw_value_is_in_an_entry_without_content(loki: FakeLoki) -> None:
     with handle(logs_url=loki.push_url, **HASHING, capture_content=False) as monitoring:
-        with echoing(monitoring) as (client, _):
+        with echoing(monitoring, RAW["customer"]) as (client, _):
             make_calls(client)
         assert monitoring.flush(30).complete
     assert [entry for entry in loki.entries if SIGN in f"{entry.line} {entry.metadata}"] == []
@@ -216,7 +140,7 @@ def test_no_raw_value_is_in_an_entry_without_content(loki: FakeLoki) -> None:
 def test_no_raw_value_is_in_the_spool(loki: FakeLoki, tmp_path: Path) -> None:
     loki.fail_next(Status(503, body=b"later"), times=1_000)
     with handle(logs_url=loki.push_url, **HASHING, spool_dir=tmp_path / "spool") as monitoring:
-        with echoing(monitoring) as (client, _):
+        with echoing(monitoring, RAW["customer"]) as (client, _):
             make_calls(client)
         monitoring.flush(0.2)
         assert monitoring.stats().spooled == 6
@@ -227,7 +151,7 @@ def test_no_raw_value_is_in_the_spool(loki: FakeLoki, tmp_path: Path) -> None:
 
 def test_the_local_page_shows_hashes(page: Page) -> None:
     with handle(metrics_url=page.server.url, logs_url=page.server.url, **HASHING) as monitoring:
-        with echoing(monitoring) as (client, _):
+        with echoing(monitoring, RAW["customer"]) as (client, _):
             make_calls(client)
         assert monitoring.flush(30).complete
     shown = page.get("/api/calls").text + "".join(page.get(f"/api/calls/{one['id']}").text for one in page.calls())

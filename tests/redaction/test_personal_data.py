@@ -18,7 +18,8 @@ from monitored_openai._redaction.ibans import _FORMS
 from monitored_openai._redaction.personal_data import without_personal_data
 from monitored_openai._redaction.presets import PRESETS, RedactionPreset
 from monitored_openai._redaction.redactor import redacted, redactor
-from tests.support.personal_data import NEGATIVES, POSITIVES
+from tests.support.no_personal_data import NEGATIVES
+from tests.support.personal_data import POSITIVES
 
 PAGE = Path(__file__).parents[2] / "docs" / "tasks" / "privacy.md"
 MARKED = re.compile("«(.*?)»")
