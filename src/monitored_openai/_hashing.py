@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hmac
-import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -15,6 +14,12 @@ HASH_PREFIX = "hmac_"
 _HASH_DIGITS = 16
 """Hexadecimal digits of a hash: 64 bits, so two of a million values share a hash with a probability of 2.7e-8."""
 _METADATA = "metadata"
+_LONGEST = 1000
+"""A longer value would take too long to search for; an error is then left out."""
+_LEFT_OUT = "[left out, because it may repeat a hashed value]"
+_BACKSLASHES = r"(?<!\\)\\++"
+"""Pattern for a whole run of backslashes; a search that could begin inside of a run would take quadratic time."""
+_SHORT_ESCAPES = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
 _SHORT = 4
 """A shorter value is replaced in a message only if it stands alone there."""
 
@@ -129,16 +134,38 @@ def _in_texts(value: Any, replace: Callable[[str], str]) -> Any:
 
 
 def _replacer(seen: Mapping[str, str]) -> Callable[[str], str]:
-    """Return a function that replaces raw values in a text, also as Python and JSON write them in quotes."""
-    forms = {
-        form: hashed
-        for raw, hashed in seen.items()
-        for form in (raw, repr(raw)[1:-1], json.dumps(raw)[1:-1], json.dumps(raw, ensure_ascii=False)[1:-1])
-    }
-    pattern = re.compile(
-        "|".join(
-            re.escape(form) if len(form) >= _SHORT else rf"(?<!\w){re.escape(form)}(?!\w)"
-            for form in sorted(forms, key=len, reverse=True)
-        )
-    )
-    return lambda text: pattern.sub(lambda found: forms[found[0]], text)
+    """Return a function that replaces raw values in a text, also where JSON or Python has escaped them, even repeatedly."""
+    raws = sorted(seen, key=len, reverse=True)
+    if len(raws[0]) > _LONGEST:
+        return lambda _: _LEFT_OUT
+    pattern = re.compile("|".join(f"({_as_pattern(raw)})" for raw in raws))
+    return lambda text: pattern.sub(lambda found: seen[raws[(found.lastindex or 0) - 1]], text)
+
+
+def _as_pattern(raw: str) -> str:
+    """Return a pattern for a value in which any number of backslashes may precede an escaped character.
+
+    Each part consumes all backslashes at once and never gives them back, so that a search takes linear time.
+    """
+    parts: list[str] = []
+    follows_backslash = False
+    for character in raw:
+        if character != "\\":
+            parts.append(_escaped(character, follows_backslash=follows_backslash))
+        follows_backslash = character == "\\"
+    pattern = "".join(parts) + (_BACKSLASHES if follows_backslash else "")
+    return pattern if len(raw) >= _SHORT else rf"(?<!\w){pattern}(?!\w)"
+
+
+def _escaped(character: str, *, follows_backslash: bool) -> str:
+    """Return a pattern for a character as it is, and as JSON and Python escape it."""
+    plain = re.escape(character)
+    if character in "\"'/":
+        return (_BACKSLASHES if follows_backslash else r"(?<!\\)\\*+") + plain
+    if character.isascii() and character.isprintable():
+        return (_BACKSLASHES if follows_backslash else "") + plain
+    units = re.findall("....", character.encode("utf-16-be", "surrogatepass").hex())
+    codes = [_BACKSLASHES.join(f"u{unit}" for unit in units), f"x{ord(character):02x}", f"U{ord(character):08x}"]
+    codes += [_SHORT_ESCAPES[character]] if character in _SHORT_ESCAPES else []
+    escaped = f"(?i:{'|'.join(codes)})"
+    return f"{_BACKSLASHES}(?:{plain}|{escaped})" if follows_backslash else f"(?:{plain}|{_BACKSLASHES}{escaped})"
