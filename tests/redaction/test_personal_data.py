@@ -35,6 +35,7 @@ HOSTILE = {
     "one long number": "+49" + " 1" * 50_000,
     "areas": "(030) " * 17_000,
     "areas with digits": "030 1 " * 17_000,
+    "double zeros in brackets": "(001." * 20_000,
     "double zeros": "0049 " * 20_000,
     "words for phones": "phone " * 17_000,
     "words for phones with spaces": ("phone" + " " * 100) * 1_000,
@@ -53,6 +54,7 @@ HOSTILE = {
     "letters": "de" * 50_000,
     "escapes": "\\u0040" * 16_000,
     "backslashes": "\\" * 100_000,
+    "backslashes behind an escape": "x\\u0040" + "\\" * 100_000,
     "order numbers": "order number " * 8_000 + "030 1234567",
 }
 
