@@ -108,7 +108,8 @@ LAYERS: dict[str, set[str]] = {
     "compat": {"_exporter", "_monitor", "_settings"},
     # the embedded back end
     "_local": set(),
-    "_local.conversation": set(),
+    "_local.media": set(),
+    "_local.conversation": {"_local.media"},
     "_local.quantile": set(),
     "_local.strict_json": set(),
     "_local.remote_write_decoder": set(),

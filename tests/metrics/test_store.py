@@ -344,7 +344,7 @@ def test_a_histogram_is_that_of_the_prometheus_client(values: list[float], bound
     ours = Histogram(bounds)
     for each in values:
         reference.observe(each)
-        ours.observe(each)
+        ours.observe((each,))
     expected = {
         (sample.name, tuple(sample.labels.items())): sample.value
         for family in reference.collect()

@@ -99,7 +99,7 @@ class MetricsState:
     def time_request(self, signal: str, seconds: float) -> None:
         """Add the duration of a request to a back end."""
         with self._lock:
-            self._send_seconds[("signal", signal),].observe(seconds)
+            self._send_seconds[("signal", signal),].observe((seconds,))
 
     def follow_prices(self, read_dates: Callable[[], Mapping[str, float]]) -> None:
         """Show the date of each provider's published prices, read now, at its first call and before each push."""
