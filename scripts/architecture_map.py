@@ -22,7 +22,7 @@ PARTS = {
     "The caller's thread: settings, endpoints, calls": ("_settings", "_providers", "_endpoints", "_calls"),
     "Values": ("_record", "_frozen", "_stats", "_version"),
     "A record becomes a price, series and a log entry": (
-        *("_pricing", "_metrics", "_legacy_series", "_log_entry", "_redaction"),
+        *("_pricing", "_metrics", "_legacy_series", "_log_entry", "_redaction", "_hashing"),
     ),
     "The exporter's thread": ("_exporter",),
     "Rules and files that several parts share": ("_labels", "_json", "_logging", "_files"),

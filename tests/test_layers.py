@@ -28,13 +28,14 @@ LAYERS: dict[str, set[str]] = {
     "_json": set(),
     "_files": set(),
     "_redaction": set(),
+    "_hashing": {"_record"},
     "_labels": {"_redaction"},
     "_metrics": {"_labels", "_record", "_redaction"},
     "_settings": {"_labels", "_logging", "_metrics", "_record", "_redaction"},
     # the caller's thread
     "_endpoints": {"_frozen", "_json", "_logging", "_record"},
     "_resources": {"_endpoints"},
-    "_calls": {"_endpoints", "_json", "_labels", "_logging", "_providers", "_record", "_stats"},
+    "_calls": {"_endpoints", "_hashing", "_json", "_labels", "_logging", "_providers", "_record", "_stats"},
     # a finished record to its price, its series and its log entry
     "_pricing": {"_labels", "_logging", "_providers", "_record", "_settings"},
     "_legacy_series": {"_labels", "_metrics", "_record", "_redaction"},
@@ -85,13 +86,13 @@ LAYERS: dict[str, set[str]] = {
         *("_calls", "_endpoints", "_exporter.build", "_exporter.call_queue", "_exporter.clients"),
         *("_exporter.delivery", "_exporter.encoders", "_exporter.ledger", "_exporter.losses"),
         *("_exporter.metrics_state", "_exporter.idle", "_exporter.price_updates", "_exporter.state", "_legacy_series"),
-        *("_log_entry", "_logging"),
+        *("_hashing", "_log_entry", "_logging"),
         *("_pricing", "_record", "_redaction", "_settings", "_stats"),
     },
     "_exporter.runner": {
         *("_calls", "_exporter.build", "_exporter.call_queue", "_exporter.clients", "_exporter.delivery"),
         *("_exporter.exporter", "_exporter.ledger", "_exporter.losses", "_exporter.metrics_state"),
-        *("_exporter.runtime", "_exporter.state", "_logging", "_metrics", "_settings", "_stats"),
+        *("_exporter.runtime", "_exporter.state", "_hashing", "_logging", "_metrics", "_settings", "_stats"),
     },
     "_exporter.handle": {
         *("_calls", "_exporter.runner", "_exporter.runtime", "_exporter.spool"),

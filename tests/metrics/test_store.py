@@ -478,7 +478,7 @@ ROOT = Path(__file__).parents[2]
 PROMTOOL = next(iter(sorted((ROOT / ".cache" / "prometheus").glob("**/bin/promtool"))), None)
 PROMQL = [
     (page.name, number, query)
-    for page in sorted(ROOT.glob("docs/*.md"))
+    for page in sorted(ROOT.glob("docs/**/*.md"))
     for number, query in enumerate(re.findall(r"^```promql\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
 ]
 
