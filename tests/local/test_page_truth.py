@@ -60,20 +60,20 @@ def test_spend_is_unknown_if_no_call_has_a_price_and_a_lower_bound_if_some_have_
         assert tab.ask(shown) == '"unknown for all calls in this time range"'
 
         page.push_process(metrics_of(full_record()), "two")
-        tab.wait_for(f"({TILES}).Spend === '≥ $0.00026'")
-        assert tab.ask(f"({ROWS})[0][5]") == "≥ $0.00026"
+        tab.wait_for(f"({TILES}).Spend === '≥ $0.000260'")
+        assert tab.ask(f"({ROWS})[0][5]") == "≥ $0.000260"
 
 
 def test_spend_is_a_lower_bound_if_a_cost_is_incomplete(browser: Chromium, page: Page) -> None:
     page.push_process(metrics_of(full_record()), "one")
     with browser.tab(page.server.url) as tab:
-        tab.wait_for(f"({TILES}).Spend === '$0.00026'")
-        assert tab.ask(f"({MORE}).Spend") == "$0.00026 a call"
+        tab.wait_for(f"({TILES}).Spend === '$0.000260'")
+        assert tab.ask(f"({MORE}).Spend") == "$0.000260 a call"
 
         page.push_process(metrics_of(full_record(cost=INCOMPLETE)), "two")
-        tab.wait_for(f"({TILES}).Spend === '≥ $0.00052'")
+        tab.wait_for(f"({TILES}).Spend === '≥ $0.000520'")
         assert tab.ask(f"({MORE}).Spend") == "1 call with a part without a price"
-        assert tab.ask(f"({ROWS})[0][5]") == "≥ $0.00052"
+        assert tab.ask(f"({ROWS})[0][5]") == "≥ $0.000520"
 
         page.push_process(metrics_of(full_record(**UNPRICED)), "three")
         tab.wait_for(f"({MORE}).Spend === '1 call without a price, 1 call with a part without a price'")
@@ -86,11 +86,11 @@ def test_a_call_shows_that_its_cost_is_a_lower_bound_and_why(browser: Chromium, 
     with browser.tab(page.server.url) as tab:
         tab.wait_for(f"{LISTED} === 2")
         costs = "Object.fromEntries([...document.querySelectorAll('#list > li')].map(item => [item.dataset.id, item.querySelector('.cost').textContent]))"
-        assert tab.ask(costs) == {"incomplete": "≥ $0.00026", "complete": "$0.00026"}
+        assert tab.ask(costs) == {"incomplete": "≥ $0.000260", "complete": "$0.000260"}
         pairs = "Object.fromEntries([...document.querySelectorAll('.opened .pair')].map(one => [...one.children].map(part => part.textContent)))"
         expected = {
-            "incomplete": {"total": "≥ $0.00026", "source": "published prices", "incomplete": "tool fee, residency"},
-            "complete": {"total": "$0.00026", "source": "your own prices"},
+            "incomplete": {"total": "≥ $0.000260", "source": "published prices", "incomplete": "tool fee, residency"},
+            "complete": {"total": "$0.000260", "source": "your own prices"},
         }
         for identity, facts in expected.items():
             tab.ask(f"document.querySelector('#list > li[data-id={identity}] button').click()")
@@ -225,7 +225,7 @@ def test_numbers_are_written_so_that_none_is_taken_for_another(browser: Chromium
         for name in ("money", "count", "compact", "seconds"):
             assert tab.ask(ask.format(odd, f"format.{name}")) == [NONE] * 6
         money = tab.ask(ask.format("-2, -0.5, 0, 1e-12, 1e-7", "format.money"))
-        assert money == ["-$2.00", "-$0.5000", "$0", "<$0.00000001", "$0.0000001"]
+        assert money == ["-$2.00", "-$0.500", "$0", "<$0.00000001", "$0.000000100"]
         assert tab.ask(ask.format("0, 0.00001, 0.0002, -1", "format.seconds"))[:3] == ["0.0 ms", "<0.1 ms", "0.2 ms"]
         assert tab.ask(ask.format("0, 1, 500", "one => format.percent(one, 10000)")) == ["0.0 %", "<0.1 %", "5.0 %"]
 

@@ -47,7 +47,7 @@ _KEPT_IF_FOLDED = ("error_type", "gen_ai_token_type", "kind", "le", "reason", "s
 """Labels that separate values of the same call; without them a sum would mix input with output tokens."""
 _GROWN = """
 SELECT dimension, slot * resolution / ?1 * ?1 AS at, sum(value) FROM point
-WHERE resolution = ?2 AND slot >= ?3 GROUP BY dimension, at ORDER BY dimension, at
+WHERE resolution = ?2 AND slot >= ?3 AND slot < ?4 GROUP BY dimension, at ORDER BY dimension, at
 """
 _REWRITE_MS = 3_600_000
 """Interval at which an unchanged series is written again, because pruning deletes series without writes."""
@@ -79,22 +79,29 @@ def keep(history: History, received: Iterable[Series]) -> None:
 
 
 @contextmanager
-def growth(history: History, *, since: int, step: int) -> Iterator[Callable[[], Iterator[Growth]]]:
-    """Open a snapshot of the growth in each step from `since` on, which can be read more than once.
+def growth(history: History, *, since: int, until: int, step: int) -> Iterator[Callable[[], Iterator[Growth]]]:
+    """Open a snapshot of the growth in each step from `since` to before `until`, which can be read more than once.
 
-    Both arguments are multiples of a stored resolution, in seconds. Reading holds one label set in memory at a time.
+    All arguments are multiples of a stored resolution, in seconds. Reading holds one label set in memory at a time.
     """
     resolution = max(seconds for seconds in RESOLUTIONS if step % seconds == 0)
     with history.reading() as connection:
         connection.execute("BEGIN")
         try:
-            yield lambda: _growth(connection, (step, resolution, since // resolution))
+            yield lambda: _growth(connection, (step, resolution, since // resolution, until // resolution))
         finally:
             with suppress(sqlite3.Error):  # the caller needs the error that ended the block
                 connection.execute("ROLLBACK")
 
 
-def _growth(connection: sqlite3.Connection, bounds: tuple[int, int, int]) -> Iterator[Growth]:
+def oldest(history: History) -> int | None:
+    """Return the time of the oldest growth in the history, in seconds since the epoch; `None` without any."""
+    with history.reading() as connection:
+        (found,) = connection.execute("SELECT min(slot * resolution) FROM point").fetchone()
+    return None if found is None else int(found)
+
+
+def _growth(connection: sqlite3.Connection, bounds: tuple[int, int, int, int]) -> Iterator[Growth]:
     rows = connection.execute(_GROWN, bounds)
     for dimension, steps in groupby(rows, key=itemgetter(0)):
         found = connection.execute("SELECT name, labels FROM dimension WHERE id = ?", (dimension,)).fetchone()

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from monitored_openai._local.counters import Growth
 from monitored_openai._local.quantile import histogram_quantile
+from monitored_openai._local.time_range import TimeRange
 from monitored_openai._metrics.metric_set import bounds_of
 from monitored_openai._metrics.names import (
     COST,
@@ -22,8 +23,6 @@ from monitored_openai._metrics.names import (
     USAGE_UNKNOWN,
 )
 
-STEPS = {900: 15, 3600: 60, 21_600: 360, 86_400: 1800, 604_800: 10_800, 2_592_000: 43_200}
-"""Length of each time range, and of its steps, in seconds."""
 NAMES = {
     "gen_ai_request_model": "model",
     "gen_ai_operation_name": "operation",
@@ -105,22 +104,15 @@ def keys_of(growth: Growth) -> tuple[Key, ...]:
     return (_COUNTS[growth.name],) if growth.name in _COUNTS else ()
 
 
-def first_step(now: float, seconds: int) -> int:
-    """Return the start of the first step of a range that ends now."""
-    step = STEPS[seconds]
-    return (int(now - seconds) // step + 1) * step
-
-
 def overview(
-    read: Callable[[], Iterable[Growth]], *, now: float, seconds: int, by: str, where: Mapping[str, str]
+    read: Callable[[], Iterable[Growth]], *, now: float, over: TimeRange, by: str, where: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the page's data for a time range: growth grouped by one label and filtered by others.
 
     `read` returns the same growth each time: the first pass finds the largest groups, and the second fills their
     charts, so that memory does not grow with the number of label sets times the number of steps.
     """
-    step, start = STEPS[seconds], first_step(now, seconds)
-    times = list(range(start, int(now) + 1, step))
+    times = over.times
     sums = _Sums(by, where)
     for growth in read():
         sums.add(growth)
@@ -130,7 +122,8 @@ def overview(
     rest = len(named) < len(order) or OTHER in named
     return {
         "now": now,
-        "step": step,
+        "step": over.step,
+        "end": over.end,
         "times": times,
         "values": sums.values.as_json(),
         "dropped": {reason: _finite(number) for reason, number in _largest(sums.dropped).items()},

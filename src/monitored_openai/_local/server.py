@@ -20,9 +20,10 @@ from monitored_openai._local.http.connection import Connection, Timeouts
 from monitored_openai._local.http.rejections import HTTPError
 from monitored_openai._local.http.server import Server
 from monitored_openai._local.ingest import entries_in, series_in
-from monitored_openai._local.overview import STEPS, first_step, overview
+from monitored_openai._local.overview import overview
 from monitored_openai._local.query import queries
 from monitored_openai._local.remote_write_decoder import Oversized
+from monitored_openai._local.time_range import PRESETS, TimeRange, between, until_now
 
 METRICS_PATH, LOGS_PATH = "/api/v1/write", "/loki/api/v1/push"
 
@@ -123,7 +124,7 @@ class LocalServer(Server):
         path, _, query = connection.path.partition("?")
         parameters = {name: those[-1] for name, those in parse_qs(query, keep_blank_values=True).items()}
         if path == "/api/overview":
-            self._send_overview(connection, _seconds(parameters.pop("seconds", "")), parameters)
+            self._send_overview(connection, parameters)
         elif path == "/api/status":
             status = {"connections": self.connections, "refused": self.rejections.counts}
             connection.reply(200, encode(status), {**SECURITY_HEADERS, **_JSON})
@@ -159,10 +160,11 @@ class LocalServer(Server):
             raise HTTPError(413 if isinstance(error, Oversized) else 400, str(error)) from error
         connection.reply(200, body, {**SECURITY_HEADERS, **_JSON})
 
-    def _send_overview(self, connection: Connection, seconds: int, parameters: dict[str, str]) -> None:
+    def _send_overview(self, connection: Connection, parameters: dict[str, str]) -> None:
         """Send the overview, or 304 if the page's copy is current: no new data and no new time step."""
         now = time.time()
-        tag = f'"{id(self):x}-{self._history.version}-{first_step(now, seconds)}"'
+        over = _range(now, parameters)
+        tag = f'"{id(self):x}-{self._history.version}-{over.start}-{over.end}"'
         headers = {**SECURITY_HEADERS, **_JSON, "ETag": tag}
         if connection.headers.get("if-none-match") == tag:
             connection.reply(304, headers=headers)
@@ -170,17 +172,25 @@ class LocalServer(Server):
         by, where = parameters.pop("by", "model"), _where(parameters)
         with (
             self._room_for_answer(connection),
-            counters.growth(self._history, since=first_step(now, seconds), step=STEPS[seconds]) as read,
+            counters.growth(self._history, since=over.start, until=over.end, step=over.step) as read,
         ):
-            body = encode(overview(read, now=now, seconds=seconds, by=by, where=where))
-        connection.reply(200, body, headers)
+            found = overview(read, now=now, over=over, by=by, where=where)
+        connection.reply(200, encode({**found, "oldest": counters.oldest(self._history)}), headers)
 
 
-def _seconds(text: str) -> int:
-    seconds = int(text) if text.isdecimal() and len(text) < 12 else 0
-    if seconds not in STEPS:
-        raise HTTPError(400, f"seconds must be one of {', '.join(map(str, STEPS))}")
-    return seconds
+def _range(now: float, parameters: dict[str, str]) -> TimeRange:
+    """Return the range of `seconds` until now, or of `from` and `to`, in seconds since the epoch."""
+    seconds, start, end = (parameters.pop(name, "") for name in ("seconds", "from", "to"))
+    if start or end:
+        numbers = [int(text) for text in (start, end) if text.isdecimal() and len(text) < 12]
+        over = between(now, *numbers) if len(numbers) == 2 else None  # a start and an end
+        if over is None:
+            raise HTTPError(400, "from and to must be seconds since the epoch, within the 32 days of the history")
+        return over
+    length = int(seconds) if seconds.isdecimal() and len(seconds) < 12 else 0
+    if length not in PRESETS:
+        raise HTTPError(400, f"seconds must be one of {', '.join(map(str, PRESETS))}")
+    return until_now(now, length)
 
 
 def _call_filter(parameters: dict[str, str]) -> calls.CallFilter:

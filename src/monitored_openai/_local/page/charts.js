@@ -6,6 +6,8 @@ const HEIGHT = 148;
 const AXIS = 52;
 const BESIDE = 12;
 const COLOURS = 8;
+const WHOLE = Array.from({ length: 13 }, (_, power) => [1, 2, 3, 4, 5].map((digit) => digit * 10 ** power)).flat();
+const FEWEST_PIXELS = 6; // of a drag; less is a click
 
 let probe;
 
@@ -48,10 +50,10 @@ function options(chart, data, width) {
   return {
     width,
     height: HEIGHT,
-    padding: [8, 4, 0, 0],
+    padding: [8, 18, 0, 0], // room for half of the last time
     legend: { show: false },
-    cursor: { drag: { x: false, y: false }, y: false, points: { show: !bars, size: 7 } },
-    hooks: { setCursor: [() => chart.describe()] },
+    cursor: { drag: { x: true, y: false, setScale: false }, y: false, points: { show: !bars, size: 7 }, sync: { key: "charts", setSeries: false } },
+    hooks: { setCursor: [() => chart.describe()], setSelect: [(plot) => chart.zoom(plot)] },
     scales: {
       x: { range: () => [chart.data.times[0], chart.data.times.at(-1) + step] },
       y: { range: (_, least, most) => [0, most > 0 && known(most * 1.06) ? most * 1.06 : 1] },
@@ -70,7 +72,8 @@ function options(chart, data, width) {
         ...ink,
         size: AXIS,
         gap: 6,
-        space: 36,
+        space: 28,
+        ...(data.whole && { incrs: WHOLE }),
         grid: { stroke: colour("--line"), width: 1 },
         ticks: { show: false },
         values: (_, marks) => marks.map((value) => (chart.isBlank ? "" : mark(value))),
@@ -83,6 +86,16 @@ function options(chart, data, width) {
 // Return an item that shows the name of a line beside its colour.
 export function keyOf(line) {
   return element("li", "", markOf(line.variable), element("span", "", line.name));
+}
+
+// Return such an item as a button that hides or shows the line.
+export function switchOf(line, isShown, toggle) {
+  const button = element("button", "", markOf(line.variable), element("span", "", line.name));
+  button.type = "button";
+  button.title = isShown ? "Hide in the charts" : "Show in the charts";
+  button.setAttribute("aria-pressed", String(isShown));
+  button.addEventListener("click", toggle);
+  return element("li", "", button);
 }
 
 export function markOf(variable) {
@@ -124,7 +137,7 @@ export class Chart {
     this.root.classList.toggle("unknown", data.total === "unknown");
     this.total.textContent = data.total;
     this.area.setAttribute("aria-label", `${this.title}: ${data.said}`);
-    this.key.replaceChildren(...(data.keyed ? data.lines.map(keyOf) : []));
+    this.key.replaceChildren(...(data.keyed ? data.all.map(data.switched) : []));
     const look = JSON.stringify([data.step, data.bars, data.lines.map((line) => [line.name, line.variable]), data.theme]);
     const values = [data.times, ...(data.bars ? stacked(columns).reverse() : columns)];
     if (this.plot && this.look === look) {
@@ -161,6 +174,11 @@ export class Chart {
       item.append(element("b", "", this.data.format(line.values[place])));
       return item;
     });
+    if (this.data.bars && rows.length > 1) {
+      const all = element("li", "sum", element("span", "", "total"));
+      all.append(element("b", "", this.data.format(rows.reduce((sum, line) => sum + line.values[place], 0))));
+      list.push(all);
+    }
     this.tip.replaceChildren(element("p", "", `${day(from)} ${minute(from)}`), element("ul", "", ...list));
     const edge = this.area.getBoundingClientRect().left;
     const at = this.plot.cursor.left + AXIS;
@@ -168,6 +186,17 @@ export class Chart {
     const after = at + BESIDE;
     const fits = edge + after + width <= document.documentElement.clientWidth - BESIDE;
     this.tip.style.left = `${fits ? after : Math.max(BESIDE - edge, at - BESIDE - width)}px`;
+  }
+
+  // Report the times that the user marked by a drag.
+  zoom(plot) {
+    const { left, width } = plot.select;
+    if (width < FEWEST_PIXELS) return;
+    const { times, step } = this.data;
+    const [from, to] = [left, left + width].map((at) => plot.posToVal(at, "x"));
+    plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+    const first = times[0] + Math.floor((from - times[0]) / step) * step;
+    this.onZoom?.(Math.max(times[0], first), times[0] + Math.ceil((to - times[0]) / step) * step);
   }
 
   step(event) {

@@ -1,6 +1,7 @@
 // Formats numbers, times and untrusted texts; creates elements and sends requests for all parts of the page.
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const significant = new Intl.NumberFormat("en-US", { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
 const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
 
 // Infinity and NaN count as unknown.
@@ -15,8 +16,7 @@ export function money(usd) {
   if (usd === 0) return "$0";
   if (usd < 0) return `-${money(-usd)}`;
   if (usd < 1e-8) return "<$0.00000001";
-  const digits = usd >= 1 ? 2 : Math.min(8, 3 - Math.floor(Math.log10(usd)));
-  return "$" + usd.toLocaleString("en-US", { minimumFractionDigits: Math.min(digits, 4), maximumFractionDigits: digits });
+  return "$" + (usd >= 1000 ? whole.format(Number(usd.toPrecision(3))) : significant.format(usd));
 }
 
 // A sum over calls, some of which have unknown values.

@@ -3,11 +3,13 @@
 import { report, settle } from "./faults.js";
 import * as calls from "./calls.js";
 import { exporting } from "./export.js";
-import { Chart, keyOf, markOf, variableOf } from "./charts.js";
+import { copying } from "./call.js";
+import { Chart, markOf, switchOf, variableOf } from "./charts.js";
+import * as previous from "./previous.js";
 import { follow, theme } from "./theme.js";
 import {
-  ask, compact, count, countMark, element, known, lowest, money, moneyMark, percent, plus, seconds, secondsMark, several, Unreachable,
-  visible,
+  ask, clock, compact, count, countMark, element, known, lowest, money, moneyMark, percent, plus, seconds, secondsMark, several,
+  Unreachable, visible,
 } from "./format.js";
 
 const EVERY_MS = 1000;
@@ -34,8 +36,9 @@ by("charts").append(...Object.values(charts).map((chart) => chart.root));
 
 const state = {
   seconds: "3600", by: "model", share: "p95", where: Object.create(null), q: "", failed: false,
-  attr: Object.create(null), order: "time", grouping: "", call: "",
+  attr: Object.create(null), order: "time", grouping: "", call: "", from: "", to: "",
 };
+const hidden = new Set(); // names of lines that the charts leave out
 let tag = "";
 let latest = null;
 let everFilled = false;
@@ -60,9 +63,8 @@ function recall() {
   if (!ORDERS.includes(state.order)) state.order = "time";
   by("grouping").value = state.grouping;
   if (by("grouping").value !== state.grouping) by("grouping").value = state.grouping = "";
-  const range = document.querySelector(`#ranges input[value="${CSS.escape(state.seconds)}"]`);
-  if (range) range.checked = true;
-  else state.seconds = "3600";
+  if (![state.from, state.to].every((text) => /^\d{1,11}$/.test(text))) state.from = state.to = "";
+  if (!document.querySelector(`#ranges input[value="${CSS.escape(state.seconds)}"]`)) state.seconds = "3600";
   if (!LABEL.test(state.by)) state.by = "model";
   by("share").value = state.share;
   if (!by("share").value) by("share").value = state.share = "p95";
@@ -72,7 +74,7 @@ function recall() {
 
 async function update({ anew = false } = {}) {
   if (anew) (tag = ""), remember();
-  const question = { ...prefixed(state.where), seconds: state.seconds, by: state.by };
+  const question = { ...prefixed(state.where), ...asked(), by: state.by };
   const answer = await ask("api/overview", question, { headers: tag ? { "If-None-Match": tag } : {} });
   if (answer.status === 304) return;
   if (!answer.ok) throw new Error(await answer.text());
@@ -83,7 +85,35 @@ async function update({ anew = false } = {}) {
   tag = answer.headers.get("ETag"); // set last, so that a failed update is repeated
 }
 
-const range = () => ({ seconds: state.seconds, since: `${latest.times[0]}000000000` });
+const asked = () => (state.from ? { from: state.from, to: state.to } : { seconds: state.seconds });
+
+// The range of everything on the page: whole steps, so that the figures and the list are about the same calls.
+const range = () => ({
+  key: JSON.stringify(asked()),
+  since: `${latest.times[0]}000000000`,
+  ...(state.from && { until: `${latest.end}000000000` }),
+});
+
+function zoom(from, to) {
+  Object.assign(state, { from: String(from), to: String(to) });
+  changed();
+}
+
+function showRange() {
+  for (const input of document.querySelectorAll("#ranges input")) input.checked = !state.from && input.value === state.seconds;
+  const text = (at) => clock(new Date(at * 1000));
+  by("zoomed").hidden = !state.from;
+  by("zoomed").replaceChildren(visible(`${text(latest.times[0])} to ${text(latest.end)}`), element("span", "cross", "×"));
+  for (const [id, at] of [["from", latest.times[0]], ["to", latest.end]]) {
+    if (document.activeElement !== by(id)) by(id).value = local(at);
+  }
+}
+
+// A time as the inputs write it, in the browser's time zone.
+function local(at) {
+  const date = new Date(at * 1000);
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+}
 const isFiltered = () => Boolean(state.q || state.failed || state.grouping || [state.where, state.attr].some((one) => Object.keys(one).length));
 const hasSome = () => latest.total.calls > 0 || calls.hasSome(range());
 
@@ -126,7 +156,9 @@ function show() {
   by("empty").hidden = everFilled;
   by("content").hidden = !everFilled;
   if (!everFilled) return;
+  showRange();
   showTotals(latest.total);
+  previous.update(latest, { ...prefixed(state.where), by: state.by }, () => showTotals(latest.total));
   showNotice(latest.dropped);
   showOrders();
   showChoices();
@@ -147,17 +179,18 @@ function showTotals(total) {
     total.unpriced && `${several(total.unpriced, "call")} without a price`,
     total.cost_incomplete && `${several(total.cost_incomplete, "call")} with a part without a price`,
   ].filter(Boolean);
+  const sum = plus(total.input_tokens, total.output_tokens);
   const tiles = [
-    ["Spend", spend(total), gaps.length ? gaps.join(", ") : perCall],
-    ["Calls", number(total.calls), uncounted ? "the calls below have no metrics" : total.retries ? `${several(total.retries, "request")} repeated` : ""],
-    ["Errors", number(total.errors), total.calls ? percent(total.errors, total.calls) : ""],
-    ["Tokens", tokens(total), total.usage_unknown ? `unknown for ${several(total.usage_unknown, "call")}` : parts],
-    ["Whole answer, p95", ...latency(total.duration)],
-    ["First chunk, p95", ...latency(total.first_chunk)],
+    ["Spend", spend(total), gaps.length ? gaps.join(", ") : perCall, previous.change(total, (one) => (one.unpriced || one.cost_incomplete ? null : one.cost))],
+    ["Calls", number(total.calls), uncounted ? "the calls below have no metrics" : total.retries ? `${several(total.retries, "request")} repeated` : "", previous.change(total, (one) => one.calls)],
+    ["Errors", number(total.errors), total.calls ? percent(total.errors, total.calls) : "", previous.value((one) => (one.calls > 0 ? percent(one.errors, one.calls) : null))],
+    ["Tokens", tokens(total, sum), total.usage_unknown ? `unknown for ${several(total.usage_unknown, "call")}` : parts, previous.change(total, (one) => (one.usage_unknown ? null : plus(one.input_tokens, one.output_tokens)))],
+    ["Whole answer, p95", ...latency(total.duration), previous.value((one) => (known(one.duration.p95) ? seconds(one.duration.p95) : null))],
+    ["First chunk, p95", ...latency(total.first_chunk), previous.value((one) => (known(one.first_chunk.p95) ? seconds(one.first_chunk.p95) : null))],
   ];
   by("totals").replaceChildren(
-    ...tiles.map(([name, value, more]) => {
-      const tile = element("div", "tile", element("dt", "", name), element("dd", "", value), element("dd", "more", more));
+    ...tiles.map(([name, value, more, before]) => {
+      const tile = element("div", "tile", element("dt", "", name), element("dd", "", value), element("dd", "more", more), element("dd", "before", before));
       tile.classList.toggle("alert", name === "Errors" && total.errors > 0);
       return tile;
     }),
@@ -214,24 +247,32 @@ function errorLines() {
 
 function showCharts() {
   const { total, series, times, step } = latest;
-  const common = { times, step, theme: theme() };
+  const common = { times, step, theme: theme(), switched };
+  const visibly = (those) => those.filter((line) => !hidden.has(line.name));
   const output = lines("output_tokens", series);
   const both = lines("input_tokens", series).map((line, number) => ({
     ...line,
     values: line.values.map((value, at) => plus(value, output[number].values[at])),
   }));
   const errors = errorLines();
-  by("key").replaceChildren(...series.map((name) => keyOf({ name: shown(name), variable: variableFor(name, series) })));
+  by("key").replaceChildren(...series.map((name) => switched({ name: shown(name), variable: variableFor(name, series) })));
   const bar = (name, those, format, mark, sum) =>
-    charts[name].show({ ...common, bars: true, lines: those, format, mark, total: sum, said: `${sum} in all`, keyed: name === "errors" });
+    charts[name].show({ ...common, bars: true, whole: mark === countMark, lines: visibly(those), all: those, format, mark, total: sum, said: `${sum} in all`, keyed: name === "errors" });
   bar("cost", lines("cost", series), money, moneyMark, spend(total));
   bar("calls", lines("calls", series), count, countMark, count(total.calls));
   bar("errors", errors, count, countMark, count(total.errors));
   bar("tokens", both, count, countMark, tokens(total));
   for (const name of ["duration", "first_chunk"]) {
     const said = `${state.share} ${seconds(total[name][state.share])}`;
-    charts[name].show({ ...common, lines: lines(`${name}_${state.share}`, series), format: seconds, mark: secondsMark, total: said, said });
+    charts[name].show({ ...common, lines: visibly(lines(`${name}_${state.share}`, series)), format: seconds, mark: secondsMark, total: said, said });
   }
+}
+
+function switched(line) {
+  return switchOf(line, !hidden.has(line.name), () => {
+    if (!hidden.delete(line.name)) hidden.add(line.name);
+    showCharts();
+  });
 }
 
 function showGroups() {
@@ -286,7 +327,16 @@ async function tick(how) {
 
 const changed = () => tick({ anew: true });
 
-by("ranges").addEventListener("change", (event) => ((state.seconds = event.target.value), changed()));
+by("ranges").addEventListener("change", (event) => (Object.assign(state, { seconds: event.target.value, from: "", to: "" }), changed()));
+by("zoomed").addEventListener("click", () => (Object.assign(state, { from: "", to: "" }), changed()));
+by("custom").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const [from, to] = ["from", "to"].map((id) => Math.floor(new Date(by(id).value).getTime() / 1000));
+  by("to").setCustomValidity(from < to ? "" : "must be after the start");
+  if (by("custom").reportValidity()) zoom(from, to);
+});
+by("to").addEventListener("input", () => by("to").setCustomValidity(""));
+for (const chart of Object.values(charts)) chart.onZoom = zoom;
 by("by").addEventListener("change", (event) => ((state.by = event.target.value), changed()));
 by("share").addEventListener("change", (event) => ((state.share = event.target.value), changed()));
 by("failed").addEventListener("change", (event) => ((state.failed = event.target.checked), changed()));
@@ -307,6 +357,7 @@ by("snippet").textContent = `from monitored_openai import MonitoredOpenAI, Monit
 
 settings = MonitoringSettings.local(${JSON.stringify(location.origin)})
 client = MonitoredOpenAI(monitoring=settings)`;
+by("snippet").after(copying("Copy", () => by("snippet").textContent));
 
 recall();
 follow(() => latest && show());
