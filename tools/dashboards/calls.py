@@ -71,9 +71,13 @@ def dashboard() -> builders.Dashboard:
     )
     for variable in _variables():
         built = built.with_variable(variable)
-    for panel in (*_sums(), *_graphs(), _table(), _lines()):
-        built = built.with_panel(panel)
-    return built
+    sections: board.Sections = {
+        "In the range": _sums(),
+        "Over time": _graphs(),
+        "Conversations": [_table()],
+        "Log": [_lines()],
+    }
+    return board.with_sections(built, sections)
 
 
 def _variables() -> list[Builder[models.VariableModel]]:
@@ -83,7 +87,7 @@ def _variables() -> list[Builder[models.VariableModel]]:
         "request": ("Request id", "A request id or its beginning. An empty field selects all entries."),
     }
     return [
-        board.data_source("logs", "Logs", "loki"),
+        board.data_source("logs", "Logs", "loki", board.NO_OTHER_LOGS),
         board.data_source("traces", "Traces", "tempo"),
         *board.metrics_variables(),
         builders.TextBoxVariable("job")
@@ -174,7 +178,7 @@ def _graphs() -> list[Panel]:
 
 def _table() -> table.Panel:
     trace = (
-        "/explore?schemaVersion=1&orgId=1&panes="
+        "/explore?schemaVersion=1&panes="
         '{"t":{"datasource":"${traces}","queries":[{"refId":"A","queryType":"traceql","query":"${__value.raw}"}]}}'
     )
     units = {"cost_usd": panels.USD, "duration": panels.SECONDS, "input_tokens": "short", "output_tokens": "short"}
