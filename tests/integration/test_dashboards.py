@@ -438,7 +438,7 @@ def test_the_data_sources_of_grafana_cloud_itself_are_left_out(
 def marks(name: str) -> str:
     """The expression of an annotation; every dashboard that has it has the same."""
     (expr,) = {
-        mark["expr"]
+        str(mark["expr"])
         for board in BOARDS.values()
         for mark in board.get("annotations", {}).get("list", ())
         if mark["name"] == name

@@ -15,7 +15,9 @@ from grafana_foundation_sdk.models import prometheus as queries
 from tools.dashboards.board import PROMETHEUS, calls_link
 
 Panel: TypeAlias = Builder[models.Panel]
-USD, TOKENS, CALLS, SECONDS, SHARE = "currencyUSD", "short", "short", "s", "percentunit"
+USD, TOKENS, CALLS, SECONDS, SHARE = "currencyUSD", "short", "locale", "s", "percentunit"
+LABELS = {"gen_ai_request_model": "model", "gen_ai_response_model": "answered by", "error_type": "error"}
+"""Names of columns that are shorter than their labels."""
 GOOD, WARN, BAD = "green", "orange", "red"
 
 
@@ -137,10 +139,9 @@ def graph(
         .show_points(common_models.VisibilityMode.AUTO)
         .legend(
             common.VizLegendOptions()
-            .display_mode(common_models.LegendDisplayMode.TABLE)
+            .display_mode(common_models.LegendDisplayMode.LIST)
             .placement(common_models.LegendPlacement.BOTTOM)
             .show_legend(True)
-            .calcs(["lastNotNull", "max"])
         )
         .tooltip(
             common.VizTooltipOptions()
@@ -176,6 +177,7 @@ def bars(title: str, says: str, unit: str, expr: str, legend: str, *, width: int
         .span(width)
         .orientation(common_models.VizOrientation.HORIZONTAL)
         .display_mode(common_models.BarGaugeDisplayMode.BASIC)
+        .text(common.VizTextDisplayOptions().title_size(13).value_size(16))
         .thresholds(_thresholds(None))
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     )
@@ -186,7 +188,7 @@ def figures(
 ) -> table.Panel:
     """Return a table with a row for each label set; `columns` maps each name to its unit and expression."""
     panel = table.Panel().title(title).description(says).datasource(PROMETHEUS).height(height).span(width)
-    names = {}
+    names = dict(LABELS)
     for number, (name, (_, expr)) in enumerate(columns.items()):
         letter = _letter(number)
         names[f"Value #{letter}"] = name
