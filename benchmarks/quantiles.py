@@ -83,7 +83,7 @@ def compare(shape: Shape) -> Comparison:
 def _estimates(values: Sequence[float], bounds: Bounds) -> tuple[float, ...]:
     histogram = Histogram(bounds)
     for value in values:
-        histogram.observe(value)
+        histogram.observe((value,))
     cumulative, buckets = 0, {}
     for bound, counted in zip((*bounds, math.inf), histogram.counts, strict=True):
         cumulative += counted

@@ -20,9 +20,9 @@ END = "<!-- end of the map -->"
 PARTS = {
     "Public classes and functions": ("__init__", "_clients", "_resources", "_monitor", "_batches", "compat"),
     "The caller's thread: settings, endpoints, calls": ("_settings", "_providers", "_endpoints", "_calls"),
-    "Values": ("_record", "_stats", "_version"),
+    "Values": ("_record", "_frozen", "_stats", "_version"),
     "A record becomes a price, series and a log entry": (
-        *("_pricing", "_metrics", "_legacy_series", "_log_entry", "_redaction"),
+        *("_pricing", "_metrics", "_legacy_series", "_log_entry", "_redaction", "_hashing"),
     ),
     "The exporter's thread": ("_exporter",),
     "Rules and files that several parts share": ("_labels", "_json", "_logging", "_files"),

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from monitored_openai._frozen import quick_init
+
 ErrorType = Literal[
     "bad_request",
     "context_length_exceeded",
@@ -54,7 +56,8 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 """An empty mapping that no code can change."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_init
+@dataclass(frozen=True, kw_only=True)
 class Usage:
     """The tokens of one call as the response reports them; ``None`` means not reported, never zero.
 
@@ -106,7 +109,8 @@ CostIncomplete = Literal["tool_fee", "unit", "residency", "retention", "deployme
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_init
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """The cost of one call in USD, in disjoint parts.
 
@@ -173,7 +177,8 @@ class Cost:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_init
+@dataclass(frozen=True, kw_only=True)
 class CallRecord:
     """One finished call: its request, response, durations, usage and cost.
 

@@ -21,7 +21,7 @@ from monitored_openai._cli.query import replies
 from monitored_openai._cli.query.following import Follower, Skipped
 from monitored_openai._cli.query.http_api import HttpApi
 from monitored_openai._cli.query.loki_log import Entry
-from monitored_openai._cli.query.report import parse_time
+from monitored_openai._cli.query.report_rows import parse_time
 from tests.support.servers._http import HttpServer
 from tests.support.servers._steps import Reply, Request, whole
 

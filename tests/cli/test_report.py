@@ -20,7 +20,8 @@ from rich.console import Console
 
 from monitored_openai._cli.query.http_api import HttpApi
 from monitored_openai._cli.query.promql import CALLS as CALLS_METRIC
-from monitored_openai._cli.query.report import Report, Row, as_table
+from monitored_openai._cli.query.report import as_table
+from monitored_openai._cli.query.report_rows import Report, Row
 from monitored_openai._exporter.encoders.remote_write import HEADERS, encode_labels, encode_push, encode_series
 from monitored_openai._metrics.metric_set import LEAN_SECONDS
 from monitored_openai._metrics.names import SECONDS
@@ -28,7 +29,7 @@ from tests.integration.test_end_to_end import audio_of, cost_of, served_usage
 from tests.support.command import Asked, LokiQueries
 from tests.support.servers.grafana import FakeGrafana
 from tests.support.servers.prometheus import Prometheus, require_prometheus
-from tests.support.stocked import CALLS, PROCESSES, Workload
+from tests.support.stocked import CALLS, DEMOS, PROCESSES, Workload
 
 pytestmark = pytest.mark.usefixtures("wide")
 
@@ -103,15 +104,15 @@ def test_what_has_no_price_has_no_cost_and_what_has_no_label_is_told_apart(done:
     assert features["(none)"]["calls"] == PROCESSES * CALLS + 30
 
 
-@pytest.mark.parametrize("environment", ["demo", "full"])
+@pytest.mark.parametrize("environment", DEMOS)
 def test_a_report_is_right_in_each_detail_of_the_metrics(environment: str, done: Workload, ask: Asked) -> None:
-    """`full` is the environment with every metric, `demo` that with the default ones."""
+    """`full` is the environment with every metric; `demo` and `host` have the default ones."""
     told = report(ask, *window(done, done.began - 60), "--where", f"environment={environment}")["all"]
 
     lines = done.lines(environment=environment)
     assert told["calls"] == len(lines)
     assert told["errors"] == sum("error_type" in line for line in lines)
-    bounds = (0.0, *(LEAN_SECONDS if environment == "demo" else SECONDS))
+    bounds = (0.0, *(SECONDS if environment == "full" else LEAN_SECONDS))
     for column, share, field in (
         ("duration_p50", 0.5, "duration_seconds"),
         ("duration_p95", 0.95, "duration_seconds"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 import yaml
 
 from monitored_openai._cli.query import promql
-from monitored_openai._cli.rules.files import groups, texts
+from monitored_openai._cli.rules.files import groups_of, texts
+from monitored_openai._cli.rules.links import Links
 from monitored_openai._cli.rules.rule import Alert, Budget, Limits
 from monitored_openai._metrics.metric_set import METRICS
 from tests.support.servers.prometheus import require_prometheus
-from tests.support.stocked import ENVIRONMENTS, Workload
+from tests.support.stocked import DEMOS, ENVIRONMENTS, Workload
 
 pytestmark = pytest.mark.once
 
@@ -30,12 +32,17 @@ ODD = Limits(
         )
     )
 )
+LINKS = Links(runbook="https://docs.test/alerts.md", grafana="https://grafana.test")
 PROMETHEUS, GRAFANA = "monitored-openai.rules.yml", "monitored-openai.grafana.yml"
-NAMES = {rule.name for group in groups(LIMITS) for rule in group.rules if isinstance(rule, Alert)}
+NAMES = {rule.name for group in groups_of(LIMITS) for rule in group.rules if isinstance(rule, Alert)}
 CALLS, COST = "gen_ai_client_operation_duration_seconds_count", "gen_ai_client_cost_usd_total"
 UNPRICED, PRICES = "gen_ai_client_unpriced_total", "monitored_openai_prices_timestamp_seconds"
 STREAMS = "gen_ai_client_operation_time_to_first_chunk_seconds"
 WHO = 'environment="e", service_name="s", instance="i:1"'
+
+
+def texts_of(limits: Limits, *, scraped: bool = False) -> Mapping[str, str]:
+    return texts(groups_of(limits, scraped=scraped), LINKS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,7 +279,7 @@ CASES = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the rules are."""
     made = tmp_path_factory.mktemp("rules")
-    for name, text in texts(LIMITS).items():
+    for name, text in texts_of(LIMITS).items():
         (made / name).write_text(text)
     return made
 
@@ -287,7 +294,7 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("limits", [Limits(), LIMITS, ODD], ids=["defaults", "budgets", "odd"])
 def test_promtool_finds_nothing_wrong(limits: Limits, tmp_path: Path) -> None:
     file = tmp_path / "rules.yml"
-    file.write_text(texts(limits)[PROMETHEUS])
+    file.write_text(texts_of(limits)[PROMETHEUS])
 
     checked = promtool("check", "rules", "--lint-fatal", file)
 
@@ -330,18 +337,18 @@ def test_every_alert_has_a_section_in_the_runbook_and_no_other_has() -> None:
     page = (ROOT / "docs" / "alerts.md").read_text()
 
     assert re.findall(r"^### (\S+)$", page, re.MULTILINE) == sorted(NAMES, key=list(dict.fromkeys(
-        rule.name for group in groups(LIMITS) for rule in group.rules if isinstance(rule, Alert)
+        rule.name for group in groups_of(LIMITS) for rule in group.rules if isinstance(rule, Alert)
     )).index)  # fmt: skip
 
 
 def grafana_rules(limits: Limits = LIMITS) -> list[dict[str, Any]]:
-    return [rule for group in yaml.safe_load(texts(limits)[GRAFANA])["groups"] for rule in group["rules"]]
+    return [rule for group in yaml.safe_load(texts_of(limits)[GRAFANA])["groups"] for rule in group["rules"]]
 
 
 def test_grafana_gets_the_same_alerts_each_with_an_identity_of_its_own() -> None:
     prometheus = [
         (rule["alert"], rule["expr"])
-        for group in yaml.safe_load(texts(LIMITS)[PROMETHEUS])["groups"]
+        for group in yaml.safe_load(texts_of(LIMITS)[PROMETHEUS])["groups"]
         for rule in group["rules"]
         if "alert" in rule
     ]
@@ -376,7 +383,7 @@ def json_free(annotations: dict[str, str]) -> str:
 
 
 def test_a_real_prometheus_takes_every_expression(done: Workload) -> None:
-    for group in groups(LIMITS):
+    for group in groups_of(LIMITS):
         for rule in group.rules:
             done.prometheus.query(rule.expr, at=done.ended)
 
@@ -394,7 +401,7 @@ def selectors() -> set[str]:
     pattern = re.compile(rf"(?:{names})(?![\w:])(?:\{{[^}}]*\}})?")
     return {
         found
-        for group in groups(Limits(budgets=(Budget(usd=1),)))
+        for group in groups_of(Limits(budgets=(Budget(usd=1),)))
         for rule in group.rules
         for found in pattern.findall(rule.expr)
     }
@@ -413,12 +420,12 @@ def test_a_rule_reads_series_that_each_detail_of_the_metrics_has(detail: str, do
     assert empty == set()
 
 
-@pytest.mark.parametrize("environment", ["demo", "full"])
+@pytest.mark.parametrize("environment", DEMOS)
 def test_the_mean_length_of_answers_is_that_of_the_log(environment: str, done: Workload) -> None:
     """The first operand of the alert on growing answers, as totals: all output tokens by the calls without an error."""
     (alert,) = [
         rule.expr
-        for group in groups(Limits())
+        for group in groups_of(Limits())
         for rule in group.rules
         if isinstance(rule, Alert) and rule.name == "OpenAIOutputRunsAway"
     ]
@@ -436,7 +443,7 @@ def test_the_mean_length_of_answers_is_that_of_the_log(environment: str, done: W
 def test_the_hourly_sums_are_exact_over_processes_that_end(done: Workload) -> None:
     (recorded,) = [
         rule.expr
-        for group in groups(LIMITS)
+        for group in groups_of(LIMITS)
         for rule in group.rules
         if not isinstance(rule, Alert) and rule.record == "gen_ai_client:calls:sum1h"
     ]
@@ -502,6 +509,6 @@ def test_limits_of_which_no_rule_can_be_made_are_refused(wrong: dict[str, Any], 
 def test_a_value_of_a_budget_cannot_break_out_of_its_matcher() -> None:
     hostile = Limits(budgets=(Budget(usd=1, label="team", value='a"} or vector(1) #\\'),))
 
-    exprs = [rule.expr for group in groups(hostile) for rule in group.rules if isinstance(rule, Alert)]
+    exprs = [rule.expr for group in groups_of(hostile) for rule in group.rules if isinstance(rule, Alert)]
 
     assert 'team="a\\"} or vector(1) #\\\\"' in exprs[0]

@@ -42,6 +42,16 @@ def test_tail_shows_the_newest_calls_in_their_order(queries: LokiQueries, ask: A
     assert [line.rpartition("=")[2] for line in shown.splitlines()] == ["6", "7", "8"]
 
 
+def test_tail_marks_a_cost_that_is_a_lower_bound(queries: LokiQueries, ask: Asked) -> None:
+    now = time.time_ns()
+    queries.entries = [(now - 1, line_of(1, **CHAT)), (now, line_of(2, **CHAT, cost_incomplete=["file_search"]))]
+
+    whole, part = ask("tail", "--url", queries.url, "--no-follow").splitlines()
+
+    assert "  $0.000260" in whole
+    assert "  ≥$0.000260" in part
+
+
 def test_tail_shows_content_only_when_asked_and_makes_it_harmless(queries: LokiQueries, ask: Asked) -> None:
     now = time.time_ns()
     queries.entries = [

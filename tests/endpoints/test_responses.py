@@ -182,10 +182,13 @@ def test_no_two_families_are_the_same() -> None:
     assert len({(family.method, family.path) for family in ENDPOINTS}) == len(ENDPOINTS)
 
 
-def test_what_is_owed_is_settled_once_and_no_more_than_so_many_are_remembered() -> None:
+def test_what_is_owed_is_settled_once_and_no_more_than_so_many_are_remembered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     pending = PendingUsage()
     for number in range(MOST + 1):
         pending.add("api.test", f"resp_{number}", {"service_tier": str(number)})
+    assert "10000 responses wait for their usage" in caplog.text
     assert pending.resolve("api.test", "resp_0") is None
     assert pending.resolve("other.test", "resp_1") is None
     assert pending.resolve("api.test", "resp_1") == {"service_tier": "1"}

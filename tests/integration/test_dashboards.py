@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from bisect import bisect_left
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -24,7 +25,7 @@ from monitored_openai._metrics.metric_set import LEAN_SECONDS, METRICS, REQUIRED
 from monitored_openai._metrics.names import SECONDS
 from tests.support.grafana import VARIABLE, filled, rendered
 from tests.support.logql import faults_of
-from tests.support.stocked import ENVIRONMENTS, Workload
+from tests.support.stocked import DEMOS, ENVIRONMENTS, Workload
 
 pytestmark = pytest.mark.once
 
@@ -78,10 +79,6 @@ def queries() -> Iterator[Query]:
 
 PROMQL = [query for query in queries() if query.source == "prometheus"]
 LOGQL = [query for query in queries() if query.source == "loki"]
-
-
-DEMOS = ("demo", "full")
-"""The environments of the demo's workload with the default metrics and with all."""
 
 
 def chosen(done: Workload, environment: str = ".*") -> dict[str, str]:
@@ -180,6 +177,15 @@ def value_of(done: Workload, panel: str, board: str = "overview", environment: s
     return value
 
 
+def parts(done: Workload, panel: str, label: str, environment: str) -> dict[str, float]:
+    """What a panel of the cost dashboard shows for each value of a label, without zeros."""
+    (query,) = [query for query in PROMQL if (query.board, query.panel) == ("monitored-openai-cost", panel)]
+    found = defaultdict[str, float](float)
+    for labels, value in done.prometheus.query(query.filled(**chosen(done, environment)), at=done.ended):
+        found[labels[label]] += value
+    return {name: value for name, value in found.items() if value}
+
+
 @pytest.mark.parametrize("environment", DEMOS)
 def test_the_totals_are_what_the_demos_api_served(environment: str, done: Workload) -> None:
     served = done.served[environment]
@@ -212,7 +218,7 @@ def test_a_quantile_is_in_the_bucket_of_the_true_one(
     lines = done.lines(environment=environment)
     truth = sorted(line[field] for line in lines if line.get(field) is not None)
     rank = truth[math.ceil(share * len(truth)) - 1]
-    bounds = (0.0, *(LEAN_SECONDS if environment == "demo" else SECONDS))
+    bounds = (0.0, *(SECONDS if environment == "full" else LEAN_SECONDS))
     above = bisect_left(bounds, rank)
     assert shown is not None
     assert bounds[above - 1] <= shown <= bounds[above]
@@ -228,6 +234,34 @@ def test_the_totals_of_all_processes_are_those_of_the_log(done: Workload) -> Non
     assert value_of(done, "Unpriced calls", "cost") == sum("unpriced" in line for line in lines)
     saved = sum(line["cost"]["cache_savings_usd"] for line in lines if "cost" in line)
     assert value_of(done, "Saved by caching", "cost") == pytest.approx(saved, rel=1e-9)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
+def test_parts_of_the_cost_tool_calls_and_incomplete_costs_are_those_of_the_log(
+    environment: str, done: Workload
+) -> None:
+    lines = [line for name in environment.split("|") for line in done.lines(environment=name)]
+    costs, tools, reasons = Counter[str](), Counter[str](), Counter[str]()
+    for line in lines:
+        costs.update({kind: usd for kind, usd in line.get("cost", {}).items() if usd})
+        tools.update(line.get("tool_calls", {}))
+        reasons.update(line.get("cost_incomplete", []))
+    del costs["total_usd"], costs["cache_savings_usd"]
+
+    assert parts(done, "Cost by kind", "kind", environment) == pytest.approx(
+        {name.removesuffix("_usd"): usd for name, usd in costs.items()}, rel=1e-9
+    )
+    assert parts(done, "Tool calls", "tool", environment) == tools
+    assert parts(done, "Incomplete costs by reason", "reason", environment) == reasons
+    assert value_of(done, "Incomplete costs", "cost", environment) == sum("cost_incomplete" in line for line in lines)
+    assert all((costs, tools, reasons))
+
+
+def test_the_processes_of_a_host_push_one_set_of_series(done: Workload) -> None:
+    instances = f"count by (environment) (count by (environment, instance) (last_over_time({CALLS_METRIC}[1h])))"
+    found = {labels["environment"]: value for labels, value in done.prometheus.query(instances, at=done.ended)}
+
+    assert found == {"demo": 1, "full": 1, "host": 1, "default": 2, "full-mixed": 1, "host-mixed": 1}
 
 
 def test_the_projection_goes_on_as_the_range_did(done: Workload) -> None:

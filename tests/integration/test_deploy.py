@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from monitored_openai import MonitoringSettings
-from monitored_openai._cli.rules.files import texts
+from monitored_openai._cli.rules.files import groups_of, texts
+from monitored_openai._cli.rules.links import Links, published_runbook
 from monitored_openai._cli.rules.rule import Budget, Limits
 from tests.support import alloy
 from tests.support.programs import settings
@@ -78,7 +79,8 @@ def test_prometheus_takes_its_configuration_and_rules() -> None:
 
 
 def test_the_rules_are_those_that_the_command_writes() -> None:
-    written = texts(Limits(budgets=(Budget(usd=100),)))
+    links = Links(runbook=published_runbook(), grafana="http://localhost:3000")
+    written = texts(groups_of(Limits(budgets=(Budget(usd=100),))), links)
 
     there = {name: (DEPLOY / folder) for name, folder in RULES.items()}
     assert (there["monitored-openai.rules.yml"] / "monitored-openai.rules.yml").read_text() == written[

@@ -7,13 +7,15 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
+from monitored_openai import MonitoringSettings
 from monitored_openai._pricing.rates import Unpriced
 from monitored_openai._record import CostIncomplete
 from tests.support.servers.openai_api import OpenAIServer
@@ -21,7 +23,7 @@ from tests.support.servers.openai_api import OpenAIServer
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 SHELL = {"bash", "console", "sh", "shell"}
 TIMEOUT = 100
 FENCE = re.compile(
@@ -53,12 +55,78 @@ COMMANDS: dict[str, str] = {
     "export GRAFANA_URL=https://example.grafana.net": "tests/cli/test_dashboards.py gives it as an option",
     "export GRAFANA_TOKEN=glsa_example": "as above",
     "monitored-openai dashboards push": "tests/cli/test_dashboards.py pushes to a fake",
+    "export PROMETHEUS_TOKEN=glc_example": "tests/cli/test_rules_push.py sets it",
+    **dict.fromkeys(
+        (
+            "monitored-openai rules push --to grafana --monthly-budget 500 --data-source grafanacloud-prom",
+            "monitored-openai rules push --to ruler --recordings-only",
+            "monitored-openai rules push --to ruler --monthly-budget 500",
+        ),
+        "tests/cli/test_rules_push.py pushes to fakes",
+    ),
+    "monitored-openai rules export rules --monthly-budget 500": "tests/cli/test_command.py writes them",
     'eval "$(monitored-openai completion bash)"': "tests/cli/test_arguments.py runs the script in bash",
     "monitored-openai report --range 24h": "tests/cli/test_report.py asks a real Prometheus",
     "pip install 'monitored-openai[scrape]'": "every session of the matrix installs it so, from the checkout",
     "monitored-openai local": "tests/cli/test_main.py starts it, on a free port",
     "monitored-openai local --host 0.0.0.0 --token-file token.txt": "as above",
     "monitored-openai demo --page": "as above",
+    "export OPENAI_API_KEY=sk-example": "environment() sets it",
+    **dict.fromkeys(
+        (
+            "export MONITORED_OPENAI_METRICS_URL=http://127.0.0.1:8642",
+            "export MONITORED_OPENAI_LOGS_URL=http://127.0.0.1:8642",
+            "export MONITORED_OPENAI_LABEL_NAMES=feature",
+            "export MONITORED_OPENAI_HOST_DIR=/var/tmp/fastapi-totals",
+            "export MONITORED_OPENAI_HOST_DIR=/var/tmp/celery-totals",
+            "export MONITORED_OPENAI_REDACT_PRESETS=email,phone,card,iban",
+            "export MONITORED_OPENAI_HASH_ATTRIBUTES=user,customer",
+            "export MONITORED_OPENAI_HASH_SECRET=4f9c2a7be01d5386c4f9c2a7be01d538",
+        ),
+        "tests/settings/test_environment.py sets such variables",
+    ),
+    **dict.fromkeys(
+        (
+            "pip install monitored-openai fastapi uvicorn",
+            "pip install monitored-openai 'celery[redis]'",
+            "pip install monitored-openai langchain-openai",
+        ),
+        "the sessions of noxfile.py install them so, from the checkout",
+    ),
+    **dict.fromkeys(
+        (
+            "curl 'http://127.0.0.1:8000/ask?question=hello'",
+            "curl 'http://127.0.0.1:8000/stream?question=hello'",
+            "export CELERY_BROKER_URL=redis://localhost:6379/0",
+            "celery -A celery_tasks worker --concurrency 4",
+            'python -c \'from celery_tasks import summarise; summarise.delay("A long text.", "c-17")\'',
+            'python -c \'from lambda_handler import handler; print(handler({"question": "Hello?"}, None))\'',
+            "export AZURE_OPENAI_ENDPOINT=https://example.openai.azure.com",
+            "export AZURE_OPENAI_API_KEY=azure-key-example",
+            "export AZURE_OPENAI_DEPLOYMENT=my-gpt-4o-mini",
+            "python azure_v1.py",
+        ),
+        "tests/integration/test_examples.py does the same in its own folder",
+    ),
+    "uvicorn fastapi_app:app --workers 4": "tests/integration/runtimes/test_runtimes.py starts uvicorn with workers",
+    "python with_langchain.py": "tests/integration/frameworks/test_frameworks.py runs it",
+    **dict.fromkeys(
+        (
+            (
+                "pip install --target package --platform manylinux2014_x86_64 --python-version 3.12"
+                " --only-binary :all: monitored-openai"
+            ),
+            "cp lambda_handler.py package",
+            "(cd package && python -m zipfile -c ../function.zip .)",
+        ),
+        "only the commands of pip, cp and zipfile",
+    ),
+    "python -c 'import secrets; print(secrets.token_hex(32))'": "only the standard library",
+    "python check_privacy.py": "the page's block runs",
+    "python check_calls.py": "the page's block runs",
+    "python by_feature.py": "the page's block runs",
+    "monitored-openai report --by feature": "tests/cli/test_report.py asks a real Prometheus",
+    "monitored-openai prices gpt-4o-mini": "tests/cli/test_prices.py shows such a model",
 }
 """Each command on the pages that something else exercises, and what does."""
 RUN: dict[str, list[str]] = {
@@ -68,6 +136,7 @@ RUN: dict[str, list[str]] = {
 
 LOOPBACK_ONLY = """
 import sys
+import tomllib
 
 def refuse(event, arguments):
     if event == "socket.getaddrinfo":
@@ -171,13 +240,23 @@ RUNNABLE = {
 }
 
 
-@pytest.mark.parametrize("page", RUNNABLE, ids=name_of)
-def test_the_python_blocks_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
-    script = tmp_path / f"{page.stem}.py"
-    script.write_text(script_of(RUNNABLE[page]))
+TASKS = [page for page in RUNNABLE if page.parent.name == "tasks"]
+"""These pages are short and run in one process, because the imports take most of the time of each."""
+PROCESSES = {name_of(page): [page] for page in RUNNABLE if page not in TASKS} | {"docs/tasks": TASKS}
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_the_python_blocks_of_a_page_run_one_after_the_other(name: str, tmp_path: Path) -> None:
+    for page in PROCESSES[name]:
+        (tmp_path / f"{page.stem}.py").write_text(script_of(RUNNABLE[page]))
+    script = tmp_path / f"{PROCESSES[name][0].stem}.py"
+    if len(PROCESSES[name]) > 1:
+        script = tmp_path / "all_pages.py"
+        paths = [str(tmp_path / f"{page.stem}.py") for page in PROCESSES[name]]
+        script.write_text(f"import runpy\nfor path in {paths!r}:\n    runpy.run_path(path, run_name='__main__')\n")
     with OpenAIServer() as server:
         done = run_script(script, tmp_path, server.base_url)
-    assert done.returncode == 0, f"{name_of(page)} (line numbers are the page's):\n{done.stderr}"
+    assert done.returncode == 0, f"{name} (line numbers are the page's):\n{done.stderr}"
 
 
 def test_only_blocks_with_a_reason_are_not_run_and_they_are_few() -> None:
@@ -187,9 +266,20 @@ def test_only_blocks_with_a_reason_are_not_run_and_they_are_few() -> None:
     assert len(marked) <= MOST_NOT_RUN
 
 
+def test_the_price_file_on_the_page_has_the_prices_of_the_example_before_it() -> None:
+    blocks = list(blocks_of(ROOT / "docs" / "prices.md", (ROOT / "docs" / "prices.md").read_text()))
+    (number,) = [number for number, block in enumerate(blocks) if block.language == "toml"]
+    scope: dict[str, Any] = {}
+    exec(blocks[number - 1].text, scope)  # noqa: S102  # the page's own example
+
+    assert MonitoringSettings(prices=tomllib.loads(blocks[number].text)).prices == scope["settings"].prices
+
+
 def test_every_framework_on_the_pages_has_a_test_and_a_session() -> None:
     shown = re.findall(
-        r"^```\{literalinclude\} \.\./examples/with_(\w+)\.py$", (ROOT / "docs/frameworks.md").read_text(), re.MULTILINE
+        r"^ *```\{literalinclude\} (?:\.\./)+examples/with_(\w+)\.py$",
+        (ROOT / "docs/tasks/langchain.md").read_text() + (ROOT / "docs/frameworks.md").read_text(),
+        re.MULTILINE,
     )
     tests = re.findall(
         r"^def test_(\w+)", (ROOT / "tests/integration/frameworks/test_frameworks.py").read_text(), re.MULTILINE

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.once
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FRAMEWORKS = Path(__file__).parent / "frameworks" / "test_frameworks.py"
-TESTED = {"fastapi_app.py", "django_app.py", "celery_tasks.py", "lambda_handler.py", "notebook.ipynb"}
+TESTED = {"fastapi_app.py", "django_app.py", "celery_tasks.py", "lambda_handler.py", "azure_v1.py", "notebook.ipynb"}
 CALLS = "gen_ai_client_operation_duration_seconds_count"
 ENDED = 110.0
 NOTEBOOK = """
@@ -169,6 +169,22 @@ def test_a_lambda_has_delivered_when_it_returns(reality: ExampleServers) -> None
     run(twice, reality=reality)
 
     assert reality.arrived() == {"lambda": 2}
+
+
+def test_azure_v1_takes_the_plain_client(reality: ExampleServers) -> None:
+    own = {
+        "AZURE_OPENAI_ENDPOINT": reality.api.url,
+        "AZURE_OPENAI_API_KEY": "azure-key",
+        "AZURE_OPENAI_DEPLOYMENT": "our-deployment",
+    }
+    program = f"import os, runpy; os.environ.update({own!r}); runpy.run_path('azure_v1.py', run_name='__main__')"
+
+    run(program, reality=reality)
+
+    assert reality.arrived() == {"search": 1}
+    (request,) = reality.api.requests
+    assert request.path == "/openai/v1/chat/completions"
+    assert request.headers["authorization"] == "Bearer azure-key"
 
 
 def test_the_notebook_runs_from_top_to_bottom(reality: ExampleServers) -> None:

@@ -47,7 +47,7 @@ def of_panels() -> Iterator[tuple[str, str, str]]:
 
 def of_docs() -> Iterator[str]:
     """Each expression in the docs that makes numbers of the log."""
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "deploy").rglob("*.md"))):
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "deploy").rglob("*.md"))):
         for block in re.findall(r"```\w*\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
             if re.search(r"_over_time\(\{.*\|", block):
                 yield block.strip()

@@ -328,8 +328,9 @@ def test_everything_is_reached_by_keyboard(browser: Chromium, page: Page) -> Non
         tab.press("Enter", text="\r")
         tab.wait_for("document.querySelector('.facts') !== null")
 
-        wanted = ["skip", "INPUT", "by", "share", *["area"] * 6, "scrolls", "link", "link", "search", "failed", "call"]
-        assert reached == wanted
+        charts = ["skip", "INPUT", "by", "share", *["area"] * 6, "scrolls", "link", "link"]
+        orders = ["when", "number duration", "number tokens", "number cost"]
+        assert reached == [*charts, "search", "failed", "grouping", "save-csv", "save-json", *orders, "call"]
         assert tab.ask("document.activeElement.getAttribute('aria-expanded')") == "true"
 
         tab.ask("document.querySelector('.area').focus()")

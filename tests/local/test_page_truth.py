@@ -89,8 +89,8 @@ def test_a_call_shows_that_its_cost_is_a_lower_bound_and_why(browser: Chromium, 
         assert tab.ask(costs) == {"incomplete": "≥ $0.00026", "complete": "$0.00026"}
         pairs = "Object.fromEntries([...document.querySelectorAll('.opened .pair')].map(one => [...one.children].map(part => part.textContent)))"
         expected = {
-            "incomplete": {"total": "≥ $0.00026", "source": "table", "incomplete": "tool fee, residency"},
-            "complete": {"total": "$0.00026", "source": "settings"},
+            "incomplete": {"total": "≥ $0.00026", "source": "published prices", "incomplete": "tool fee, residency"},
+            "complete": {"total": "$0.00026", "source": "your own prices"},
         }
         for identity, facts in expected.items():
             tab.ask(f"document.querySelector('#list > li[data-id={identity}] button').click()")

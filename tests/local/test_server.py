@@ -310,13 +310,13 @@ def test_an_opened_call_has_its_turns_and_its_line(page: Page) -> None:
                     "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}]
                 }
             },
-            ['{"type": "image_url", "image_url": {"url": "u"}}'],
+            ["[image: u]"],
         ),
         ({"request": {"messages": 5}, "response": {"choices": [None, {"message": 3}], "output": {}}}, []),
     ],
 )
 def test_every_family_s_turns_are_read(call: dict[str, Any], expected: list[str]) -> None:
-    assert [turn.text for turn in turns(call)] == expected
+    assert [str(turn) for turn in turns(call)] == expected
 
 
 def test_tool_calls_and_refusals_are_turns() -> None:

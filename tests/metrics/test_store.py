@@ -344,7 +344,7 @@ def test_a_histogram_is_that_of_the_prometheus_client(values: list[float], bound
     ours = Histogram(bounds)
     for each in values:
         reference.observe(each)
-        ours.observe(each)
+        ours.observe((each,))
     expected = {
         (sample.name, tuple(sample.labels.items())): sample.value
         for family in reference.collect()
@@ -478,7 +478,7 @@ ROOT = Path(__file__).parents[2]
 PROMTOOL = next(iter(sorted((ROOT / ".cache" / "prometheus").glob("**/bin/promtool"))), None)
 PROMQL = [
     (page.name, number, query)
-    for page in sorted(ROOT.glob("docs/*.md"))
+    for page in sorted(ROOT.glob("docs/**/*.md"))
     for number, query in enumerate(re.findall(r"^```promql\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
 ]
 

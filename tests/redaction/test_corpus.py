@@ -45,6 +45,7 @@ HOSTILE = {
     "percents": "%25" * 33_000,
     "percents before a letter": "%25" * 33_000 + "41",
     "backslashes": "\\" * 100_000,
+    "backslashes behind an escape": "api_key=a1b2c3d4e5f6a7b8 x\\u0040" + "\\" * 100_000,
     "escaped line breaks": "sk-" + "\\n" * 50_000,
     "names": "api_key" * 14_000,
     "names with spaces": ("api_key" + " " * 100) * 900,

@@ -53,6 +53,9 @@ def test_the_order_of_labels_makes_no_difference() -> None:
         {"headers": {"X-Key": "x"}},
         {"prices": {}},
         {"redact": ["x"]},
+        {"redact_presets": ["email"]},
+        {"hash_attributes": ["customer"]},
+        {"hash_secret": "another-random-text"},
         {"on_record": None},
         {"proxy": None},
     ],
@@ -71,6 +74,8 @@ def full_settings(**changed: Any) -> MonitoringSettings:
         "headers": {"X-Key": f"{SECRET}5"},
         "prices": {"m": {"input": 1, "output": 2}},
         "redact": shout,
+        "hash_attributes": ["user"],
+        "hash_secret": f"{SECRET}-of-16-characters",
         "on_record": note,
     }
     return MonitoringSettings(**(values | changed))
@@ -109,6 +114,9 @@ def test_no_secret_shows_in_an_error_or_its_causes(caplog: pytest.LogCaptureFixt
         "verify": f"/{SECRET}",
         "prices": SECRET,
         "redact": [f"{SECRET}("],
+        "redact_presets": SECRET,
+        "hash_attributes": f"{SECRET}-",
+        "hash_secret": {"text": SECRET},
         "on_error": SECRET,
         "enabled": SECRET,
     }

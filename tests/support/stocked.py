@@ -17,7 +17,7 @@ from monitored_openai._cli.demo import client_app, workload
 from monitored_openai._cli.demo.counts import Counts
 from monitored_openai._cli.demo.openai_server import Api
 from tests.integration.test_end_to_end import env
-from tests.support.programs import run, running
+from tests.support.programs import run, running, settings
 from tests.support.servers.loki import FakeLoki
 from tests.support.servers.openai_api import OpenAIServer
 from tests.support.servers.prometheus import Prometheus, require_prometheus
@@ -25,8 +25,11 @@ from tests.support.servers.prometheus import Prometheus, require_prometheus
 QUICK = 0.02
 """The pace of the demo's API: a fiftieth of the times shown to people."""
 PROCESSES, CALLS = 4, 60
-ENVIRONMENTS = {"lean": "demo|default", "full": "full|full-mixed"}
-"""The environments whose processes push the default metrics, and all metrics, as regular expressions."""
+ENVIRONMENTS = {"lean": "demo|default", "full": "full|full-mixed", "host": "host|host-mixed"}
+"""As regular expressions: the environments whose processes push the default metrics, all metrics, and the default
+metrics in one set of series for the host."""
+DEMOS = ("demo", "full", "host")
+"""The environments of the demo's workload, in the order of `ENVIRONMENTS`."""
 FLUSH_SECONDS = 30.0
 
 
@@ -35,8 +38,8 @@ class Workload:
     """What was done, and where it was told to.
 
     First a process that ended before `window_begins`, then at once the demo's workload, with the default metrics
-    (`environment="demo"`) and with all of them (`environment="full"`), and four processes (`job="mixed"`), of which the
-    last pushes all metrics.
+    (`environment="demo"`), with all of them (`environment="full"`) and with `host_dir` (`environment="host"`), and four
+    processes (`job="mixed"`), of which two share a `host_dir` and the last pushes all metrics.
     """
 
     prometheus: Prometheus
@@ -64,21 +67,22 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workload]:
         loki = stack.enter_context(FakeLoki())
         api = stack.enter_context(OpenAIServer())
         began = time.time()
-        given = env("mixed", api, prometheus.write_url, loki, push_interval=1, label_names="program")
+        host_dir = tmp_path_factory.mktemp("host")
+        common = ("mixed", api, prometheus.write_url, loki)
+        given = env(*common, push_interval=1, label_names="program")
         assert run("mixed", 30, "before", env=given).code == 0
         window_begins = time.time() + 0.002
-        full = env(
-            *("mixed", api, prometheus.write_url, loki),
-            push_interval=1,
-            label_names="program",
-            histograms="full",
-            environment="full-mixed",
-        )
+        full = given | settings(histograms="full", environment="full-mixed")
+        host = given | settings(host_dir=host_dir, environment="host-mixed")
         programs = [
-            stack.enter_context(running("mixed", CALLS, f"p{n}", env=full if n == PROCESSES - 1 else given))
-            for n in range(PROCESSES)
+            stack.enter_context(running("mixed", CALLS, f"p{number}", env=one))
+            for number, one in enumerate((given, host, host, full))
         ]
-        served = {"demo": _demo(prometheus, loki), "full": _demo(prometheus, loki, "full", histograms="full")}
+        served = {
+            "demo": _demo(prometheus, loki),
+            "full": _demo(prometheus, loki, "full", histograms="full"),
+            "host": _demo(prometheus, loki, "host", host_dir=host_dir),
+        }
         assert [program.wait(120).code for program in programs] == [0] * PROCESSES
         yield Workload(
             prometheus=prometheus,
@@ -91,7 +95,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workload]:
 
 
 def _demo(prometheus: Prometheus, loki: FakeLoki, environment: str = "demo", **settings_given: Any) -> Counts:
-    settings = MonitoringSettings(
+    monitoring = MonitoringSettings(
         metrics_url=prometheus.write_url,
         logs_url=loki.push_url,
         push_interval=1,
@@ -101,7 +105,10 @@ def _demo(prometheus: Prometheus, loki: FakeLoki, environment: str = "demo", **s
         service_name="shop",
         **settings_given,
     )
-    with Api(pace=QUICK) as api, MonitoredOpenAI(base_url=api.base_url, api_key="none", monitoring=settings) as client:
+    with (
+        Api(pace=QUICK) as api,
+        MonitoredOpenAI(base_url=api.base_url, api_key="none", monitoring=monitoring) as client,
+    ):
         errors = client_app.run(workload.phases(), api.base_url, client.monitoring.settings)
         assert client.monitoring.close(FLUSH_SECONDS).complete
     return api.served + errors

@@ -47,6 +47,7 @@ def wrong_types(batches: MonitoredOpenAI) -> None:
     MonitoringSettings(extra_labels={"team": 1})  # type: ignore[dict-item]
     MonitoringSettings(label_names=[1])  # type: ignore[list-item]
     MonitoringSettings(redact=recorded)  # type: ignore[arg-type]
+    MonitoringSettings(redact_presets=["emial"])  # type: ignore[list-item]
     MonitoringSettings(on_record=redacted)  # type: ignore[arg-type]
     MonitoringSettings.local(push_interval="2 s")  # type: ignore[arg-type]
     batch_usage(batches, 1)  # type: ignore[arg-type]
@@ -60,6 +61,8 @@ def forms(rest: dict[str, Any]) -> None:
     MonitoringSettings(headers={"X-Team": "a", "X-Key": SecretStr("k")}, extra_labels={"team": "a"})
     MonitoringSettings(headers="X-Team=a", extra_labels="team=a", label_names="team,feature", redact="sk-[a-z]+")
     MonitoringSettings(label_names=["team"], metric_names=("gen_ai", "grafana_openai"), redact=[r"sk-\w+"])
+    MonitoringSettings(redact_presets=["email", "card"], hash_attributes=("user",), hash_secret="x" * 32)
+    MonitoringSettings(redact_presets="email,card", hash_attributes={"user"}, hash_secret=SecretStr("x" * 32))
     MonitoringSettings(histograms="full", metrics_left_out=["openai_processing_seconds"])
     MonitoringSettings(label_names={"team"}, redact=redacted, on_record=recorded)
     MonitoringSettings(verify=False, client_cert=(Path("cert.pem"), "key.pem"), spool_dir=Path("/var/spool/x"))

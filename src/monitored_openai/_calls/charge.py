@@ -31,7 +31,7 @@ def _cost(usage: Mapping[str, Any]) -> Cost | str | None:
         return upstream
     own_key = usage.get("is_byok")
     # In an older reply, the cost is below the upstream charge only if it is the fee for the use of the user's own key.
-    if own_key is None:
+    if not isinstance(own_key, bool):
         own_key = upstream is not None and upstream > charge
     if not own_key:
         return _reply(charge)

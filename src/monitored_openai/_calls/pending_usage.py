@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from monitored_openai._logging import warn_sparsely
+
 MOST = 10_000
 """Limit for tracked responses. Beyond it, the usage of the oldest one stays unknown."""
 
@@ -21,6 +23,9 @@ class PendingUsage:
         self._ids[server, response_id] = billed_fields
         if len(self._ids) > MOST:
             del self._ids[next(iter(self._ids))]
+            warn_sparsely(
+                "pending usage", "%s responses wait for their usage; the usage of the oldest one stays unknown", MOST
+            )
 
     def resolve(self, server: str, response_id: str) -> Mapping[str, Any] | None:
         """Stop tracking a finished response; return its billed fields, or `None` if its usage does not count now."""

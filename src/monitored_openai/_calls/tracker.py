@@ -9,6 +9,7 @@ from monitored_openai._calls.call import Call
 from monitored_openai._calls.request_fields import describe_files
 from monitored_openai._calls.stream_usage import Injection, StreamUsageSupport, leaves_usage_open
 from monitored_openai._endpoints.base import Endpoint
+from monitored_openai._hashing import ValueHasher
 from monitored_openai._logging import warn_sparsely
 from monitored_openai._providers import StreamUsage, provider_of, stream_usage_of
 from monitored_openai._record import NOTHING
@@ -42,6 +43,7 @@ class CallTracker:
         inject_usage: bool,
         keeps_content: bool,
         provider: str | None,
+        hasher: ValueHasher | None = None,
     ) -> None:
         """Take callbacks and settings.
 
@@ -52,12 +54,14 @@ class CallTracker:
             inject_usage: True to request the usage of streams.
             keeps_content: True if the settings allow the capture of content.
             provider: the provider in the settings; `None` to find it by the host.
+            hasher: hashes attributes; `None` to keep them as they are.
         """
         self._emit = emit
         self._on_start = on_start
         self._on_untracked = on_untracked
         self._keeps_content = keeps_content
         self._provider = provider
+        self._hasher = hasher
         self._usage_support = StreamUsageSupport() if inject_usage else None
         self._last_server = _Server(None, "", "", "", NOTHING, "unrequested")
 
@@ -93,6 +97,8 @@ class CallTracker:
                 form=None if files is None else describe_files(files),
                 attributes=client._attributes,
             )
+            if self._hasher is not None:
+                call.result.attributes = self._hasher.attributes(call.result.attributes)
             self._on_start(call)
         except Exception:
             warn_sparsely("open", "a call could not be observed", exc_info=True)

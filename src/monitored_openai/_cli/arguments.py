@@ -127,7 +127,7 @@ def _add_report(report: Parser) -> None:
     report.option("--range", "length of the range, such as 90m, 24h or 30d", default="24h")
     report.option("--until", "end of the range, such as 2026-11-25T12:00; now by default", metavar="TIME")
     report.option("--format", "output format", choices=("table", "csv", "json"), default="table")
-    report.switch("--scraped", "estimate the totals, as series that Prometheus scrapes require")
+    _add_scraped(report)
     _add_server(report, "metrics", "Prometheus", "PROMETHEUS_TOKEN")
 
 
@@ -160,38 +160,74 @@ def _add_prices(prices: Parser) -> None:
 
 def _add_dashboards(subparsers: Commands) -> None:
     group = _add_group(subparsers, "dashboards", "Write the package's dashboards to files or push them to Grafana.")
-    _add_folder(_add_command(group, "export", commands.export_dashboards))
+    export = _add_command(group, "export", commands.export_dashboards)
+    _add_folder(export)
     push = _add_command(group, "push", commands.push_dashboards)
-    push.option("--grafana-url", "Grafana's address; or set GRAFANA_URL", metavar="URL")
+    _add_grafana_url(push)
     push.option("--folder", "title of the dashboards' folder in Grafana", default=NAME)
     _add_token(push, "file with a token of a service account with the role Editor; or set GRAFANA_TOKEN")
+    for parser in (export, push):
+        _add_scraped(parser)
 
 
 def _add_rules(subparsers: Commands) -> None:
-    group = _add_group(subparsers, "rules", "Write recording rules and alerts.")
+    group = _add_group(subparsers, "rules", "Write recording rules and alerts to files or push them.")
     export = _add_command(group, "export", commands.export_rules)
     _add_folder(export)
+    push = _add_command(group, "push", commands.push_rules)
+    push.option(
+        "--to",
+        "Grafana's own alerting, or the ruler of Mimir or Grafana Cloud",
+        choices=("grafana", "ruler"),
+        required=True,
+    )
+    push.option("--folder", "title of the folder in Grafana, or namespace of the ruler", default=NAME)
+    push.switch("--recordings-only", "push only the recording rules, to a ruler")
+    _add_address(push, "metrics", "the ruler", "PROMETHEUS_TOKEN")
+    _add_token(push, "file with a token that may write rules; or set GRAFANA_TOKEN, for a ruler PROMETHEUS_TOKEN")
+    for parser in (export, push):
+        _add_limits(parser)
+        _add_grafana_url(parser)
+        parser.option(
+            "--runbook-base",
+            "address of the page with the runbook of each alert; by default in the documentation",
+            metavar="URL",
+        )
+        parser.option(
+            "--data-source", "uid of the Prometheus data source in Grafana", default="prometheus", metavar="UID"
+        )
+        _add_scraped(parser)
+
+
+def _add_limits(rules: Parser) -> None:
     text = (
         "US dollars a month: 500 for each environment, production=500 for one, feature=search:50 for a value of an "
         "attribute; repeatable; alerts on cost need a budget"
     )
-    export.option("--monthly-budget", text, action="append", default=[], metavar="BUDGET")
-    export.option(
+    rules.option("--monthly-budget", text, action="append", default=[], metavar="BUDGET")
+    rules.option(
         "--error-objective", "target share of calls without a failure of the service", type=float, default=0.99
     )
-    export.option(
+    rules.option(
         "--first-chunk-seconds",
         "target seconds to the first chunk of a stream; a bound of its histogram",
         type=float,
         default=2.56,
     )
-    export.option(
+    rules.option(
         "--first-chunk-objective",
         "target share of streams that begin within --first-chunk-seconds",
         type=float,
         default=0.95,
     )
-    export.option("--data-source", "uid of the Prometheus data source in Grafana", default="prometheus", metavar="UID")
+
+
+def _add_scraped(parser: Parser) -> None:
+    parser.switch("--scraped", "estimate the totals, as series that Prometheus scrapes require")
+
+
+def _add_grafana_url(parser: Parser) -> None:
+    parser.option("--grafana-url", "Grafana's address; or set GRAFANA_URL", metavar="URL")
 
 
 def _add_completion(subparsers: Commands) -> None:
@@ -217,12 +253,16 @@ def _add_by(parser: Parser) -> None:
 
 def _add_server(parser: Parser, signal: str, server: str, token_variable: str) -> None:
     """Add the options that select calls and the server to query."""
-    parser.set_defaults(signal=signal, token_variable=token_variable)
     text = "only calls with this value of a label; repeatable"
     parser.option("--where", text, action="append", default=[], metavar="LABEL=VALUE")
+    _add_address(parser, signal, server, token_variable)
+    _add_token(parser, f"file with a token or password with read access; or set {token_variable}")
+
+
+def _add_address(parser: Parser, signal: str, server: str, token_variable: str) -> None:
+    parser.set_defaults(signal=signal, token_variable=token_variable)
     parser.option("--url", f"address of {server}; by default derived from MONITORED_OPENAI_{signal.upper()}_URL")
     parser.option("--username", "user name that belongs to the token; on Grafana Cloud the instance ID")
-    _add_token(parser, f"file with a token or password with read access; or set {token_variable}")
 
 
 def _add_token(parser: Parser, text: str) -> None:

@@ -14,7 +14,11 @@ from monitored_openai._cli.errors import UserError
 from monitored_openai._cli.terminal import Terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from monitored_openai._cli.query.http_api import HttpApi
+    from monitored_openai._cli.rules.links import Links
+    from monitored_openai._cli.rules.rule import Group
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -64,8 +68,9 @@ def report(arguments: argparse.Namespace) -> None:
     Counts and cost are exact, except for calls since the last push of each process. Percentiles are estimates.
     """
     from monitored_openai._cli.query import report
+    from monitored_openai._cli.query.report_rows import Report
 
-    request = report.Report.parse(
+    request = Report.parse(
         by=arguments.by, over=arguments.range, until=arguments.until, where=arguments.where, scraped=arguments.scraped
     )
     with _api(arguments) as prometheus:
@@ -74,9 +79,10 @@ def report(arguments: argparse.Namespace) -> None:
 
 def top(arguments: argparse.Namespace) -> None:
     """Show calls and cost of the last 5 minutes, live, until Ctrl-C."""
-    from monitored_openai._cli.query import promql, report, top
+    from monitored_openai._cli.query import promql, top
+    from monitored_openai._cli.query.report_rows import Report
 
-    request = report.Report.parse(
+    request = Report.parse(
         by=arguments.by, over="5m", until=None, where=arguments.where, scraped=False, look_back=promql.LOOK_BACK
     )
     with _api(arguments) as prometheus:
@@ -109,7 +115,7 @@ def export_dashboards(arguments: argparse.Namespace) -> None:
     """Write the dashboards as JSON files."""
     from monitored_openai._cli import dashboards
 
-    for path in dashboards.export(arguments.folder):
+    for path in dashboards.export(arguments.folder, scraped=arguments.scraped):
         print(path)
 
 
@@ -120,6 +126,78 @@ def push_dashboards(arguments: argparse.Namespace) -> None:
     """
     from monitored_openai._cli import dashboards
     from monitored_openai._cli.query.progress import tracked
+
+    with _grafana(arguments) as grafana:
+        pushed = dashboards.push(grafana, arguments.folder, scraped=arguments.scraped)
+        for title, outcome in tracked(pushed, "pushing", len(dashboards.NAMES)):
+            print(f"{outcome:<10} {title}")
+
+
+def export_rules(arguments: argparse.Namespace) -> None:
+    """Write the rules for Prometheus, and the same alerts for Grafana's provisioning."""
+    from monitored_openai._cli.rules import files
+
+    groups, links = _rules(arguments)
+    for path in files.export(arguments.folder, groups, links, data_source=arguments.data_source):
+        print(path)
+    _note_missing_budget(arguments)
+
+
+def push_rules(arguments: argparse.Namespace) -> None:
+    """Create or update the rules in Grafana or in a ruler.
+
+    `--to grafana` puts the alerts into Grafana's own alerting. `--to ruler` puts recording rules and alerts into the
+    ruler of Mimir or Grafana Cloud. Skips unchanged rules, and deletes those of an earlier push that the package no
+    longer has or whose budget is gone.
+    """
+    from monitored_openai._cli.rules import push
+
+    groups, links = _rules(arguments)
+    if arguments.to == "grafana" and arguments.recordings_only:
+        raise UserError("--recordings-only: Grafana's alerting takes no recording rules: write --to ruler")
+    if arguments.to == "grafana":
+        with _grafana(arguments) as grafana:
+            pushed = push.to_grafana(grafana, groups, links, folder=arguments.folder, data_source=arguments.data_source)
+            _print_outcomes(pushed)
+    else:
+        if arguments.recordings_only:
+            groups = [group for group in groups if group.records_only]
+        with _api(arguments) as ruler:
+            _print_outcomes(push.to_ruler(ruler, groups, links, namespace=arguments.folder))
+    if not arguments.recordings_only:
+        _note_missing_budget(arguments)
+
+
+def _note_missing_budget(arguments: argparse.Namespace) -> None:
+    if not arguments.monthly_budget:
+        print("no --monthly-budget: no alerts on cost", file=sys.stderr)
+
+
+def _print_outcomes(pushed: Iterable[tuple[str, str]]) -> None:
+    for name, outcome in pushed:
+        print(f"{outcome:<10} {name}")
+
+
+def _rules(arguments: argparse.Namespace) -> tuple[list[Group], Links]:
+    """Return the groups of rules and the links of their alerts, from the options of `rules`."""
+    from monitored_openai._cli.dashboards import SCRAPED
+    from monitored_openai._cli.query.http_api import check_url
+    from monitored_openai._cli.rules import files, links
+
+    names = ("error_objective", "first_chunk_seconds", "first_chunk_objective")
+    limits = files.parse_limits(arguments.monthly_budget, **{name: getattr(arguments, name) for name in names})
+    files.check_data_source(arguments.data_source)
+    grafana, runbook = arguments.grafana_url or os.environ.get("GRAFANA_URL"), arguments.runbook_base
+    return files.groups_of(limits, scraped=arguments.scraped), links.Links(
+        runbook=links.published_runbook() if runbook is None else check_url(runbook),
+        grafana=check_url(grafana).rstrip("/") if grafana else None,
+        suffix=SCRAPED if arguments.scraped else "",
+    )
+
+
+def _grafana(arguments: argparse.Namespace) -> HttpApi:
+    """Return the client of Grafana, from the options of `dashboards push` and `rules push`."""
+    from monitored_openai._cli.query.http_api import HttpApi, authorization, check_url
     from monitored_openai._cli.query.tokens import read_token
 
     url = arguments.grafana_url or os.environ.get("GRAFANA_URL")
@@ -128,21 +206,7 @@ def push_dashboards(arguments: argparse.Namespace) -> None:
     token = read_token(arguments.token, arguments.token_file, "GRAFANA_TOKEN")
     if token is None:
         raise UserError("no token: give --token-file, or set GRAFANA_TOKEN")
-    pushed = dashboards.push(url, token, arguments.folder)
-    for title, outcome in tracked(pushed, "pushing", len(dashboards.NAMES)):
-        print(f"{outcome:<10} {title}")
-
-
-def export_rules(arguments: argparse.Namespace) -> None:
-    """Write the rules for Prometheus, and the same alerts for Grafana's provisioning."""
-    from monitored_openai._cli.rules import files
-
-    names = ("error_objective", "first_chunk_seconds", "first_chunk_objective", "data_source")
-    options = {name: getattr(arguments, name) for name in names}
-    for path in files.export(arguments.folder, budgets=arguments.monthly_budget, **options):
-        print(path)
-    if not arguments.monthly_budget:
-        print("no --monthly-budget: no alerts on cost", file=sys.stderr)
+    return HttpApi(check_url(url), authorization(None, token))
 
 
 def _terminal() -> Terminal:

@@ -3,52 +3,69 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
-from zlib import crc32
+from typing import Any
 
 from monitored_openai._cli.export import write
-from monitored_openai._cli.query.http_api import HttpApi, authorization, check_url
+from monitored_openai._cli.grafana import Outcome, find_or_create_folder
+from monitored_openai._cli.query import promql
+from monitored_openai._cli.query.http_api import HttpApi
 
 _SOURCE = files("monitored_openai").joinpath("dashboards")
 NAMES = sorted(file.name for file in _SOURCE.iterdir() if file.name.endswith(".json"))
-Outcome = Literal["created", "updated", "unchanged"]
 
 
-def texts() -> dict[str, str]:
-    """Return each dashboard's JSON by its file name."""
-    return {name: _SOURCE.joinpath(name).read_text(encoding="utf-8") for name in NAMES}
+_NAME = re.compile(r"^monitored-openai$|\bmonitored-openai-(?:calls|cost|health|overview|reliability)\b")
+"""The uids of the dashboards, and their common tag."""
+SCRAPED = "-scraped"
+"""The end of the uids, tags and file names of the dashboards for scraped series."""
 
 
-def export(folder: Path) -> Iterator[Path]:
+def texts(*, scraped: bool = False) -> dict[str, str]:
+    """Return each dashboard's JSON by its file name; for `scraped` series, totals are estimates."""
+    pushed = {name: _SOURCE.joinpath(name).read_text(encoding="utf-8") for name in NAMES}
+    if not scraped:
+        return pushed
+    return {name.replace(".json", f"{SCRAPED}.json"): _for_scraped_series(text) for name, text in pushed.items()}
+
+
+def _for_scraped_series(text: str) -> str:
+    """Return a dashboard with estimated totals and with names of its own, so that both forms fit into one Grafana."""
+    board = _converted(json.loads(text))
+    board["title"] += " (scraped)"
+    return json.dumps(board, indent=2, ensure_ascii=False) + "\n"
+
+
+def _converted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _converted(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_converted(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    renamed = _NAME.sub(rf"\g<0>{SCRAPED}", value)
+    return promql.for_scraped_series(renamed).replace("exact to one push", "estimated")
+
+
+def export(folder: Path, *, scraped: bool) -> Iterator[Path]:
     """Write the files; yield their paths."""
-    return write(folder, texts())
+    return write(folder, texts(scraped=scraped))
 
 
-def push(url: str, token: str, folder: str) -> Iterator[tuple[str, Outcome]]:
+def push(grafana: HttpApi, folder: str, *, scraped: bool) -> Iterator[tuple[str, Outcome]]:
     """Create or update the dashboards in Grafana; yield the title and the outcome of each.
 
     Raises:
         UserError: Grafana refuses, or the server is not Grafana.
     """
-    with HttpApi(check_url(url), authorization(None, token)) as grafana, grafana.expecting("Grafana"):
-        uid = _folder(grafana, folder)
-        for text in texts().values():
+    with grafana.expecting("Grafana"):
+        uid = find_or_create_folder(grafana, folder)
+        for text in texts(scraped=scraped).values():
             dashboard = json.loads(text)
             yield dashboard["title"], _put(grafana, dashboard, uid)
-
-
-def _folder(grafana: HttpApi, title: str) -> str:
-    """Return the uid of the folder; create the folder if it is missing."""
-    for folder in grafana.get("/api/folders") or ():
-        if folder["title"] == title:
-            return str(folder["uid"])
-    created = grafana.post_json(
-        "/api/folders", {"title": title, "uid": f"monitored-openai-{crc32(title.encode()):08x}"}
-    )
-    return str(created["uid"])
 
 
 def _put(grafana: HttpApi, dashboard: Mapping[str, Any], folder: str) -> Outcome:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from openai import BaseModel
 
+from monitored_openai._frozen import quick_init
 from monitored_openai._json import decode
 from monitored_openai._logging import warn_sparsely
 from monitored_openai._record import NOTHING, ApiType, Cost, CostIncomplete, Usage, UsageUnknown
@@ -18,7 +19,8 @@ _LARGEST_COUNT = 10**9
 """Limit for the tokens of one call; the largest context windows of 2026 have ten million."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_init
+@dataclass(frozen=True, kw_only=True)
 class ParsedResponse:
     """The facts in one response; ``None`` for a fact that it does not contain."""
 

@@ -23,25 +23,29 @@ class ChatAccumulator(ChoiceAccumulator):
         """Add one chunk; return true if it only contains the usage."""
         last, self._last = self._last, chunk
         try:
-            choices = chunk.choices
-            if chunk.usage is None and len(choices) == 1:
-                (choice,) = choices
-                delta = choice.delta
+            fields = chunk.__dict__  # pydantic's own access to a field takes several times as long
+            choices = fields["choices"]
+            if fields["usage"] is None and len(choices) == 1 and self._first is not None:
+                choice = choices[0]
+                given = choice.__dict__
+                delta = given["delta"]
                 if (  # most chunks of a stream
-                    self._first is not None
-                    and choice.finish_reason is None
+                    given["finish_reason"] is None
+                    and given["logprobs"] is None
                     and delta.__pydantic_fields_set__ == _ONLY_CONTENT
+                    and (index := given["index"]).__class__ is int
+                    and (text := delta.__dict__["content"]).__class__ is str
                     and not delta.__pydantic_extra__
-                    and choice.logprobs is None
                     and not choice.__pydantic_extra__
-                    and (index := choice.index).__class__ is int
-                    and (text := delta.content).__class__ is str
-                    and chunk.__pydantic_fields_set__ <= WITHOUT_DATA
                     and (not (extra := chunk.__pydantic_extra__) or extra.keys() <= PADDING)
+                    and chunk.__pydantic_fields_set__.isdisjoint(_MERGED)
                 ):
-                    self._pieces.append((index, text) if index else text)
+                    if index:
+                        self._pieces.append((index, text))
+                    else:
+                        self._texts.append(text)
                     return False
-        except (AttributeError, TypeError):  # the server omitted a field or sent null
+        except (AttributeError, KeyError, TypeError):  # the server omitted a field or sent null
             return self._add_other(chunk, last)
         return self._add_other(chunk, last)
 
@@ -88,6 +92,8 @@ def _delta_of(choice: Any) -> BaseModel | None:
 
 
 _ONLY_CONTENT = {"content"}
+_MERGED = tuple(ChatCompletionChunk.model_fields.keys() - WITHOUT_DATA)
+"""The SDK's fields of a chunk that a body without a stream takes from all chunks; few versions have one."""
 _SO_FAR = "message_so_far"
 """The latest message that the server sent beside a delta; it only adds fields that the deltas lack."""
 

@@ -23,6 +23,7 @@ PADDING = frozenset({"obfuscation"})
 WITHOUT_DATA = HEAD | PADDING
 _NOT_MERGED = {"index", "delta", "text", "message"}
 """Fields of a choice that need more than `merge_state`; Perplexity repeats the message so far beside each delta."""
+_ONLY_TEXT = (list, tuple)
 _CHUNK_BYTES = 2000
 """Approximate memory of one chunk that is kept as an object, in bytes."""
 
@@ -30,15 +31,17 @@ _CHUNK_BYTES = 2000
 class ChoiceAccumulator:
     """Collects the texts of chunks that contain only a text, and all other chunks as objects, in their order."""
 
-    __slots__ = ("_first", "_last", "_pieces", "_usage")
+    __slots__ = ("_first", "_last", "_pieces", "_texts", "_usage")
     TEXT: ClassVar[str]
     """The field with the text in a choice that is not streamed."""
 
     def __init__(self) -> None:
         self._first: Any = None
         self._last: Any = None
-        self._pieces: list[Any] = []
-        """A text of the choice 0, an index and a text of another choice, or a chunk."""
+        self._texts: list[str] = []
+        """The last texts of the choice 0 without another chunk between them."""
+        self._pieces: list[Any] = [self._texts]
+        """Lists of texts of the choice 0, an index and a text of another choice, or a chunk."""
         self._usage: Any = None
 
     def _add_other(self, chunk: Any, last: Any) -> bool:
@@ -46,7 +49,8 @@ class ChoiceAccumulator:
         first = self._first
         if first is None:
             self._first = chunk
-        self._pieces.append(chunk)
+        self._texts = []
+        self._pieces += (chunk, self._texts)
         if chunk.usage is None:
             return False
         self._usage = chunk.usage
@@ -61,7 +65,7 @@ class ChoiceAccumulator:
         body = _head(self._first or self._last, self._last)
         try:
             for chunk in self._pieces:
-                if not isinstance(chunk, str | tuple):
+                if not isinstance(chunk, _ONLY_TEXT):
                     merge_state(body, _extras_of(chunk), repeats_lists=True)
             body["choices"] = self._choices()
         except Exception:
@@ -74,8 +78,9 @@ class ChoiceAccumulator:
         choices: defaultdict[int, dict[str, Any]] = defaultdict(dict)
         texts: defaultdict[int, list[Any]] = defaultdict(list)
         for piece in self._pieces:
-            if isinstance(piece, str):
-                texts[0].append(piece)
+            if isinstance(piece, list):
+                if piece:
+                    texts[0] += piece
             elif isinstance(piece, tuple):
                 texts[piece[0]].append(piece[1])
             else:
@@ -100,7 +105,9 @@ class ChoiceAccumulator:
 
 
 def _size_of(piece: Any) -> int:
-    return len(piece) if isinstance(piece, str) else len(piece[1]) if isinstance(piece, tuple) else _CHUNK_BYTES
+    if isinstance(piece, list):
+        return sum(map(len, piece))
+    return len(piece[1]) if isinstance(piece, tuple) else _CHUNK_BYTES
 
 
 def _indexed(chunk: Any) -> Iterator[tuple[int, BaseModel]]:

@@ -21,25 +21,31 @@ class CompletionAccumulator(ChoiceAccumulator):
         """Add one chunk; return true if it only contains the usage."""
         last, self._last = self._last, chunk
         try:
-            choices = chunk.choices
-            if chunk.usage is None and len(choices) == 1:
-                (choice,) = choices
+            fields = chunk.__dict__  # pydantic's own access to a field takes several times as long
+            choices = fields["choices"]
+            if fields["usage"] is None and len(choices) == 1 and self._first is not None:
+                choice = choices[0]
+                given = choice.__dict__
                 if (  # most chunks of a stream
-                    self._first is not None
-                    and choice.finish_reason is None
-                    and choice.logprobs is None
+                    given["finish_reason"] is None
+                    and given["logprobs"] is None
+                    and (index := given["index"]).__class__ is int
+                    and (text := given["text"]).__class__ is str
                     and not choice.__pydantic_extra__
-                    and (index := choice.index).__class__ is int
-                    and (text := choice.text).__class__ is str
-                    and chunk.__pydantic_fields_set__ <= WITHOUT_DATA
                     and (not (extra := chunk.__pydantic_extra__) or extra.keys() <= PADDING)
+                    and chunk.__pydantic_fields_set__.isdisjoint(_MERGED)
                 ):
-                    self._pieces.append((index, text) if index else text)
+                    if index:
+                        self._pieces.append((index, text))
+                    else:
+                        self._texts.append(text)
                     return False
-        except (AttributeError, TypeError):  # the server omitted a field or sent null
+        except (AttributeError, KeyError, TypeError):  # the server omitted a field or sent null
             return self._add_other(chunk, last)
         return self._add_other(chunk, last)
 
+
+_MERGED = tuple(Completion.model_fields.keys() - WITHOUT_DATA)
 
 COMPLETIONS = Endpoint(
     path="/completions",

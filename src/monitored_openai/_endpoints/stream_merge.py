@@ -60,7 +60,7 @@ def merge_content(pieces: Iterable[Any]) -> Any:
     sent = [piece for piece in pieces if piece is not None]
     if not sent:
         return None
-    if all(isinstance(piece, str) for piece in sent):
+    if set(map(type, sent)) == {str}:
         return "".join(sent)
     parts: list[Any] = []
     for piece in sent:

@@ -18,6 +18,7 @@ from monitored_openai._exporter.encoders import loki
 from monitored_openai._exporter.idle import Rest
 from monitored_openai._exporter.losses import Failures
 from monitored_openai._exporter.price_updates import PriceUpdates
+from monitored_openai._hashing import value_hasher
 from monitored_openai._legacy_series import call_samples
 from monitored_openai._log_entry import is_sampled, log_entry
 from monitored_openai._logging import warn_sparsely
@@ -76,7 +77,8 @@ class Exporter:
             newest=(lambda: None) if updates is None else updates.snapshot,
         )
         metrics.follow_prices(lambda: self._prices.table_dates)  # loads the table, while a fork waits for imports
-        self._redact = redactor(settings.redact)
+        self._redact = redactor(settings.redact, settings.redact_presets)
+        self._hasher = value_hasher(settings.hash_attributes, settings.hash_key)
         prefix = os.urandom(8).hex()
         self._ids = (f"{prefix}{number:08x}" for number in itertools.count())
         self._last_entry_ns = 0
@@ -221,6 +223,8 @@ class Exporter:
         """Turn the oldest call into a record, its counters and its log entry."""
         try:
             record = build_record(call, next(self._ids), price=self._price, pending_usage=self._pending_usage)
+            if self._hasher is not None:
+                record = self._hasher.record(record)
             self._metrics.fold(record)
         except Exception:
             warn_sparsely("record", "a call could not be recorded", exc_info=True)

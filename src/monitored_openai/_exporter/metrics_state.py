@@ -67,6 +67,8 @@ class MetricsState:
     def reset(self) -> None:
         """Start from zero with a new lock, as a forked child must."""
         self._lock = gevent.lock()
+        self.folded_by_host = 0
+        """Number of label sets that `other` replaced because all processes of the host have `max_label_sets`."""
         self._metrics = Metrics(
             label_names=self._label_names,
             optional_labels=self._optional_labels,
@@ -97,7 +99,7 @@ class MetricsState:
     def time_request(self, signal: str, seconds: float) -> None:
         """Add the duration of a request to a back end."""
         with self._lock:
-            self._send_seconds[("signal", signal),].observe(seconds)
+            self._send_seconds[("signal", signal),].observe((seconds,))
 
     def follow_prices(self, read_dates: Callable[[], Mapping[str, float]]) -> None:
         """Show the date of each provider's published prices, read now, at its first call and before each push."""
@@ -111,6 +113,9 @@ class MetricsState:
     def folded(self, labels: Labels) -> Labels:
         """Return the labels with `other` in place of the unbounded values."""
         return self._metrics.folded(labels)
+
+    def _folded_label_sets(self) -> int:
+        return self._metrics.folded_label_sets + self._rate_limits.left_out + self.folded_by_host
 
     def push_samples(self) -> list[Sample]:
         """Return the samples of a push, without the labels that all series share."""
@@ -174,7 +179,7 @@ class MetricsState:
                 yield Sample(DROPPED.name, (*signal, ("reason", reason)), number)
         if stats.totals_refused:
             yield Sample(DROPPED.name, (("signal", "totals"), ("reason", "rejected")), stats.totals_refused)
-        yield Sample(FOLDED.name, metrics, self._metrics.folded_label_sets + self._rate_limits.left_out)
+        yield Sample(FOLDED.name, metrics, self._folded_label_sets())
         yield Sample(QUEUED.name, metrics, stats.metrics_queued, cumulative=False)
         yield Sample(QUEUED.name, logs, stats.queued, cumulative=False)
         yield Sample(IN_FLIGHT.name, logs, stats.in_flight, cumulative=False)

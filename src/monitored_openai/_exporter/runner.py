@@ -17,6 +17,7 @@ from monitored_openai._exporter.ledger import DeliveryLedger
 from monitored_openai._exporter.losses import Failures, losses
 from monitored_openai._exporter.metrics_state import MetricsState
 from monitored_openai._exporter.runtime.process import PROCESS
+from monitored_openai._hashing import value_hasher
 from monitored_openai._logging import warn_sparsely
 from monitored_openai._metrics.metric_set import metric_set
 
@@ -80,6 +81,7 @@ class Runner:
             keeps_content=settings.capture_content
             and (settings.logs_url is not None or settings.on_record is not None),
             provider=settings.provider,
+            hasher=value_hasher(settings.hash_attributes, settings.hash_key),
         )
 
     # On any thread

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from monitored_openai._json import encode
 from monitored_openai._local import strict_json
@@ -21,6 +22,33 @@ _MOST_LABELS = 100
 _MOST_LIST_BYTES = 8 * 1024 * 1024
 _LEVEL = 1
 """Compression level; a line is written once and rarely read."""
+GroupKey = Literal["session", "conversation", "trace"]
+Order = Literal["time", "cost", "duration", "tokens"]
+_SESSION_NAMES = ("session_id", "session")
+_CONVERSATION_NAMES = ("conversation_id", "conversation", "thread_id", "thread")
+"""Attributes that name a session or a conversation, the most exact first."""
+_TOKENS = (
+    "coalesce(json_extract(row, '$.input_tokens') + json_extract(row, '$.output_tokens'), "
+    "json_extract(row, '$.input_tokens'), json_extract(row, '$.output_tokens'), -1)"
+)
+_ORDERS = {
+    "cost": "coalesce(json_extract(row, '$.cost'), -1)",
+    "duration": "coalesce(json_extract(row, '$.duration'), -1)",
+    "tokens": _TOKENS,
+}
+"""The SQL by which calls are sorted; -1 stands for unknown."""
+_MOST_GROUPS = 200
+_GROUPS = """
+SELECT json_extract(row, ?) AS key, count(*) AS calls, sum(failed) AS errors,
+    total(json_extract(row, '$.cost')) AS cost,
+    sum(json_extract(row, '$.cost') IS NULL OR json_extract(row, '$.cost_incomplete')) AS cost_incomplete,
+    total(json_extract(row, '$.input_tokens')) AS input_tokens,
+    total(json_extract(row, '$.output_tokens')) AS output_tokens,
+    sum(json_extract(row, '$.input_tokens') IS NULL OR json_extract(row, '$.output_tokens') IS NULL) AS usage_unknown,
+    total(json_extract(row, '$.duration')) AS duration,
+    CAST(min(at_ns) AS TEXT) AS first_ns, CAST(max(at_ns) AS TEXT) AS last_ns
+FROM call WHERE CONDITION AND key IS NOT NULL GROUP BY key ORDER BY max(at_ns) DESC LIMIT ?
+"""
 _TEXTS = ("id", "operation", "provider", "request_model", "response_model", "response_id", "request_id", "trace_id")
 
 
@@ -34,9 +62,35 @@ class CallFilter:
     failed: bool = False
     since_ns: int = 0
     """Nanoseconds since the epoch; earlier calls are left out."""
+    until_ns: int | None = None
+    """Nanoseconds since the epoch; calls at this time and later are left out."""
+    group: tuple[GroupKey, str] | None = None
+    """The calls of one session, conversation or trace."""
+    order: Order = "time"
+    """Newest, most expensive, longest or largest first; calls with an unknown value come last."""
     before: tuple[int, str] | None = None
     """Time and id of the last call of the previous page."""
     limit: int = 50
+
+    @property
+    def sql(self) -> tuple[str, list[object]]:
+        """The condition without the page, and its values."""
+        conditions, values = ["at_ns >= ?"], list[object]([self.since_ns])
+        if self.until_ns is not None:
+            conditions.append("at_ns < ?")
+            values.append(self.until_ns)
+        if self.failed:
+            conditions.append("failed")
+        if self.group is not None:
+            conditions.append("json_extract(row, ?) = ?")
+            values += [f"$.{self.group[0]}", _clean(self.group[1])]
+        for name, value in self.where.items():
+            conditions.append("coalesce(json_extract(labels, ?), '') = ?")
+            values += [f'$."{name}"', value]
+        for word in self.words:
+            conditions.append("instr(search, ?)")
+            values.append(_clean(word.casefold()))
+        return " AND ".join(conditions), values
 
 
 def keep(history: History, entries: Iterable[ReceivedEntry]) -> None:
@@ -51,20 +105,18 @@ def keep(history: History, entries: Iterable[ReceivedEntry]) -> None:
 
 
 def search(history: History, chosen: CallFilter) -> list[bytes]:
-    """Return the newest calls that fit the filter, each as the JSON of a row; fewer if the rows have too many bytes."""
-    conditions, values = ["at_ns >= ?"], list[object]([chosen.since_ns])
-    if chosen.before is not None:
-        conditions.append("(at_ns, id) < (?, ?)")
+    """Return the first calls that fit the filter, each as the JSON of a row; fewer if the rows have too many bytes."""
+    condition, values = chosen.sql
+    sorted_by = ("at_ns", "id") if chosen.order == "time" else (_ORDERS[chosen.order], "at_ns", "id")
+    keys = ", ".join(sorted_by)
+    if chosen.before is not None and chosen.order == "time":
+        condition += " AND (at_ns, id) < (?, ?)"
         values += [chosen.before[0], _clean(chosen.before[1])]
-    if chosen.failed:
-        conditions.append("failed")
-    for name, value in chosen.where.items():
-        conditions.append("coalesce(json_extract(labels, ?), '') = ?")
-        values += [f'$."{name}"', value]
-    for word in chosen.words:
-        conditions.append("instr(search, ?)")
-        values.append(_clean(word.casefold()))
-    sql = f"SELECT row FROM call WHERE {' AND '.join(conditions)} ORDER BY at_ns DESC, id DESC LIMIT ?"  # noqa: S608  # fixed texts
+    elif chosen.before is not None:
+        condition += f" AND ({keys}) < (SELECT {keys} FROM call WHERE id = ?)"  # noqa: S608  # fixed texts
+        values.append(_clean(chosen.before[1]))
+    order = ", ".join(f"{key} DESC" for key in sorted_by)
+    sql = f"SELECT row FROM call WHERE {condition} ORDER BY {order} LIMIT ?"  # noqa: S608  # fixed texts
     with history.reading() as connection:
         cursor = connection.execute(sql, (*values, chosen.limit))
         rows, size = list[bytes](), 0
@@ -75,6 +127,15 @@ def search(history: History, chosen: CallFilter) -> list[bytes]:
                 break
         cursor.close()
         return rows
+
+
+def groups(history: History, chosen: CallFilter, by: GroupKey) -> list[dict[str, Any]]:
+    """Return the newest sessions, conversations or traces of the calls that fit the filter, with their sums."""
+    condition, values = chosen.sql
+    with history.reading() as connection:
+        cursor = connection.execute(_GROUPS.replace("CONDITION", condition), (f"$.{by}", *values, _MOST_GROUPS))
+        columns = [name for name, *_ in cursor.description]
+        return [dict(zip(columns, found, strict=True)) for found in cursor.fetchall()]
 
 
 def number(history: History) -> int:
@@ -92,7 +153,14 @@ def details(history: History, identity: str) -> bytes | None:
         return None
     line = zlib.decompress(row[1])
     spoken_turns = [
-        {"role": turn.role, "side": turn.side, "text": turn.text, "tool": turn.tool} for turn in turns(_opened(line))
+        {
+            "role": turn.role,
+            "side": turn.side,
+            "text": turn.text,
+            "tool": turn.tool,
+            "media": [{"kind": one.kind, "detail": one.detail} for one in turn.media],
+        }
+        for turn in turns(_opened(line))
     ]
     return b'{"row":%b,"turns":%b,"line":%b}' % (row[0].encode(), encode(spoken_turns), encode(line.decode()))
 
@@ -126,6 +194,8 @@ def _columns(entry: ReceivedEntry) -> tuple[Any, ...]:
             "cost_incomplete": bool(call.get("cost_incomplete")),
             "asked": _snippet(spoken_turns, "asked"),
             "answered": _snippet(spoken_turns, "answered"),
+            **_marks(call, spoken_turns),
+            **_group_keys(call),
         }
     )
     search_text = _search_text(call, labels, spoken_turns)
@@ -141,6 +211,39 @@ def _columns(entry: ReceivedEntry) -> tuple[Any, ...]:
     )
 
 
+def _marks(call: Mapping[str, Any], spoken_turns: list[Turn]) -> dict[str, Any]:
+    """Return what the list shows as badges: a stream, offered tools, structured output, and media by kind."""
+    request = call.get("request")
+    sent = request if isinstance(request, dict) else {}
+    text = sent.get("text")
+    form = sent.get("response_format") or (text.get("format") if isinstance(text, dict) else None)
+    tools = sent.get("tools") or sent.get("functions")
+    return {
+        "streamed": call.get("time_to_first_chunk_seconds") is not None or sent.get("stream") is True,
+        "tools": len(tools) if isinstance(tools, list) else 0,
+        "structured": isinstance(form, dict) and form.get("type") in ("json_schema", "json_object"),
+        "media": Counter(one.kind for turn in spoken_turns for one in turn.media),
+    }
+
+
+def _group_keys(call: Mapping[str, Any]) -> dict[GroupKey, str | None]:
+    """Return the session, the conversation and the trace of a call."""
+    request, attributes = call.get("request"), call.get("attributes")
+    conversation = request.get("conversation") if isinstance(request, dict) else None
+    if isinstance(conversation, dict):
+        conversation = conversation.get("id")
+    named = attributes if isinstance(attributes, dict) else {}
+
+    def first(names: tuple[str, ...]) -> str | None:
+        return next((text for name in names if (text := _name(named.get(name)))), None)
+
+    return {
+        "session": first(_SESSION_NAMES),
+        "conversation": _name(conversation) or first(_CONVERSATION_NAMES),
+        "trace": _name(call.get("trace_id")),
+    }
+
+
 def _labels(entry: ReceivedEntry) -> dict[str, str]:
     call = entry.call
     attributes = call.get("attributes")
@@ -153,18 +256,18 @@ def _labels(entry: ReceivedEntry) -> dict[str, str]:
 
 def _search_text(call: Mapping[str, Any], labels: Mapping[str, str], spoken_turns: Iterable[Turn]) -> str:
     texts = [*(call.get(name) for name in (*_TEXTS, "error_type", "error_message")), *labels.values()]
-    spoken = (part for turn in spoken_turns for part in (turn.tool, turn.text))
+    spoken = (part for turn in spoken_turns for part in (turn.tool, str(turn)))
     return _clean("\n".join(str(text) for text in (*texts, *spoken) if text).casefold())
 
 
 def _snippet(spoken_turns: list[Turn], side: str) -> str:
     """Return the beginning of the last question of the user, or of the first answer."""
-    of_side = [turn for turn in spoken_turns if turn.side == side and turn.text]
+    of_side = [turn for turn in spoken_turns if turn.side == side and str(turn)]
     by_users = [turn for turn in of_side if turn.role == "user"]
     if not of_side:
         return ""
     turn = (by_users or of_side)[-1] if side == "asked" else of_side[0]
-    text = f"{turn.tool}({turn.text})" if turn.tool else turn.text
+    text = f"{turn.tool}({turn.text})" if turn.tool else turn.text or str(turn)
     return " ".join(text[: 4 * _SNIPPET_CHARACTERS].split())[:_SNIPPET_CHARACTERS]
 
 

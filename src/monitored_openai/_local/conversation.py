@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from monitored_openai._local.media import Media, body_media, media_of
+
 _MOST_PART_CHARACTERS = 2000
+_MOST_DETAIL_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +23,12 @@ class Turn:
     text: str
     tool: str | None = None
     """The function that the model calls with this text."""
+    media: tuple[Media, ...] = ()
+    """Images, audio and files beside the text."""
+
+    def __str__(self) -> str:
+        """Return the text with a mark for each image, audio and file."""
+        return "\n".join(part for part in (self.text, *map(str, self.media)) if part)
 
 
 def turns(call: Mapping[str, Any]) -> list[Turn]:
@@ -44,6 +53,10 @@ def _answers(response: Any) -> Iterator[Turn]:
     if not isinstance(response, dict):
         yield from _turns_of(response, "answered", "assistant")
         return
+    if (media := body_media(response)) is not None:
+        yield Turn(role="assistant", side="answered", text="", media=(media,))
+    for image in _items(response.get("data")):
+        yield from _generated_image(image)
     for choice in _items(response.get("choices")):
         if isinstance(choice, dict):
             yield from _turns_of(choice.get("message", choice.get("text")), "answered", "assistant")
@@ -58,6 +71,9 @@ def _turns_of(item: Any, side: Literal["asked", "answered"], role: str) -> Itera
         yield Turn(role=role, side=side, text=item)
     if not isinstance(item, dict):
         return
+    if (media := media_of(item)) is not None:
+        yield Turn(role=role, side=side, text="", media=(media,))
+        return
     kind, speaker = item.get("type"), item.get("role")
     role = speaker if isinstance(speaker, str) else role
     if isinstance(kind, str) and kind.endswith("_call"):
@@ -69,7 +85,12 @@ def _turns_of(item: Any, side: Literal["asked", "answered"], role: str) -> Itera
     said = (("reasoning" if kind == "reasoning" else role), item.get("summary") or item.get("content"))
     for speaker, content in (said, ("refusal", item.get("refusal"))):
         if content:
-            yield Turn(role=speaker, side=side, text=_text(content))
+            parts = tuple(filter(None, map(media_of, _items(content))))
+            yield Turn(role=speaker, side=side, text=_text(content), media=parts)
+    if isinstance(audio := item.get("audio"), dict):
+        spoken = audio.get("transcript")
+        sound = Media(kind="audio", detail=_short(audio.get("data") or audio.get("id")))
+        yield Turn(role=role, side=side, text=spoken if isinstance(spoken, str) else "", media=(sound,))
     for called in _items(item.get("tool_calls")):
         yield _tool_call(called, side)
 
@@ -87,7 +108,7 @@ def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        return "\n".join(map(_part, content))
+        return "\n".join(_part(part) for part in content if media_of(part) is None)
     return _as_json(content)
 
 
@@ -96,6 +117,18 @@ def _part(part: Any) -> str:
         return part
     text = part.get("text", part.get("refusal")) if isinstance(part, dict) else None
     return text if isinstance(text, str) else _as_json(part)
+
+
+def _generated_image(image: Any) -> Iterator[Turn]:
+    """Yield the turn of an image that the images API returns."""
+    if isinstance(image, dict) and (image.get("b64_json") or image.get("url")):
+        prompt = image.get("revised_prompt")
+        media = (Media(kind="image", detail=_short(image.get("b64_json") or image.get("url"))),)
+        yield Turn(role="assistant", side="answered", text=prompt if isinstance(prompt, str) else "", media=media)
+
+
+def _short(detail: Any) -> str:
+    return detail[:_MOST_DETAIL_CHARACTERS] if isinstance(detail, str) else ""
 
 
 def _as_json(value: Any) -> str:

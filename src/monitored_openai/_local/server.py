@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
+from typing import Any, get_args
 from urllib.parse import parse_qs, unquote
 
 from monitored_openai._json import encode
@@ -126,6 +127,12 @@ class LocalServer(Server):
         elif path == "/api/status":
             status = {"connections": self.connections, "refused": self.rejections.counts}
             connection.reply(200, encode(status), {**SECURITY_HEADERS, **_JSON})
+        elif path == "/api/groups":
+            by = _one_of(calls.GroupKey, parameters.pop("by", ""))
+            chosen = _call_filter(parameters)
+            with self._room_for_answer(connection):
+                body = encode(calls.groups(self._history, chosen, by))
+            connection.reply(200, body, {**SECURITY_HEADERS, **_JSON})
         elif path == "/api/calls":
             chosen = _call_filter(parameters)
             with self._room_for_answer(connection):
@@ -178,17 +185,30 @@ def _seconds(text: str) -> int:
 
 def _call_filter(parameters: dict[str, str]) -> calls.CallFilter:
     words, limit = parameters.pop("q", ""), parameters.pop("limit", "")
-    since = parameters.pop("since_ns", "")
+    since, until = parameters.pop("since_ns", ""), parameters.pop("until_ns", "")
+    order = _one_of(calls.Order, parameters.pop("order", "time"))
+    groups = [name for name in parameters if name.startswith("group.")]
+    group = [(_one_of(calls.GroupKey, name.removeprefix("group.")), parameters.pop(name)) for name in groups]
     before, before_id = parameters.pop("before", ""), parameters.pop("before_id", "")
     failed = parameters.pop("failed", "") == "1"
     return calls.CallFilter(
         words=tuple(words.split()[:20]),
         failed=failed,
         since_ns=_nanoseconds(since) or 0,
+        until_ns=_nanoseconds(until),
+        group=group[0] if group else None,
+        order=order,
         before=None if (before_ns := _nanoseconds(before)) is None else (before_ns, before_id),
         limit=min(int(limit), _MOST_CALLS) if limit.isdecimal() and len(limit) < 9 else 50,
         where=_where(parameters),
     )
+
+
+def _one_of(names: Any, name: str) -> Any:
+    """Return a name if it is one of a literal type."""
+    if name not in get_args(names):
+        raise HTTPError(400, f"{name!r} is not one of {', '.join(get_args(names))}")
+    return name
 
 
 def _nanoseconds(text: str) -> int | None:

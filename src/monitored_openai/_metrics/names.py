@@ -210,7 +210,8 @@ SPOOL_BYTES = Metric(
 FOLDED = Metric(
     "monitored_openai_folded_label_sets_total",
     "counter",
-    "Updates with the label value `other`, and ignored rate limits, because of the setting `max_label_sets`.",
+    "Updates with the label value `other`, label sets that `host_dir` replaced by it, and ignored rate limits, because "
+    "of the setting `max_label_sets`.",
     _SIGNAL,
 )
 LAST_SUCCESS = Metric(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, repeat
 from operator import add
@@ -76,10 +76,14 @@ class Histogram:
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
-    def observe(self, value: float) -> None:
-        """Count one value; a bucket includes its upper bound."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
+    def observe(self, values: Sequence[float]) -> None:
+        """Count the values; a bucket includes its upper bound."""
+        self.total += sum(values)
+        if not self.bounds:
+            self.counts[0] += len(values)
+            return
+        for value in values:
+            self.counts[bisect_left(self.bounds, value)] += 1
 
 
 def histogram_samples(
@@ -158,14 +162,14 @@ class Metrics:
         if self._optional_labels:
             base += self._optional(record)
         error = (("error_type", record.error_type),) if record.error_type else ()
-        self._observe(names.DURATION, base + error, record.duration)
+        self._observe(names.DURATION, base + error, (record.duration,))
         if record.time_to_first_chunk is not None:
-            self._observe(names.TIME_TO_FIRST_CHUNK, base, record.time_to_first_chunk)
+            self._observe(names.TIME_TO_FIRST_CHUNK, base, (record.time_to_first_chunk,))
         if record.chunk_intervals:
-            self._observe(names.TIME_PER_OUTPUT_CHUNK, base, *record.chunk_intervals)
+            self._observe(names.TIME_PER_OUTPUT_CHUNK, base, record.chunk_intervals)
         processing = record.headers.get("openai-processing-ms")
         if processing is not None and _MILLISECONDS.fullmatch(processing):
-            self._observe(names.PROCESSING, base, float(processing) / 1000)
+            self._observe(names.PROCESSING, base, (float(processing) / 1000,))
         answered_by = record.response_model
         full = (*base, ("gen_ai_response_model", clip_label_value(answered_by))) if answered_by else base
         self._fold_tokens(record, base, full)
@@ -200,7 +204,7 @@ class Metrics:
             return
         for kind, tokens in (("input", usage.input_tokens), ("output", usage.output_tokens)):
             if tokens is not None:
-                self._observe(names.TOKEN_USAGE, (*base, ("gen_ai_token_type", kind)), tokens)
+                self._observe(names.TOKEN_USAGE, (*base, ("gen_ai_token_type", kind)), (tokens,))
                 self._add(names.TOKENS_TOTAL, (*full, ("gen_ai_token_type", kind)), tokens)
         for metric, amount in ((names.AUDIO_SECONDS, usage.input_seconds), (names.CHARACTERS, usage.input_characters)):
             if amount:
@@ -247,7 +251,7 @@ class Metrics:
             counter = series.setdefault(self._series_for(labels, series), Counter())
         counter.value += amount
 
-    def _observe(self, metric: Metric, labels: Labels, *values: float) -> None:
+    def _observe(self, metric: Metric, labels: Labels, values: Sequence[float]) -> None:
         if not self._exposed.has(metric):
             return
         series = self._histograms.setdefault(metric, {})
@@ -255,8 +259,7 @@ class Metrics:
         if histogram is None:
             histogram = Histogram(self._exposed.bounds[metric])
             histogram = series.setdefault(self._series_for(labels, series), histogram)
-        for value in values:
-            histogram.observe(value)
+        histogram.observe(values)
 
     def admitted(self, labels: Labels, series: Mapping[Labels, object]) -> Labels | None:
         """Return the labels of a new series, without secrets; `None` beyond the limit: use `folded` then."""

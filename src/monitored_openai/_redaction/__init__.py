@@ -1,1 +1,1 @@
-"""Removes secrets, media and matches of the user's patterns from texts."""
+"""Removes secrets, media, personal data and matches of the user's patterns from texts."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any
 
+from monitored_openai._redaction.presets import RedactionPreset
 from monitored_openai._redaction.secrets import holds, holds_secrets_or, secret_spans
 
 REDACTED = "[redacted]"
@@ -29,6 +30,8 @@ _DATA_URL = re.compile(
     r"(?P<base64>[A-Za-z0-9+/=_%-]*(?:[\r\n]+[A-Za-z0-9+/=_%-]{60,})*(?:[\r\n]+[A-Za-z0-9+/=_%-]+\s*\Z)?)"
 )
 
+_LIKE_IBAN = re.compile(r"[A-Za-z]{2}[0-9]{2}[A-Za-z0-9]{11,30}")
+
 _SIGNS_OF_MEDIA = ";base64,|NaN|Infinity|" + "|".join(f'"{field}":"' for field in sorted(_BASE64_FIELDS))
 """A pattern for lines of JSON that may contain base64 media, NaN or infinity."""
 
@@ -40,11 +43,30 @@ class PatternTimeout(Exception):
     """A pattern of the setting `redact` took too long; the message names its position in the list."""
 
 
-def redactor(redact: tuple[str, ...] | Redact | None) -> Redact | None:
-    """Return the function for the setting `redact`: the callable itself, or one that applies the patterns."""
-    if redact is None or callable(redact):
-        return redact
-    return _Patterns(redact) if redact else None
+def redactor(redact: tuple[str, ...] | Redact | None, presets: Sequence[RedactionPreset] = ()) -> Redact | None:
+    """Return the function for the settings `redact_presets` and `redact`, in this order; `None` if both are empty."""
+    if not callable(redact):
+        redact = _Patterns(redact) if redact else None
+    return _Presets(presets, redact) if presets else redact
+
+
+class _Presets:
+    """Removes secrets and personal data, then applies the user's function or patterns."""
+
+    def __init__(self, presets: Sequence[RedactionPreset], redact: Redact | None) -> None:
+        from monitored_openai._redaction.personal_data import without_personal_data  # compiles its patterns
+
+        self._without = without_personal_data
+        self._presets = frozenset(presets)
+        self._redact = redact
+
+    def __call__(self, text: str, field: str) -> str:
+        clean = self._without(text, self._presets)
+        if clean is not text and (no_secrets := without_secrets(text)) is not text:
+            clean = self._without(
+                no_secrets, self._presets
+            )  # again, because a marker may have hidden a part of a secret
+        return clean if self._redact is None else self._redact(clean, field)
 
 
 class _Patterns:
@@ -152,9 +174,9 @@ def _text(text: str, field: str, redact: Redact) -> str:
 
 
 def _name(name: object, field: str, redact: Redact) -> str:
-    """Return the name of a field; redact names that are not identifiers, such as e-mail addresses."""
+    """Return the name of a field; redact names that are no plain words, such as e-mail addresses."""
     text = str(name)
-    return text if text.isidentifier() else _text(text, field, redact)
+    return text if text.isidentifier() and not _LIKE_IBAN.fullmatch(text) else _text(text, field, redact)
 
 
 def _without_media(text: str, field: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 from pydantic import SecretStr
 
 from monitored_openai._metrics.metric_set import Histograms
+from monitored_openai._redaction.presets import RedactionPreset
 from monitored_openai._settings.urls import MetricsProtocol
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ Names: TypeAlias = str | list[str] | tuple[str, ...] | AbstractSet[str]
 """Several names: a collection, or text in the form `a,b` or a JSON list."""
 Patterns: TypeAlias = str | list[str] | tuple[str, ...]
 """Several regular expressions in the order of their use: a list, a tuple, or text as for `Names`."""
+
+Presets: TypeAlias = str | list[RedactionPreset] | tuple[RedactionPreset, ...] | AbstractSet[RedactionPreset]
+"""Several presets: a collection of their names, or text as for `Names`."""
 
 
 class SettingsArguments(TypedDict, total=False):
@@ -66,6 +70,9 @@ class SettingsArguments(TypedDict, total=False):
 
     capture_content: bool
     redact: Patterns | Callable[[str, str], str]
+    redact_presets: Presets
+    hash_attributes: Names
+    hash_secret: Secret | None
     max_content_bytes: int
     log_sample_ratio: float
     inject_stream_usage: bool

@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from monitored_openai._labels import OPTIONAL_LABELS, InvalidValue
 from monitored_openai._logging import DECIDED, logger
 from monitored_openai._metrics.metric_set import Histograms
+from monitored_openai._redaction.presets import RedactionPreset
 from monitored_openai._settings import urls, validators
 from monitored_openai._settings.arguments import SettingsArguments
 from monitored_openai._settings.urls import MetricsProtocol, Signal
@@ -37,6 +38,7 @@ ENV_PREFIX = "MONITORED_OPENAI_"
 """Prefix of the environment variable of each setting; the field's name in capitals follows."""
 
 _SIGNALS: tuple[Signal, ...] = ("metrics", "logs")
+_RANDOM_TEXT = "`python -c 'import secrets; print(secrets.token_hex(32))'`"
 _UNKNOWN_VARIABLES = "unknown variables"
 """Key under which a source adds its warnings about unknown variables to the values of the fields."""
 
@@ -153,6 +155,17 @@ class MonitoringSettings(BaseSettings):
     redact: Annotated[tuple[str, ...] | Callable[[str, str], str], PlainValidator(validators.redact)] = ()
     """Regular expressions whose matches the library removes from content, or a function `(text, field) -> text` that
     returns the text to send.
+    """
+    redact_presets: Annotated[tuple[RedactionPreset, ...], PlainValidator(validators.redact_presets)] = ()
+    """Kinds of personal data that the library removes from content, before it applies `redact`: `email` addresses,
+    `phone` numbers, payment `card` numbers and bank account numbers (`iban`).
+    """
+    hash_attributes: Annotated[tuple[str, ...], PlainValidator(validators.hash_attributes)] = ()
+    """Names of attributes and of identifying request fields (such as `user`, `safety_identifier` and `metadata.NAME`)
+    whose values the library replaces with a keyed hash, in log entries, labels and `on_record`.
+    """
+    hash_secret: Annotated[SecretStr | None, validators.optional(validators.hash_secret)] = None
+    """Key of the hashes for `hash_attributes`, at least 16 characters. Processes with the same key create the same hashes.
     """
     max_content_bytes: validators.Whole = Field(240 * 1024, ge=1024, le=240 * 1024)
     """Bytes per log entry. The library cuts longer content and marks the entry. The default stays below Loki's limit of
@@ -300,6 +313,11 @@ class MonitoringSettings(BaseSettings):
         return headers
 
     @property
+    def hash_key(self) -> str | None:
+        """The value of `hash_secret` in clear text."""
+        return None if self.hash_secret is None else self.hash_secret.get_secret_value()
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """Secrets of the pushes in clear text, in every form that a reply may repeat, the longest first."""
         given = (*self.headers.values(), self.access_token, self.metrics_token, self.logs_token, self.proxy)
@@ -370,6 +388,8 @@ class MonitoringSettings(BaseSettings):
         taken = {*self.label_names, *self.extra_labels}
         if any(OPTIONAL_LABELS[name] in taken for name in self.optional_labels):
             yield "optional_labels", "has a name that label_names or extra_labels also has; remove one of them"
+        if self.hash_attributes and self.hash_secret is None:
+            yield "hash_secret", f"is required by hash_attributes; set it to a random text, such as from {_RANDOM_TEXT}"
         if self.queue_bytes < self.max_content_bytes:
             yield "queue_bytes", "is less than max_content_bytes, so a full log entry does not fit; raise it"
 

@@ -27,6 +27,7 @@ from pydantic import (
 from monitored_openai._labels import OPTIONAL_LABELS, InvalidValue, check_label_value, label_name
 from monitored_openai._metrics.metric_set import METRICS, REQUIRED
 from monitored_openai._redaction.pattern_size import MOST_ITEMS, PatternTooLarge, pattern_size
+from monitored_openai._redaction.presets import PRESETS, RedactionPreset
 from monitored_openai._redaction.secrets import secret_spans
 from monitored_openai._settings import urls
 from monitored_openai._settings.frozen_mapping import FrozenMapping
@@ -35,6 +36,7 @@ from monitored_openai._settings.urls import MetricsProtocol
 
 _MAX_LABELS = 10  # with the library's own labels, within Mimir's limit of 30 per series and Loki's of 15 per stream
 _MOST_SECONDS_OF_A_CHECK = 1.0
+_SHORTEST_HASH_SECRET = 16
 
 
 def plain_text(value: object) -> str:
@@ -235,6 +237,30 @@ def redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
                 "has a pattern that matches the empty text, and so at every position; require at least one character"
             )
     return patterns
+
+
+def redact_presets(value: object) -> tuple[RedactionPreset, ...]:
+    names = set(_listed(value))
+    if not names <= set(PRESETS):
+        raise InvalidValue("has an unknown preset; use card, email, iban and phone")
+    return tuple(preset for preset in PRESETS if preset in names)
+
+
+def hash_attributes(value: object) -> tuple[str, ...]:
+    names = sorted(set(_listed(value)))
+    for name in names:
+        if not name.startswith("metadata."):
+            label_name(name)
+    return tuple(names)
+
+
+def hash_secret(value: object) -> SecretStr:
+    text = _secret_text(value)
+    if len(text) < _SHORTEST_HASH_SECRET:
+        raise InvalidValue(
+            f"is shorter than {_SHORTEST_HASH_SECRET} characters, so it could be guessed; set a longer random text"
+        )
+    return SecretStr(text)
 
 
 def _require_small(patterns: tuple[str, ...]) -> None:

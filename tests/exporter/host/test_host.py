@@ -268,6 +268,9 @@ def test_the_limit_of_label_sets_holds_for_all_processes_together(
             settled(monitoring)
     sets = {dict(labels)["user"]: value for labels, value in proxy.latest(CALLS).items()}
     assert sets == {f"u{number}": 1 for number in range(6)} | {"other": 2}
+    folded = sum(proxy.latest("monitored_openai_folded_label_sets_total").values())
+    assert folded >= 2  # the duration's label sets, and those of the other metrics
+    assert folded % 2 == 0
 
 
 @pytest.mark.parametrize("kind", ["file", "foreign"])

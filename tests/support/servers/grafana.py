@@ -1,4 +1,4 @@
-"""``FakeGrafana``: folders and dashboards as Grafana 11's HTTP API keeps them."""
+"""``FakeGrafana``: folders, dashboards and alert rules as Grafana 11's HTTP API keeps them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from ._http import HttpServer
 from ._steps import Reply, Request, whole
+from .grafana_rules import AlertRules
 
 _JSON = {"Content-Type": "application/json; charset=UTF-8"}
 
@@ -24,6 +25,9 @@ class FakeGrafana(HttpServer):
         self.folders: dict[str, str] = {}
         self.dashboards: dict[str, dict[str, Any]] = {}
         self.saved = 0
+        self.rules = AlertRules(self.folders)
+        self.data_sources: set[str] | None = {"prometheus"}
+        """The uids of the data sources, or `None` for a token that may not read them, as that of an Editor."""
         self._token = token
 
     async def respond(self, request: Request) -> Reply:
@@ -46,7 +50,12 @@ class FakeGrafana(HttpServer):
         if request.method == "GET" and request.path.startswith("/api/dashboards/uid/"):
             stored = self.dashboards.get(request.path.rpartition("/")[2])
             return (200, stored) if stored else (404, {"message": "Dashboard not found"})
-        return 404, {"message": "Not found"}
+        if request.method == "GET" and request.path.startswith("/api/datasources/uid/"):
+            uid = request.path.rpartition("/")[2]
+            if self.data_sources is None:
+                return 403, {"message": "You'll need additional permissions. Permissions needed: datasources:read"}
+            return (200, {"uid": uid}) if uid in self.data_sources else (404, {"message": "Data source not found"})
+        return self.rules.told(request) or (404, {"message": "Not found"})
 
     def _make_folder(self, given: dict[str, Any]) -> tuple[int, Any]:
         if given["title"] in self.folders.values() or given.get("uid") in self.folders:

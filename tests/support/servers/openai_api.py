@@ -42,7 +42,7 @@ from ._truth import Truth
 
 __all__ = ["Behaviour", "Gate", "OpenAIServer", "Truth", "usage_for"]
 
-_PATH = re.compile(r"^(?:/openai/deployments/([^/]+)|/v1)(/chat/completions|/completions)(?:/([^/]+))?$")
+_PATH = re.compile(r"^(?:/openai/deployments/([^/]+)|(?:/openai)?/v1)(/chat/completions|/completions)(?:/([^/]+))?$")
 
 
 class OpenAIServer(HttpServer):

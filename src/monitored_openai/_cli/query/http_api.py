@@ -48,6 +48,15 @@ def environment_settings() -> MonitoringSettings:
         raise UserError("; ".join(str(error).splitlines())) from error
 
 
+class Refused(UserError):
+    """The server refused a request with `status`."""
+
+    def __init__(self, text: str, status: int) -> None:
+        """Keep the status of HTTP beside the text for the user."""
+        super().__init__(text)
+        self.status = status
+
+
 class HttpApi:
     """A client of one server's JSON API, with the proxy and the certificates of the settings."""
 
@@ -107,17 +116,36 @@ class HttpApi:
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """Return the reply to a GET request; `None` if the server replies 404."""
-        return self._send("GET", path, params=query)
+        body = self._send("GET", path, params=query)
+        return None if body is None else self._parsed(path, body)
+
+    def get_text(self, path: str) -> str | None:
+        """Return the reply to a GET request as text; `None` if the server replies 404."""
+        body = self._send("GET", path)
+        return None if body is None else body.decode("utf-8", "replace")
 
     def post_form(self, path: str, fields: Mapping[str, str]) -> Any:
         """Return the reply to a POST request with form fields, for queries of any length."""
-        return self._send("POST", path, data=fields)
+        return self._parsed(path, self._send("POST", path, data=fields))
 
     def post_json(self, path: str, body: Any) -> Any:
         """Return the reply to a POST request with a JSON body."""
-        return self._send("POST", path, json=body)
+        return self._parsed(path, self._send("POST", path, json=body))
 
-    def _send(self, method: str, path: str, **content: Any) -> Any:
+    def put_json(self, path: str, body: Any) -> Any:
+        """Return the reply to a PUT request with a JSON body."""
+        return self._parsed(path, self._send("PUT", path, json=body))
+
+    def post_yaml(self, path: str, text: str) -> None:
+        """Send a POST request with a YAML body; ignore the content of the reply."""
+        self._send("POST", path, content=text.encode(), headers={"Content-Type": "application/yaml"})
+
+    def delete(self, path: str) -> None:
+        """Send a DELETE request; ignore the content of the reply."""
+        self._send("DELETE", path)
+
+    def _send(self, method: str, path: str, **content: Any) -> bytes | None:
+        """Return the body of a successful reply; `None` if the server replies 404 to a GET request."""
         try:
             with self._client.stream(method, path, **content) as response:
                 if response.status_code == httpx.codes.NOT_FOUND and method == "GET":
@@ -125,8 +153,9 @@ class HttpApi:
                 if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
                     raise replies.Oversized(f"{self.url} refuses with 413: {self._refusal(response)}")
                 if not response.is_success:
-                    raise UserError(f"{self.url} refuses with {response.status_code}: {self._refusal(response)}")
-                body = replies.body(response)
+                    text = f"{self.url} refuses with {response.status_code}: {self._refusal(response)}"
+                    raise Refused(text, response.status_code)
+                return replies.body(response)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = without(self._secrets, str(error)) or type(error).__name__
             raise UserError(f"{self.url} cannot be reached: {reason}") from error
@@ -134,8 +163,10 @@ class HttpApi:
             raise UserError(
                 "an argument is not in the terminal's encoding: is it UTF-8, as in LC_ALL=C.UTF-8?"
             ) from error
+
+    def _parsed(self, path: str, body: bytes | None) -> Any:
         try:
-            return json.loads(body)
+            return json.loads(body or b"")
         except (ValueError, RecursionError) as error:
             raise UserError(f"{self.url}{path} answers, but not in JSON: is the address right?") from error
 

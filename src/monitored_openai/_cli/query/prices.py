@@ -14,7 +14,7 @@ from rich.text import Text
 
 from monitored_openai._cli.errors import UserError
 from monitored_openai._cli.query.http_api import environment_settings
-from monitored_openai._cli.query.report import parse_time
+from monitored_openai._cli.query.report_rows import parse_time
 from monitored_openai._exporter.price_updates import DEFAULT, fetch_prices
 from monitored_openai._pricing.billed import Billed
 from monitored_openai._pricing.fees import FEES, VIDEO_UNITS, fee_of

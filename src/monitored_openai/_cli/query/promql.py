@@ -36,6 +36,13 @@ LONGEST_OUTAGE = "12h"
 LABEL_ALIASES = {"model": "gen_ai_request_model", "service": "service_name"}
 """Short names for long labels."""
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_SELECTOR = r'[\w:]+(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?'
+_GROWTH = re.compile(
+    rf"last_over_time\((?P<series>{_SELECTOR})\[(?P<over>[^\]]+)\]\)"
+    r" - \(last_over_time\((?P=series)\[[^\]]+\] offset (?P=over)\)"
+    r" or last_over_time\((?P=series)\[(?P=over)\]\) \* 0\)"
+)
+"""The form of `growth`."""
 
 
 def selector(metric: str, matchers: Iterable[str] = ()) -> str:
@@ -71,6 +78,11 @@ def growth(series: str, over: str, *, look_back: str = LOOK_BACK) -> str:
 def estimated(series: str, over: str, by: Iterable[str] = ()) -> str:
     """Return the increase of scraped counters, which restart at zero, as estimated by `increase`."""
     return f"sum{_by(by)} (increase({series}[{over}]))"
+
+
+def for_scraped_series(expr: str) -> str:
+    """Return the expression with each `growth` estimated by `increase`, because scraped counters restart at zero."""
+    return _GROWTH.sub(r"increase(\g<series>[\g<over>])", expr)
 
 
 def rate(series: str, over: str, by: Iterable[str] = ()) -> str:

@@ -118,4 +118,4 @@ def _texts(call: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     all_turns = turns(call)
     asked = [turn for turn in all_turns if turn.side == "asked"]
     for turn in (*asked[-1:], *(turn for turn in all_turns if turn.side == "answered")):
-        yield turn.side, turn.text if turn.tool is None else f"{turn.tool}({turn.text})"
+        yield turn.side, str(turn) if turn.tool is None else f"{turn.tool}({turn.text})"

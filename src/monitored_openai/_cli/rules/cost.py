@@ -51,6 +51,8 @@ def _alerts(budget: Budget, others: tuple[Budget, ...]) -> Iterator[Alert]:
             summary=f"{budget.label} {{{{ $labels.{budget.label} }}}} spent {part}a month's budget within {within}",
             description=f"{{{{ $value | humanize }}}} USD in the last {last}; the budget is {budget.usd:g} USD a month.",
             budget=budget.scope,
+            panel=("monitored-openai-cost", "Spend per hour by $attribute"),
+            labels=(budget.label,),
         )
 
 

@@ -36,6 +36,10 @@ class Alert:
     """How long `expr` must return a series before the alert fires."""
     budget: str = ""
     """The scope of the budget; distinguishes alerts of the same name."""
+    panel: tuple[str, str]
+    """The dashboard's uid and the title of the panel that show the problem."""
+    labels: tuple[str, ...] = SERVICE
+    """Labels of the series that `expr` returns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,11 @@ class Group:
     name: str
     interval: str
     rules: tuple[Recording | Alert, ...]
+
+    @property
+    def records_only(self) -> bool:
+        """True if all rules are recording rules."""
+        return all(isinstance(rule, Recording) for rule in self.rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

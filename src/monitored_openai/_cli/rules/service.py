@@ -16,6 +16,7 @@ _FEWEST_REFUSALS = 5
 """Minimum number of refused calls in the window; a single one may be a trial."""
 _LONGEST_PUSH_INTERVAL = 60
 """Seconds; the longest default. A pushed value is valid until the next push, even if its limit resets earlier."""
+_RELIABILITY = "monitored-openai-reliability"
 _RUNAWAY_BY = (*SERVICE, "gen_ai_request_model")
 
 
@@ -32,6 +33,7 @@ def _errors(limits: Limits) -> Iterator[Alert]:
         lambda over: f"{rate(failed, over, SERVICE)} / {rate(calls, over, SERVICE)}",
         calls,
         allowed=1 - limits.error_objective,
+        panel=(_RELIABILITY, "Errors by type"),
         summary="{{ $value | humanizePercentage }} of the calls of " + SERVICE_TEXT + " fail",
         description="Rate limits, exhausted credit, server errors, timeouts and lost connections, after the SDK's retries.",
     )
@@ -44,6 +46,7 @@ def _refusals() -> Alert:
         name="OpenAICallsRefused",
         expr=f"{refused} * 900 >= {_FEWEST_REFUSALS}",
         severity="critical",
+        panel=(_RELIABILITY, "Errors by type"),
         summary="{{ $labels.gen_ai_provider_name }} refuses calls of " + SERVICE_TEXT + ": {{ $labels.error_type }}",
         description="The account has no credit left, the API key is invalid, or the model does not exist. "
         "No retry fixes it. The value is the number of such calls in 15 minutes.",
@@ -59,6 +62,7 @@ def _first_chunk(limits: Limits) -> Iterator[Alert]:
         lambda over: f"1 - {rate(in_time, over, SERVICE)} / {rate(streams, over, SERVICE)}",
         streams,
         allowed=1 - limits.first_chunk_objective,
+        panel=(_RELIABILITY, "Time to first chunk by model, p95"),
         summary="{{ $value | humanizePercentage }} of the streamed answers of "
         + SERVICE_TEXT
         + f" begin after {seconds:g} s",
@@ -67,7 +71,14 @@ def _first_chunk(limits: Limits) -> Iterator[Alert]:
 
 
 def _burn_rate(
-    name: str, bad: Callable[[str], str], all_calls: str, *, allowed: float, summary: str, description: str
+    name: str,
+    bad: Callable[[str], str],
+    all_calls: str,
+    *,
+    allowed: float,
+    panel: tuple[str, str],
+    summary: str,
+    description: str,
 ) -> Iterator[Alert]:
     """Yield two alerts on a share of bad calls, each with a second, short window that resolves it soon."""
     windows: tuple[tuple[str, int, str, float, Severity], ...] = (
@@ -81,6 +92,7 @@ def _burn_rate(
             name=f"{name}{pace}",
             expr=f"({bad(long)}) > {most:g} and ({bad(short)}) > {most:g} and {enough}",
             severity=severity,
+            panel=panel,
             summary=summary,
             description=f"{description} The share of bad calls was above {most:.3g} over both {long} and {short}.",
         )
@@ -94,6 +106,8 @@ def _headroom(limits: Limits) -> Alert:
         name="OpenAIRateLimitNear",
         expr=f"min by ({', '.join(by)}) ({left}) < {limits.headroom:g}",
         pending="5m",
+        panel=(_RELIABILITY, "Rate-limit headroom"),
+        labels=by,
         summary="{{ $value | humanizePercentage }} of the {{ $labels.resource }} limit of "
         "{{ $labels.gen_ai_request_model }} is left",
         description="From the headers of the provider's replies. The provider refuses calls once nothing is left.",
@@ -114,6 +128,8 @@ def _runaway(limits: Limits) -> Alert:
         name="OpenAIOutputRunsAway",
         expr=f"{per_call('15m')} > {limits.runaway_factor:g} * ({per_call('1d', '15m')}) and {enough}",
         pending="5m",
+        panel=("monitored-openai-overview", "Tokens by type"),
+        labels=_RUNAWAY_BY,
         summary="Answers of {{ $labels.gen_ai_request_model }} have grown to {{ $value | humanize }} tokens",
         description=f"More than {limits.runaway_factor:g} times the mean per successful call of the day before, in "
         + SERVICE_TEXT

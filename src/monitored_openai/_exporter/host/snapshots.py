@@ -68,6 +68,7 @@ class HostTotals:
         self._epoch = ""
         self._ids: dict[tuple[str, Labels], int] = {}
         self._label_sets: dict[str, set[Labels]] = {}
+        self._folded: set[tuple[str, Labels]] = set()
         self._written: _Values = {}
         self._gauges: list[Sample] = []
         self.last_write = 0
@@ -106,6 +107,7 @@ class HostTotals:
     def _keep(self) -> None:
         if not self.file.is_in_place():
             self._reopen()
+        folded_before = self._metrics.folded_by_host
         samples = self._metrics.push_samples()
         process, epoch = self._process, self._epoch
         current = {(sample.name, sample.labels): sample.value for sample in samples if sample.cumulative}
@@ -114,7 +116,7 @@ class HostTotals:
             state = file.state()
             self._follow(file, state)
             if state.epoch != self._epoch:
-                self._epoch, self._ids, self._label_sets = state.epoch, {}, {}
+                self._epoch, self._ids, self._label_sets, self._folded = state.epoch, {}, {}, set()
             counters: dict[int, float] = {}
             for key, value in current.items():
                 number = self._ids.get(key)
@@ -128,6 +130,8 @@ class HostTotals:
                 written = file.write(self._process, os.getpid(), counters, gauges)
         self._written, self._gauges, self.last_write = current, gauges, written
         self._ledger.host = _stats(state, self._ledger.host)
+        if self._metrics.folded_by_host != folded_before:
+            self._keep()  # the counters above lack what this write folded
 
     def _follow(self, file: HostTransaction, state: State) -> None:
         """Note which values of this process other processes have pushed, added to the totals, or retired."""
@@ -161,14 +165,20 @@ class HostTotals:
     def _add_series(self, file: HostTransaction, name: str, labels: Labels) -> int:
         """Return the id of a series. Beyond `max_label_sets` of all processes together, `other` replaces values."""
         if not self._has_room(file, name, labels):
+            self._count_folded(name, labels)
             labels = self._metrics.folded(labels)
         number = file.find_series(name, labels)
         return file.add_series(name, labels) if number is None else number
 
+    def _count_folded(self, name: str, labels: Labels) -> None:
+        label_set = _label_set(name, labels)
+        if label_set not in self._folded:
+            self._folded.add(label_set)
+            self._metrics.folded_by_host += 1
+
     def _has_room(self, file: HostTransaction, name: str, labels: Labels) -> bool:
-        counted = _COUNTED.get(name, name)
+        counted, label_set = _label_set(name, labels)
         known = self._label_sets.setdefault(counted, set())
-        label_set = tuple(label for label in labels if label[0] != "le")
         if label_set not in known:
             known |= file.label_sets(counted)
         if label_set not in known and len(known) >= self._max_label_sets:
@@ -277,6 +287,11 @@ def open_host(settings: MonitoringSettings, metrics: MetricsState, ledger: Deliv
         warn_sparsely("host_dir", "host_dir cannot be used; this process pushes its own set of series: %s", reason)
         ledger.host = HostStats(fallbacks=1)
         return None
+
+
+def _label_set(name: str, labels: Labels) -> tuple[str, Labels]:
+    """Return the metric of a series and its labels without the bound of a bucket."""
+    return _COUNTED.get(name, name), tuple(label for label in labels if label[0] != "le")
 
 
 def _stats(state: State, before: HostStats | None) -> HostStats:

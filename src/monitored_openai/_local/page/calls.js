@@ -1,24 +1,42 @@
-// The list of calls, newest first; each call expands in place.
+// The list of calls: sorted, filtered and grouped; each call expands in place.
 
-import { ask, atLeast, clock, count, element, known, money, seconds, visible } from "./format.js";
+import { fill } from "./call.js";
+import { ask, atLeast, clock, count, element, known, lowest, money, plus, seconds } from "./format.js";
 
 const PAGE = 50;
 const MOST_LIVE = 300;
-const MOST_SHOWN = 20_000;
+const MOST_RELOADED = 200;
 const NO_ATTRIBUTES = new Set(["model", "operation", "provider", "environment", "service_name"]);
-
-const MAIN = new Set(["input_tokens", "output_tokens", "total_usd"]); // also shown when 0
+const PLAIN_OPERATION = "chat";
 
 const list = document.getElementById("list");
 const more = document.getElementById("more");
 const none = document.getElementById("none");
 
+// The value by which calls are sorted; -1 stands for unknown, as on the server.
+const KEYS = {
+  time: () => 0,
+  cost: (call) => call.cost ?? -1,
+  duration: (call) => call.duration ?? -1,
+  tokens: (call) => (call.input_tokens == null && call.output_tokens == null ? -1 : (call.input_tokens ?? 0) + (call.output_tokens ?? 0)),
+};
+
 const rows = new Map(); // items by id
+const shown = new WeakMap(); // calls by item
 let asked = null;
 let question = {};
-let oldest = null; // the oldest call before the first gap in the list
+let oldest = null; // the last call before the first gap in the list
 let most = 0;
 let turn = 0;
+let order = "time";
+let onChip = () => {};
+let onOpen = () => {};
+
+// Call `chosen` with the name and the value of a clicked attribute, and `opened` with the id of an opened call or null.
+export function listen({ chosen, opened }) {
+  onChip = chosen;
+  onOpen = opened;
+}
 
 async function fetched(parameters, extra) {
   const answer = await ask("api/calls", { ...parameters, limit: PAGE, ...extra });
@@ -26,32 +44,46 @@ async function fetched(parameters, extra) {
   return answer.json();
 }
 
-// Update the list with the calls of a range (its length, and its start in nanoseconds). Expanded calls stay expanded until
-// the filters change, even when they leave the moving range.
-export async function refresh(parameters, range) {
-  const wanted = JSON.stringify([parameters, range.seconds]);
+// The question of the list as it is shown, for the export.
+export const current = () => ({ ...question });
+
+// Update the list with the calls of a range: its start and, unless it ends now, its end in nanoseconds, and a key that stays
+// the same while the range moves with time. Expanded calls stay expanded until the filters change.
+export async function refresh(parameters, range, grouping = "") {
+  const wanted = JSON.stringify([parameters, range.key ?? range.seconds, grouping]);
   const mine = ++turn;
-  const found = await fetched(parameters, { since_ns: range.since });
+  const bounds = { since_ns: range.since, ...(range.until && { until_ns: range.until }) };
+  if (grouping) return showGroups(wanted, mine, { ...parameters, ...bounds }, grouping);
+  order = parameters.order ?? "time";
+  const isSorted = order !== "time";
+  const wantedRows = isSorted ? Math.min(Math.max(PAGE, rows.size), MOST_RELOADED) : PAGE;
+  const found = await fetched(parameters, { ...bounds, limit: wantedRows });
   if (mine !== turn) return;
   const other = wanted !== asked;
-  if (other || !found.some((call) => rows.has(call.id))) {
+  if (other || isSorted || !found.some((call) => rows.has(call.id))) {
     asked = wanted;
-    for (const [id, item] of rows) if (other || !isOpen(item)) remove(id);
-    most = MOST_LIVE;
-    reached(found);
+    const kept = new Set(isSorted && !other ? found.map((call) => call.id) : []);
+    for (const [id, item] of rows) if (!kept.has(id) && (other || !isOpen(item))) remove(id);
+    if (other) list.replaceChildren();
+    if (other || !isSorted) most = MOST_LIVE;
+    reached(found, wantedRows);
   }
-  question = { ...parameters, since_ns: range.since };
+  question = { ...parameters, ...bounds };
   found.forEach(insert);
   for (const [id, item] of rows) if (!isWithin(item, range) && !isOpen(item)) remove(id);
-  trim();
+  if (!isSorted) trim();
   none.hidden = rows.size > 0;
-  none.textContent = Object.keys(parameters).length ? "No call matches in this time range." : "No call was logged in this time range.";
+  const isFiltered = Object.keys(parameters).some((name) => name !== "order");
+  none.textContent = isFiltered ? "No call matches in this time range." : "No call was logged in this time range.";
 }
 
 // Return true if the list contains a call of the range.
-export const hasSome = (range) => [...rows.values()].some((item) => isWithin(item, range));
+export const hasSome = (range) => [...rows.values()].some((item) => isWithin(item, range)) || list.querySelector(".grouped") !== null;
 
-const isWithin = (item, range) => BigInt(item.dataset.at) >= BigInt(range.since);
+function isWithin(item, range) {
+  const at = BigInt(item.dataset.at);
+  return at >= BigInt(range.since) && (!range.until || at < BigInt(range.until));
+}
 
 more.addEventListener("click", async () => {
   const mine = asked;
@@ -60,7 +92,7 @@ more.addEventListener("click", async () => {
     if (mine !== asked) return;
     most += found.length;
     found.forEach(insert);
-    reached(found);
+    reached(found, PAGE);
     more.textContent = "Show more";
   } catch (error) {
     more.textContent = `Show more (failed: ${error.message})`;
@@ -74,9 +106,9 @@ function remove(id) {
   rows.delete(id);
 }
 
-function reached(found) {
+function reached(found, wanted) {
   oldest = found.at(-1) ?? oldest;
-  more.hidden = found.length < PAGE;
+  more.hidden = found.length < wanted;
 }
 
 // Limit the memory of a page that stays open for days.
@@ -93,22 +125,25 @@ function trim() {
 
 function insert(call) {
   if (rows.has(call.id)) return;
-  const at = BigInt(call.at_ns);
   const item = shortly(call);
-  const next = [...list.children].find((other) => BigInt(other.dataset.at) < at);
+  const next = [...list.children].find((other) => other.dataset.at && comesBefore(call, shown.get(other)));
   list.insertBefore(item, next ?? null);
   rows.set(call.id, item);
 }
 
+function comesBefore(call, other) {
+  const key = KEYS[order];
+  const [one, another] = [key(call), key(other)];
+  return one === another ? BigInt(other.at_ns) < BigInt(call.at_ns) : one > another;
+}
+
 function shortly(call) {
-  const labels = Object.entries(call.labels).filter(([name]) => !NO_ATTRIBUTES.has(name));
   const tokens = call.input_tokens == null && call.output_tokens == null;
   const button = element(
     "button",
     "call",
     element("span", "when", clock(new Date(Number(BigInt(call.at_ns) / 1000000n)))),
     element("span", "model", call.labels.model ?? "–"),
-    element("span", "label", labels.map(([, value]) => value).join(", ")),
     element("span", "asked", call.asked || call.answered || "no content"),
     call.error && element("span", "error", call.error),
     element("span", "number duration", seconds(call.duration)),
@@ -117,106 +152,123 @@ function shortly(call) {
   );
   button.type = "button";
   button.setAttribute("aria-expanded", "false");
-  const item = element("li", call.error ? "failed" : "", button);
+  const item = element("li", call.error ? "failed" : "", button, marks(call));
   Object.assign(item.dataset, { at: call.at_ns, id: call.id });
+  shown.set(item, call);
   button.addEventListener("click", () => toggle(item, button, call.id));
   return item;
 }
 
-async function toggle(item, button, id) {
+// The attributes as buttons that filter, and badges for what is special about the call.
+function marks(call) {
+  const attributes = Object.entries(call.labels).filter(([name]) => !NO_ATTRIBUTES.has(name));
+  const chips = attributes.map(([name, value]) => {
+    const chip = element("button", "chip", element("span", "faint", `${name} `), value);
+    chip.type = "button";
+    chip.title = `Show only calls with ${name} = ${value}`;
+    chip.addEventListener("click", () => onChip(name, value));
+    return chip;
+  });
+  const badges = badgesOf(call).map((text) => element("span", "badge", text));
+  return chips.length + badges.length ? element("div", "chips", ...chips, ...badges) : null;
+}
+
+function badgesOf(call) {
+  const media = Object.entries(call.media ?? {}).map(([kind, number]) => (number === 1 ? kind : `${count(number)} × ${kind}`));
+  return [
+    call.labels.operation && call.labels.operation !== PLAIN_OPERATION && call.labels.operation.replaceAll("_", " "),
+    call.streamed && "streamed",
+    call.tools > 0 && (call.tools === 1 ? "1 tool" : `${count(call.tools)} tools`),
+    ...media,
+    call.structured && "structured",
+    call.retries > 0 && (call.retries === 1 ? "1 retry" : `${count(call.retries)} retries`),
+  ].filter(Boolean);
+}
+
+function toggle(item, button, id) {
   const open = item.querySelector(".opened");
   button.setAttribute("aria-expanded", String(!open));
-  if (open) return open.remove();
+  if (open) return open.remove(), onOpen(null);
   const panel = element("div", "opened", "Loading");
   item.append(panel);
-  try {
-    const answer = await ask(`api/calls/${encodeURIComponent(id)}`);
-    if (answer.status === 404) return panel.replaceChildren("The history no longer has this call.");
-    if (!answer.ok) throw new Error(await answer.text());
-    const call = await answer.json();
-    panel.replaceChildren(said(call.turns), facts(JSON.parse(call.line), call.row), raw(call.line));
-  } catch (error) {
-    panel.replaceChildren(element("p", "error", `This call cannot be shown: ${error.message}`));
+  onOpen(id);
+  return fill(panel, id, { previous: stepTo(item, "previousElementSibling"), next: stepTo(item, "nextElementSibling") });
+}
+
+// Return a function that closes a call and opens its neighbour; null if it has none.
+function stepTo(item, neighbour) {
+  if (!item[neighbour]?.dataset.id) return null;
+  return () => {
+    const other = item[neighbour];
+    const button = other?.querySelector(".call");
+    if (!button) return;
+    item.querySelector(".call").click();
+    if (!isOpen(other)) button.click();
+    button.focus();
+    button.scrollIntoView({ block: "nearest" });
+  };
+}
+
+// Open a call by its id, even if it is outside of the list.
+export async function open(id) {
+  const item = rows.get(id);
+  if (item) {
+    if (!isOpen(item)) item.querySelector(".call").click();
+    return item.scrollIntoView({ block: "center" });
   }
+  const answer = await ask(`api/calls/${encodeURIComponent(id)}`);
+  const place = document.getElementById("linked");
+  if (!answer.ok) return place.replaceChildren(element("p", "faint", "The history does not have the linked call."));
+  const linked = shortly((await answer.json()).row);
+  place.replaceChildren(element("ol", "", linked));
+  await linked.querySelector(".call").click();
 }
 
-function said(turns) {
-  const parts = turns.map((turn) => {
-    const speaker = turn.tool ? `${turn.role} calls ${turn.tool}` : turn.role;
-    return element("div", `turn ${turn.side}`, element("h3", "", speaker), long(turn.text, turn.tool || turn.role === "tool"));
+// Show sessions, conversations or traces with their sums; each expands to its newest calls.
+async function showGroups(wanted, mine, parameters, by) {
+  const { order: _, ...filters } = parameters;
+  const answer = await ask("api/groups", { ...filters, by });
+  if (!answer.ok) throw new Error(`the groups: ${answer.status}`);
+  const groups = await answer.json();
+  if (mine !== turn) return;
+  asked = wanted;
+  question = parameters;
+  const opened = new Set([...list.querySelectorAll(".grouped > [aria-expanded=true]")].map((one) => one.dataset.key));
+  if (opened.size && list.querySelector(".grouped")?.dataset.by === by) return; // what the user reads does not move
+  rows.clear();
+  list.replaceChildren(...groups.map((group) => groupOf(group, filters, by)));
+  more.hidden = true;
+  none.hidden = groups.length > 0;
+  none.textContent = `No call of this time range has a ${by}.`;
+}
+
+function groupOf(group, filters, by) {
+  const tokens = plus(group.input_tokens, group.output_tokens);
+  const button = element(
+    "button",
+    "call group",
+    element("span", "when", clock(new Date(Number(BigInt(group.last_ns) / 1000000n)))),
+    element("span", "model", `${count(group.calls)} call${group.calls === 1 ? "" : "s"}`),
+    element("span", "asked", group.key),
+    group.errors > 0 && element("span", "error", `${count(group.errors)} failed`),
+    element("span", "number duration", seconds(group.duration)),
+    element("span", "number tokens", lowest(count, tokens, group.usage_unknown, group.calls)),
+    element("span", "number cost", lowest(money, group.cost, group.cost_incomplete, group.calls)),
+  );
+  button.type = "button";
+  button.dataset.key = group.key;
+  button.setAttribute("aria-expanded", "false");
+  const item = element("li", "grouped", button);
+  item.dataset.by = by;
+  button.addEventListener("click", async () => {
+    const inside = item.querySelector("ol");
+    button.setAttribute("aria-expanded", String(!inside));
+    if (inside) return inside.remove();
+    const place = element("ol", "inside", element("li", "faint", "Loading"));
+    item.append(place);
+    const found = await fetched({ ...filters, [`group.${by}`]: group.key }, { limit: MOST_RELOADED });
+    const rest = found.length < group.calls ? element("li", "faint", `and ${count(group.calls - found.length)} earlier calls`) : null;
+    place.replaceChildren(...[...found.map(shortly), rest].filter(Boolean));
   });
-  if (!parts.length) parts.push(element("p", "faint", "The log entry has no content."));
-  return element("div", "said", ...parts);
-}
-
-function long(text, isCode) {
-  const shown = element("p", isCode ? "text code" : "text", text.slice(0, MOST_SHOWN));
-  if (text.length <= MOST_SHOWN) return shown;
-  const all = element("button", "quiet", `Show all ${count(text.length)} characters`);
-  all.type = "button";
-  all.addEventListener("click", () => (shown.replaceChildren(visible(text)), all.remove()));
-  return element("div", "", shown, all);
-}
-
-const plain = (value) => (typeof value === "string" ? value : JSON.stringify(value));
-const named = (name) => name.replaceAll("_", " ").replace(/ (tokens|usd)$/, "");
-
-const unknown = (reason) => ({ unknown: typeof reason === "string" ? named(reason) : null });
-
-// The parts of a call's cost, the source of the prices, and the reasons for an incomplete cost.
-function costs(entry) {
-  const parts = shown(entry.cost, money);
-  if (parts == null) return null;
-  const reasons = Array.isArray(entry.cost_incomplete) ? entry.cost_incomplete.map(String) : [];
-  if ("total" in parts) parts.total = atLeast(reasons.length, parts.total);
-  return { ...parts, source: entry.cost_source, incomplete: reasons.map(named).join(", ") };
-}
-
-function facts(entry, row) {
-  const { usage, attributes } = entry;
-  const groups = [
-    ["Error", { type: entry.error_type, status: entry.error_type && entry.http_status, message: entry.error_message }],
-    ["Time", {
-      started: entry.started && clock(new Date(entry.started)),
-      "whole answer": row.duration == null ? null : seconds(row.duration),
-      "first chunk": row.first_chunk == null ? null : seconds(row.first_chunk),
-      chunks: entry.chunks,
-      retries: entry.retries || null,
-    }],
-    ["Tokens", shown(usage, count) ?? unknown(entry.usage_unknown)],
-    ["Cost", costs(entry) ?? unknown(entry.unpriced)],
-    ["Call", {
-      model: entry.response_model ?? entry.request_model,
-      finished: Array.isArray(entry.finish_reasons) ? entry.finish_reasons.join(", ") : null,
-      tier: entry.service_tier,
-      server: entry.server,
-      request: entry.request_id,
-      trace: entry.trace_id,
-    }],
-    ["Attributes", attributes],
-  ];
-  const list = element("dl", "facts");
-  for (const [title, pairs] of groups) {
-    const known = Object.entries(pairs ?? {}).filter(([, value]) => value != null && value !== "");
-    if (!known.length) continue;
-    list.append(element("div", title === "Error" ? "group error" : "group", element("h3", "", title), ...known.map(pair)));
-  }
-  return list;
-}
-
-const pair = ([name, value]) => element("div", "pair", element("dt", "", name), element("dd", "", plain(value)));
-
-function shown(parts, format) {
-  if (parts == null || typeof parts !== "object") return null;
-  const numbers = Object.entries(parts).filter(([name, value]) => known(value) && (value || MAIN.has(name)));
-  return Object.fromEntries(numbers.map(([name, value]) => [named(name), format(value)]));
-}
-
-function raw(line) {
-  const text = element("pre", "");
-  const box = element("details", "raw", element("summary", "", "The log entry"), text);
-  box.addEventListener("toggle", () => {
-    if (box.open && !text.firstChild) text.append(visible(JSON.stringify(JSON.parse(line), null, 2)));
-  });
-  return box;
+  return item;
 }

@@ -2,6 +2,7 @@
 
 import { report, settle } from "./faults.js";
 import * as calls from "./calls.js";
+import { exporting } from "./export.js";
 import { Chart, keyOf, markOf, variableOf } from "./charts.js";
 import { follow, theme } from "./theme.js";
 import {
@@ -17,6 +18,7 @@ const LABELS = new Map([
 ]);
 const LABEL = /^[A-Za-z_]\w{0,127}$/;
 const LONGEST = "2592000";
+const ORDERS = ["time", "duration", "tokens", "cost"];
 const label = (name) => LABELS.get(name) ?? (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");
 const shown = (value) => value || "none";
 
@@ -30,26 +32,34 @@ const charts = {
 };
 by("charts").append(...Object.values(charts).map((chart) => chart.root));
 
-const state = { seconds: "3600", by: "model", share: "p95", where: Object.create(null), q: "", failed: false };
+const state = {
+  seconds: "3600", by: "model", share: "p95", where: Object.create(null), q: "", failed: false,
+  attr: Object.create(null), order: "time", grouping: "", call: "",
+};
 let tag = "";
 let latest = null;
 let everFilled = false;
 
 // Store the filters in the address, so that they survive a reload.
 function remember() {
-  const { where, ...plain } = state;
-  history.replaceState(null, "", `#${new URLSearchParams({ ...plain, ...prefixed(where) })}`);
+  const { where, attr, ...plain } = state;
+  history.replaceState(null, "", `#${new URLSearchParams({ ...plain, ...prefixed(where), ...prefixed(attr, "attr") })}`);
 }
 
-const prefixed = (where) => Object.fromEntries(Object.entries(where).map(([name, value]) => [`is.${name}`, value]));
+const prefixed = (where, prefix = "is") => Object.fromEntries(Object.entries(where).map(([name, value]) => [`${prefix}.${name}`, value]));
 
 function recall() {
   for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
     if (name.startsWith("is.")) {
       if (LABEL.test(name.slice(3))) state.where[name.slice(3)] = value;
+    } else if (name.startsWith("attr.")) {
+      if (LABEL.test(name.slice(5))) state.attr[name.slice(5)] = value;
     } else if (name === "failed") state.failed = value === "true";
-    else if (Object.hasOwn(state, name) && name !== "where") state[name] = value;
+    else if (Object.hasOwn(state, name) && typeof state[name] === "string") state[name] = value;
   }
+  if (!ORDERS.includes(state.order)) state.order = "time";
+  by("grouping").value = state.grouping;
+  if (by("grouping").value !== state.grouping) by("grouping").value = state.grouping = "";
   const range = document.querySelector(`#ranges input[value="${CSS.escape(state.seconds)}"]`);
   if (range) range.checked = true;
   else state.seconds = "3600";
@@ -74,7 +84,7 @@ async function update({ anew = false } = {}) {
 }
 
 const range = () => ({ seconds: state.seconds, since: `${latest.times[0]}000000000` });
-const isFiltered = () => Boolean(state.q || state.failed || Object.keys(state.where).length);
+const isFiltered = () => Boolean(state.q || state.failed || state.grouping || [state.where, state.attr].some((one) => Object.keys(one).length));
 const hasSome = () => latest.total.calls > 0 || calls.hasSome(range());
 
 // Return true if the history contains calls outside of the range.
@@ -84,8 +94,32 @@ async function hasHistory() {
 }
 
 async function list() {
-  const parameters = { ...prefixed(state.where), ...(state.q && { q: state.q }), ...(state.failed && { failed: "1" }) };
-  await calls.refresh(parameters, range());
+  const parameters = {
+    ...prefixed(state.where),
+    ...prefixed(state.attr),
+    ...(state.q && { q: state.q }),
+    ...(state.failed && { failed: "1" }),
+    ...(state.order !== "time" && { order: state.order }),
+  };
+  await calls.refresh(parameters, range(), state.grouping);
+}
+
+function showOrders() {
+  for (const button of by("orders").querySelectorAll("button")) {
+    const isChosen = button.dataset.order === state.order;
+    button.setAttribute("aria-pressed", String(isChosen));
+  }
+  by("orders").classList.toggle("grouped", Boolean(state.grouping));
+  const names = Object.keys(state.attr);
+  by("list-only").hidden = !names.length;
+  by("list-only").textContent = `Only this list is filtered by ${names.map(label).join(", ")}: no metric has ${names.length === 1 ? "this label" : "these labels"}.`;
+}
+
+// Filter by an attribute: everything if the metrics have this label, else the list only.
+function choose(name, value) {
+  const isLabel = Object.hasOwn(latest.values, name) && LABEL.test(name);
+  (isLabel ? state.where : state.attr)[name] = value;
+  changed();
 }
 
 function show() {
@@ -94,6 +128,7 @@ function show() {
   if (!everFilled) return;
   showTotals(latest.total);
   showNotice(latest.dropped);
+  showOrders();
   showChoices();
   showCharts();
   showGroups();
@@ -146,13 +181,13 @@ function showChoices() {
   by("by").value = state.by;
   by("groups-title").replaceChildren(visible(`By ${label(state.by).toLowerCase()}`));
   by("groups-label").replaceChildren(visible(label(state.by)));
-  const filters = Object.entries(state.where).map(([name, value]) => {
+  const filters = [state.where, state.attr].flatMap((chosen) => Object.entries(chosen).map(([name, value]) => {
     const button = element("button", "filter", `${label(name)}: ${shown(value)}`, element("span", "cross", "×"));
     button.type = "button";
     button.setAttribute("aria-label", `Remove the filter ${label(name)}: ${shown(value)}`);
-    button.addEventListener("click", () => (delete state.where[name], changed()));
+    button.addEventListener("click", () => (delete chosen[name], changed()));
     return button;
-  });
+  }));
   if (by("filters").childElementCount !== filters.length || filters.some((one, at) => one.textContent !== by("filters").children[at].textContent)) {
     by("filters").replaceChildren(...filters);
   }
@@ -255,6 +290,13 @@ by("ranges").addEventListener("change", (event) => ((state.seconds = event.targe
 by("by").addEventListener("change", (event) => ((state.by = event.target.value), changed()));
 by("share").addEventListener("change", (event) => ((state.share = event.target.value), changed()));
 by("failed").addEventListener("change", (event) => ((state.failed = event.target.checked), changed()));
+by("grouping").addEventListener("change", (event) => ((state.grouping = event.target.value), changed()));
+by("orders").addEventListener("click", (event) => {
+  if (event.target.dataset.order) (state.order = event.target.dataset.order), changed();
+});
+calls.listen({ chosen: choose, opened: (id) => ((state.call = id ?? ""), remember()) });
+exporting(by("save-csv"), "csv", calls.current);
+exporting(by("save-json"), "json", calls.current);
 by("search").addEventListener("input", (event) => ((state.q = event.target.value), changed()));
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input[type=search], select, textarea");
@@ -269,5 +311,6 @@ client = MonitoredOpenAI(monitoring=settings)`;
 recall();
 follow(() => latest && show());
 await tick();
+if (state.call) calls.open(state.call).catch(report);
 setInterval(() => document.hidden || tick(), EVERY_MS);
 document.addEventListener("visibilitychange", () => document.hidden || tick());

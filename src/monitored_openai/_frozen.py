@@ -1,0 +1,37 @@
+"""Makes frozen dataclasses cheap to create: the exporter creates several for each call."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from functools import wraps
+from typing import Any, TypeVar
+
+_Class = TypeVar("_Class", bound=type[Any])
+
+
+def quick_init(cls: _Class) -> _Class:
+    """Give a frozen dataclass with keyword arguments and without slots an `__init__` that takes a third of the time.
+
+    The `__init__` of `dataclass` sets each field by a call of `object.__setattr__`; this one fills the instance's
+    dictionary at once. All else stays the same: the signature, the defaults, and that instances cannot be changed.
+    """
+    members = fields(cls)
+    defaults = {one.name: one.default for one in members if one.default is not MISSING}
+    factories = [(one.name, one.default_factory) for one in members if one.default_factory is not MISSING]
+    required = {one.name for one in members} - defaults.keys() - {name for name, _ in factories}
+    official, number = cls.__init__, len(members)
+
+    @wraps(official)
+    def init(self: Any, /, **given: Any) -> None:
+        values = self.__dict__
+        values.update(defaults)
+        for name, factory in factories:
+            if name not in given:
+                values[name] = factory()
+        values.update(given)
+        if len(values) != number or not required <= given.keys():
+            values.clear()
+            official(self, **given)  # raises the usual TypeError
+
+    setattr(cls, "__init__", init)  # noqa: B010  # type checkers see the `__init__` of `dataclass`
+    return cls

@@ -1,0 +1,226 @@
+"""The list and an opened call in a real headless Chromium."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.chromium import Chromium, Tab
+from tests.support.local_page import CALL, Page, metrics_of, open_browser, open_page
+from tests.support.records import full_record
+
+pytestmark = pytest.mark.once
+
+IDS = "[...document.querySelectorAll('#list > li')].map(item => item.dataset.id)"
+CHIP = "[...document.querySelectorAll('#list button.chip')].find(chip => chip.textContent === {!r}).click()"
+CAUGHT = """(async () => {
+    const blobs = [];
+    URL.createObjectURL = blob => (blobs.push(blob), '#');
+    HTMLAnchorElement.prototype.click = () => {};
+    for (const name of ['save-csv', 'save-json']) document.getElementById(name).click();
+    while (blobs.length < 2) await new Promise(done => setTimeout(done, 20));
+    window.saved = await Promise.all(blobs.map(blob => blob.text()));
+})()"""
+ANSWER = """# Head
+
+Some **bold**, _plain_ and `code` with a [link](https://example.com/x?a=1).
+
+1. one
+2. two
+   - inner
+
+```js
+alert(1)
+```
+
+| a | b |
+|---|---|
+| 1 | **2** |
+
+> quoted
+"""
+HOSTILE = """<img src=x onerror="window.hacked = 1"> <script>window.hacked = 1</script>
+[bad](javascript:window.hacked=1) [data](data:text/html,x) ![picture](https://evil.test/x.png)
+[**x**](//evil.test) `<b>` **<svg onload=window.hacked=1>**
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chromium]:
+    yield from open_browser()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    yield from open_page(tmp_path / "history.sqlite3")
+
+
+def call(number: int, **more: Any) -> Any:
+    return {
+        **CALL,
+        "id": f"c{number}",
+        "duration_seconds": number % 3,
+        "cost": {"total_usd": 0.01 * (number % 5)},
+        **more,
+    }
+
+
+def answered(text: str) -> Any:
+    return call(1, response={"choices": [{"message": {"role": "assistant", "content": text}}]})
+
+
+def listed(tab: Tab, number: int) -> list[str]:
+    tab.wait_for(f"{IDS}.length === {number}")
+    found: list[str] = tab.ask(IDS)
+    return found
+
+
+def opened(tab: Tab) -> None:
+    tab.ask("document.querySelector('.call').click()")
+    tab.wait_for("document.querySelector('.facts') !== null")
+
+
+def test_headings_sort_all_calls_and_the_address_remembers_it(browser: Chromium, page: Page) -> None:
+    page.log(*(call(number) for number in range(120)))
+    with browser.tab(page.server.url) as tab:
+        listed(tab, 50)
+        tab.ask("document.querySelector('[data-order=cost]').click()")
+        tab.wait_for(f"{IDS}[1] === 'c114'")
+        first = listed(tab, 50)
+        assert [int(name[1:]) % 5 for name in first] == [4] * 24 + [3] * 24 + [2] * 2
+        tab.ask("document.querySelector('#more').click()")
+        listed(tab, 100)
+        page.log(call(999, cost={"total_usd": 7}))
+        tab.wait_for(f"{IDS}[0] === 'c999'")
+        assert "order=cost" in tab.ask("location.hash")
+        assert tab.ask("document.querySelector('[data-order=cost]').getAttribute('aria-pressed')") == "true"
+        tab.ask("document.querySelector('[data-order=time]').click()")
+        tab.wait_for(f"{IDS}[2] === 'c118'")
+        assert tab.complaints() == []
+
+
+def test_a_chip_filters_by_its_attribute_and_says_if_only_the_list_follows(browser: Chromium, page: Page) -> None:
+    page.push_process(metrics_of(full_record(attributes={"feature": "search"}), label_names=("feature",)), "p")
+    page.log(*(call(number, attributes={"feature": "search", "customer": f"k{number}"}) for number in range(3)))
+    with browser.tab(page.server.url) as tab:
+        listed(tab, 3)
+        tab.ask(CHIP.format("customer k1"))
+        assert listed(tab, 1) == ["c1"]
+        assert "Only this list is filtered by Customer" in tab.ask("document.querySelector('#list-only').innerText")
+        assert tab.ask("document.querySelector('.tile:nth-child(2) dd').textContent") == "1"
+        tab.ask("document.querySelector('.filter').click()")
+        listed(tab, 3)
+        tab.ask(CHIP.format("feature search"))
+        tab.wait_for("location.hash.includes('is.feature=search')")
+        assert tab.ask("document.querySelector('#list-only').hidden")
+
+
+def test_calls_are_grouped_by_session_with_sums(browser: Chromium, page: Page) -> None:
+    page.log(*(call(number, attributes={"session_id": f"s{number % 2}"}) for number in range(6)))
+    with browser.tab(f"{page.server.url}#grouping=session") as tab:
+        tab.wait_for("document.querySelectorAll('#list > .grouped').length === 2")
+        assert tab.ask("document.querySelector('.group .asked').textContent") == "s1"
+        assert tab.ask("document.querySelector('.group .model').textContent") == "3 calls"
+        assert tab.ask("document.querySelector('.group .cost').textContent") == "$0.0400"
+        tab.ask("document.querySelector('.group').click()")
+        tab.wait_for("document.querySelectorAll('.inside > li[data-id]').length === 3")
+        tab.ask("document.querySelector('.inside .call').click()")
+        tab.wait_for("document.querySelector('.inside .facts') !== null")
+        assert tab.complaints() == []
+
+
+def test_a_link_opens_its_call_even_outside_of_the_range(browser: Chromium, page: Page) -> None:
+    page.log(call(1), at_ns=page_time(days=20))
+    page.log(call(2), call(3))
+    with browser.tab(f"{page.server.url}#call=c1") as tab:
+        tab.wait_for("document.querySelector('#linked .facts') !== null")
+    with browser.tab(f"{page.server.url}#call=c2") as tab:
+        tab.wait_for("document.querySelector('#list [data-id=c2] .facts') !== null")
+        tab.ask("[...document.querySelectorAll('.actions button')].find(one => one.textContent === 'Previous').click()")
+        tab.wait_for("document.querySelector('#list [data-id=c3] .facts') !== null")
+        assert tab.ask("document.querySelectorAll('.facts').length") == 1
+        assert "call=c3" in tab.ask("location.hash")
+        assert tab.ask("document.querySelector('.actions button').disabled")
+    with browser.tab(f"{page.server.url}#call=gone") as tab:
+        tab.wait_for("document.querySelector('#linked').innerText.includes('does not have')")
+
+
+def page_time(*, days: int) -> int:
+    import time
+
+    return time.time_ns() - days * 86400 * 10**9
+
+
+def test_the_filtered_calls_are_saved_as_csv_and_json(browser: Chromium, page: Page) -> None:
+    odd = {"asked": '=1+1 "x", y'}
+    messages = [{"role": "user", "content": odd["asked"]}]
+    page.log(*(call(number) for number in range(230)), call(777, request={"messages": messages}, cost=None))
+    page.log(call(900, request_model="other"))
+    with browser.tab(f"{page.server.url}#is.model=gpt-4o") as tab:
+        listed(tab, 50)
+        tab.ask(CAUGHT)
+        text, document = tab.wait_for("window.saved")
+
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["id"] for row in rows] == ["c777", *(f"c{number}" for number in reversed(range(230)))]
+    assert rows[0]["asked"] == f"'{odd['asked']}"
+    assert (rows[0]["cost_usd"], rows[1]["cost_usd"], rows[1]["model"]) == ("", "0.04", "gpt-4o")
+    assert json.loads(rows[1]["attributes"]) == {"feature": "search"}
+    saved = json.loads(document)
+    assert [one["id"] for one in saved] == [row["id"] for row in rows]
+    assert (saved[0]["cost_usd"], saved[0]["asked"]) == (None, odd["asked"])
+
+
+def test_an_answer_is_shown_as_markdown_or_as_it_is(browser: Chromium, page: Page) -> None:
+    page.log(answered(ANSWER))
+    with browser.tab(page.server.url) as tab:
+        listed(tab, 1)
+        opened(tab)
+        tags = tab.ask("[...document.querySelector('.markdown').querySelectorAll('*')].map(one => one.tagName)")
+        for tag in ("STRONG", "EM", "CODE", "A", "OL", "UL", "PRE", "TABLE", "BLOCKQUOTE"):
+            assert tag in tags, tag
+        assert tab.ask("document.querySelector('.markdown a').textContent") == "link (example.com)"
+        assert tab.ask("document.querySelector('.markdown a').rel") == "noopener noreferrer nofollow"
+        tab.ask("document.querySelector('.answered .quiet').click()")
+        assert tab.ask("document.querySelector('.answered .text').innerText").startswith("# Head")
+        assert tab.ask("document.querySelector('.markdown').hidden")
+
+
+def test_markup_in_an_answer_does_not_run_and_loads_nothing(browser: Chromium, page: Page) -> None:
+    deep = ">" * 3000 + "x\n" + "\n".join(" " * number + "- x" for number in range(90))
+    page.log(answered(HOSTILE + deep))
+    with browser.tab(page.server.url) as tab:
+        listed(tab, 1)
+        opened(tab)
+        links = tab.ask("[...document.querySelectorAll('.markdown a')].map(one => one.href)")
+        assert links == ["https://evil.test/x.png"]  # a picture is only a link
+        assert tab.ask("[window.hacked, document.querySelectorAll('.markdown :is(img, svg, script)').length]") == [
+            None,
+            0,
+        ]
+        assert "<script>" in tab.ask("document.querySelector('.markdown').textContent")
+        assert {url for url in tab.requested() if not url.startswith(page.server.url)} == set()
+        assert tab.complaints() == []
+
+
+def test_an_opened_call_shows_parameters_tools_and_a_way_to_a_price(browser: Chromium, page: Page) -> None:
+    tools = [{"type": "function", "function": {"name": "weather", "description": "Of a city"}}]
+    arguments = {"tool_calls": [{"function": {"name": "weather", "arguments": '{"city":"Bonn"}'}}]}
+    request = {**CALL["request"], "temperature": 0.5, "tools": tools}  # type: ignore[dict-item]  # a mapping
+    page.log(
+        call(1, request=request, response={"choices": [{"message": arguments}]}, cost=None, unpriced="unknown_model")
+    )
+    with browser.tab(page.server.url) as tab:
+        listed(tab, 1)
+        opened(tab)
+        text = tab.ask("document.querySelector('.facts').innerText")
+        assert "temperature\n0.5" in text
+        assert "weather\nOf a city" in text
+        assert "set prices in the settings" in text
+        assert tab.ask("document.querySelector('.turn .code').textContent") == '{\n  "city": "Bonn"\n}'
