@@ -33,5 +33,5 @@ def quick_init(cls: _Class) -> _Class:
             values.clear()
             official(self, **given)  # raises the usual TypeError
 
-    cls.__init__ = init
+    setattr(cls, "__init__", init)  # noqa: B010  # type checkers see the `__init__` of `dataclass`
     return cls
