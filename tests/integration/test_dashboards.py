@@ -58,9 +58,14 @@ class Query:
         return filled(self.expr, values)
 
 
+def panels_of(board: dict[str, Any]) -> list[dict[str, Any]]:
+    """The panels without the rows, which are open."""
+    return [panel for panel in board["panels"] if panel["type"] != "row"]
+
+
 def queries() -> Iterator[Query]:
     for name, board in BOARDS.items():
-        for panel in board["panels"]:
+        for panel in panels_of(board):
             for target in panel["targets"]:
                 source = target["datasource"]["type"]
                 yield Query(
@@ -84,6 +89,8 @@ def chosen(done: Workload, environment: str = ".*") -> dict[str, str]:
         "service": ".*",
         "model": ".*",
         "attribute": "feature",
+        "budget": "1000",
+        "deployment": "feature",
         "__range": f"{seconds}s",
         "__range_s": str(seconds),
         "__rate_interval": "5m",
@@ -116,7 +123,7 @@ def test_there_are_five_boards_each_linked_with_the_others() -> None:
 def test_a_panel_says_what_it_shows_in_which_unit_and_every_variable_is_declared(name: str) -> None:
     board = BOARDS[name]
     declared = {variable["name"] for variable in board["templating"]["list"]}
-    for panel in board["panels"]:
+    for panel in panels_of(board):
         assert panel["description"], panel["title"]
         has_unit = panel["type"] in ("table", "logs") or panel["fieldConfig"]["defaults"].get("unit")
         assert has_unit, panel["title"]
@@ -396,7 +403,7 @@ def test_the_models_to_choose_from_are_those_that_the_log_is_filtered_by(done: W
 @pytest.mark.parametrize("name", BOARDS)
 def test_what_may_be_chosen_more_than_once_stands_in_a_query_as_it_is(name: str) -> None:
     """Grafana escapes the signs of regular expressions in such values, but not where it only joins them."""
-    expressions = " ".join(target["expr"] for panel in BOARDS[name]["panels"] for target in panel["targets"])
+    expressions = " ".join(target["expr"] for panel in panels_of(BOARDS[name]) for target in panel["targets"])
     for variable in BOARDS[name]["templating"]["list"]:
         if variable["type"] == "custom" and variable.get("multi") and re.search(r"[^\w,]", variable["query"]):
             used = re.findall(rf"\$\{{?{variable['name']}\b[^\"`]*", expressions)
@@ -410,3 +417,93 @@ def test_the_panels_that_the_way_over_names_are_there() -> None:
 
     assert len(named) >= 6
     assert named <= there
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_no_link_fixes_the_organisation(name: str) -> None:
+    assert "orgId" not in json.dumps(BOARDS[name])
+
+
+def test_a_link_to_the_calls_sets_variables_that_their_dashboard_has() -> None:
+    there = {variable["name"] for variable in BOARDS["monitored-openai-calls.json"]["templating"]["list"]}
+    linked = 0
+    for board in BOARDS.values():
+        names = {variable["name"] for variable in board["templating"]["list"]}
+        for panel in panels_of(board):
+            for link in panel.get("fieldConfig", {}).get("defaults", {}).get("links", ()):
+                linked += 1
+                path, _, query = link["url"].partition("?")
+                kept = re.findall(r"\$\{(\w+):queryparam\}", query)
+                chosen = dict(re.findall(r"var-(\w+)=\$\{__field\.labels\.(\w+)\}", query))
+                labels = re.findall(r"by \(([^)]*)\)", " ".join(target["expr"] for target in panel["targets"]))
+                assert path == "/d/monitored-openai-calls"
+                assert query.startswith("${__url_time_range}&")
+                assert {*kept, *chosen} <= there
+                assert {"metrics", "environment", "service", "model"} <= {*kept, *chosen}
+                assert set(kept) <= names
+                assert all(label in found for label in chosen.values() for found in labels if found != "le"), panel[
+                    "title"
+                ]
+    assert linked >= 15
+
+
+@pytest.mark.parametrize(
+    ("variable", "mine", "others"),
+    [
+        ("metrics", ["Prometheus", "grafanacloud-shop-prom"], ["grafanacloud-usage", "grafanacloud-ml-metrics"]),
+        (
+            "logs",
+            ["Loki", "grafanacloud-shop-logs"],
+            ["grafanacloud-shop-usage-insights", "grafanacloud-shop-alert-state-history"],
+        ),
+    ],
+)
+def test_the_data_sources_of_grafana_cloud_itself_are_left_out(
+    variable: str, mine: list[str], others: list[str]
+) -> None:
+    found = [one for board in BOARDS.values() for one in board["templating"]["list"] if one["name"] == variable]
+    assert found
+    for one in found:
+        pattern = re.compile(one["regex"].strip("/"))
+        assert [name for name in mine + others if pattern.search(name)] == mine
+        assert one["current"]["value"] == "default"
+
+
+def marks(name: str) -> str:
+    """The expression of an annotation; every dashboard that has it has the same."""
+    (expr,) = {
+        str(mark["expr"])
+        for board in BOARDS.values()
+        for mark in board.get("annotations", {}).get("list", ())
+        if mark["name"] == name
+    }
+    return expr
+
+
+def test_a_deployment_is_marked_when_its_label_has_a_new_value_and_not_later(done: Workload) -> None:
+    expr = filled(marks("Deployments"), chosen(done))
+    later = done.ended + 240  # within Prometheus's look-back, after which the demo's first samples are old
+
+    assert done.prometheus.query(expr, at=done.ended)
+    assert not done.prometheus.query(expr.replace("offset 10m", "offset 4m"), at=later)
+
+
+def test_a_mark_of_a_price_change_appears_only_when_the_date_changes(done: Workload) -> None:
+    expr = filled(marks("Price changes"), chosen(done))
+    changed = expr.replace(" offset 10m", " offset 1s").replace(" != max", " != 1 + max")
+
+    assert not done.prometheus.query(expr.replace("offset 10m", "offset 1s"), at=done.ended)
+    assert done.prometheus.query(changed, at=done.ended)
+
+
+@pytest.mark.parametrize("environment", DEMOS)
+def test_the_buckets_of_a_heat_map_rise_up_to_all_calls(environment: str, done: Workload) -> None:
+    found = [query for query in PROMQL if query.panel == "Durations"]
+    assert {query.board for query in found} == {"monitored-openai-overview", "monitored-openai-reliability"}
+    for query in found:
+        filled_in = query.filled(**chosen(done, environment))
+        rows = {labels["le"]: value for labels, value in done.prometheus.query(filled_in, at=done.ended)}
+        ordered = [rows[bound] for bound in sorted(rows, key=float)]
+        assert len(ordered) == len(SECONDS if environment == "full" else LEAN_SECONDS) + 1
+        assert ordered == sorted(ordered)
+        assert ordered[-1] > 0

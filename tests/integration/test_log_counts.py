@@ -40,7 +40,7 @@ def of_panels() -> Iterator[tuple[str, str, str]]:
     """Title, description and expression of each panel that shows numbers from the log."""
     for file in sorted(files("monitored_openai").joinpath("dashboards").iterdir(), key=lambda file: file.name):
         for panel in json.loads(file.read_text(encoding="utf-8"))["panels"]:
-            for target in panel["targets"]:
+            for target in panel.get("targets", ()):
                 if target["datasource"]["type"] == "loki" and is_metric(target["expr"]):
                     yield panel["title"], panel["description"], filled(target["expr"], VARIABLES)
 

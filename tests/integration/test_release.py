@@ -120,7 +120,7 @@ def test_the_links_and_pictures_of_the_readme_are_absolute_on_pypi(built: Built)
         if "://" in before:
             assert after == before
             continue
-        kind = "raw" if before.endswith(".png") else "blob"
+        kind = "raw" if before.endswith((".png", ".webp")) else "blob"
         assert after == f"{REPOSITORY}/{kind}/{tag}/{before}"
         assert (ROOT / before.partition("#")[0]).is_file(), before
 

@@ -151,6 +151,25 @@ def test_a_link_opens_its_call_even_outside_of_the_range(browser: Chromium, page
         tab.wait_for("document.querySelector('#linked').innerText.includes('does not have')")
 
 
+def test_arrow_keys_move_between_calls_and_escape_closes_one(browser: Chromium, page: Page) -> None:
+    page.log(call(1), call(2), call(3))
+    focused = "document.activeElement.closest('li').dataset.id"
+    press = "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {{key: {!r}, bubbles: true}}))"
+    with browser.tab(page.server.url) as tab:
+        listed(tab, 3)
+        tab.ask("document.querySelector('.call').focus()")
+        for key, expected in (("ArrowDown", "c2"), ("ArrowDown", "c1"), ("ArrowDown", "c1"), ("ArrowUp", "c2")):
+            tab.ask(press.format(key))
+            assert tab.ask(focused) == expected
+        tab.ask("document.activeElement.click()")
+        tab.wait_for("document.querySelector('#list [data-id=c2] .facts') !== null")
+        tab.ask("document.querySelector('.actions button').focus()")
+        tab.ask(press.format("Escape"))
+        assert tab.ask("document.querySelector('.opened') === null")
+        assert tab.ask(focused) == "c2"
+        assert "call=c" not in tab.ask("location.hash")
+
+
 def page_time(*, days: int) -> int:
     import time
 

@@ -24,7 +24,6 @@ from monitored_openai._cli.demo import run as demo
 from monitored_openai._cli.demo.openai_server import Api
 from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
 from monitored_openai._cli.terminal import Terminal
-from monitored_openai._files.databases import DatabaseKind
 from monitored_openai._local import calls, counters, history
 from monitored_openai._local.conversation import Turn, turns
 from monitored_openai._local.history import History
@@ -538,18 +537,6 @@ def test_a_damaged_history_is_set_aside_and_begun_anew(tmp_path: Path) -> None:
         assert "renamed to" in page.said[0]
     (aside,) = tmp_path.glob("*.damaged-*")
     assert aside.read_bytes() == broken
-
-
-def test_a_history_of_another_version_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "history.sqlite3"
-    History(path, say=print).close()
-    later = history._SCHEMA.replace("user_version = 1", "user_version = 2")
-    monkeypatch.setattr(history, "_HISTORIES", DatabaseKind("a history", later))
-    said: list[str] = []
-
-    History(path, say=said.append).close()
-
-    assert "version 1 instead of 2" in said[0]
 
 
 def test_odd_questions_are_answered_or_refused(tmp_path: Path) -> None:

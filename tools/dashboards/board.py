@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as models
 
 from monitored_openai._cli.query import promql
-from monitored_openai._metrics.names import PRODUCED
+from monitored_openai._metrics.names import PRICES_DATE, PRODUCED
 
 TAG = "monitored-openai"
 PROMETHEUS = models.DataSourceRef(type_val="prometheus", uid="${metrics}")
@@ -15,6 +17,14 @@ LOKI = models.DataSourceRef(type_val="loki", uid="${logs}")
 WHO = ('environment=~"$environment"', 'service_name=~"$service"')
 MODEL = 'gen_ai_request_model=~"$model"'
 RANGE, STEP = "$__range", "$__rate_interval"
+NO_OTHER_METRICS = "/^(?!grafanacloud-(usage|ml-metrics))/"
+NO_OTHER_LOGS = "/^(?!.*(usage-insights|alert-state-history)$)/"
+"""Leave out the data sources that Grafana Cloud adds for its own data: they never have the library's."""
+MARKED = "10m"
+"""How long a graph marks a change: more than one step of a graph over 30 days."""
+
+Sections = Mapping[str, Sequence[Builder[models.Panel]]]
+"""The panels of each row of a dashboard, by the title of the row."""
 
 
 def of_calls(metric: str, *more: str) -> str:
@@ -50,15 +60,80 @@ def board(uid: str, title: str, description: str, *, since: str = "now-6h") -> b
     )
 
 
-def data_source(name: str, label: str, kind: str) -> builders.DatasourceVariable:
-    """Return the variable that chooses a data source."""
-    return builders.DatasourceVariable(name).label(label).type(kind)
+def with_sections(built: builders.Dashboard, sections: Sections) -> builders.Dashboard:
+    """Add the panels of each section below a row that the reader can collapse."""
+    for title, panels in sections.items():
+        built = built.with_row(builders.Row(title))
+        for panel in panels:
+            built = built.with_panel(panel)
+    return built
+
+
+def with_marks(built: builders.Dashboard) -> builders.Dashboard:
+    """Add the marks of changed prices, and those of new deployments and the variable that names their label."""
+    dates = f"max by (gen_ai_provider_name) ({of_exporters(PRICES_DATE.name)})"
+    earlier = f"max by (gen_ai_provider_name) ({of_exporters(PRICES_DATE.name)} offset {MARKED})"
+    deployed = of_calls(promql.CALLS, '$deployment!=""')
+    before = f"last_over_time({deployed}[{promql.LOOK_BACK}] offset {MARKED})"
+    variable = (
+        builders.TextBoxVariable("deployment")
+        .label("Deployment label")
+        .description("Label whose new values are deployments, such as version; see the setting label_names.")
+        .default_value("version")
+    )
+    return (
+        built.with_variable(variable)
+        .annotation(_Mark("Price changes", f"{dates} != {earlier}", "New prices of {{gen_ai_provider_name}}", "purple"))
+        .annotation(
+            _Mark(
+                "Deployments",
+                f"count by ($deployment) ({deployed}) unless count by ($deployment) ({before})",
+                "New $deployment: {{$deployment}}",
+                "blue",
+                enable=False,
+            )
+        )
+    )
+
+
+class _Mark(Builder[models.AnnotationQuery]):
+    """A Prometheus annotation; Grafana's SDK has no fields for its text and step."""
+
+    def __init__(self, name: str, expr: str, text: str, color: str, *, enable: bool = True) -> None:
+        self._built = _MarkModel(name=name, datasource=PROMETHEUS, enable=enable, icon_color=color, expr=expr)
+        self._built.text = text
+
+    def build(self) -> models.AnnotationQuery:
+        return self._built
+
+
+class _MarkModel(models.AnnotationQuery):
+    text = ""
+
+    def to_json(self) -> dict[str, object]:
+        return {**super().to_json(), "textFormat": self.text, "titleFormat": self.name, "step": "60s"}
+
+
+def calls_link(**labels: str) -> models.DashboardLink:
+    """Return the link from a panel to its calls; `labels` maps variables of that dashboard to labels of the series."""
+    kept = "${__url_time_range}&${metrics:queryparam}&${environment:queryparam}&${service:queryparam}"
+    chosen = {"model": "${model:queryparam}"} | {
+        variable: f"var-{variable}=${{__field.labels.{label}}}" for variable, label in labels.items()
+    }
+    url = f"/d/monitored-openai-calls?{kept}&{'&'.join(chosen.values())}"
+    return models.DashboardLink(title="Show the calls", type_val=models.DashboardLinkType.LINK, url=url)
+
+
+def data_source(name: str, label: str, kind: str, regex: str = "") -> builders.DatasourceVariable:
+    """Return the variable that chooses a data source, at first Grafana's default one of this kind."""
+    default = models.VariableOption(text="default", value="default", selected=True)
+    return builders.DatasourceVariable(name).label(label).type(kind).regex(regex).current(default)
 
 
 def metrics_variables(*, model: bool = True) -> list[Builder[models.VariableModel]]:
     """Return the variables that choose data source, environment, service and model."""
     found: list[Builder[models.VariableModel]] = [
-        data_source("metrics", "Metrics", "prometheus"),
+        data_source("metrics", "Metrics", "prometheus", NO_OTHER_METRICS),
         _choice("environment", "Environment", f"label_values({PRODUCED.name}, environment)"),
         _choice(
             "service",
@@ -79,6 +154,16 @@ def attribute_variable() -> builders.CustomVariable:
         .description("Label that groups the cost: an attribute from the setting label_names, or any other label.")
         .values("feature,team,customer,service_name,environment,gen_ai_request_model,gen_ai_response_model")
         .current(models.VariableOption(text="feature", value="feature", selected=True))
+    )
+
+
+def budget_variable() -> builders.TextBoxVariable:
+    """Return the variable with the monthly budget."""
+    return (
+        builders.TextBoxVariable("budget")
+        .label("Monthly budget, USD")
+        .description("US dollars that the chosen services and models may cost in a month; a number above zero.")
+        .default_value("1000")
     )
 
 

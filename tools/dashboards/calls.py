@@ -56,6 +56,8 @@ COLUMNS = (
     *("Time", "model", "operation", "question", "prompt", "input", "answer", "text", "output", "tool_calls"),
     *("input_tokens", "output_tokens", "cost_usd", "duration", "error_type", "finish_reason", "request_id", "trace_id"),
 )
+WIDTHS = {"Time": 165, "model": 150, "question": 260, "answer": 300}
+"""Pixels of the columns that have long texts."""
 MOST_LINES = 200
 COUNTED_AGAIN = (
     "Loki counts an entry again if a lost reply made the library send it again: the numbers may be too high then. The "
@@ -71,9 +73,13 @@ def dashboard() -> builders.Dashboard:
     )
     for variable in _variables():
         built = built.with_variable(variable)
-    for panel in (*_sums(), *_graphs(), _table(), _lines()):
-        built = built.with_panel(panel)
-    return built
+    sections: board.Sections = {
+        "In the range": _sums(),
+        "Over time": _graphs(),
+        "Conversations": [_table()],
+        "Log": [_lines()],
+    }
+    return board.with_sections(built, sections)
 
 
 def _variables() -> list[Builder[models.VariableModel]]:
@@ -83,7 +89,7 @@ def _variables() -> list[Builder[models.VariableModel]]:
         "request": ("Request id", "A request id or its beginning. An empty field selects all entries."),
     }
     return [
-        board.data_source("logs", "Logs", "loki"),
+        board.data_source("logs", "Logs", "loki", board.NO_OTHER_LOGS),
         board.data_source("traces", "Traces", "tempo"),
         *board.metrics_variables(),
         builders.TextBoxVariable("job")
@@ -151,7 +157,7 @@ def _graphs() -> list[Panel]:
         .datasource(LOKI)
         .with_target(_query(expr).legend_format("{{model}} {{error_type}}"))
         .unit(unit)
-        .height(6)
+        .height(8)
         .span(12)
         .draw_style(common_models.GraphDrawStyle.BARS)
         .fill_opacity(60)
@@ -174,11 +180,11 @@ def _graphs() -> list[Panel]:
 
 def _table() -> table.Panel:
     trace = (
-        "/explore?schemaVersion=1&orgId=1&panes="
+        "/explore?schemaVersion=1&panes="
         '{"t":{"datasource":"${traces}","queries":[{"refId":"A","queryType":"traceql","query":"${__value.raw}"}]}}'
     )
     units = {"cost_usd": panels.USD, "duration": panels.SECONDS, "input_tokens": "short", "output_tokens": "short"}
-    hidden = dict.fromkeys(("Line", "tsNs", "id", "labels", "labelTypes"), True)
+    hidden = dict.fromkeys(("Line", "tsNs", "id", "labels", "labelTypes", "job", "environment", "service_name"), True)
     panel = (
         table.Panel()
         .title("Questions and answers")
@@ -205,6 +211,8 @@ def _table() -> table.Panel:
             [models.DynamicConfigValue(id_val="links", value=[{"title": "Trace", "url": trace, "targetBlank": False}])],
         )
     )
+    for name, width in WIDTHS.items():
+        panel = panel.override_by_name(name, [models.DynamicConfigValue(id_val="custom.width", value=width)])
     for name, unit in units.items():
         panel = panel.override_by_name(name, [models.DynamicConfigValue(id_val="unit", value=unit)])
     return panel

@@ -34,9 +34,14 @@ def dashboard() -> builders.Dashboard:
     )
     for variable in (*board.metrics_variables(), board.attribute_variable()):
         built = built.with_variable(variable)
-    for panel in (*_sums(), *_broken_down(), *_unpriced()):
-        built = built.with_panel(panel)
-    return built
+    broken_down = _broken_down()
+    sections = {
+        "In the range": _sums(),
+        "By model and $attribute": broken_down[:5],
+        "By kind": broken_down[5:],
+        "Unpriced and incomplete calls": _unpriced(),
+    }
+    return board.with_sections(board.with_marks(built), sections)
 
 
 def _sums() -> list[Panel]:

@@ -25,9 +25,7 @@ def dashboard() -> builders.Dashboard:
     )
     for variable in board.metrics_variables(model=False):
         built = built.with_variable(variable)
-    for panel in (*_sums(), *_graphs(), _processes()):
-        built = built.with_panel(panel)
-    return built
+    return board.with_sections(built, {"In the range": _sums(), "Over time": _graphs(), "Processes": [_processes()]})
 
 
 def _sums() -> list[Panel]:

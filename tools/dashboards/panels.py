@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.builders import bargauge, common, dashboard, heatmap, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models import heatmap as heatmap_models
 from grafana_foundation_sdk.models import prometheus as queries
 
-from tools.dashboards.board import PROMETHEUS
+from tools.dashboards.board import PROMETHEUS, calls_link
 
 Panel: TypeAlias = Builder[models.Panel]
-USD, TOKENS, CALLS, SECONDS, SHARE = "currencyUSD", "short", "short", "s", "percentunit"
+USD, TOKENS, CALLS, SECONDS, SHARE = "currencyUSD", "short", "locale", "s", "percentunit"
+LABELS = {"gen_ai_request_model": "model", "gen_ai_response_model": "answered by", "error_type": "error"}
+"""Names of columns that are shorter than their labels."""
 GOOD, WARN, BAD = "green", "orange", "red"
+
+
+class Link(Builder[models.DashboardLink]):
+    """Builds the link from a panel to its calls."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self._labels = labels
+
+    def build(self) -> models.DashboardLink:
+        """Return the link."""
+        return calls_link(**self._labels)
 
 
 def single(
@@ -27,8 +42,12 @@ def single(
     since: str = "",
     width: int = 4,
     decimals: float | None = None,
+    linked: Mapping[str, str] | None = None,
 ) -> stat.Panel:
-    """Return a panel with one number, over the dashboard's range or over `since` (`now/d` for today)."""
+    """Return a panel with one number, over the dashboard's range or over `since` (`now/d` for today).
+
+    With `linked`, a click leads to the calls; it maps variables of their dashboard to labels of the series.
+    """
     panel = (
         stat.Panel()
         .title(title)
@@ -44,7 +63,54 @@ def single(
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     )
     panel = panel if decimals is None else panel.decimals(decimals)
+    panel = panel if linked is None else panel.data_links([Link(linked)])
     return panel.time_from(since) if since else panel
+
+
+def present(
+    title: str,
+    says: str,
+    expr: str,
+    unit: str,
+    *,
+    limits: tuple[float, float] | None = None,
+    width: int = 6,
+) -> stat.Panel:
+    """Return a panel with the newest value of a sum and, behind it, its values over the range.
+
+    A step without a sample has the value NaN. Without it, Grafana would show a value from hours ago as the newest one.
+    """
+    nothing = models.ValueMappingResult(text="no data")
+    unknown = models.DashboardSpecialValueMapOptions(match=models.SpecialValueMatch.NULL_AND_NAN, result=nothing)
+    return (
+        single(title, says, expr, unit, limits=limits, width=width, linked={})
+        .targets([_over_time(f"({expr}) or vector(NaN)", title, "A")])
+        .graph_mode(common_models.BigValueGraphMode.AREA)
+        .reduce_options(common.ReduceDataOptions().calcs(["last"]))
+        .mappings([models.SpecialValueMap(options=unknown)])
+    )
+
+
+def heat(title: str, says: str, buckets: str, *, width: int = 24) -> heatmap.Panel:
+    """Return a panel with the number of observations in each bucket of seconds over time."""
+    says += " Choose services with the same setting histograms: counts of different buckets do not add up."
+    expr = f"sum by (le) (increase({buckets}[$__rate_interval]))"
+    return (
+        heatmap.Panel()
+        .title(title)
+        .description(says)
+        .datasource(PROMETHEUS)
+        .with_target(_over_time(expr, "{{le}}", "A").format(queries.PromQueryFormat.HEATMAP))
+        .unit(CALLS)
+        .height(8)
+        .span(width)
+        .calculate(False)
+        .cell_gap(1)
+        .color(heatmap.HeatmapColorOptions().mode(heatmap_models.HeatmapColorMode.SCHEME).scheme("Blues").steps(32))
+        .filter_values(heatmap.FilterValueRange().le(1e-9))
+        .y_axis(heatmap.YAxisConfig().unit(SECONDS).axis_placement(common_models.AxisPlacement.LEFT))
+        .data_links([Link({})])
+    )
 
 
 def graph(
@@ -56,8 +122,9 @@ def graph(
     limits: tuple[float, float] | None = None,
     stacked: bool = False,
     width: int = 12,
+    linked: Mapping[str, str] | None = None,
 ) -> timeseries.Panel:
-    """Return a panel with lines over time; `exprs` maps each legend to its expression."""
+    """Return a panel with lines over time; `exprs` maps each legend to its expression; `linked` as in `single`."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -72,10 +139,9 @@ def graph(
         .show_points(common_models.VisibilityMode.AUTO)
         .legend(
             common.VizLegendOptions()
-            .display_mode(common_models.LegendDisplayMode.TABLE)
+            .display_mode(common_models.LegendDisplayMode.LIST)
             .placement(common_models.LegendPlacement.BOTTOM)
             .show_legend(True)
-            .calcs(["lastNotNull", "max"])
         )
         .tooltip(
             common.VizTooltipOptions()
@@ -90,6 +156,8 @@ def graph(
         )
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL))
+    if linked is not None:
+        panel = panel.data_links([Link(linked)])
     for number, (legend, expr) in enumerate(exprs.items()):
         panel = panel.with_target(_over_time(expr, legend, _letter(number)))
     return panel
@@ -109,6 +177,7 @@ def bars(title: str, says: str, unit: str, expr: str, legend: str, *, width: int
         .span(width)
         .orientation(common_models.VizOrientation.HORIZONTAL)
         .display_mode(common_models.BarGaugeDisplayMode.BASIC)
+        .text(common.VizTextDisplayOptions().title_size(13).value_size(16))
         .thresholds(_thresholds(None))
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     )
@@ -119,7 +188,7 @@ def figures(
 ) -> table.Panel:
     """Return a table with a row for each label set; `columns` maps each name to its unit and expression."""
     panel = table.Panel().title(title).description(says).datasource(PROMETHEUS).height(height).span(width)
-    names = {}
+    names = dict(LABELS)
     for number, (name, (_, expr)) in enumerate(columns.items()):
         letter = _letter(number)
         names[f"Value #{letter}"] = name

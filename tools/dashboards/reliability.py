@@ -32,9 +32,13 @@ def dashboard() -> builders.Dashboard:
     )
     for variable in board.metrics_variables():
         built = built.with_variable(variable)
-    for panel in (*_sums(), *_errors(), *_times()):
-        built = built.with_panel(panel)
-    return built
+    sections = {
+        "In the range": _sums(),
+        "Errors and retries": _errors(),
+        "Latency": _times(),
+        "Rate limits": [_headroom()],
+    }
+    return board.with_sections(board.with_marks(built), sections)
 
 
 def _sums() -> list[Panel]:
@@ -68,6 +72,7 @@ def _errors() -> list[Panel]:
             "reqps",
             {"{{error_type}}": promql.rate(of_calls(CALLS, ANY_ERROR), STEP, ("error_type",))},
             stacked=True,
+            linked={"error": "error_type"},
         ),
         panels.graph(
             "Failed by model",
@@ -75,6 +80,7 @@ def _errors() -> list[Panel]:
             "connection.",
             panels.SHARE,
             {MODEL_LEGEND: f"({promql.or_zero(failed, calls)}) / {calls}"},
+            linked={"model": "gen_ai_request_model"},
             limits=(0.01, 0.05),
         ),
         panels.graph(
@@ -82,6 +88,7 @@ def _errors() -> list[Panel]:
             "Requests that the SDK sent again, per second. Callers do not see the failures that a retry fixed.",
             "reqps",
             {MODEL_LEGEND: promql.rate(of_calls(RETRIES), STEP, BY_MODEL)},
+            linked={"model": "gen_ai_request_model"},
         ),
         panels.figures(
             "Errors by model",
@@ -130,10 +137,11 @@ def _times() -> list[Panel]:
             panels.SECONDS,
             {MODEL_LEGEND: promql.quantile(0.95, promql.rate(of_calls(f"{metric}_bucket"), STEP, ("le", *BY_MODEL)))},
             width=8,
+            linked={"model": "gen_ai_request_model"},
         )
         for title, (metric, says) in graphs.items()
     ]
-    return [*by_model, _per_chunk(), _server_time(), _headroom()]
+    return [*by_model, _per_chunk(), _server_time(), _durations()]
 
 
 def _per_chunk() -> Panel:
@@ -160,6 +168,15 @@ def _mean(metric: str, by: tuple[str, ...] = ()) -> str:
     return promql.mean(of_calls(f"{metric}_sum"), of_calls(f"{metric}_count"), STEP, by)
 
 
+def _durations() -> Panel:
+    return panels.heat(
+        "Durations",
+        "Number of calls in each bucket of the duration, from the request to the last byte; darker is more.",
+        of_calls(f"{DURATION}_bucket"),
+        width=12,
+    )
+
+
 def _headroom() -> Panel:
     left = f"{of_calls(names.REMAINING.name)} / {of_calls(names.LIMIT.name)}"
     return panels.graph(
@@ -169,4 +186,5 @@ def _headroom() -> Panel:
         panels.SHARE,
         {"{{gen_ai_request_model}} {{resource}}": f"min by (gen_ai_request_model, resource) ({left})"},
         limits=(0.3, 0.1),
+        width=24,
     )

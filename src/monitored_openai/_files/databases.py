@@ -57,7 +57,9 @@ class DatabaseKind:
     name: str
     """Name with its article, for messages."""
     schema: str
-    """SQL that creates an empty database and sets `application_id` and `user_version`."""
+    """SQL that creates an empty database and sets `application_id` and its first `user_version`, 1 if it has upgrades."""
+    upgrades: tuple[str, ...] = ()
+    """SQL statements that turn version 1 into 2, 2 into 3, and so on; they add tables, columns and indexes."""
     starts_blank: bool = False
     """True if the file may have no schema, because earlier versions wrote it to the write-ahead log first."""
 
@@ -66,6 +68,8 @@ class DatabaseKind:
         """The content of an empty database."""
         with closing(sqlite3.connect(":memory:")) as memory:
             memory.executescript(self.schema)
+            for upgrade in self.upgrades:
+                memory.executescript(upgrade)
             return memory.serialize()
 
     @property
@@ -74,10 +78,14 @@ class DatabaseKind:
         return _numbers(self.image)[1]
 
     @cached_property
-    def _objects(self) -> _Objects:
+    def _objects(self) -> list[_Objects]:
+        """The objects of each version that this program reads."""
         with closing(sqlite3.connect(":memory:")) as memory:
-            memory.executescript(self.schema)
-            return _objects(memory)
+            versions = list[_Objects]()
+            for script in (self.schema, *self.upgrades):
+                memory.executescript(script)
+                versions.append(_objects(memory))
+            return versions
 
     def create(self, path: Path) -> None:
         """Create an empty database.
@@ -137,6 +145,25 @@ class DatabaseKind:
             mark = f"PRAGMA application_id = {ours}"
             database.execute(mark)
 
+    def upgrade(self, database: sqlite3.Connection) -> None:
+        """Turn an older version into the current one, in one transaction; the database must have no open transaction.
+
+        Raises:
+            sqlite3.Error: the upgrade failed; the database did not change.
+        """
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if 1 <= version < self.version:
+                for script in self.upgrades[version - 1 :]:
+                    for statement in filter(str.strip, script.split(";")):
+                        database.execute(statement)
+        except BaseException:
+            with suppress(sqlite3.Error):
+                database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
+
     def _check_objects(self, objects: _Objects, *, is_marked: bool) -> None:
         if not objects and self.starts_blank:
             return
@@ -147,9 +174,8 @@ class DatabaseKind:
             raise NotOurs(text)
 
     def _has(self, objects: _Objects) -> bool:
-        """Return true if all our tables and no foreign objects exist; indexes may be missing."""
-        tables = {one for one in self._objects if one[0] == "table"}
-        return tables <= objects <= self._objects
+        """Return true if all tables of one version and no foreign objects exist; indexes may be missing."""
+        return any({one for one in ours if one[0] == "table"} <= objects <= ours for ours in self._objects)
 
     def _check_side_files(self, path: Path) -> None:
         for suffix, magics in _SIDE_FILES.items():

@@ -27,27 +27,16 @@ Order = Literal["time", "cost", "duration", "tokens"]
 _SESSION_NAMES = ("session_id", "session")
 _CONVERSATION_NAMES = ("conversation_id", "conversation", "thread_id", "thread")
 """Attributes that name a session or a conversation, the most exact first."""
-_TOKENS = (
-    "coalesce(json_extract(row, '$.input_tokens') + json_extract(row, '$.output_tokens'), "
-    "json_extract(row, '$.input_tokens'), json_extract(row, '$.output_tokens'), -1)"
-)
-_ORDERS = {
-    "cost": "coalesce(json_extract(row, '$.cost'), -1)",
-    "duration": "coalesce(json_extract(row, '$.duration'), -1)",
-    "tokens": _TOKENS,
-}
+_ORDERS = {"cost": "coalesce(cost, -1)", "duration": "coalesce(duration, -1)", "tokens": "coalesce(tokens, -1)"}
 """The SQL by which calls are sorted; -1 stands for unknown."""
 _MOST_GROUPS = 200
 _GROUPS = """
-SELECT json_extract(row, ?) AS key, count(*) AS calls, sum(failed) AS errors,
-    total(json_extract(row, '$.cost')) AS cost,
-    sum(json_extract(row, '$.cost') IS NULL OR json_extract(row, '$.cost_incomplete')) AS cost_incomplete,
-    total(json_extract(row, '$.input_tokens')) AS input_tokens,
-    total(json_extract(row, '$.output_tokens')) AS output_tokens,
-    sum(json_extract(row, '$.input_tokens') IS NULL OR json_extract(row, '$.output_tokens') IS NULL) AS usage_unknown,
-    total(json_extract(row, '$.duration')) AS duration,
+SELECT KEY AS key, count(*) AS calls, sum(failed) AS errors, total(cost) AS cost,
+    sum(cost IS NULL OR json_extract(row, '$.cost_incomplete')) AS cost_incomplete,
+    total(input_tokens) AS input_tokens, total(output_tokens) AS output_tokens,
+    sum(input_tokens IS NULL OR output_tokens IS NULL) AS usage_unknown, total(duration) AS duration,
     CAST(min(at_ns) AS TEXT) AS first_ns, CAST(max(at_ns) AS TEXT) AS last_ns
-FROM call WHERE CONDITION AND key IS NOT NULL GROUP BY key ORDER BY max(at_ns) DESC LIMIT ?
+FROM call WHERE CONDITION AND KEY IS NOT NULL GROUP BY KEY ORDER BY max(at_ns) DESC LIMIT ?
 """
 _TEXTS = ("id", "operation", "provider", "request_model", "response_model", "response_id", "request_id", "trace_id")
 
@@ -82,8 +71,8 @@ class CallFilter:
         if self.failed:
             conditions.append("failed")
         if self.group is not None:
-            conditions.append("json_extract(row, ?) = ?")
-            values += [f"$.{self.group[0]}", _clean(self.group[1])]
+            conditions.append(f"{self.group[0]} = ?")
+            values.append(_clean(self.group[1]))
         for name, value in self.where.items():
             conditions.append("coalesce(json_extract(labels, ?), '') = ?")
             values += [f'$."{name}"', value]
@@ -133,7 +122,7 @@ def groups(history: History, chosen: CallFilter, by: GroupKey) -> list[dict[str,
     """Return the newest sessions, conversations or traces of the calls that fit the filter, with their sums."""
     condition, values = chosen.sql
     with history.reading() as connection:
-        cursor = connection.execute(_GROUPS.replace("CONDITION", condition), (f"$.{by}", *values, _MOST_GROUPS))
+        cursor = connection.execute(_GROUPS.replace("KEY", by).replace("CONDITION", condition), (*values, _MOST_GROUPS))
         columns = [name for name, *_ in cursor.description]
         return [dict(zip(columns, found, strict=True)) for found in cursor.fetchall()]
 

@@ -19,9 +19,8 @@ FILE_NAME = "history.sqlite3"
 RESOLUTIONS = {5: 2 * 3600, 120: 26 * 3600, 3600: 32 * 86400}
 """Length of a time slot in seconds, and retention of such slots in seconds."""
 
-_VERSION = 1
 _APPLICATION_ID = 0x6D6F4869  # "moHi"
-_SCHEMA = f"""
+_VERSION_1 = f"""
 CREATE TABLE series (key BLOB PRIMARY KEY, value REAL NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE dimension (id INTEGER PRIMARY KEY, name TEXT NOT NULL, labels TEXT NOT NULL, UNIQUE (name, labels));
 CREATE TABLE point (
@@ -34,9 +33,30 @@ CREATE TABLE call (
 );
 CREATE INDEX call_at ON call (at_ns, size);
 PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {_VERSION};
+PRAGMA user_version = 1;
 """
-_HISTORIES = DatabaseKind("a history of monitored-openai", _SCHEMA)
+_VERSION_2 = """
+ALTER TABLE call ADD COLUMN duration REAL AS (json_extract(row, '$.duration'));
+ALTER TABLE call ADD COLUMN first_chunk REAL AS (json_extract(row, '$.first_chunk'));
+ALTER TABLE call ADD COLUMN cost REAL AS (json_extract(row, '$.cost'));
+ALTER TABLE call ADD COLUMN input_tokens INTEGER AS (json_extract(row, '$.input_tokens'));
+ALTER TABLE call ADD COLUMN output_tokens INTEGER AS (json_extract(row, '$.output_tokens'));
+ALTER TABLE call ADD COLUMN tokens INTEGER AS (coalesce(input_tokens + output_tokens, input_tokens, output_tokens));
+ALTER TABLE call ADD COLUMN error TEXT AS (json_extract(row, '$.error'));
+ALTER TABLE call ADD COLUMN session TEXT AS (
+    coalesce(json_extract(row, '$.session'), json_extract(labels, '$.session_id'), json_extract(labels, '$.session')));
+ALTER TABLE call ADD COLUMN conversation TEXT AS (json_extract(row, '$.conversation'));
+ALTER TABLE call ADD COLUMN trace TEXT AS (json_extract(row, '$.trace'));
+CREATE INDEX call_cost ON call (coalesce(cost, -1), at_ns, id);
+CREATE INDEX call_duration ON call (coalesce(duration, -1), at_ns, id);
+CREATE INDEX call_tokens ON call (coalesce(tokens, -1), at_ns, id);
+CREATE INDEX call_session ON call (session, at_ns) WHERE session IS NOT NULL;
+CREATE INDEX call_conversation ON call (conversation, at_ns) WHERE conversation IS NOT NULL;
+CREATE INDEX call_trace ON call (trace, at_ns) WHERE trace IS NOT NULL;
+PRAGMA user_version = 2;
+"""
+"""Columns that SQLite computes from the row: the upgrade of a history rewrites no call."""
+_HISTORIES = DatabaseKind("a history of monitored-openai", _VERSION_1, (_VERSION_2,))
 _WAIT_SECONDS = 10.0
 _PRUNE_SECONDS, _SWEEP_SECONDS = 30.0, 3600.0
 _MOST_SERIES = 500_000
@@ -170,12 +190,13 @@ class History:
     def _connect(self) -> None:
         with closing(sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)) as first:
             _HISTORIES.check(first, self.path, self._found)
-            if self._found.version != _HISTORIES.version:
-                text = f"it has version {self._found.version} instead of {_HISTORIES.version}"
-                raise sqlite3.DatabaseError(text)
+            (version,) = first.execute("PRAGMA user_version").fetchone()  # the write-ahead log may contain a newer one
+            if not 1 <= version <= _HISTORIES.version:
+                raise sqlite3.DatabaseError(f"it has version {version} instead of {_HISTORIES.version}")
             (verdict,) = first.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
+            _HISTORIES.upgrade(first)
         self._writer, self._reader = _open(self.path), _open(self.path)
 
     def _prune(self) -> None:

@@ -209,6 +209,21 @@ function stepTo(item, neighbour) {
   };
 }
 
+// Up and down move between the calls, Escape closes the call that contains the cursor.
+list.addEventListener("keydown", (event) => {
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
+  const way = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+  if (way && event.target.matches(".call")) {
+    const buttons = [...list.querySelectorAll(".call")];
+    buttons[buttons.indexOf(event.target) + way]?.focus();
+    event.preventDefault();
+  } else if (event.key === "Escape") {
+    const button = event.target.closest("li[data-id], .grouped")?.querySelector(".call[aria-expanded=true]");
+    button?.click();
+    button?.focus();
+  }
+});
+
 // Open a call by its id, even if it is outside of the list.
 export async function open(id) {
   const item = rows.get(id);

@@ -1,0 +1,1 @@
+"""Draws the dashboards for the pictures of the docs, without Grafana."""
