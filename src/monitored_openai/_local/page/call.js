@@ -44,13 +44,16 @@ function step(name, go) {
   return button;
 }
 
+// Some browsers wait for a permission that nobody can give.
+const late = () => new Promise((_, reject) => setTimeout(reject, 1000, new Error("no permission to copy")));
+
 // A button that copies a text, and says so. Without the permission to copy it shows the text, selected.
 export function copying(name, text) {
   const button = element("button", "quiet", name);
   button.type = "button";
   button.addEventListener("click", async () => {
     try {
-      await navigator.clipboard.writeText(text());
+      await Promise.race([navigator.clipboard.writeText(text()), late()]);
       button.textContent = "Copied";
     } catch {
       const box = Object.assign(element("textarea", "copied"), { value: text(), readOnly: true });

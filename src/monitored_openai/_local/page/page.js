@@ -157,8 +157,8 @@ function show() {
   by("content").hidden = !everFilled;
   if (!everFilled) return;
   showRange();
-  showTotals(latest.total);
   previous.update(latest, { ...prefixed(state.where), by: state.by }, () => showTotals(latest.total));
+  showTotals(latest.total);
   showNotice(latest.dropped);
   showOrders();
   showChoices();
