@@ -26,6 +26,7 @@ from monitored_openai._local.remote_write_decoder import Series
 from monitored_openai._local.server import LocalServer
 from monitored_openai._log_entry import log_entry
 from monitored_openai._metrics.store import Metrics
+from monitored_openai._record import ErrorType
 from tests.support.chromium import Chromium, Tab, program
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
@@ -37,6 +38,11 @@ MODELS = {  # share of calls, seconds to the first chunk, seconds per token, USD
     "gpt-4o": (4, 0.45, 0.012, 2.5, 10.0),
     "gpt-4.1-mini": (5, 0.3, 0.007, 0.4, 1.6),
 }
+FAILURES: list[tuple[ErrorType, int | None, str]] = [
+    ("rate_limit", 429, "Error code: 429 - Rate limit reached for requests. Please try again in 320 ms."),
+    ("timeout", None, "Request timed out."),
+    ("server_error", 500, "Error code: 500 - The server had an error while processing your request."),
+]
 TALKS = (
     (
         "support",
@@ -149,16 +155,10 @@ def a_call(random: Random, ended: float, *, slow: bool) -> CallRecord:
     wrong = random.random()
     if wrong > (0.12 if slow else 0.015):
         return record
-    kind, status, message = random.choice(
-        [
-            ("rate_limit", 429, "Error code: 429 - Rate limit reached for requests. Please try again in 320 ms."),
-            ("timeout", None, "Request timed out."),
-            ("server_error", 500, "Error code: 500 - The server had an error while processing your request."),
-        ]
-    )
+    kind, status, message = random.choice(FAILURES)
     return replace(
         record,
-        error_type=kind, http_status=status, error_message=message, usage=None, usage_unknown="failed", cost=None,
+        error_type=kind, http_status=status, error_message=message, usage=None, usage_unknown=kind, cost=None,
         unpriced="usage_unknown", response=None, time_to_first_chunk=None, chunks=None, finish_reasons=(), retries=2,
     )  # fmt: skip
 

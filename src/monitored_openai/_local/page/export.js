@@ -1,4 +1,4 @@
-// Saves the filtered calls as CSV or JSON, page by page, so that neither side holds the whole history at once.
+// Saves the filtered calls as CSV or JSON. The browser asks for them page by page, because the server bounds each answer.
 
 import { ask } from "./format.js";
 

@@ -45,7 +45,8 @@ let everFilled = false;
 
 // Store the filters in the address, so that they survive a reload.
 function remember() {
-  const { where, attr, ...plain } = state;
+  const { where, attr, ...others } = state;
+  const plain = Object.fromEntries(Object.entries(others).filter(([, value]) => value !== ""));
   history.replaceState(null, "", `#${new URLSearchParams({ ...plain, ...prefixed(where), ...prefixed(attr, "attr") })}`);
 }
 
