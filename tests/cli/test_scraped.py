@@ -93,6 +93,7 @@ def test_the_estimate_follows_a_counter_that_restarts(tmp_path: Path) -> None:
 def test_every_expression_has_data_on_a_real_prometheus(done: Workload) -> None:
     seconds = int(done.ended - done.began) + 60
     values = {"environment": ".*", "service": ".*", "model": ".*", "attribute": "feature", "__rate_interval": "5m"}
+    values |= {"budget": "1000", "deployment": "feature"}
     values |= {"__range": f"{seconds}s", "__range_s": str(seconds)}
     asked = 0
     for board in boards(scraped=True).values():
