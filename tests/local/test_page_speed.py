@@ -1,0 +1,82 @@
+"""The page with 10,000 calls in a real headless Chromium: it is painted and filtered at once.
+
+The bars are 1 s to the first paint and 0.2 s for a filter; the limits are four times as long, for a busy machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from monitored_openai._local import calls
+from monitored_openai._local.ingest import ReceivedEntry
+from tests.support.chromium import Chromium
+from tests.support.local_page import CALL, Page, metrics_of, open_browser, open_page
+from tests.support.records import full_record
+
+pytestmark = [pytest.mark.once, pytest.mark.alone]
+
+CALLS, MODELS = 10_000, 5
+LISTED = "document.querySelectorAll('#list > li').length"
+FILTERED = """(async () => {
+    const list = document.querySelector('#list');
+    const changed = new Promise(done => new MutationObserver(() => list.children.length && done()).observe(list, {childList: true}));
+    const started = performance.now();
+    ACTION;
+    await changed;
+    window.took = performance.now() - started;
+})()"""
+ACTIONS = {
+    "a word": "(box => (box.value = 'needle7', box.dispatchEvent(new Event('input', {bubbles: true}))))(document.querySelector('#search'))",
+    "a model": "document.querySelector('#groups tbody button').click()",
+    "the most expensive": "document.querySelector('[data-order=cost]').click()",
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chromium]:
+    yield from open_browser()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    for page in open_page(tmp_path_factory.mktemp("page") / "history.sqlite3"):
+        now = time.time_ns()
+        entries = [
+            ReceivedEntry(timestamp_ns=now - number * 10**8, call=call(number), stream={}, metadata={})
+            for number in range(CALLS)
+        ]
+        calls.keep(page.history, entries)
+        models = [full_record(request_model=f"model-{number}") for number in range(MODELS)]
+        page.push_process(metrics_of(*models), "p")
+        yield page
+
+
+def call(number: int) -> dict[str, object]:
+    asked = {"messages": [{"role": "user", "content": f"question {number} needle{number % 100}"}]}
+    facts = {"duration_seconds": number % 7, "cost": {"total_usd": number % 11 / 1000}}
+    return {**CALL, "id": f"c{number}", "request_model": f"model-{number % MODELS}", "request": asked, **facts}
+
+
+def test_the_first_paint_comes_within_a_second(
+    browser: Chromium, page: Page, record_property: Callable[[str, object], None]
+) -> None:
+    with browser.tab(page.server.url) as tab:
+        tab.wait_for(f"{LISTED} === 50")
+        painted = tab.ask("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    record_property("first paint in ms", painted)
+    assert painted < 4 * 1000
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_a_filter_answers_within_a_fifth_of_a_second(
+    browser: Chromium, page: Page, name: str, record_property: Callable[[str, object], None]
+) -> None:
+    with browser.tab(page.server.url) as tab:
+        tab.wait_for(f"{LISTED} === 50")
+        tab.ask(FILTERED.replace("ACTION", ACTIONS[name]))
+        took = tab.wait_for("window.took")
+    record_property("filtered in ms", took)
+    assert took < 4 * 200
