@@ -119,7 +119,8 @@ LAYERS: dict[str, set[str]] = {
     "_local.calls": {"_json", "_local.conversation", "_local.history", "_local.ingest", "_local.strict_json"},
     "_local.counters": {"_local.history", "_local.remote_write_decoder", "_metrics"},
     "_local.time_range": {"_local.history"},
-    "_local.overview": {"_local.counters", "_local.quantile", "_local.time_range", "_metrics"},
+    "_local.percentiles": {"_local.history", "_local.time_range"},
+    "_local.overview": {"_local.percentiles", "_local.counters", "_local.quantile", "_local.time_range", "_metrics"},
     "_local.query": {
         *(
             "_json",
@@ -133,7 +134,7 @@ LAYERS: dict[str, set[str]] = {
     "_local.http": {"_settings"},
     "_local.server": {
         *("_json", "_local.calls", "_local.counters", "_local.history", "_local.http", "_local.ingest"),
-        *("_local.overview", "_local.query", "_local.remote_write_decoder", "_local.time_range"),
+        *("_local.overview", "_local.percentiles", "_local.query", "_local.remote_write_decoder", "_local.time_range"),
     },
     # the command
     "_cli": set(),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from monitored_openai._local.counters import Growth
+from monitored_openai._local.percentiles import SHARES
 from monitored_openai._local.quantile import histogram_quantile
 from monitored_openai._local.time_range import TimeRange
 from monitored_openai._metrics.metric_set import bounds_of
@@ -41,7 +42,6 @@ _MOST_VALUE_CHARACTERS = 256 * 1024
 _MOST_LINES = 20
 """Error types and reasons of drops; the sum of the others is one line."""
 _TOKEN_TYPES = frozenset({"input", "output"})
-_SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 CALLS = DURATION.count
 _COUNTS = {
     CALLS: "calls",
@@ -84,7 +84,7 @@ class Aggregates:
     def as_json(self) -> dict[str, Any]:
         """Return all values in the page's format."""
         quantiles = {
-            histogram: {name: self.quantile(histogram, share) for name, share in _SHARES.items()}
+            histogram: {name: self.quantile(histogram, share) for name, share in SHARES.items()}
             for histogram in _HISTOGRAMS.values()
         }
         names = (*_COUNTS.values(), "errors", "input_tokens", "output_tokens")
@@ -228,7 +228,7 @@ def _charts(
         for name in ("cost", "calls", "input_tokens", "output_tokens"):
             charts.setdefault(name, {})[group] = [_finite(step[name]) for step in steps]
         for histogram in _HISTOGRAMS.values():
-            for label, share in _SHARES.items():
+            for label, share in SHARES.items():
                 line_of = charts.setdefault(f"{histogram}_{label}", {})
                 line_of[group] = [None if step is nothing else step.quantile(histogram, share) for step in steps]
     return charts

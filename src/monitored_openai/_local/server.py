@@ -21,6 +21,7 @@ from monitored_openai._local.http.rejections import HTTPError
 from monitored_openai._local.http.server import Server
 from monitored_openai._local.ingest import entries_in, series_in
 from monitored_openai._local.overview import overview
+from monitored_openai._local.percentiles import from_stored_calls
 from monitored_openai._local.query import queries
 from monitored_openai._local.remote_write_decoder import Oversized
 from monitored_openai._local.time_range import PRESETS, TimeRange, between, until_now
@@ -175,6 +176,7 @@ class LocalServer(Server):
             counters.growth(self._history, since=over.start, until=over.end, step=over.step) as read,
         ):
             found = overview(read, now=now, over=over, by=by, where=where)
+        found = from_stored_calls(self._history, found, over=over, by=by, where=where)
         connection.reply(200, encode({**found, "oldest": counters.oldest(self._history)}), headers)
 
 

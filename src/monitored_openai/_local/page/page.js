@@ -171,7 +171,8 @@ const spend = (figures) => lowest(money, figures.cost, plus(figures.unpriced, fi
 const tokens = (figures, sum = plus(figures.input_tokens, figures.output_tokens)) => lowest(count, sum, figures.usage_unknown, figures.calls);
 
 function showTotals(total) {
-  const latency = (histogram) => [seconds(histogram.p95), histogram.p50 == null ? "" : `p50 ${seconds(histogram.p50)}`];
+  const source = total.estimated ? ", estimated from buckets" : "";
+  const latency = (histogram) => [seconds(histogram.p95), histogram.p50 == null ? "" : `p50 ${seconds(histogram.p50)}${source}`];
   const uncounted = !total.calls && calls.hasSome(range()); // calls with log entries but without metrics
   const number = (value) => (uncounted ? "–" : count(value));
   const perCall = total.calls > 0 ? `${money(total.cost / total.calls)} a call` : "";
