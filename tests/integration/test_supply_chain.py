@@ -45,6 +45,14 @@ def test_a_job_has_no_right_but_those_it_names_and_keeps_no_credentials(workflow
             assert step["with"]["persist-credentials"] is False
 
 
+def test_the_page_on_dependencies_names_each_package_that_the_metadata_requires() -> None:
+    table = re.findall(r"^\| (`[^|]+) \|", (ROOT / "docs" / "dependencies.md").read_text(), re.MULTILINE)
+    named = {name for row in table for name in re.findall(r"`([\w-]+)`", row)}
+    needed = [Requirement(text) for text in requires("monitored-openai") or ()]
+
+    assert named == {canonicalize_name(one.name) for one in needed if "scrape" not in str(one.marker)}
+
+
 def test_tests_have_no_right_to_write() -> None:
     (tests,) = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"].values()
     assert tests["permissions"] == {"contents": "read"}
