@@ -18,7 +18,7 @@ _SOURCE = files("monitored_openai").joinpath("dashboards")
 NAMES = sorted(file.name for file in _SOURCE.iterdir() if file.name.endswith(".json"))
 
 
-_NAME = re.compile(r"^monitored-openai$|\bmonitored-openai-(?:calls|cost|health|overview|reliability)\b")
+_NAME = re.compile(rf"^monitored-openai$|\b(?:{'|'.join(name.removesuffix('.json') for name in NAMES)})\b")
 """The uids of the dashboards, and their common tag."""
 SCRAPED = "-scraped"
 """The end of the uids, tags and file names of the dashboards for scraped series."""

@@ -26,7 +26,7 @@ _RULER = "/config/v1/rules"
 _OWN_GROUP = "monitored-openai-"
 """The beginning of the names of the package's groups."""
 _OWN_UID = re.compile(r"openai[a-z]+(?:-[a-z0-9-]+)?")
-_UNITS = {"s": 1, "m": 60, "h": 3600}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def to_grafana(
@@ -146,4 +146,4 @@ def _contains(stored: Any, wanted: Any) -> bool:
 
 def _seconds(duration: str) -> int:
     """Return a duration such as 5m or 1h30m in seconds."""
-    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([smh])", duration))
+    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([smhdw])", duration))
