@@ -80,6 +80,19 @@ def test_a_range_counts_only_what_is_inside(page: Page) -> None:
     assert [calls(700, 500), calls(400, 200), calls(700, 200), calls(100, 0)] == [1, 1, 2, 1]
 
 
+def test_the_history_reaches_back_to_its_first_growth_and_not_to_the_hour_before(page: Page) -> None:
+    assert page.overview()["oldest"] is None
+    now = int(time.time())
+    name = "gen_ai_client_operation_duration_seconds_count"
+    page.push([(name, {"instance": "one"}, 1.0)], at_ms=(now - 600) * 1000)
+
+    assert page.overview()["oldest"] == (now - 600) // 5 * 5
+
+    with page.history.writing() as connection:  # as after two hours
+        connection.execute("DELETE FROM point WHERE resolution = 5")
+    assert page.overview()["oldest"] == (now - 600) // 120 * 120 + 120
+
+
 @pytest.mark.once
 def test_a_zoom_filters_charts_totals_and_list_and_can_be_left(browser: Chromium, page: Page) -> None:
     now = time.time_ns()

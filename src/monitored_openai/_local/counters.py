@@ -95,10 +95,21 @@ def growth(history: History, *, since: int, until: int, step: int) -> Iterator[C
 
 
 def oldest(history: History) -> int | None:
-    """Return the time of the oldest growth in the history, in seconds since the epoch; `None` without any."""
+    """Return a time from which on the history has all growth, in seconds since the epoch; `None` without any growth.
+
+    The first growth is somewhere in the oldest long slot. A shorter slot inside it tells the time more exactly; without
+    one, the end of the long slot is certain.
+    """
     with history.reading() as connection:
-        (found,) = connection.execute("SELECT min(slot * resolution) FROM point").fetchone()
-    return None if found is None else int(found)
+        firsts = dict(connection.execute("SELECT resolution, min(slot * resolution) FROM point GROUP BY resolution"))
+    found: tuple[int, int] | None = None
+    for width in sorted(RESOLUTIONS, reverse=True):
+        first = firsts.get(width)
+        if first is not None and (found is None or found[0] <= first < sum(found)):
+            found = first, width
+    if found is None:
+        return None
+    return found[0] if found[1] == min(RESOLUTIONS) else sum(found)
 
 
 def _growth(connection: sqlite3.Connection, bounds: tuple[int, int, int, int]) -> Iterator[Growth]:
