@@ -188,6 +188,17 @@ def test_the_address_for_queries_follows_from_the_one_for_pushes(
         assert prometheus.url == asked
 
 
+def test_a_range_without_calls_leads_to_the_check_of_the_settings(done: Workload, ask: Asked) -> None:
+    options = [*window(done, done.began - 60), "--where", "environment=nowhere"]
+
+    _, _, everything, advice = ask("report", *options).splitlines()
+
+    assert everything.split() == ["all", *"0000", "-", "0", "-", "-", "-"]
+    assert advice.startswith("Prometheus has no calls of this range; `monitored-openai doctor`")
+    assert "doctor" not in ask("report", *window(done, done.began - 60))
+    assert ask("report", "--format", "csv", *options).count("\n") == 2
+
+
 def test_a_label_that_no_call_has_is_refused(done: Workload, ask: Asked) -> None:
     refused = ask("report", *window(done, done.began - 60), "--by", "nosuch", code=2)
 
