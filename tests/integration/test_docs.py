@@ -90,6 +90,7 @@ COMMANDS: dict[str, str] = {
             "pip install monitored-openai fastapi uvicorn",
             "pip install monitored-openai 'celery[redis]'",
             "pip install monitored-openai langchain-openai",
+            "pip install monitored-openai django",
         ),
         "the sessions of noxfile.py install them so, from the checkout",
     ),
@@ -109,6 +110,7 @@ COMMANDS: dict[str, str] = {
         "tests/integration/test_examples.py does the same in its own folder",
     ),
     "uvicorn fastapi_app:app --workers 4": "tests/integration/runtimes/test_runtimes.py starts uvicorn with workers",
+    "python django_app.py runserver": "tests/integration/test_examples.py runs its views; the server is Django's",
     "python with_langchain.py": "tests/integration/frameworks/test_frameworks.py runs it",
     **dict.fromkeys(
         (
