@@ -230,6 +230,20 @@ ROW = Row(
 )
 
 
+@pytest.mark.parametrize(
+    ("usd", "shown"),
+    [(0.0, "0.0000"), (0.0054, "0.0054"), (0.00021, "0.00021"), (2.1e-7, "0.00000021"), (9.96e-5, "0.000100")],
+)
+def test_a_small_cost_is_not_shown_as_zero(usd: float, shown: str) -> None:
+    asked = Report.parse(by="model", over="24h", until=None, where=(), scraped=False)
+    paper = Console(width=1000, file=io.StringIO())
+
+    paper.print(as_table([replace(ROW, cost_usd=usd, unpriced_calls=0)], asked, room=300))
+
+    assert isinstance(paper.file, io.StringIO)
+    assert paper.file.getvalue().split()[-7] == shown
+
+
 @pytest.mark.parametrize("room", [20, 60, 80, 100, 120, 300])
 def test_no_figure_of_a_report_is_cut_however_narrow_the_terminal(room: int) -> None:
     asked = Report.parse(by="model", over="24h", until=None, where=(), scraped=False)

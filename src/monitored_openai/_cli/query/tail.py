@@ -17,7 +17,7 @@ from monitored_openai._cli.query import promql
 from monitored_openai._cli.query.following import Follower, Skipped
 from monitored_openai._cli.query.http_api import HttpApi
 from monitored_openai._cli.query.loki_log import Entry, LokiLog
-from monitored_openai._cli.terminal import escaped, waiting
+from monitored_openai._cli.terminal import amount, escaped, waiting
 from monitored_openai._local.conversation import turns
 
 _EVERY_SECONDS = 2.0
@@ -102,7 +102,7 @@ def _facts(call: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(usage, dict):
         yield f"{usage.get('input_tokens', '?')}+{usage.get('output_tokens', '?')} tokens"
     if isinstance(cost, dict) and _is_number(usd := cost.get("total_usd")):
-        yield f"{'≥' if call.get('cost_incomplete') else ''}${usd:.6f}"
+        yield f"{'≥' if call.get('cost_incomplete') else ''}${amount(usd, decimals=6)}"
     if isinstance(call.get("attributes"), dict):
         yield from (f"{name}={value}" for name, value in call["attributes"].items())
     if "error_type" in call:
