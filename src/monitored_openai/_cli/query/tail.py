@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from rich.console import Console
 
@@ -109,7 +109,7 @@ def _facts(call: Mapping[str, Any]) -> Iterator[str]:
         yield f"{call['error_type']}: {str(call.get('error_message', '')).partition(chr(10))[0]}".rstrip(": ")
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
