@@ -1,4 +1,4 @@
-"""Carries the context of the caller, with its attributes and `no_content()` blocks, into the threads of a pool."""
+"""Runs functions in the threads of a pool with the context of the caller: attributes and `no_content()` blocks."""
 
 from __future__ import annotations
 

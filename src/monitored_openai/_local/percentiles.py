@@ -1,4 +1,4 @@
-"""Percentiles of the stored calls, which replace the estimates from buckets where the history has all calls."""
+"""Percentiles of the stored calls. They replace estimates from buckets where the history contains all calls."""
 
 from __future__ import annotations
 
