@@ -29,7 +29,7 @@ DropReason = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleStats:
-    """Counts of the predecessor's samples, all zero unless the setting `metric_names` includes its series.
+    """Counts of the samples for the series of `grafana-openai-monitoring`: zero unless `metric_names` has `grafana_openai`.
 
     ``produced == delivered + sum(dropped.values()) + queued`` at every instant.
     """
@@ -103,7 +103,7 @@ class Stats:
     metrics_queued: int
     """Calls not yet added to the counters."""
     samples: SampleStats = field(default_factory=SampleStats)
-    """Counts of the predecessor's samples."""
+    """Counts of the samples for the series of `grafana-openai-monitoring`."""
     pushes: int
     """Pushes of metrics that the back end accepted."""
     failed_pushes: int

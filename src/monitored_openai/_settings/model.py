@@ -136,7 +136,9 @@ class MonitoringSettings(BaseSettings):
     of its values.
     """
     metric_names: Annotated[tuple[str, ...], PlainValidator(validators.metric_names)] = ("gen_ai",)
-    """Sets of metrics that the library pushes: `gen_ai`, the predecessor's `grafana_openai`, or both."""
+    """Sets of metrics that the library pushes: `gen_ai`, `grafana_openai` (the series of the predecessor
+    `grafana-openai-monitoring`), or both.
+    """
     histograms: Histograms = "lean"
     """Detail of the metrics. `lean`: 12 buckets for the duration and for the time to the first chunk, only sum and count
     for other times, no histogram of tokens. `coarse`: the same with 7 buckets. `full`: every metric with all its buckets.
