@@ -329,7 +329,23 @@ def test_everything_is_reached_by_keyboard(browser: Chromium, page: Page) -> Non
         tab.wait_for("document.querySelector('.facts') !== null")
 
         areas = ["area", "area", "area", "BUTTON", "area", "area", "area"]  # the errors have a legend of their own
-        charts = ["skip", "INPUT", "SUMMARY", "by", "share", "BUTTON", "BUTTON", *areas, "scrolls", "link", "link"]
+        charts = [
+            "skip",
+            "INPUT",
+            "earlier",
+            "later",
+            "wider",
+            "SUMMARY",
+            "by",
+            "share",
+            "compare",
+            "BUTTON",
+            "BUTTON",
+            *areas,
+            "scrolls",
+            "link",
+            "link",
+        ]
         orders = ["when", "number duration", "number tokens", "number cost"]
         assert reached == [*charts, "search", "failed", "grouping", "save-csv", "save-json", *orders, "call"]
         assert tab.ask("document.activeElement.getAttribute('aria-expanded')") == "true"

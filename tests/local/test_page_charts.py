@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ CHART = "[...document.querySelectorAll('.chart')].find(one => one.textContent.st
 TIP = CHART + ".querySelectorAll('.tip:not([hidden]) li')"
 TOGGLE = "[...document.querySelectorAll('#key button')].find(one => one.textContent === {!r})"
 PRESSED = "[...document.querySelectorAll('#key button')].map(one => one.textContent + one.ariaPressed).join()"
+COUNTER = "gen_ai_client_operation_duration_seconds_count"
 CALLS = "document.querySelector('.tile:nth-child(2) dd')?.textContent"
 
 
@@ -32,7 +34,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
     yield from open_page(tmp_path / "history.sqlite3")
 
 
-def push(page: Page, instance: str = "one", **numbers: int) -> None:
+def push(page: Page, numbers: dict[str, int], instance: str = "one") -> None:
     """Count so many calls of each model."""
     records = [full_record(request_model=model) for model, number in numbers.items() for _ in range(number)]
     page.push_process(metrics_of(*records), instance)
@@ -51,7 +53,7 @@ def point(tab: Tab, chart: str) -> list[str]:
 
 
 def test_the_total_of_a_step_includes_hidden_lines_as_the_heading_does(browser: Chromium, page: Page) -> None:
-    push(page, a=5, b=3, c=2)
+    push(page, {"a": 5, "b": 3, "c": 2})
     with browser.tab(page.server.url) as tab:
         tab.wait_for(f"{CALLS} === '10'")
         assert point(tab, "Calls") == ["a5", "b3", "c2", "total10"]
@@ -65,7 +67,7 @@ def test_the_total_of_a_step_includes_hidden_lines_as_the_heading_does(browser: 
 
 
 def test_hidden_lines_stay_hidden_after_a_reload(browser: Chromium, page: Page) -> None:
-    push(page, a=2, **{"b&hide=c": 1})
+    push(page, {"a": 2, "b&hide=c": 1})
     with browser.tab(page.server.url) as tab:
         tab.wait_for(f"{PRESSED} === 'atrue,b&hide=ctrue'")
         tab.ask(f"{TOGGLE.format('b&hide=c')}.click()")
@@ -76,17 +78,17 @@ def test_hidden_lines_stay_hidden_after_a_reload(browser: Chromium, page: Page) 
 
 
 def test_a_toggle_keeps_the_focus_while_data_arrives(browser: Chromium, page: Page) -> None:
-    push(page, a=2, b=1)
+    push(page, {"a": 2, "b": 1})
     focused = "document.activeElement.textContent + document.activeElement.ariaPressed"
     with browser.tab(page.server.url) as tab:
         tab.wait_for(f"{PRESSED} === 'atrue,btrue'")
         tab.ask(f"{TOGGLE.format('b')}.focus()")
         tab.press(" ", text=" ")
         tab.wait_for(f"{focused} === 'bfalse'")
-        push(page, "two", a=4)
+        push(page, {"a": 4}, "two")
         tab.wait_for(f"{CALLS} === '7'")
         assert tab.ask(focused) == "bfalse"
-        push(page, "three", c=9)  # another line
+        push(page, {"c": 9}, "three")  # another line
         tab.wait_for(f"{PRESSED} === 'ctrue,atrue,bfalse'")
         assert tab.ask(focused) == "bfalse"
 
@@ -113,3 +115,74 @@ def test_estimated_percentiles_are_marked_in_the_table_and_in_the_charts(browser
         tab.wait_for(f"({cells}).lost === '0.50 s'")
         assert tab.ask("document.querySelector('#estimates').hidden")
         assert "≈" not in tab.ask(f"{chart}.querySelector('.total').textContent")
+
+
+@pytest.mark.parametrize(
+    ("ago", "length", "rows"),
+    [(1800, 600, ["now5", "before6"]), (6000, 2400, ["now5", "before, mean of 2 min3"])],
+)
+def test_a_dashed_line_shows_the_period_before(
+    browser: Chromium, page: Page, ago: int, length: int, rows: list[str]
+) -> None:
+    start = (int(time.time()) - ago) // 120 * 120
+    for name, at, number in (
+        ("old", start - 2 * length, 1.0),
+        ("was", start - 3, 6.0),
+        ("now", start + length - 3, 5.0),
+    ):
+        page.push([(COUNTER, {"gen_ai_request_model": name, "instance": name}, number)], at_ms=at * 1000)
+    with browser.tab(f"{page.server.url}/#from={start}&to={start + length}") as tab:
+        label = f"{CHART.format('Calls')}?.querySelector('.area').ariaLabel"
+        tab.wait_for(f"{label} === 'Calls: 5 in all; dashed: the period before'")
+        assert point(tab, "Calls") == rows
+
+        tab.ask("document.querySelector('#compare').click()")
+        tab.wait_for(f"{label} === 'Calls: 5 in all'")
+        assert point(tab, "Calls") == rows[:1]
+        assert tab.ask("document.querySelector('.tile:nth-child(2) .before').textContent") == ""
+        tab.send("Page.reload")
+        tab.wait_for(f"{label} === 'Calls: 5 in all' && !document.querySelector('#compare').checked")
+        assert tab.complaints() == []
+
+
+def test_buttons_move_the_range_and_widen_it(browser: Chromium, page: Page) -> None:
+    push(page, {"a": 1})
+    start = (int(time.time()) - 7200) // 120 * 120
+    moved = "Object.fromEntries(new URLSearchParams(location.hash.slice(1)))"
+    names = "[...document.querySelectorAll('#shifts button')].map(one => one.ariaLabel + ' ' + one.ariaDisabled)"
+    with browser.tab(f"{page.server.url}/#from={start}&to={start + 3600}") as tab:
+        tab.wait_for("document.querySelector('#earlier')?.ariaLabel === 'Earlier by 1 h'")
+        for key, shift in (("earlier", -3600), ("wider", -5400), ("earlier", -12600), ("later", -5400)):
+            tab.ask(f"document.querySelector('#{key}').focus()")
+            tab.press("Enter", text="\r")
+            tab.wait_for(f"{moved}.from === '{start + shift}'")
+            assert tab.ask("document.activeElement.id") == key
+        tab.ask("document.querySelector('#ranges input').click()")  # 15 min, live
+        tab.wait_for(f"{names}.join() === 'Earlier by 15 min false,Later by 15 min true,Twice as long false'")
+        tab.ask("document.querySelector('#earlier').click()")
+        tab.wait_for(
+            "!document.querySelector('#zoomed').hidden && document.querySelector('#later').ariaDisabled === 'false'"
+        )
+        tab.ask("document.querySelector('#later').click()")
+        tab.wait_for("document.querySelector('#zoomed').hidden")  # live again
+        assert tab.complaints() == []
+
+
+DAY = 86_400
+
+
+def test_a_range_stays_within_the_history(browser: Chromium, page: Page) -> None:
+    now = 100 * DAY
+    first = now - 32 * DAY + 7200
+    cases = {
+        (now - DAY, now): ((now - 2 * DAY, now - DAY), None, (now - 2 * DAY, now)),
+        (now - 3 * DAY, now - DAY): ((now - 5 * DAY, now - 3 * DAY), (now - 2 * DAY, now), (now - 4 * DAY, now)),
+        (first + 60, first + 660): ((first, first + 600), (first + 660, first + 1260), (first, first + 960)),
+        (first, now): (None, None, None),
+    }
+    with browser.tab(page.server.url) as tab:
+        for (start, end), expected in cases.items():
+            asked = f"import('./shifts.js').then(one => one.shifts({{from: {start}, to: {end}}}, {now}))"
+            found = tab.ask(asked)
+            pairs = [found[name] and (found[name]["from"], found[name]["to"]) for name in ("earlier", "later", "wider")]
+            assert tuple(pairs) == expected

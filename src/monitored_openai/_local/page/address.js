@@ -8,7 +8,7 @@ const MOST_HIDDEN = 50;
 
 export const state = {
   seconds: "3600", by: "model", share: "p95", where: Object.create(null), q: "", failed: false,
-  attr: Object.create(null), order: "time", grouping: "", call: "", from: "", to: "",
+  attr: Object.create(null), order: "time", grouping: "", call: "", from: "", to: "", compare: true,
 };
 export const hidden = new Set(); // names of lines that the charts leave out
 
@@ -31,7 +31,7 @@ export function recall() {
       if (isLabel(name.slice(3))) state.where[name.slice(3)] = value;
     } else if (name.startsWith("attr.")) {
       if (isLabel(name.slice(5))) state.attr[name.slice(5)] = value;
-    } else if (name === "failed") state.failed = value === "true";
+    } else if (typeof state[name] === "boolean") state[name] = value === "true";
     else if (name === "hide") hidden.size < MOST_HIDDEN && hidden.add(value);
     else if (Object.hasOwn(state, name) && typeof state[name] === "string") state[name] = value;
   }
@@ -45,4 +45,5 @@ export function recall() {
   if (!by("share").value) by("share").value = state.share = "p95";
   by("search").value = state.q;
   by("failed").checked = state.failed;
+  by("compare").checked = state.compare;
 }

@@ -48,6 +48,13 @@ function options(chart, data, width) {
     paths: uPlot.paths.bars({ size: [0.78, 60], align: 1 }),
     points: { show: false },
   });
+  const dashed = {
+    stroke: colour("--faint"),
+    width: 1.25,
+    dash: [4, 3],
+    paths: bars ? uPlot.paths.stepped({ align: 1 }) : undefined,
+    points: { show: !bars, size: 4, width: 0, fill: colour("--faint"), filter: alone },
+  };
   return {
     width,
     height: HEIGHT,
@@ -80,7 +87,7 @@ function options(chart, data, width) {
         values: (_, marks) => marks.map((value) => (chart.isBlank ? "" : mark(value))),
       },
     ],
-    series: [{}, ...(bars ? [...lines].reverse().map(block) : lines.map(look))],
+    series: [{}, ...(bars ? [...lines].reverse().map(block) : lines.map(look)), ...(chart.before ? [dashed] : [])],
   };
 }
 
@@ -147,22 +154,23 @@ export class Chart {
 
   // `data`: times, step, theme; lines ({name, variable, values}); hidden (the names of the lines to leave out) and toggle
   // (hides or shows a line); bars (true to show the lines as bars); format (of a value) and mark (of the axis); total (a
-  // text, of all lines); note (a text about the lines); said (a description); keyed (true to list the lines' names)
+  // text, of all lines); before ({values, name} of the period before, or null); note (a text about the lines); said (a description); keyed (true to list the lines' names)
   show(data) {
     this.data = data;
     this.lines = data.lines.filter((line) => !data.hidden.has(line.name));
     const columns = this.lines.map((line) => line.values);
     const areBlank = (lines) => !lines.some((line) => line.values.some((value) => value));
     this.isBlank = areBlank(this.lines);
+    this.before = this.isBlank ? null : data.before;
     this.root.classList.toggle("blank", this.isBlank);
     this.root.classList.toggle("unknown", data.total === "unknown");
     this.root.classList.toggle("hiding", this.isBlank && !areBlank(data.lines));
     this.note.textContent = data.note ?? "";
     this.total.textContent = data.total;
-    this.area.setAttribute("aria-label", `${this.title}: ${data.said}`);
+    this.area.setAttribute("aria-label", `${this.title}: ${data.said}${this.before ? "; dashed: the period before" : ""}`);
     fillKey(this.key, data.keyed ? data.lines : [], data.hidden, data.toggle);
-    const look = JSON.stringify([data.step, data.bars, this.lines.map((line) => [line.name, line.variable]), data.theme]);
-    const values = [data.times, ...(data.bars ? stacked(columns).reverse() : columns)];
+    const look = JSON.stringify([data.step, data.bars, this.lines.map((line) => [line.name, line.variable]), Boolean(this.before), data.theme]);
+    const values = [data.times, ...(data.bars ? stacked(columns).reverse() : columns), ...(this.before ? [this.before.values] : [])];
     if (this.plot && this.look === look) {
       this.plot.setData(values);
     } else {
@@ -193,7 +201,8 @@ export class Chart {
     const given = place == null ? [] : this.data.lines.filter((line) => line.values[place]);
     const rows = given.filter((line) => this.lines.includes(line));
     const hidden = this.data?.bars ? given.filter((line) => !rows.includes(line)) : [];
-    this.tip.hidden = !rows.length && !hidden.length;
+    const before = place == null ? null : this.before?.values[place];
+    this.tip.hidden = !rows.length && !hidden.length && !before;
     if (this.tip.hidden) return;
     const from = new Date(this.data.times[place] * 1000);
     const sum = (lines) => this.data.format(lines.reduce((sum, line) => sum + line.values[place], 0));
@@ -201,6 +210,7 @@ export class Chart {
     const list = rows.map((line) => row(keyOf(line), this.data.format(line.values[place])));
     if (hidden.length) list.push(row(element("li", "", element("span", "", several(hidden.length, "hidden line"))), sum(hidden)));
     if (this.data.bars && given.length > 1) list.push(row(element("li", "sum", element("span", "", "total")), sum(given)));
+    if (known(before)) list.push(row(element("li", "", element("i", "mark before"), element("span", "", this.before.name)), this.data.format(before)));
     this.tip.replaceChildren(element("p", "", `${day(from)} ${minute(from)}`), element("ul", "", ...list));
     const edge = this.area.getBoundingClientRect().left;
     const at = this.plot.cursor.left + AXIS;

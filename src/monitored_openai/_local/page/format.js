@@ -59,6 +59,14 @@ const LABELS = new Map([
 export const label = (name) => LABELS.get(name) ?? (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");
 export const named = (value) => value || "none";
 
+const UNITS = [[86_400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+
+// A length of time in its largest unit.
+export function span(seconds) {
+  const [length, unit] = UNITS.find(([length]) => seconds >= length) ?? UNITS.at(-1);
+  return `${(seconds / length).toLocaleString("en-US", { maximumFractionDigits: 1 })} ${unit}`;
+}
+
 const two = (number) => String(number).padStart(2, "0");
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 

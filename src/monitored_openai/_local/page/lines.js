@@ -3,6 +3,7 @@
 import { hidden, remember, state } from "./address.js";
 import { Chart, fillKey, variableOf } from "./charts.js";
 import { by, count, countMark, estimate, known, money, moneyMark, named, plus, seconds, secondsMark } from "./format.js";
+import * as previous from "./previous.js";
 import { theme } from "./theme.js";
 import { spend, tokens } from "./totals.js";
 
@@ -28,7 +29,7 @@ export const variableFor = (name, order) => (name === "other" && order.at(-1) ==
 function lines(latest, chart) {
   const of = latest.charts[chart] ?? {};
   const order = latest.series;
-  return order.filter((name) => Object.hasOwn(of, name)).map((name) => ({ name: named(name), variable: variableFor(name, order), values: of[name] }));
+  return order.filter((name) => Object.hasOwn(of, name)).map((name) => ({ group: name, name: named(name), variable: variableFor(name, order), values: of[name] }));
 }
 
 const sum = (values) => values.reduce((all, value) => all + (known(value) ? value : 0), 0);
@@ -57,16 +58,25 @@ export function showCharts(latest) {
     values: line.values.map((value, at) => plus(value, output[number].values[at])),
   }));
   fillKey(by("key"), series.map((name) => ({ name: named(name), variable: variableFor(name, series) })), hidden, toggle);
-  const bar = (name, lines, format, mark, sum) =>
-    charts[name].show({ ...common, bars: true, whole: mark === countMark, lines, format, mark, total: sum, said: `${sum} in all`, keyed: name === "errors" });
-  bar("cost", lines(latest, "cost"), money, moneyMark, spend(total));
-  bar("calls", lines(latest, "calls"), count, countMark, count(total.calls));
-  bar("errors", errorLines(latest), count, countMark, count(total.errors));
-  bar("tokens", both, count, countMark, tokens(total));
+  const isWhole = (lines) => !lines.some((line) => hidden.has(line.name)); // else the period before has more lines
+  const bar = (name, lines, format, mark, sum, before) => charts[name].show({
+    ...common, bars: true, whole: mark === countMark, lines, format, mark, total: sum, said: `${sum} in all`, keyed: name === "errors",
+    before: isWhole(lines) ? before : null,
+  });
+  const isPriced = (one) => !one.unpriced && !one.cost_incomplete;
+  bar("cost", lines(latest, "cost"), money, moneyMark, spend(total), isPriced(total) ? previous.sums(["cost"], isPriced) : null);
+  bar("calls", lines(latest, "calls"), count, countMark, count(total.calls), previous.sums(["calls"]));
+  bar("errors", errorLines(latest), count, countMark, count(total.errors), previous.sums(["errors"]));
+  const isCounted = (one) => !one.usage_unknown;
+  bar("tokens", both, count, countMark, tokens(total), isCounted(total) ? previous.sums(["input_tokens", "output_tokens"], isCounted) : null);
   for (const name of ["duration", "first_chunk"]) {
     const value = seconds(total[name][state.share]);
     const said = `${state.share} ${total.estimated ? estimate(value) : value}`;
     const note = "lines estimated from buckets";
-    charts[name].show({ ...common, lines: lines(latest, `${name}_${state.share}`), format: (value) => estimate(seconds(value)), mark: secondsMark, total: said, said: `${said}, ${note}`, note });
+    const chart = `${name}_${state.share}`;
+    const those = lines(latest, chart);
+    const only = those.filter((line) => !hidden.has(line.name));
+    const before = only.length === 1 && only[0].variable !== "--series-other" ? previous.line(chart, only[0].group) : null;
+    charts[name].show({ ...common, lines: those, format: (value) => estimate(seconds(value)), mark: secondsMark, total: said, said: `${said}, ${note}`, note, before });
   }
 }

@@ -5,10 +5,11 @@ import { copying } from "./call.js";
 import * as calls from "./calls.js";
 import { exporting } from "./export.js";
 import { report, settle } from "./faults.js";
-import { ask, by, clock, element, label, named, Unreachable, visible } from "./format.js";
+import { ask, by, clock, element, label, named, span, Unreachable, visible } from "./format.js";
 import { showGroups } from "./groups.js";
 import * as charts from "./lines.js";
 import * as previous from "./previous.js";
+import { shifts } from "./shifts.js";
 import { follow } from "./theme.js";
 import { showNotice, showTotals } from "./totals.js";
 
@@ -49,8 +50,22 @@ function showRange() {
   const text = (at) => clock(new Date(at * 1000));
   by("zoomed").hidden = !state.from;
   by("zoomed").replaceChildren(visible(`${text(latest.times[0])} to ${text(latest.end)}`), element("span", "cross", "×"));
+  showShifts();
   for (const [id, at] of [["from", latest.times[0]], ["to", latest.end]]) {
     if (document.activeElement !== by(id)) by(id).value = local(at);
+  }
+}
+
+const shown = () => ({ from: Number(state.from) || latest.times[0], to: Number(state.to) || latest.end });
+
+// Show by how much the buttons move the range. They stay focusable without effect at the ends of the history.
+function showShifts() {
+  const length = shown().to - shown().from;
+  const names = { earlier: `Earlier by ${span(length)}`, later: `Later by ${span(length)}`, wider: "Twice as long" };
+  for (const [id, move] of Object.entries(shifts(shown(), latest.now))) {
+    by(id).setAttribute("aria-label", names[id]);
+    by(id).setAttribute("aria-disabled", String(!move));
+    by(id).title = names[id];
   }
 }
 
@@ -90,6 +105,8 @@ function showOrders() {
   by("list-only").textContent = `Only this list is filtered by ${names.map(label).join(", ")}: no metric has ${names.length === 1 ? "this label" : "these labels"}.`;
 }
 
+const showFigures = () => (showTotals(latest.total, range()), charts.showCharts(latest));
+
 // Filter by an attribute: everything if the metrics have this label, else the list only.
 function choose(name, value) {
   const isOfMetrics = Object.hasOwn(latest.values, name) && isLabel(name);
@@ -102,12 +119,12 @@ function show() {
   by("content").hidden = !everFilled;
   if (!everFilled) return;
   showRange();
-  previous.update(latest, prefixed(state.where), () => showTotals(latest.total, range()));
-  showTotals(latest.total, range());
+  if (state.compare) previous.update(latest, { ...prefixed(state.where), by: state.by }, showFigures);
+  else previous.forget();
+  showFigures();
   showNotice(latest.dropped);
   showOrders();
   showChoices();
-  charts.showCharts(latest);
   showGroups(latest, (name, value) => ((state.where[name] = value), changed()));
 }
 
@@ -169,10 +186,18 @@ by("custom").addEventListener("submit", (event) => {
   by("to").setCustomValidity(from < to ? "" : "must be after the start");
   if (by("custom").reportValidity()) zoom(from, to);
 });
+by("shifts").addEventListener("click", ({ target }) => {
+  const move = latest && shifts(shown(), latest.now)[target.id];
+  if (!move) return;
+  const isNow = target.id === "later" && move.to >= latest.now && move.to - move.from === Number(state.seconds);
+  if (isNow) Object.assign(state, { from: "", to: "" }), changed();
+  else zoom(move.from, move.to);
+});
 by("to").addEventListener("input", () => by("to").setCustomValidity(""));
 charts.listen(zoom);
 by("by").addEventListener("change", (event) => ((state.by = event.target.value), changed()));
 by("share").addEventListener("change", (event) => ((state.share = event.target.value), changed()));
+by("compare").addEventListener("change", (event) => ((state.compare = event.target.checked), changed()));
 by("failed").addEventListener("change", (event) => ((state.failed = event.target.checked), changed()));
 by("grouping").addEventListener("change", (event) => ((state.grouping = event.target.value), changed()));
 by("orders").addEventListener("click", (event) => {
