@@ -182,7 +182,7 @@ def test_an_opened_call_shows_tokens_cost_and_what_was_said(browser: Chromium, p
         assert list(filter(None, said.split("\n"))) == ["user", "What is a bucket?", "assistant", "An upper bound."]
         assert facts["total"] == "$0.000260"
         assert (facts["feature"], facts["retries"], facts["whole answer"]) == ("search", "1", "0.50 s")
-        assert tab.wait_for("document.querySelector('.raw pre').textContent").startswith('{\n  "id"')
+        assert tab.wait_for("document.querySelector('.raw .json')?.innerText").split("\n")[1].startswith('id: "')
 
 
 def test_more_calls_than_the_list_takes_at_once_leave_an_opened_one_open(browser: Chromium, page: Page) -> None:
