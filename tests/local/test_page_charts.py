@@ -173,12 +173,13 @@ DAY = 86_400
 
 def test_a_range_stays_within_the_history(browser: Chromium, page: Page) -> None:
     now = 100 * DAY
-    first = now - 32 * DAY + 7200
+    first = now - 32 * DAY + 3 * 3600
     cases = {
         (now - DAY, now): ((now - 2 * DAY, now - DAY), None, (now - 2 * DAY, now)),
         (now - 3 * DAY, now - DAY): ((now - 5 * DAY, now - 3 * DAY), (now - 2 * DAY, now), (now - 4 * DAY, now)),
         (first + 60, first + 660): ((first, first + 600), (first + 660, first + 1260), (first, first + 960)),
         (first, now): (None, None, None),
+        (first + DAY, now): ((5_965_763, 8_633_363), None, None),
     }
     with browser.tab(page.server.url) as tab:
         for (start, end), expected in cases.items():
@@ -186,3 +187,13 @@ def test_a_range_stays_within_the_history(browser: Chromium, page: Page) -> None
             found = tab.ask(asked)
             pairs = [found[name] and (found[name]["from"], found[name]["to"]) for name in ("earlier", "later", "wider")]
             assert tuple(pairs) == expected
+
+
+@pytest.mark.parametrize("length", [60, 3600, 5 * DAY, 16 * DAY, 30 * DAY])
+def test_the_server_has_each_range_that_the_buttons_reach(browser: Chromium, page: Page, length: int) -> None:
+    with browser.tab(page.server.url) as tab:
+        found = {"from": int(time.time()) - length, "to": int(time.time())}
+        for name in ("earlier", "wider") * 6:
+            asked = f"import('./shifts.js').then(one => one.shifts({json.dumps(found)}, {time.time()})['{name}'])"
+            found = tab.ask(asked) or found
+            assert page.get("/api/overview", **found).status_code == 200

@@ -9,7 +9,8 @@ export const tokens = (figures, sum = plus(figures.input_tokens, figures.output_
 
 // `range` contains the calls that the list shows.
 export function showTotals(total, range) {
-  const source = total.estimated ? ", estimated from buckets" : "";
+  const stored = total.stored == null || total.stored === total.calls ? "" : `, of ${count(total.stored)} stored calls`;
+  const source = total.estimated ? ", estimated from buckets" : stored;
   const latency = (histogram) => [(total.estimated ? estimate : String)(seconds(histogram.p95)), histogram.p50 == null ? "" : `p50 ${seconds(histogram.p50)}${source}`];
   const latencyBefore = (name) => previous.value((one) => known(one[name].p95) && (one.estimated ? estimate : String)(seconds(one[name].p95)));
   const uncounted = !total.calls && calls.hasSome(range); // calls with log entries but without metrics
