@@ -116,7 +116,11 @@ LAYERS: dict[str, set[str]] = {
     "_local.remote_write_decoder": set(),
     "_local.ingest": {"_local.remote_write_decoder", "_local.strict_json"},
     "_local.history": {"_files"},
-    "_local.calls": {"_json", "_local.conversation", "_local.history", "_local.ingest", "_local.strict_json"},
+    "_local.call_columns": {"_json", "_local.conversation", "_local.ingest"},
+    "_local.calls": {
+        *("_json", "_local.call_columns", "_local.conversation", "_local.history", "_local.ingest"),
+        "_local.strict_json",
+    },
     "_local.counters": {"_local.history", "_local.remote_write_decoder", "_metrics"},
     "_local.time_range": {"_local.history"},
     "_local.percentiles": {"_local.history", "_local.time_range"},
@@ -133,7 +137,8 @@ LAYERS: dict[str, set[str]] = {
     },
     "_local.http": {"_settings"},
     "_local.server": {
-        *("_json", "_local.calls", "_local.counters", "_local.history", "_local.http", "_local.ingest"),
+        *("_json", "_local.call_columns", "_local.calls", "_local.counters", "_local.history", "_local.http"),
+        "_local.ingest",
         *("_local.overview", "_local.percentiles", "_local.query", "_local.remote_write_decoder", "_local.time_range"),
     },
     # the command
