@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from monitored_openai._json import encode
+from monitored_openai._local.chains import Link, previous_of, response_of
 from monitored_openai._local.conversation import Turn, turns
 from monitored_openai._local.ingest import ReceivedEntry
 
@@ -49,8 +50,7 @@ def columns(entry: ReceivedEntry) -> tuple[Any, ...]:
             "cost_incomplete": bool(call.get("cost_incomplete")),
             "asked": _snippet(spoken_turns, "asked"),
             "answered": _snippet(spoken_turns, "answered"),
-            **_marks(call, spoken_turns),
-            **_group_keys(call),
+            **_derived(call, spoken_turns),
         }
     )
     search_text = _search_text(call, labels, spoken_turns)
@@ -64,6 +64,22 @@ def columns(entry: ReceivedEntry) -> tuple[Any, ...]:
         search_text,
         _packed(line),
     )
+
+
+def link_of(identity: str, call: Mapping[str, Any]) -> Link:
+    """Return the place of a stored call in a chain of responses."""
+    conversation = _group_keys(call)["conversation"]
+    return Link(identity=identity, response=response_of(call), previous=previous_of(call), conversation=conversation)
+
+
+def renewed(row: str, call: Mapping[str, Any]) -> str:
+    """Return the row of a call that an earlier version has stored, with what the present version adds to it."""
+    return encode({**json.loads(row), **_derived(call, turns(call))}).decode()
+
+
+def _derived(call: Mapping[str, Any], spoken_turns: list[Turn]) -> dict[str, Any]:
+    keys = {str(name): key for name, key in _group_keys(call).items()}
+    return {**_marks(call, spoken_turns), **keys, "response": response_of(call)}
 
 
 def _marks(call: Mapping[str, Any], spoken_turns: list[Turn]) -> dict[str, Any]:
@@ -83,8 +99,8 @@ def _marks(call: Mapping[str, Any], spoken_turns: list[Turn]) -> dict[str, Any]:
 
 def _group_keys(call: Mapping[str, Any]) -> dict[GroupKey, str | None]:
     """Return the session, the conversation and the trace of a call."""
-    request, attributes = call.get("request"), call.get("attributes")
-    conversation = request.get("conversation") if isinstance(request, dict) else None
+    attributes = call.get("attributes")
+    conversation = _part(call, "request", "conversation") or _part(call, "identifiers", "conversation")
     if isinstance(conversation, dict):
         conversation = conversation.get("id")
     named = attributes if isinstance(attributes, dict) else {}

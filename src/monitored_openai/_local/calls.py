@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from monitored_openai._json import encode
 from monitored_openai._local import strict_json
-from monitored_openai._local.call_columns import GroupKey, clean, columns
+from monitored_openai._local.call_columns import GroupKey, clean, columns, link_of
+from monitored_openai._local.chains import join
 from monitored_openai._local.conversation import turns
 from monitored_openai._local.history import History
 from monitored_openai._local.ingest import ReceivedEntry
@@ -93,9 +94,11 @@ def keep(history: History, entries: Iterable[ReceivedEntry]) -> None:
     Raises:
         sqlite3.OperationalError: the history cannot be written now; nothing was added.
     """
-    rows = [columns(entry) for entry in entries if entry.metadata.get("doctor") != "true"]
+    real = sorted((one for one in entries if one.metadata.get("doctor") != "true"), key=lambda one: one.timestamp_ns)
+    rows = [columns(entry) for entry in real]
     with history.writing() as connection:
         connection.executemany("INSERT OR IGNORE INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        join(connection, (link_of(row[0], entry.call) for row, entry in zip(rows, real, strict=True)))
 
 
 def search(history: History, chosen: CallFilter, *, whole: bool = False) -> list[bytes]:
