@@ -116,7 +116,7 @@ LAYERS: dict[str, set[str]] = {
     "_local.remote_write_decoder": set(),
     "_local.ingest": {"_local.remote_write_decoder", "_local.strict_json"},
     "_local.chains": set(),
-    "_local.call_columns": {"_json", "_local.chains", "_local.conversation", "_local.ingest"},
+    "_local.call_columns": {"_json", "_labels", "_local.chains", "_local.conversation", "_local.ingest"},
     "_local.renewal": {"_local.call_columns", "_local.chains", "_local.strict_json"},
     "_local.history": {"_files", "_local.renewal"},
     "_local.calls": {

@@ -135,6 +135,58 @@ def test_calls_are_grouped_by_session_with_sums(browser: Chromium, page: Page) -
         assert tab.complaints() == []
 
 
+GROUPS = "[...document.querySelectorAll('#list > .grouped > .call')].map(one => [...one.children].map(part => part.textContent).join('|'))"
+
+
+def test_a_group_without_failed_calls_shows_only_its_sums(browser: Chromium, page: Page) -> None:
+    page.log(*(call(number, attributes={"session_id": "s"}) for number in range(2)))
+    with browser.tab(f"{page.server.url}#grouping=session") as tab:
+        tab.wait_for("document.querySelectorAll('#list > .grouped').length === 1")
+        shown = tab.ask("[...document.querySelector('.group').childNodes].map(part => part.textContent).slice(1)")
+        assert shown == ["2 calls", "s", "1.00 s", "unknown", "$0.0100"]
+
+
+def test_groups_keep_the_focus_and_follow_new_calls_and_filters(browser: Chromium, page: Page) -> None:
+    page.log(*(call(number, attributes={"session_id": f"s{number % 2}"}) for number in range(4)))
+    with browser.tab(f"{page.server.url}#grouping=session") as tab:
+        tab.wait_for("document.querySelectorAll('#list > .grouped').length === 2")
+        tab.ask("document.querySelector('.group[data-key=s0]').focus()")
+        page.log(call(5, attributes={"session_id": "s1"}))
+        tab.wait_for(f"{GROUPS}.some(text => text.includes('3 calls|s1'))")
+        assert tab.ask("document.activeElement.dataset.key") == "s0"
+
+        tab.ask("document.activeElement.click()")
+        tab.wait_for("document.querySelectorAll('.inside > li[data-id]').length === 2")
+        page.log(call(6, attributes={"session_id": "s1"}, error_type="timeout"))
+        tab.wait_for(f"{GROUPS}.some(text => text.includes('4 calls|s1|1 failed'))")
+        assert tab.ask("document.querySelectorAll('.inside > li[data-id]').length") == 2
+
+        tab.ask("document.getElementById('failed').click()")
+        tab.wait_for(f"{GROUPS}.length === 1 && {GROUPS}[0].includes('1 call|s1|1 failed')")
+        assert tab.complaints() == []
+
+
+def test_an_attribute_whose_name_is_no_label_does_not_filter(browser: Chromium, page: Page) -> None:
+    page.log(call(1, attributes={"user.id": "u1"}))
+    with browser.tab(page.server.url) as tab:
+        listed(tab, 1)
+        assert tab.ask("document.querySelector('#list .chip').textContent") == "user.id u1"
+        assert tab.ask("document.querySelector('#list button.chip')") is None
+
+
+def test_a_group_with_a_long_name_filters_the_calls(browser: Chromium, page: Page) -> None:
+    values = ["L" * 500, "L" * 499 + "é" * 400]
+    for number, value in enumerate(values):
+        page.push_process(metrics_of(full_record(attributes={"long": value}), label_names=("long",)), f"p{number}")
+        page.log(call(number, attributes={"long": value}))
+    with browser.tab(f"{page.server.url}#by=long") as tab:
+        listed(tab, 2)
+        tab.wait_for("document.querySelectorAll('#groups button').length === 2")
+        tab.ask("[...document.querySelectorAll('#groups button')].find(one => one.dataset.group.includes('é')).click()")
+        assert listed(tab, 1) == ["c1"]
+        assert tab.ask("document.querySelector('.tile:nth-child(2) dd').textContent") == "1"
+
+
 def test_a_link_opens_its_call_even_outside_of_the_range(browser: Chromium, page: Page) -> None:
     page.log(call(1), at_ns=page_time(days=20))
     page.log(call(2), call(3))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from monitored_openai._json import encode
+from monitored_openai._labels import clip_label_value
 from monitored_openai._local.chains import Link, previous_of, response_of
 from monitored_openai._local.conversation import Turn, turns
 from monitored_openai._local.ingest import ReceivedEntry
@@ -121,8 +122,9 @@ def _labels(entry: ReceivedEntry) -> dict[str, str]:
     own = {"model": call.get("request_model"), "operation": call.get("operation"), "provider": call.get("provider")}
     shared = {name: value for name, value in entry.stream.items() if name not in ("job", "shard")}
     pairs = [*shared.items(), *(attributes.items() if isinstance(attributes, dict) else ()), *own.items()]
-    named = {_name(name) or "?": _name(value) for name, value in pairs[:_MOST_LABELS] + pairs[-len(own) :]}
-    return {name: value for name, value in named.items() if value is not None}
+    texts = ((name, value) for name, value in pairs[:_MOST_LABELS] + pairs[-len(own) :] if isinstance(value, str))
+    named = {_name(name) or "?": clip_label_value(value) for name, value in texts}  # as the labels of the metrics
+    return {name: value for name, value in named.items() if value}
 
 
 def _search_text(call: Mapping[str, Any], labels: Mapping[str, str], spoken_turns: Iterable[Turn]) -> str:

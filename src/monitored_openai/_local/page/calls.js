@@ -1,7 +1,8 @@
 // The list of calls: sorted, filtered and grouped; each call expands in place.
 
+import { isLabel } from "./address.js";
 import { fill } from "./call.js";
-import { ask, atLeast, clock, count, element, known, lowest, money, plus, seconds } from "./format.js";
+import { ask, atLeast, clock, count, element, lowest, money, plus, seconds } from "./format.js";
 
 const PAGE = 50;
 const MOST_LIVE = 300;
@@ -163,7 +164,8 @@ function shortly(call) {
 function marks(call) {
   const attributes = Object.entries(call.labels).filter(([name]) => !NO_ATTRIBUTES.has(name));
   const chips = attributes.map(([name, value]) => {
-    const chip = element("button", "chip", element("span", "faint", `${name} `), value);
+    const chip = element(isLabel(name) ? "button" : "span", "chip", element("span", "faint", `${name} `), value);
+    if (!isLabel(name)) return chip; // of another program's entry; the server cannot filter by it
     chip.type = "button";
     chip.title = `Show only calls with ${name} = ${value}`;
     chip.addEventListener("click", () => onChip(name, value));
@@ -246,22 +248,26 @@ async function showGroups(wanted, mine, parameters, by) {
   if (!answer.ok) throw new Error(`the groups: ${answer.status}`);
   const groups = await answer.json();
   if (mine !== turn) return;
+  const isSame = wanted === asked;
   asked = wanted;
   question = parameters;
-  const opened = new Set([...list.querySelectorAll(".grouped > [aria-expanded=true]")].map((one) => one.dataset.key));
-  if (opened.size && list.querySelector(".grouped")?.dataset.by === by) return; // what the user reads does not move
+  if (isSame && list.querySelector(".grouped > [aria-expanded=true]")) {
+    return groups.forEach((group) => groupButton(group.key)?.replaceChildren(...sums(group))); // what the user reads does not move
+  }
+  const focused = document.activeElement.closest(".grouped > .call")?.dataset.key;
   rows.clear();
   list.replaceChildren(...groups.map((group) => groupOf(group, filters, by)));
+  if (focused != null) groupButton(focused)?.focus();
   more.hidden = true;
   none.hidden = groups.length > 0;
   none.textContent = `No call of this time range has a ${by}.`;
 }
 
-function groupOf(group, filters, by) {
+const groupButton = (key) => [...list.querySelectorAll(".grouped > .call")].find((button) => button.dataset.key === key);
+
+function sums(group) {
   const tokens = plus(group.input_tokens, group.output_tokens);
-  const button = element(
-    "button",
-    "call group",
+  return [
     element("span", "when", clock(new Date(Number(BigInt(group.last_ns) / 1000000n)))),
     element("span", "model", `${count(group.calls)} call${group.calls === 1 ? "" : "s"}`),
     element("span", "asked", group.key),
@@ -269,7 +275,11 @@ function groupOf(group, filters, by) {
     element("span", "number duration", seconds(group.duration)),
     element("span", "number tokens", lowest(count, tokens, group.usage_unknown, group.calls)),
     element("span", "number cost", lowest(money, group.cost, group.cost_incomplete, group.calls)),
-  );
+  ].filter(Boolean);
+}
+
+function groupOf(group, filters, by) {
+  const button = element("button", "call group", ...sums(group));
   button.type = "button";
   button.dataset.key = group.key;
   button.setAttribute("aria-expanded", "false");

@@ -93,11 +93,11 @@ export function visible(text) {
     .replace(DIRECTION, (sign) => `<U+${sign.charCodeAt(0).toString(16).toUpperCase()}>`);
 }
 
-// Create an element with a class and children. Strings become visible text, never markup.
+// Create an element with a class and children. Strings become visible text, never markup; null and false are left out.
 export function element(tag, className, ...inside) {
   const made = document.createElement(tag);
   if (className) made.className = className;
-  made.append(...inside.filter((part) => part != null).map((part) => (typeof part === "string" ? visible(part) : part)));
+  made.append(...inside.filter((part) => part != null && part !== false).map((part) => (typeof part === "string" ? visible(part) : part)));
   return made;
 }
 
