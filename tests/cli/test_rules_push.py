@@ -153,6 +153,30 @@ def test_a_ruler_gets_each_group_once_and_what_has_changed(ruler: FakeRuler, ask
     }  # fmt: skip
 
 
+def test_a_group_of_another_program_stays_although_its_name_begins_alike(
+    ruler: FakeRuler, ask: Asked, tenant: None
+) -> None:
+    push = ("rules", "push", "--to", "ruler", "--url", f"{ruler.url}/prometheus", "--username", "user")
+    rule = {"alert": "Theirs", "expr": "up == 0"}
+    ours = {"alert": "OpenAIOfAnEarlierVersion", "expr": "up == 0"}
+    groups = {"monitored-openai-own": [rule], "monitored-openai-mixed": [ours, rule], "monitored-openai-old": [ours]}
+    ruler.namespaces["monitored-openai"] = {name: {"name": name, "rules": rules} for name, rules in groups.items()}
+
+    assert outcomes(ask(*push)) == {"created": 3, "deleted": 1}
+    assert {"monitored-openai-own", "monitored-openai-mixed"} <= ruler.namespaces["monitored-openai"].keys()
+    assert "monitored-openai-old" not in ruler.namespaces["monitored-openai"]
+
+
+def test_a_budget_of_a_long_value_has_a_title_that_grafana_accepts(grafana: FakeGrafana, ask: Asked) -> None:
+    push = ("rules", "push", "--to", "grafana", "--grafana-url", grafana.url)
+    budgets = [text for end in "ab" for text in ("--monthly-budget", f"feature={'é' * 300}{end}:500")]
+
+    assert outcomes(ask(*push, *budgets)) == {"created": WITHOUT_BUDGET + 6}
+    titles = [rule["title"] for rule in grafana.rules.stored.values()]
+    assert max(len(title.encode()) for title in titles) <= 190
+    assert len({title for title in titles if "é" in title}) == 6
+
+
 def test_more_budgets_than_a_group_may_have_go_into_several_groups(
     ruler: FakeRuler, ask: Asked, tenant: None, tmp_path: Path
 ) -> None:

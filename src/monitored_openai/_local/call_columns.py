@@ -80,7 +80,9 @@ def renewed(row: str, call: Mapping[str, Any]) -> str:
 
 def _derived(call: Mapping[str, Any], spoken_turns: list[Turn]) -> dict[str, Any]:
     keys = {str(name): key for name, key in _group_keys(call).items()}
-    return {**_marks(call, spoken_turns), **keys, "response": response_of(call)}
+    # a failed call is neither: without usage it costs nothing, which is known
+    gaps = {name: call.get(name) is not None for name in ("unpriced", "usage_unknown")}
+    return {**_marks(call, spoken_turns), **gaps, **keys, "response": response_of(call)}
 
 
 def _marks(call: Mapping[str, Any], spoken_turns: list[Turn]) -> dict[str, Any]:

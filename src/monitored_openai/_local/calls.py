@@ -22,9 +22,11 @@ _ORDERS = {"cost": "coalesce(cost, -1)", "duration": "coalesce(duration, -1)", "
 _MOST_GROUPS = 200
 _GROUPS = """
 SELECT KEY AS key, count(*) AS calls, sum(failed) AS errors, total(cost) AS cost,
-    sum(cost IS NULL OR json_extract(row, '$.cost_incomplete')) AS cost_incomplete,
+    sum((cost IS NULL AND coalesce(json_extract(row, '$.unpriced'), 1)) OR json_extract(row, '$.cost_incomplete'))
+        AS cost_incomplete,
     total(input_tokens) AS input_tokens, total(output_tokens) AS output_tokens,
-    sum(input_tokens IS NULL OR output_tokens IS NULL) AS usage_unknown, total(duration) AS duration,
+    sum((input_tokens IS NULL OR output_tokens IS NULL) AND coalesce(json_extract(row, '$.usage_unknown'), 1))
+        AS usage_unknown, total(duration) AS duration,
     CAST(min(at_ns) AS TEXT) AS first_ns, CAST(max(at_ns) AS TEXT) AS last_ns
 FROM call WHERE CONDITION AND KEY IS NOT NULL GROUP BY KEY ORDER BY max(at_ns) DESC LIMIT ?
 """

@@ -14,6 +14,8 @@ from monitored_openai._cli.rules.rule import Alert, Group, Recording
 
 FOLDER = "monitored-openai"
 _MAX_UID_CHARACTERS, _UID_TAIL_CHARACTERS = 40, 10
+_MAX_TITLE_CHARACTERS = 190
+"""Grafana's limit; it refuses a rule with a longer title."""
 _RANGE_SECONDS = 600
 _MAX_GROUP_RULES = 18
 """Mimir's default limit is 20; 18 are the alerts of six budgets."""
@@ -77,7 +79,7 @@ def grafana_rule(alert: Alert, links: Links, data_source: str) -> dict[str, Any]
     annotations = {**_annotations(alert, links), **links.panel(alert)}
     return {
         "uid": uid_of(alert),
-        "title": f"{alert.name} ({alert.budget})" if alert.budget else alert.name,
+        "title": _title(alert),
         "condition": "B",
         "data": [
             {"refId": "A", "relativeTimeRange": span, "datasourceUid": data_source, "model": query},
@@ -94,6 +96,16 @@ def grafana_rule(alert: Alert, links: Links, data_source: str) -> dict[str, Any]
         "labels": _labels(alert),
         "annotations": {name: text.replace("$value", "$values.A.Value") for name, text in annotations.items()},
     }
+
+
+def _title(alert: Alert) -> str:
+    """Return a title that no other alert has; Grafana accepts each only once in a folder."""
+    title = f"{alert.name} ({alert.budget})" if alert.budget else alert.name
+    if len(title.encode(errors="surrogateescape")) <= _MAX_TITLE_CHARACTERS:
+        return title
+    end = f"... {uid_of(alert)[-_UID_TAIL_CHARACTERS:]})"
+    start = title.encode(errors="surrogateescape")[: _MAX_TITLE_CHARACTERS - len(end)]
+    return start.decode(errors="ignore") + end
 
 
 def _provisioned(rule: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`monitored-openai rules push`: put the rules into Grafana's alerting, or into the ruler of Mimir and Grafana Cloud.
 
 Both create, update and delete only the package's own rules. Grafana's rules are recognised by their uids, the groups of
-a ruler by their names.
+a ruler by their names and those of their rules.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ _FORBIDDEN = 403
 _RULER = "/config/v1/rules"
 _OWN_GROUP = "monitored-openai-"
 """The beginning of the names of the package's groups."""
+_OWN_RULE = re.compile(r"OpenAI[A-Za-z]+|gen_ai_client:[a-z_]+:sum1h")
+"""The name of an alert or a recorded series of the package, of any version."""
 _OWN_UID = re.compile(r"openai[a-z]+(?:-[a-z0-9-]+)?")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -103,7 +105,7 @@ def to_ruler(api: HttpApi, groups: Iterable[Group], links: Links, *, namespace: 
     stored = _stored_groups(api, path, namespace)
     wanted = {str(group["name"]): group for group in prometheus_groups(groups, links)}
     for name in stored:
-        if name.startswith(_OWN_GROUP) and name not in wanted:
+        if name not in wanted and _is_own(stored[name]):
             api.delete(f"{path}/{quote(name, safe='')}")
             yield name, "deleted"
     for name, group in wanted.items():
@@ -121,6 +123,12 @@ def _stored_groups(api: HttpApi, path: str, namespace: str) -> dict[str, Mapping
         except yaml.YAMLError as error:
             raise ValueError("the reply is not YAML") from error
         return {str(group["name"]): group for group in (found or {}).get(namespace) or ()}
+
+
+def _is_own(group: Mapping[str, Any]) -> bool:
+    """Return true if an earlier push made the group: another program's group may begin with the same words."""
+    names = [str(rule.get("alert") or rule.get("record")) for rule in group.get("rules") or ()]
+    return str(group["name"]).startswith(_OWN_GROUP) and bool(names) and all(map(_OWN_RULE.fullmatch, names))
 
 
 def _comparable(group: Mapping[str, Any]) -> dict[str, Any]:
