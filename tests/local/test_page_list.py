@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ CAUGHT = """(async () => {
     const blobs = [];
     URL.createObjectURL = blob => (blobs.push(blob), '#');
     HTMLAnchorElement.prototype.click = () => {};
-    for (const name of ['save-csv', 'save-json']) document.getElementById(name).click();
-    while (blobs.length < 2) await new Promise(done => setTimeout(done, 20));
+    for (const [at, name] of ['save-csv', 'save-json'].entries()) {
+        document.getElementById(name).click();
+        while (blobs.length <= at) await new Promise(done => setTimeout(done, 20));
+    }
     window.saved = await Promise.all(blobs.map(blob => blob.text()));
 })()"""
 ANSWER = """# Head
@@ -103,6 +106,26 @@ def test_headings_sort_all_calls_and_the_address_remembers_it(browser: Chromium,
         tab.ask("document.querySelector('[data-order=time]').click()")
         tab.wait_for(f"{IDS}[2] === 'c118'")
         assert tab.complaints() == []
+
+
+def test_a_late_call_appears_between_calls_that_the_page_already_shows(browser: Chromium, page: Page) -> None:
+    now = time.time_ns()
+    page.log(*(call(number) for number in range(120)), at_ns=now - 10**9)
+    with browser.tab(page.server.url) as tab:
+        listed(tab, 50)
+        tab.ask("document.querySelector('#more').click()")
+        listed(tab, 100)
+        page.log(call(999), at_ns=now - 10**9 + 30)
+        tab.wait_for(f"Math.abs({IDS}.indexOf('c999') - {IDS}.indexOf('c30')) === 1")
+        assert len(listed(tab, 101)) == len(set(listed(tab, 101)))
+
+
+def test_a_deep_list_does_not_widen_a_phone_s_page(browser: Chromium, page: Page) -> None:
+    page.log(answered("\n".join(f"{' ' * depth}- x" for depth in range(60))))
+    with browser.tab(page.server.url, width=400) as tab:
+        listed(tab, 1)
+        opened(tab)
+        assert tab.ask("document.documentElement.scrollWidth") == 400
 
 
 def test_a_chip_filters_by_its_attribute_and_says_if_only_the_list_follows(browser: Chromium, page: Page) -> None:
@@ -223,8 +246,6 @@ def test_arrow_keys_move_between_calls_and_escape_closes_one(browser: Chromium, 
 
 
 def page_time(*, days: int) -> int:
-    import time
-
     return time.time_ns() - days * 86400 * 10**9
 
 

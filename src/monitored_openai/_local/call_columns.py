@@ -25,6 +25,8 @@ _LEVEL = 1
 _SESSION_NAMES = ("session_id", "session")
 _CONVERSATION_NAMES = ("conversation_id", "conversation", "thread_id", "thread")
 """Attributes that name a session or a conversation, the most exact first."""
+_GAPS = {"unpriced": "cost", "usage_unknown": "usage"}
+"""Reasons for the absence of a part of the entry."""
 _TEXTS = ("id", "operation", "provider", "request_model", "response_model", "response_id", "request_id", "trace_id")
 
 
@@ -80,9 +82,7 @@ def renewed(row: str, call: Mapping[str, Any]) -> str:
 
 def _derived(call: Mapping[str, Any], spoken_turns: list[Turn]) -> dict[str, Any]:
     keys = {str(name): key for name, key in _group_keys(call).items()}
-    # a failed call is neither: without usage it costs nothing, which is known
-    gaps = {name: call.get(name) is not None for name in ("unpriced", "usage_unknown")}
-    return {**_marks(call, spoken_turns), **gaps, **keys, "response": response_of(call)}
+    return {**_marks(call, spoken_turns), **_gaps(call), **keys, "response": response_of(call)}
 
 
 def _marks(call: Mapping[str, Any], spoken_turns: list[Turn]) -> dict[str, Any]:
@@ -98,6 +98,13 @@ def _marks(call: Mapping[str, Any], spoken_turns: list[Turn]) -> dict[str, Any]:
         "structured": isinstance(form, dict) and form.get("type") in ("json_schema", "json_object"),
         "media": Counter(one.kind for turn in spoken_turns for one in turn.media),
     }
+
+
+def _gaps(call: Mapping[str, Any]) -> dict[str, bool]:
+    """Return whether the cost and the usage are unknown; a failed call without usage costs nothing, which is known."""
+    failed = call.get("error_type") is not None
+    missing = {name: not failed and call.get(part) is None for name, part in _GAPS.items()}
+    return {name: missing[name] or call.get(name) is not None for name in _GAPS}
 
 
 def _group_keys(call: Mapping[str, Any]) -> dict[GroupKey, str | None]:
