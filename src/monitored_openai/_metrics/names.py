@@ -210,8 +210,8 @@ SPOOL_BYTES = Metric(
 FOLDED = Metric(
     "monitored_openai_folded_label_sets_total",
     "counter",
-    "Effects of the setting `max_label_sets`: updates of metrics under the label value `other`, label sets that "
-    "`other` replaces in the file of `host_dir`, and rate limits left out.",
+    "Updates of metrics that count under the label value `other`, because the setting `max_label_sets` bounds the label "
+    "sets. Label sets changed to `other` in the file of `host_dir`, and rate limits left out, also count here.",
     _SIGNAL,
 )
 LAST_SUCCESS = Metric(
