@@ -28,7 +28,8 @@ class Monitoring:
     """The telemetry of all clients with the same settings: totals, log entries, and the delivery of both."""
 
     def __init__(self, settings: MonitoringSettings) -> None:
-        """Create the handle. Its thread starts when the first call ends or, with a spool, when it starts.
+        """Create the handle. The process's exporter thread starts with the first call: when the call ends or, if
+        `spool_dir` or `host_dir` is set, when it starts.
 
         Args:
             settings: The settings of all clients that share this handle.
@@ -54,7 +55,7 @@ class Monitoring:
         return self._settings
 
     def stats(self) -> Stats:
-        """Return the current counts of calls, log entries, pushes and per-call samples.
+        """Return the current counts of calls, log entries, pushes and legacy samples.
 
         Returns:
             A consistent snapshot of the counts since the handle was created or the process was forked.

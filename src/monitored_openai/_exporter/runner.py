@@ -39,7 +39,10 @@ class Runner:
     """Owns the queue, the ledger and the exporter of one handle. Implements `ProcessMember`."""
 
     def __init__(self, settings: MonitoringSettings, on_end: Callable[[], None]) -> None:
-        """Start no thread before a call ends or, with a spool, starts. The runner calls `on_end` when it ends."""
+        """Start no thread: the first call does, at its end, or at its start with `spool_dir` or `host_dir`.
+
+        `on_end` is called when the runner ends.
+        """
         self.settings = settings
         self._on_end = on_end
         self._number = next(_numbers)
@@ -87,7 +90,7 @@ class Runner:
     # On any thread
 
     def begin_flush(self) -> Future[bool] | None:
-        """Start a flush; `None` if nothing can wait, because no call has ended yet or the runner has ended.
+        """Start a flush; `None` if no data can wait, because no call has ended yet or the runner has ended.
 
         The result is false if the metrics back end has not accepted the latest totals.
         """

@@ -61,7 +61,7 @@ _idle: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Sender, None]] = WeakKe
 
 
 def import_backend() -> None:
-    """Import what the first request needs now: a fork waits only for imports that precede the exporter's start.
+    """Import now what the first request needs, because a fork waits only for imports before the exporter's start.
 
     Call this in a task: anyio finds the backend for the running event loop only there.
     """
@@ -76,8 +76,8 @@ class Sender:
     def __init__(self, url: str, signal: Signal, settings: MonitoringSettings, clients: Clients | None = None) -> None:
         """Prepare the settings' headers for this signal. They and the URL never reach a log.
 
-        Connections are closed after 30 s without a request, after 1 s if `clients` has none, and at once if 32 other
-        senders have become idle later.
+        Connections are closed after 30 s without a request, after 1 s if no client of `clients` lives, and at once if
+        32 other senders have become idle since.
         """
         self._url = httpx.URL(url)
         self._secrets = settings.secrets
@@ -231,7 +231,7 @@ def without(secrets: tuple[str, ...], text: str) -> str:
 def _printable(text: str) -> str:
     """Return the text without secrets, and with spaces for control and direction marks, which could forge a line.
 
-    Secrets are removed before the marks become spaces, because a space inside of a key would hide the rest of the key.
+    Secrets are removed before the marks become spaces, because a space inside a key would hide the rest of the key.
     """
     text = without_secrets(text)
     if text.isprintable():

@@ -1,4 +1,4 @@
-"""Finds the series of a push that the back end refuses for a limit of their own, so that the others still go."""
+"""Finds the series of a push that the back end refuses for a limit, so that the others are still delivered."""
 
 from __future__ import annotations
 
