@@ -26,7 +26,7 @@ class Server(ThreadingTCPServer):
     request_queue_size = 128
     allow_reuse_address = (
         os.name == "posix"
-    )  # without it a port stays in use for a minute; on Windows two servers could share the port
+    )  # without it, the port of an ended server stays in use for a minute; on Windows it lets two servers share a port
 
     def __init__(
         self,
@@ -173,7 +173,7 @@ class Server(ThreadingTCPServer):
         except Exception as error:
             self.rejections.add_fault(error)
             self.send_error(
-                connection, HTTPError(500, "the server failed on this request; its terminal names the place")
+                connection, HTTPError(500, "the server failed on this request; its terminal shows the error")
             )
 
     def _reject_connection(self, request: Any) -> None:

@@ -11,7 +11,7 @@ const SHARED = new Set(["model", "operation", "provider", "environment", "servic
 const FORMULA = /^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]/; // some spreadsheets run such a text
 const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 
-// Return all calls of a question, newest first; `progress` receives their number so far.
+// Return all calls of a query, newest first; `progress` receives their number so far.
 async function all(question, progress) {
   const calls = [];
   for (let last = null; ; ) {
@@ -54,7 +54,7 @@ function cell(value) {
 const csv = (calls) => [COLUMNS.join(","), ...calls.map((call) => row(call).map(cell).join(","))].join("\n") + "\n";
 const json = (calls) => JSON.stringify(calls.map((call) => Object.fromEntries(row(call).map((value, at) => [COLUMNS[at], value ?? null]))), null, 1);
 
-// Let the button save the calls of the question that `question` returns.
+// Let the button save the calls of the query that `question` returns.
 export function exporting(button, form, question) {
   const name = button.textContent;
   button.addEventListener("click", async () => {
