@@ -269,7 +269,10 @@ class MonitoringSettings(BaseSettings):
 
         Args:
             url: Address of the page.
-            **values: More fields, which take precedence over the above.
+            **values: More fields; they take precedence over those that this method sets.
+
+        Returns:
+            The settings.
 
         Raises:
             SettingsError: At least one field is invalid.
@@ -303,6 +306,9 @@ class MonitoringSettings(BaseSettings):
 
         Args:
             signal: `metrics` or `logs`; each has its own credentials.
+
+        Returns:
+            The headers by name, without those that the protocol fixes.
         """
         headers = {name: value.get_secret_value() for name, value in self.headers.items()}
         if self.tenant_id is not None:
