@@ -49,7 +49,7 @@ def check(settings: MonitoringSettings) -> list[Finding]:
 
 
 def misspelt_variables(names: Iterable[str]) -> list[Finding]:
-    """Return a finding for each variable that has the prefix of the settings but is no setting."""
+    """Return a finding for each variable that has the prefix of the settings but is not a setting."""
     return [
         Finding(about="settings", is_well=False, says=f"{name} {text}", advice="rename the variable, or remove it")
         for name, text in unknown_variables(names).items()

@@ -111,7 +111,7 @@ class Exporter:
 
     @property
     def has_enough_flushes(self) -> bool:
-        """True if two flushes are in progress, because the last one then delivers every call that has ended by now."""
+        """True if two flushes are in progress. More would pile up while a back end is down."""
         return len(self._flushes) >= _ENOUGH_FLUSHES
 
     async def flush(self) -> bool:

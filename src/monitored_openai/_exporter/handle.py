@@ -79,11 +79,11 @@ class Monitoring:
         """Deliver everything recorded so far, and wait at most `timeout` seconds.
 
         A timeout loses no data and raises no error: the flush ends, and the exporter continues to deliver at its usual
-        pace. In `on_record`, which runs on the exporter's own thread, the method returns at once, because it would wait
+        pace. In `on_record`, which runs on the exporter's own thread, the method returns immediately, because it would wait
         for itself.
 
         Args:
-            timeout: Longest wait in seconds; 0 returns at once.
+            timeout: Longest wait in seconds; 0 returns immediately.
 
         Returns:
             The result, with `complete=False` if something is still undelivered.
@@ -120,7 +120,7 @@ class Monitoring:
         return self._result(flush)
 
     def close(self, timeout: float = 5.0) -> FlushResult:
-        """Flush for at most `timeout` seconds, then stop for good.
+        """Flush for at most `timeout` seconds, then stop permanently.
 
         Calls that end later are counted as dropped, for the reason `closed`. Entries that the flush did not deliver
         stay in the spool or, without a spool, are counted as dropped for the same reason.
@@ -152,8 +152,10 @@ class Monitoring:
             if not purge.result(timeout):
                 raise TimeoutError("the exporter's thread cannot purge the spool now; try again later")
         elif self._settings.spool_dir is not None:
-            from monitored_openai._exporter.spool.spool import open_spool  # not every system supports a spool
-
+            try:
+                from monitored_openai._exporter.spool.spool import open_spool
+            except ImportError:  # this system does not support a spool, so nothing waits in one
+                return
             open_spool(self._settings, {}, self._runner.ledger.record_evicted).purge()
 
     def _result(self, flush: Future[bool] | None) -> FlushResult:

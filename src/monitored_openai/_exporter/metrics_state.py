@@ -165,9 +165,8 @@ class MetricsState:
         logs, metrics, samples = (("signal", "logs"),), (("signal", "metrics"),), (("signal", "samples"),)
         yield Sample(PRODUCED.name, metrics, stats.calls)
         yield Sample(DELIVERED.name, metrics, stats.folded)
-        yield Sample(
-            PRODUCED.name, logs, stats.produced - stats.adopted
-        )  # the processes that produced the adopted ones have counted them
+        # The processes that produced the adopted ones have counted them.
+        yield Sample(PRODUCED.name, logs, stats.produced - stats.adopted)
         yield Sample(DELIVERED.name, logs, stats.delivered)
         if stats.samples.produced:
             yield Sample(PRODUCED.name, samples, stats.samples.produced)

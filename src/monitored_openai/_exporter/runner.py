@@ -120,7 +120,7 @@ class Runner:
             call.on_process_exit()
 
     def end(self, reason: DropReason) -> None:
-        """Stop for good, and count calls and entries neither delivered nor spooled as dropped for `reason`."""
+        """Stop permanently, and count calls and entries neither delivered nor spooled as dropped for `reason`."""
         missing_on_disk = 0
         if self._uses_disk:
             missing_on_disk = (
@@ -175,9 +175,8 @@ class Runner:
         self.metrics.reset()
         if self._state is not None:
             self._state.on_fork()
-        PROCESS.inherited.append(
-            (self._exporter, self._state, self._start_task)
-        )  # kept alive, because asyncio warns when a pending task is collected
+        # Kept alive, because asyncio warns when a pending task is collected.
+        PROCESS.inherited.append((self._exporter, self._state, self._start_task))
         self._thread = self._exporter = self._state = self._start_task = None
         self._born_ms = time.time_ns() // 1_000_000
 
@@ -190,7 +189,7 @@ class Runner:
             self._wake()
 
     def _on_start_with_disk(self, call: Call) -> None:
-        """Import the exporter's modules while the first call waits for its reply, to spool that call at once."""
+        """Import the exporter's modules while the first call waits for its reply, to spool that call when it ends."""
         self.calls.on_start(call)
         if self._thread is None:
             self.calls.wake_if_idle()

@@ -1,6 +1,6 @@
 """Pushes the current value of every series at each interval, so that a lost push loses nothing.
 
-Rules that keep totals exact and avoid refusals, besides those in `series`:
+Rules that keep totals exact and avoid refusals, in addition to those in `series`:
 - An older payload never follows a newer one.
 - Without a reply, the same bytes are sent once more, and the back end stores them once. Their zeros are not sent again:
   the back end may have stored them, and would then refuse them as out of order.
@@ -189,7 +189,7 @@ class MetricsPusher:
                 return replied
             points = points[len(part) :]
             if not replied.is_success:
-                outcome = replied  # refused for good; the back end may still take the other parts
+                outcome = replied  # refused permanently; the back end may still take the other parts
         if refused.any and not refused.any_accepted:  # the limit lets nothing pass, so that no series is special
             self._left = self._refused = frozenset()
         else:

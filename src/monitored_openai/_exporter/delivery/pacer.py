@@ -39,7 +39,7 @@ _BOUND_GROWTH = 1 / 4096
 _PROBE_AFTER = 20
 """Multiple of a refusal's Retry-After for which a bound of the size or the pace stays."""
 _JITTER = 0.25
-"""Largest random share added to a pause after a refusal, so that processes do not retry all at once."""
+"""Largest random share added to a pause after a refusal, so that processes do not all retry at the same time."""
 _VOLUME_SECONDS = 1.0
 _REST = 1.5
 """Factor on the time in which the estimated pace fills the bucket, in case the estimate is too high."""

@@ -5,7 +5,7 @@ split until each refused entry is alone. Its bytes stay the same, because Loki r
 already. A single entry that is refused for its form is sent once more with that part cut or removed.
 
 A refused size is remembered: Loki has surely not stored an entry that is at least as large, so such an entry is sent
-in the smaller form at once. The text of the reply only decides which part to cut.
+in the smaller form immediately. The text of the reply only decides which part to cut.
 """
 
 from __future__ import annotations

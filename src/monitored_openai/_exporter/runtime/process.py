@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from monitored_openai._stats import DropReason
 
 _MOST_SECONDS_WITHOUT_PROGRESS = 1.7
-"""Without a spool, this and the stops of the runners and the thread take less than 2.5 s in all."""
+"""With one handle and no spool, this and the stops of the runner and the thread take less than 2.5 s in all."""
 _LOOK_SECONDS = 0.05
 _STOP_SECONDS = 0.2
 _MOST_SECONDS_OF_IMPORTS = 5.0
@@ -58,7 +58,7 @@ class ProcessMember(Protocol):
         ...
 
     def end(self, reason: DropReason) -> None:
-        """Stop for good."""
+        """Stop permanently."""
         ...
 
     def on_thread_exit(self) -> None:
@@ -149,7 +149,7 @@ class _Process:
             member.after_fork_in_child()
 
     def begin_exit(self) -> None:
-        """Start the flushes before the end of the process, and return at once."""
+        """Start the flushes before the end of the process, and return immediately."""
         for member in self._living():
             member.begin_flush()
 
@@ -178,9 +178,8 @@ def _wait(flushes: dict[ProcessMember, Future[Any]]) -> None:
         _, waiting = wait(flushes.values(), timeout=_LOOK_SECONDS)
         now = time.monotonic()
         progress = [member.progress() for member in flushes]
-        if progress != before or any(
-            member.is_starting for member in flushes
-        ):  # on a busy machine imports take seconds
+        # On a busy machine imports take seconds.
+        if progress != before or any(member.is_starting for member in flushes):
             before, progressed = progress, now
         if not waiting:
             return

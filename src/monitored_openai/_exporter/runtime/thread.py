@@ -129,9 +129,8 @@ class ExporterThread:
         try:
             self._loop.run_forever()
         finally:
-            with (
-                self._submitting
-            ):  # the lines below end all work submitted before this, and `submit` refuses later work
+            # The lines below end all work submitted before this, and `submit` refuses later work.
+            with self._submitting:
                 self._is_ending = True
             try:
                 self._end_tasks()

@@ -51,7 +51,7 @@ _WORTH_SHRINKING_PAGES = 256
 _ROWS_AT_ONCE = 128
 """SQLite allows 999 parameters in a statement of its older versions."""
 _ROW_BYTES = 64
-"""Bytes of an entry's row besides the entry."""
+"""Bytes of an entry's row in addition to the entry."""
 _BACKLOG_BYTES = 1024 * 1024
 """Size of the used pages from which a checkpoint waits for the disk. A power failure may cost as much in any case: the
 log of SQLite has room for 1 MiB between two checkpoints."""
@@ -242,9 +242,8 @@ class SpoolFile:
             self._db.execute("UPDATE state SET entries = entries - ?", (removed,))
         if not self.waiting and self._one("PRAGMA page_count")[0] > _WORTH_SHRINKING_PAGES:
             self._measure()
-            self._db.executescript(
-                "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);"
-            )  # `execute` would free 1 page only
+            # `execute` would free 1 page only.
+            self._db.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);")
 
     def expire(self, before_ns: int) -> int:
         """Delete entries older than `before_ns` that are not taken yet, and return their number."""

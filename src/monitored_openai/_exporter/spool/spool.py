@@ -27,7 +27,7 @@ _LOOK_SECONDS = 1.0
 _PAUSE_SECONDS = 10.0
 """Seconds without use of the disk after it has failed."""
 _LOG_BYTES = 2 * 1024 * 1024
-"""Room for SQLite's log beside the file itself."""
+"""Room for SQLite's log, in addition to the file itself."""
 _MOST_ADOPTED = 4
 LEAST_FREE_BYTES = 512 * 1024 * 1024
 """Free space that the spool leaves on the disk for other programs."""
@@ -233,9 +233,8 @@ class Spool:
             self.look()
             self.bytes, others = self._directory.sizes(self.own)
             may_grow = max(0, self._directory.free_bytes() - self._least_free_bytes)
-            own = (
-                self.own.size() if self.own is not None else 0
-            )  # SQLite frees the log's pages, but not those of the file
+            # SQLite frees the log's pages, but not those of the file.
+            own = self.own.size() if self.own is not None else 0
             self._room = min(
                 self._most_bytes - others - _LOG_BYTES, own + may_grow if may_grow else min(self._room, own)
             )
