@@ -63,7 +63,8 @@ def batch_usage(client: MonitoredOpenAI, batch: Batch | str, *, count: bool = Fa
         One item for each model in the responses.
 
     Raises:
-        ValueError: The batch has no output file (yet), or the file is malformed.
+        ValueError: The batch has no output file (yet), the file is malformed, or the library does not read responses of
+            the batch's endpoint.
         openai.OpenAIError: The download failed.
     """
     found = client.batches.retrieve(batch) if isinstance(batch, str) else batch
@@ -86,7 +87,8 @@ async def abatch_usage(
         One item for each model in the responses.
 
     Raises:
-        ValueError: The batch has no output file (yet), or the file is malformed.
+        ValueError: The batch has no output file (yet), the file is malformed, or the library does not read responses of
+            the batch's endpoint.
         openai.OpenAIError: The download failed.
     """
     found = await client.batches.retrieve(batch) if isinstance(batch, str) else batch

@@ -29,7 +29,7 @@ DropReason = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleStats:
-    """Counts of the predecessor's samples, all zero unless the setting `metric_names` includes its series.
+    """Counts of the legacy samples, all zero unless the setting `metric_names` includes `grafana_openai`.
 
     ``produced == delivered + sum(dropped.values()) + queued`` at every instant.
     """
@@ -64,7 +64,7 @@ class HostStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """Counts of one exporter at one instant, since the process started or was forked.
+    """Counts of one exporter at one instant, since the handle was created or the process was forked.
 
     Two equations hold at every instant:
 
@@ -103,7 +103,7 @@ class Stats:
     metrics_queued: int
     """Calls not yet added to the counters."""
     samples: SampleStats = field(default_factory=SampleStats)
-    """Counts of the predecessor's samples."""
+    """Counts of the legacy samples."""
     pushes: int
     """Pushes of metrics that the back end accepted."""
     failed_pushes: int
@@ -128,9 +128,9 @@ class FlushResult:
     complete: bool
     """True if the exporter has delivered or finally dropped all that preceded the flush; false after a timeout."""
     delivered: int
-    """Log entries that Loki accepted since the process started or was forked."""
+    """Log entries that Loki accepted since the handle was created or the process was forked."""
     dropped: int
-    """Log entries dropped since the process started or was forked."""
+    """Log entries dropped since the handle was created or the process was forked."""
     left: int
     """Log entries that still wait, in memory or on disk, or are in flight."""
     pushed: bool

@@ -76,7 +76,7 @@ class Block(AbstractContextManager[None], Generic[_T]):
 def attributes(**labels: object) -> Block[Mapping[str, str]]:
     """Label every call that starts inside the block, across awaits and tasks.
 
-    Use it in a `with` statement or as a decorator. Blocks may be nested; the inner value wins. Each log entry contains
+    Use it in a `with` statement or as a decorator. Blocks may be nested; the inner value applies. Each log entry contains
     the labels. The metrics contain those that `MonitoringSettings.label_names` names.
 
     Args:

@@ -128,9 +128,8 @@ def _keep(connection: sqlite3.Connection, series: Series, now_ms: int, dimension
     if at_ms < last_ms or (series.value == before and at_ms - last_ms < _REWRITE_MS):
         return
     connection.execute("INSERT OR REPLACE INTO series VALUES (?, ?, ?)", (key, series.value, at_ms))
-    grown = (
-        series.value - before if series.value >= before else series.value
-    )  # a lower value means that the counter was reset
+    # A lower value means that the counter was reset.
+    grown = series.value - before if series.value >= before else series.value
     if grown <= 0:
         return
     dimension = dimensions.identity(series.labels)

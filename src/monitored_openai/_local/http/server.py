@@ -24,9 +24,8 @@ class Server(ThreadingTCPServer):
     """Serves while its context is open; leaving the context waits for responses in progress."""
 
     request_queue_size = 128
-    allow_reuse_address = (
-        os.name == "posix"
-    )  # without it, the port of an ended server stays in use for a minute; on Windows it lets two servers share a port
+    # Without it, the port of an ended server stays in use for a minute; on Windows it lets two servers share a port.
+    allow_reuse_address = os.name == "posix"
 
     def __init__(
         self,

@@ -159,7 +159,7 @@ function shortly(call) {
   return item;
 }
 
-// The attributes as buttons that filter, and badges for what is special about the call.
+// Return the attributes as buttons that filter, and the call's special features as badges.
 function marks(call) {
   const attributes = Object.entries(call.labels).filter(([name]) => !NO_ATTRIBUTES.has(name));
   const chips = attributes.map(([name, value]) => {
