@@ -109,7 +109,7 @@ class RetryState:
     first_at: float = math.inf
     """Monotonic seconds of the first failure."""
     isolated_failures: int = 0
-    """Failures with another batch delivered since the failure before."""
+    """Failures that followed the delivery of another batch since the previous failure."""
     delivered: int = 0
     """Number of other batches delivered up to the last failure."""
     rested: int = 0
