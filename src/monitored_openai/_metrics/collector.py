@@ -8,7 +8,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from monitored_openai._metrics.names import CALL_METRICS, OWN_METRICS, RATE_LIMIT_METRICS
-from monitored_openai._metrics.store import Sample
+from monitored_openai._metrics.series import Sample
 
 
 class MonitoringCollector(Collector):
