@@ -125,7 +125,7 @@ SAVINGS = Metric(
 COST_INCOMPLETE = Metric(
     "gen_ai_client_cost_incomplete_total",
     "counter",
-    "Calls that cost more than the cost metric counts, by the first reason.",
+    "Calls that cost more than the cost metric counts. A call with several reasons counts under the first.",
     (*_RESPONSE_MODEL, "reason"),
 )
 TOOL_CALLS = Metric(
@@ -210,8 +210,8 @@ SPOOL_BYTES = Metric(
 FOLDED = Metric(
     "monitored_openai_folded_label_sets_total",
     "counter",
-    "Updates with the label value `other`, label sets that `host_dir` replaced by it, and ignored rate limits, because "
-    "of the setting `max_label_sets`.",
+    "Effects of the setting `max_label_sets`: updates of metrics under the label value `other`, label sets that "
+    "`other` replaces in the file of `host_dir`, and rate limits left out.",
     _SIGNAL,
 )
 LAST_SUCCESS = Metric(

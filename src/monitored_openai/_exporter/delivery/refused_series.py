@@ -1,4 +1,4 @@
-"""Finds the series of a push that the back end refuses for a limit, so that the others are still delivered."""
+"""Finds the series of a push that exceed a limit of the back end, so that it accepts all other series."""
 
 from __future__ import annotations
 
