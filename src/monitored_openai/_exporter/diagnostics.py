@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from monitored_openai._exporter.encoders.protocols import PROTOCOLS
 from monitored_openai._exporter.runtime.thread import ExporterLoop
 from monitored_openai._metrics.names import DOCTOR
 from monitored_openai._settings.model import unknown_variables
+from monitored_openai._settings.urls import LOCAL_URL
 
 if TYPE_CHECKING:
     from monitored_openai._settings.model import MonitoringSettings
@@ -62,7 +63,7 @@ async def _check(settings: MonitoringSettings) -> list[Finding]:
                 about="settings",
                 is_well=False,
                 says="neither metrics_url nor logs_url is set: calls are counted in memory only",
-                advice="set MONITORED_OPENAI_METRICS_URL and MONITORED_OPENAI_LOGS_URL",
+                advice="set MONITORED_OPENAI_METRICS_URL, unless Prometheus scrapes, and MONITORED_OPENAI_LOGS_URL",
             )
         ]
     now_ns = time.time_ns()
@@ -73,15 +74,23 @@ async def _check(settings: MonitoringSettings) -> list[Finding]:
         series = protocol.encode_labels(DOCTOR.name, tuple(labels.items()))
         body = protocol.encode_push([protocol.encode_series(series, [(now_ns / 1e9, now_ns // 1_000_000)])])
         found += await _push(settings, "metrics", settings.metrics_url, body, protocol.headers)
+    else:
+        found.append(_unset("metrics"))
     if settings.logs_url is not None:
         entry = loki.encode_entry(now_ns, '{"doctor":"a test entry of monitored-openai doctor"}', {"doctor": "true"})
         body = loki.encode_push([({"job": settings.job, **settings.shared_labels}, [entry])])
         found += await _push(settings, "logs", settings.logs_url, body, loki.HEADERS)
+    else:
+        found.append(_unset("logs"))
     if settings.spool_dir is not None:
         found.append(_spool(Path(settings.spool_dir)))
     if settings.host_dir is not None and settings.metrics_url is not None:
         found.append(_host(settings))
     return found
+
+
+def _unset(lane: Signal) -> Finding:
+    return Finding(about=lane, is_well=True, says=f"{lane}_url is not set: the library pushes no {lane}")
 
 
 async def _push(
@@ -90,7 +99,10 @@ async def _push(
     sender = Sender(url, lane, settings)
     outcome = await sender.post(body, headers)
     await sender.aclose()
-    found = [judged(lane, outcome, sender.trouble)]
+    finding = judged(lane, outcome, sender.trouble)
+    if outcome is Failure.CONNECT and url.startswith(f"{LOCAL_URL}/"):
+        finding = replace(finding, advice=f"start `monitored-openai local`, or check {lane}_url")
+    found = [finding]
     if isinstance(outcome, Reply) and outcome.server_time is not None:
         skew = time.time() - outcome.server_time
         if abs(skew) > _MOST_SKEW_SECONDS:

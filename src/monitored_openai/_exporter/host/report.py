@@ -51,8 +51,8 @@ def _described(state: State) -> PushReport:
     if state.pushed_ns is None:
         return PushReport("the processes of this host have common totals, and have not pushed them yet")
     age = time.time() - state.pushed_ns / 1e9
+    processes = "1 process" if state.processes == 1 else f"{state.processes} processes"
     says = (
-        f"process {state.pusher} pushed last, for {state.processes} processes of this host; "
-        f"the last accepted push was {age:.0f} s ago"
+        f"process {state.pusher} pushed last, for {processes} of this host; the last accepted push was {age:.0f} s ago"
     )
     return PushReport(says)
