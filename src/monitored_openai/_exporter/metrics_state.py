@@ -23,6 +23,7 @@ from monitored_openai._metrics.names import (
     SEND_SECONDS,
     SPOOL_BYTES,
 )
+from monitored_openai._metrics.otel_genai import otel_genai_samples
 from monitored_openai._metrics.rate_limits import RateLimits
 from monitored_openai._metrics.store import Histogram, Labels, Metrics, Sample, histogram_samples
 
@@ -120,7 +121,11 @@ class MetricsState:
     def push_samples(self) -> list[Sample]:
         """Return the samples of a push, without the labels that all series share."""
         self._refresh_price_dates()
-        return self._samples(of_calls=self._pushes_calls, labels_without_buckets=self._exposed.labels_without_buckets)
+        return self._samples(
+            of_calls=self._pushes_calls,
+            labels_without_buckets=self._exposed.labels_without_buckets,
+            whole_bounds=True,
+        )
 
     def samples(self) -> list[Sample]:
         """Return the current value of every series for a scrape, without the labels that all series share.
@@ -129,7 +134,13 @@ class MetricsState:
         """
         return self._samples()
 
-    def _samples(self, *, of_calls: bool = True, labels_without_buckets: frozenset[str] = frozenset()) -> list[Sample]:
+    def _samples(
+        self,
+        *,
+        of_calls: bool = True,
+        labels_without_buckets: frozenset[str] = frozenset(),
+        whole_bounds: bool = False,
+    ) -> list[Sample]:
         """Without `of_calls`, return only the exporter's own series."""
         with self._lock:
             own = self._own()
@@ -137,6 +148,8 @@ class MetricsState:
                 return self._without_left_out(own)
             limits = self._rate_limits.samples(time.time())
             calls = self._metrics.samples(labels_without_buckets=labels_without_buckets)
+            if self._exposed.otel_genai:
+                calls = [*otel_genai_samples(calls, self._series_names, whole_bounds=whole_bounds)]
             return calls + self._without_left_out(chain(limits, self._active(), own))
 
     def _without_left_out(self, samples: Iterable[Sample]) -> list[Sample]:

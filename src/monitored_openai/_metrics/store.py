@@ -223,6 +223,8 @@ class Metrics:
         for kind, usd in cost.by_kind().items():
             if usd:
                 self._add(names.COST, (*full, ("kind", kind)), usd)
+        if self._exposed.has(names.USAGE_COST):
+            self._observe(names.USAGE_COST, full, (cost.total_usd,))
         if cost.incomplete:  # once for each call, so that the sum of all reasons is a number of calls
             self._add(names.COST_INCOMPLETE, (*full, ("reason", cost.incomplete[0])), 1)
         if cost.cache_savings_usd > 0:
