@@ -13,7 +13,6 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from monitored_openai import MonitoringSettings
 from monitored_openai._metrics.metric_set import LEAN_TOKENS, metric_set
 from monitored_openai._metrics.names import (
-    DURATION,
     INPUT_TOKENS,
     OTEL_GENAI_METRICS,
     OUTPUT_TOKENS,
@@ -89,12 +88,11 @@ def test_alone_the_source_of_a_copied_histogram_is_not_shown() -> None:
     assert not by_labels(samples, TIME_TO_FIRST_CHUNK.count)
 
 
-def test_each_series_that_the_dashboards_read_names_the_provider_as_system() -> None:
-    read = {series for metric in (DURATION, TOKEN_USAGE, *OTEL_GENAI_METRICS) for series in metric.series_names}
+def test_each_series_of_calls_names_the_provider_as_system_too() -> None:
     for sample in shown(full_record(), record(provider="azure.ai.openai")):
         labels = dict(sample.labels)
         assert len(labels) == len(sample.labels)
-        assert labels.get("gen_ai_system") == (labels["gen_ai_provider_name"] if sample.name in read else None)
+        assert labels["gen_ai_system"] == labels["gen_ai_provider_name"]
 
 
 def test_the_labels_of_the_new_metrics_are_the_declared_ones() -> None:
@@ -102,7 +100,7 @@ def test_the_labels_of_the_new_metrics_are_the_declared_ones() -> None:
     common = {*LABELS["gen_ai_client_active_requests"][1]}
     for metric in OTEL_GENAI_METRICS:
         found = {name for sample in samples if sample.name in metric.series_names for name, _ in sample.labels}
-        assert found - {"le"} == common | {*metric.labels}, metric.name
+        assert found - {"le"} == common | {"gen_ai_system", *metric.labels}, metric.name
 
 
 @pytest.mark.parametrize("exposed", [BOTH, metric_set("full", schemes=("gen_ai", "otel_genai"))], ids=["lean", "full"])

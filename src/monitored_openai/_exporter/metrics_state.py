@@ -148,9 +148,10 @@ class MetricsState:
                 return self._without_left_out(own)
             limits = self._rate_limits.samples(time.time())
             calls = self._metrics.samples(labels_without_buckets=labels_without_buckets)
-            if self._exposed.otel_genai:
-                calls = [*otel_genai_samples(calls, self._series_names, whole_bounds=whole_bounds)]
-            return calls + self._without_left_out(chain(limits, self._active(), own))
+            samples = calls + self._without_left_out(chain(limits, self._active(), own))
+        if not self._exposed.otel_genai:
+            return samples
+        return [*otel_genai_samples(samples, self._series_names, whole_bounds=whole_bounds)]
 
     def _without_left_out(self, samples: Iterable[Sample]) -> list[Sample]:
         return [sample for sample in samples if sample.name in self._series_names]

@@ -18,8 +18,6 @@ from monitored_openai._metrics.names import (
 )
 from monitored_openai._metrics.store import Labels, Sample
 
-_READ = frozenset(name for metric in (DURATION, TOKEN_USAGE, USAGE_COST) for name in metric.series_names)
-"""Series of the store that the dashboards read under the same name."""
 _COPIES = {
     DURATION.count: REQUESTS.name,
     **dict(zip(TIME_TO_FIRST_CHUNK.series_names, TIME_TO_FIRST_TOKEN.series_names, strict=True)),
@@ -30,28 +28,25 @@ _WHOLE = frozenset({TOKEN_USAGE.bucket, USAGE_COST.bucket})
 
 
 def otel_genai_samples(samples: Iterable[Sample], shown: AbstractSet[str], *, whole_bounds: bool) -> Iterator[Sample]:
-    """Yield the samples of the calls with the labels of the scheme, and the samples that the scheme adds.
+    """Yield the samples with the labels of the scheme, and those that the scheme adds.
 
     Args:
-        samples: the current values of the store.
+        samples: the current values of all series.
         shown: the names of the series to yield.
         whole_bounds: whether the bound of a bucket is `16`, as the dashboards select it, or `16.0`, as OpenMetrics
             requires.
     """
     for sample in samples:
-        name, labels, value, *_ = sample
-        if name in shown:
-            if name in _READ:
-                read = _with_system(labels)
-                yield Sample(name, _with_whole_bound(read) if whole_bounds and name in _WHOLE else read, value)
-            else:
-                yield sample
-        if name == TOKENS_TOTAL.name:
+        labels = _with_system(sample.labels)
+        if sample.name in shown:
+            has_whole_bounds = whole_bounds and sample.name in _WHOLE
+            yield sample._replace(labels=_with_whole_bound(labels) if has_whole_bounds else labels)
+        if sample.name == TOKENS_TOTAL.name:
             copy, labels = _TOKENS[dict(labels)["gen_ai_token_type"]], _without_type(labels)
         else:
-            copy = _COPIES.get(name, "")
+            copy = _COPIES.get(sample.name, "")
         if copy in shown:
-            yield Sample(copy, _with_system(labels), value)
+            yield Sample(copy, labels, sample.value)
 
 
 def _with_system(labels: Labels) -> Labels:
