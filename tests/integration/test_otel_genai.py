@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
+import subprocess
 import textwrap
 import time
 from bisect import bisect_left
@@ -149,10 +151,41 @@ def make_all(handles: Sequence[Monitoring]) -> None:
             settled(monitoring)
 
 
+class ScrapingPrometheus(Prometheus):
+    """Scrapes one page, with the relabelling in the docs."""
+
+    page = 0
+
+    def arguments(self, data: Path) -> list[str]:
+        arguments = super().arguments(data)
+        docs = (ROOT / "docs" / "scraping.md").read_text(encoding="utf-8")
+        (relabelling,) = re.findall(r"^( *)metric_relabel_configs:\n((?:\1 +.*\n)+)", docs, re.MULTILINE)
+        (data / "prometheus.yml").write_text(
+            "scrape_configs:\n- job_name: app\n  scrape_interval: 100ms\n  scrape_timeout: 100ms\n"
+            f"  static_configs: [{{targets: ['127.0.0.1:{self.page}']}}]\n"
+            "  metric_relabel_configs:\n" + textwrap.indent(textwrap.dedent(relabelling[1]), "  ")
+        )
+        return arguments
+
+
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    with Prometheus(require_prometheus(), tmp_path_factory.mktemp("otel")) as running:
-        yield running
+def registry() -> CollectorRegistry:
+    """The content of the scraped page."""
+    return CollectorRegistry()
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory, registry: CollectorRegistry) -> Iterator[Prometheus]:
+    server, thread = start_http_server(0, "127.0.0.1", registry)
+    try:
+        running = ScrapingPrometheus(require_prometheus(), tmp_path_factory.mktemp("otel"))
+        running.page = server.server_port
+        with running:
+            yield running
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
 
 
 @pytest.fixture(scope="module", params=["push", "alone", "host"])
@@ -306,49 +339,32 @@ def test_each_choice_of_the_dashboards_offers_the_process(done: Done) -> None:
 
 def test_the_command_in_the_docs_makes_the_cost_panels_show_usd(done: Done) -> None:
     page = (ROOT / "docs" / "grafana.md").read_text(encoding="utf-8")
-    (pattern,) = re.findall(r"sed -E 's,(.+?),\",", page)
-    for panel in PANELS:
-        written = re.sub(pattern, '"', json.dumps(panel.expr))
-        is_cost = panel in AI_OBSERVABILITY and panel.shows in ("cost", "mean cost")
-        assert (written != json.dumps(panel.expr)) == is_cost
-        if is_cost:
-            in_usd = replace(panel, per=1.0)
-            assert values_of(in_usd, done.query(json.loads(written))) == pytest.approx(
-                values_of(panel, done.query(panel.expr)), rel=1e-9
-            )
+    (command,) = (shlex.split(line) for line in page.splitlines() if line.strip().startswith("sed "))
+    file = json.dumps([{"expr": panel.expr, "refId": "A"} for panel in PANELS], indent=2)
+    corrected = subprocess.run(
+        command[: command.index("genai-observability.json")],
+        input=file,
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    ).stdout
+    for panel, target in zip(PANELS, json.loads(corrected), strict=True):
+        of_cost = panel in AI_OBSERVABILITY and panel.shows in ("cost", "mean cost")
+        assert (target["expr"] != panel.expr) == of_cost
+        if of_cost:
+            shown = values_of(replace(panel, per=1.0), done.query(target["expr"]))
+            assert shown == pytest.approx(values_of(panel, done.query(panel.expr)), rel=1e-9)
 
 
-class ScrapingPrometheus(Prometheus):
-    """Scrapes one page, with the relabelling in the docs."""
-
-    page = 0
-
-    def arguments(self, data: Path) -> list[str]:
-        arguments = super().arguments(data)
-        docs = (ROOT / "docs" / "scraping.md").read_text(encoding="utf-8")
-        (relabelling,) = re.findall(r"^( *)metric_relabel_configs:\n((?:\1 +.*\n)+)", docs, re.MULTILINE)
-        (data / "prometheus.yml").write_text(
-            "scrape_configs:\n- job_name: app\n  scrape_interval: 100ms\n  scrape_timeout: 100ms\n"
-            f"  static_configs: [{{targets: ['127.0.0.1:{self.page}']}}]\n"
-            "  metric_relabel_configs:\n" + textwrap.indent(textwrap.dedent(relabelling[1]), "  ")
-        )
-        return arguments
-
-
-def test_a_scraped_process_has_the_series_that_the_dashboards_select(tmp_path: Path) -> None:
+def test_a_scraped_process_has_the_series_that_the_dashboards_select(
+    prometheus: Prometheus, registry: CollectorRegistry
+) -> None:
     prices = {model: {"input": given, "output": made} for model, (given, made) in MODELS.items()}
     settings: dict[str, Any] = {"metric_names": "gen_ai,otel_genai", "provider": "openai", "prices": prices}
-    registry = CollectorRegistry()
-    with handle(**settings, environment="scraped", service_name="shop") as monitoring, ExitStack() as stack:
+    with handle(**settings, environment="scraped", service_name="shop") as monitoring:
         make_all([monitoring])
         registry.register(monitoring.collector)
-        server, thread = start_http_server(0, "127.0.0.1", registry)
-        stack.callback(thread.join, 10)
-        stack.callback(server.server_close)
-        stack.callback(server.shutdown)
-        prometheus = ScrapingPrometheus(require_prometheus(), tmp_path)
-        prometheus.page = server.server_port
-        stack.enter_context(prometheus)
         selected = 'telemetry_sdk_name="openlit", service_name="shop", deployment_environment="scraped"'
         requests = f"sum(gen_ai_requests_total{{{selected}}})"
         wait_until(lambda: prometheus.value(requests) == len(CALLS))
