@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,9 +27,11 @@ from monitored_openai._metrics.names import (
 from monitored_openai._metrics.otel_genai import otel_genai_samples
 from monitored_openai._metrics.store import Metrics, Sample
 from monitored_openai._record import CallRecord
+from tests.integration.test_fork import BEFOREHAND, OPTIONS
 from tests.metrics.test_collector import page, samples_of, total
 from tests.metrics.test_store import LABELS, by_labels, folded, value
 from tests.support.handles import MANUAL, call, handle, settled
+from tests.support.programs import run, settings
 from tests.support.records import COST, full_record, record
 from tests.support.servers.remote_write import RemoteWriteProxy
 from tests.support.settings import refusal
@@ -185,6 +189,18 @@ def test_a_scrape_has_the_series_of_the_scheme_in_the_form_of_openmetrics() -> N
     assert total(samples, TOKEN_USAGE.bucket, **selected, le="16.0", gen_ai_token_type="input") == 2
     assert total(samples, USAGE_COST.count, **selected) == 2
     assert families[USAGE_COST.name].type == families[TOKEN_USAGE.name].type == "histogram"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_forked_children_with_common_totals_add_up_to_the_calls(proxy: RemoteWriteProxy, tmp_path: Path) -> None:
+    given = {"metrics_url": proxy.write_url, "metric_names": "otel_genai", "push_interval": 1, "exit_timeout": 30}
+    own = settings(**given, host_dir=tmp_path / "host", provider="openai")
+    ended = run("forking", BEFOREHAND, env=own | {"OPENAI_BASE_URL": "http://api.test/v1"}, options=OPTIONS)
+    assert ended.code == 0, ended.err
+    made = ended.said["calls"]
+    assert len({dict(labels)["instance"] for labels in proxy.latest(REQUESTS.name)}) == 1
+    assert (proxy.total(REQUESTS.name), proxy.total(INPUT_TOKENS.name), proxy.violations) == (made, 5 * made, [])
+    assert proxy.total(USAGE_COST.count) == made
 
 
 def test_label_sets_beyond_the_limit_count_as_other() -> None:
