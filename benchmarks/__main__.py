@@ -6,6 +6,7 @@ import argparse
 import json
 import platform
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -23,8 +24,10 @@ from benchmarks.sink import back_end
 
 _CPU = {"cpu-small": (SMALL, 1000, 100), "cpu-large": (LARGE, 400, 800)}
 """Case, calls in a round, and limit of the added CPU in microseconds per call."""
+_CALLER = {"caller-small": (SMALL, 20), "caller-large": (LARGE, 20)}
+"""Case, and limit of the CPU in microseconds that monitoring adds to the caller's thread."""
 _OTHERS = ("outage", "loop", "memory", "import", "installed")
-NAMES = (*CASES, *_CPU, *_OTHERS)
+NAMES = (*CASES, *_CPU, *_CALLER, *_OTHERS)
 
 
 def measure(names: list[str], rounds: int, share: float) -> Iterator[Result]:
@@ -61,6 +64,10 @@ def _compared(names: list[str], clients: Clients, rounds: int, share: float) -> 
             case = CASES[name]
             waited[name] = waiting(case, clients, rounds=rounds, share=share)
             yield Compared(case.name, case.unit, waited[name], None if case.bar is None else at_most(case.bar))
+        elif name in _CALLER:
+            case, bar = _CALLER[name]
+            worked = waiting(case, clients, rounds=rounds, share=share, clock=time.thread_time)
+            yield Compared(f"CPU of the caller's thread: {case.name}", case.unit, worked, at_most(bar))
         else:
             case, calls, bar = _CPU[name]
             computed = computing(case, clients, rounds=rounds, operations=max(1, round(calls * share)))

@@ -14,7 +14,7 @@ from random import Random
 from monitored_openai._local.quantile import histogram_quantile
 from monitored_openai._metrics.metric_set import COARSE_SECONDS, LEAN_SECONDS, Bounds
 from monitored_openai._metrics.names import SECONDS
-from monitored_openai._metrics.store import Histogram
+from monitored_openai._metrics.series import Histogram
 
 _VALUES = 10_000
 SHARES = (0.5, 0.95, 0.99)

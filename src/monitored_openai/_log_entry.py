@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 from zlib import crc32
 
@@ -29,6 +30,8 @@ _MOST_MESSAGE_CHARACTERS = 4096
 _MOST_ATTRIBUTES, _MOST_ATTRIBUTE_BYTES = 100, 48 * 1024
 """Limits for attributes in structured metadata. Loki accepts 128 names and 64 KiB, including the library's own."""
 _USAGE = tuple(field.name for field in fields(Usage))
+_usage_values = attrgetter(*_USAGE)
+_IDENTIFIER_NAMES = {name: f"openai_{name}" for name in IDENTIFIERS}
 _CONTENT = ("request", "response", "prompt", "identifiers", "error_message")
 _ALWAYS_IN_COST = frozenset({"input", "input_cached", "output"})
 
@@ -129,7 +132,7 @@ def _facts(record: CallRecord) -> dict[str, Any]:
         "retries": record.retries,
         "finish_reasons": record.finish_reasons or None,
         "service_tier": record.service_tier,
-        "usage": _known({name: getattr(record.usage, name) for name in _USAGE}) if record.usage else None,
+        "usage": _usage(record.usage) if record.usage else None,
         "usage_unknown": record.usage_unknown,
         "cost": _cost(record.cost) if record.cost else None,
         "cost_source": record.cost.source if record.cost else None,
@@ -145,11 +148,15 @@ def _facts(record: CallRecord) -> dict[str, Any]:
     return _known(facts)
 
 
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {name: value for name, value in zip(_USAGE, _usage_values(usage), strict=True) if value is not None}
+
+
 def _cost(cost: Cost) -> dict[str, float]:
     """Return the parts of a cost in USD, without parts that are rare and zero."""
     parts = {f"{kind}_usd": usd for kind, usd in cost.by_kind().items() if usd or kind in _ALWAYS_IN_COST}
     parts |= {"cache_savings_usd": cost.cache_savings_usd, "total_usd": cost.total_usd}
-    return {name: round(usd, 12) for name, usd in parts.items()}
+    return {name: round(usd, 12) if usd else usd for name, usd in parts.items()}
 
 
 def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, str]:
@@ -170,7 +177,7 @@ def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping
         "output_tokens": usage.output_tokens if usage else None,
         "cost_usd": f"{record.cost.total_usd:.9f}" if record.cost else None,
         "cost_incomplete": ",".join(record.cost.incomplete) or None if record.cost else None,
-        **{f"openai_{name}": identifiers.get(name) for name in IDENTIFIERS},
+        **{_IDENTIFIER_NAMES[name]: value for name, value in identifiers.items() if name in _IDENTIFIER_NAMES},
         **names,
     }
     texts = {**_filterable(record.attributes), **{name: str(value) for name, value in _known(own).items()}}

@@ -14,7 +14,7 @@ from monitored_openai._local.overview import Aggregates, keys_of
 from monitored_openai._local.quantile import histogram_quantile
 from monitored_openai._metrics.metric_set import COARSE_SECONDS, LEAN_SECONDS, Bounds
 from monitored_openai._metrics.names import DURATION, SECONDS
-from monitored_openai._metrics.store import bound_text
+from monitored_openai._metrics.series import bound_text
 
 BOUNDS = [LEAN_SECONDS, COARSE_SECONDS, SECONDS]
 

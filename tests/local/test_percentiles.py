@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from monitored_openai._log_entry import log_entry
 from tests.support.local_page import Page, metrics_of, open_page
 from tests.support.records import full_record
 
+MINUTE_AGO_NS = time.time_ns() - 60 * 10**9
 SECONDS = [0.1, 0.2, 0.4, 0.8, 1.6, 3.1, 0.3, 0.5, 0.9, 2.0]
 
 
@@ -59,6 +61,64 @@ def test_a_group_whose_calls_are_not_all_stored_has_the_estimate_of_the_buckets(
     assert (groups["m0"]["estimated"], groups["m1"]["estimated"], told["total"]["estimated"]) == (False, True, True)
     assert groups["m1"]["duration"] == estimate["m1"]
     assert groups["m0"]["duration"]["p50"] in SECONDS
+
+
+def test_calls_without_counts_make_no_exact_percentile(page: Page) -> None:
+    counted = [record(number) for number in range(len(SECONDS))]
+    page.push_process(metrics_of(*counted), "p")
+    estimate = page.overview()["total"]["duration"]
+    page.log(*map(line, counted))
+    others = (replace(record(0), id=f"o{number}", duration=9.0) for number in range(100))
+
+    page.log(*map(line, others), at_ns=MINUTE_AGO_NS)
+
+    told = page.overview()
+    for figures in (told["total"], told["groups"][0]):
+        assert (figures["duration"], figures["estimated"], figures["stored"]) == (estimate, True, None)
+
+
+@pytest.mark.parametrize("missing", [1, 5])
+def test_missing_calls_make_no_exact_percentile(page: Page, missing: int) -> None:
+    counted = [replace(record(number % 10), id=f"c{number}") for number in range(500)]
+    page.push_process(metrics_of(*counted), "p")
+
+    page.log(*map(line, counted[missing:]), at_ns=MINUTE_AGO_NS)
+
+    assert page.overview()["total"]["estimated"] is True
+
+
+def test_a_missing_time_to_the_first_chunk_makes_no_exact_percentile(page: Page) -> None:
+    counted = [record(number) for number in range(len(SECONDS))]
+    page.push_process(metrics_of(*counted), "p")
+
+    page.log(*map(line, [replace(counted[0], time_to_first_chunk=None), *counted[1:]]), at_ns=MINUTE_AGO_NS)
+
+    assert page.overview()["total"]["estimated"] is True
+
+
+def test_calls_of_the_last_seconds_may_not_be_counted_yet(page: Page) -> None:
+    counted = [record(number) for number in range(len(SECONDS))]
+    page.push_process(metrics_of(*counted[:7]), "p")
+    page.log(*map(line, counted[:7]), at_ns=MINUTE_AGO_NS)
+
+    page.log(*map(line, counted[7:]))
+
+    for seconds in (900, 2_592_000):
+        total = page.overview(seconds=seconds)["total"]
+        assert (total["calls"], total["stored"], total["estimated"]) == (7, 10, False)
+        assert total["duration"]["p50"] == sorted(SECONDS)[4]
+
+
+def test_calls_just_before_the_range_may_be_counted_inside(page: Page) -> None:
+    counted = [record(number) for number in range(len(SECONDS))]
+    start = int(time.time()) // 60 * 60 - 600
+    page.log(*map(line, counted[:4]), at_ns=(start - 10) * 10**9)
+    page.log(*map(line, counted[4:]), at_ns=(start + 100) * 10**9)
+    page.push_process(metrics_of(*counted), "p")
+
+    total = page.overview(**{"from": start, "to": start + 900})["total"]
+
+    assert (total["calls"], total["stored"], total["estimated"]) == (10, 6, False)
 
 
 def test_percentiles_follow_the_filters_and_the_range(page: Page) -> None:

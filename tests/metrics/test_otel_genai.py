@@ -25,7 +25,8 @@ from monitored_openai._metrics.names import (
     USAGE_COST,
 )
 from monitored_openai._metrics.otel_genai import otel_genai_samples
-from monitored_openai._metrics.store import Metrics, Sample
+from monitored_openai._metrics.series import Sample
+from monitored_openai._metrics.store import Metrics
 from monitored_openai._record import CallRecord
 from tests.integration.test_fork import BEFOREHAND, OPTIONS
 from tests.metrics.test_collector import page, samples_of, total

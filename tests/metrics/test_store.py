@@ -33,13 +33,8 @@ from monitored_openai._metrics.names import (
     SECONDS,
     TOKENS,
 )
-from monitored_openai._metrics.store import (
-    Histogram,
-    Labels,
-    Metrics,
-    Sample,
-    histogram_samples,
-)
+from monitored_openai._metrics.series import Histogram, Labels, Sample, histogram_samples
+from monitored_openai._metrics.store import Metrics
 from monitored_openai._record import ErrorType
 from tests.support.records import COST, full_record, record
 

@@ -25,7 +25,8 @@ from monitored_openai._metrics.names import (
 )
 from monitored_openai._metrics.otel_genai import otel_genai_samples
 from monitored_openai._metrics.rate_limits import RateLimits
-from monitored_openai._metrics.store import Histogram, Labels, Metrics, Sample, histogram_samples
+from monitored_openai._metrics.series import Histogram, Labels, Sample, histogram_samples
+from monitored_openai._metrics.store import Metrics
 
 if TYPE_CHECKING:
     from monitored_openai._exporter.ledger import DeliveryLedger

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from monitored_openai._local.counters import Growth
-from monitored_openai._local.percentiles import SHARES
+from monitored_openai._local.percentiles import FIRST_CHUNKS, SHARES
 from monitored_openai._local.quantile import histogram_quantile
 from monitored_openai._local.time_range import TimeRange
 from monitored_openai._metrics.metric_set import bounds_of
@@ -88,7 +88,8 @@ class Aggregates:
             for histogram in _HISTOGRAMS.values()
         }
         names = (*_COUNTS.values(), "errors", "input_tokens", "output_tokens")
-        return {**{name: _finite(self[name]) for name in names}, **quantiles}
+        first_chunks = self[_HISTOGRAMS[TIME_TO_FIRST_CHUNK.bucket], math.inf]
+        return {**{name: _finite(self[name]) for name in names}, FIRST_CHUNKS: _finite(first_chunks), **quantiles}
 
 
 def keys_of(growth: Growth) -> tuple[Key, ...]:

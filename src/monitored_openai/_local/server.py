@@ -171,13 +171,12 @@ class LocalServer(Server):
             connection.reply(304, headers=headers)
             return
         by, where = parameters.pop("by", "model"), _where(parameters)
-        with (
-            self._room_for_answer(connection),
-            counters.growth(self._history, since=over.start, until=over.end, step=over.step) as read,
-        ):
-            found = overview(read, now=now, over=over, by=by, where=where)
-        found = from_stored_calls(self._history, found, over=over, by=by, where=where)
-        connection.reply(200, encode({**found, "oldest": counters.oldest(self._history)}), headers)
+        with self._room_for_answer(connection):
+            with counters.growth(self._history, since=over.start, until=over.end, step=over.step) as read:
+                found = overview(read, now=now, over=over, by=by, where=where)
+            found = from_stored_calls(self._history, found, over=over, by=by, where=where)
+            body = encode({**found, "oldest": counters.oldest(self._history)})
+        connection.reply(200, body, headers)
 
 
 def _range(now: float, parameters: dict[str, str]) -> TimeRange:

@@ -34,10 +34,12 @@ def until_now(now: float, seconds: int) -> TimeRange:
 
 def between(now: float, start: float, end: float) -> TimeRange | None:
     """Return the smallest range around two times for which the history has time slots; `None` if it has none."""
-    resolution = next((one for one, kept in RESOLUTIONS.items() if now - start < kept - one), None)
-    if resolution is None or not start < end or start > now:
+    if not start < end or start > now:
         return None
-    fits = (step for step in _STEPS if step % resolution == 0 and (end - start) / step <= _MOST_STEPS)
-    if (step := next(fits, None)) is None:
-        return None
-    return TimeRange(start=int(start // step * step), end=int(-(-end // step) * step), step=step)
+    for resolution, kept in RESOLUTIONS.items():
+        steps = (step for step in _STEPS if step % resolution == 0 and (end - start) / step <= _MOST_STEPS)
+        step = next(steps, None)
+        # the oldest slot is deleted when its start has reached this age
+        if step is not None and now - start // step * step < kept - resolution:
+            return TimeRange(start=int(start // step * step), end=int(-(-end // step) * step), step=step)
+    return None

@@ -8,7 +8,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from monitored_openai._metrics.metric_set import METRICS
-from monitored_openai._metrics.store import Sample
+from monitored_openai._metrics.series import Sample
 
 
 class MonitoringCollector(Collector):

@@ -125,7 +125,7 @@ SAVINGS = Metric(
 COST_INCOMPLETE = Metric(
     "gen_ai_client_cost_incomplete_total",
     "counter",
-    "Calls that cost more than the cost metric counts, by the first reason.",
+    "Calls that cost more than the cost metric counts. A call with several reasons counts under the first.",
     (*_RESPONSE_MODEL, "reason"),
 )
 TOOL_CALLS = Metric(
@@ -176,8 +176,7 @@ USAGE_COST = Metric(
     "gen_ai_usage_cost_USD",
     "histogram",
     "Cost of one call in USD, for calls with a known cost.",
-    _RESPONSE_MODEL,
-    (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0),
+    bounds=(0.0001, 0.001, 0.01, 0.1, 1.0, 10.0),
 )
 TIME_TO_FIRST_TOKEN = Metric(
     "gen_ai_server_time_to_first_token_seconds",
@@ -239,8 +238,8 @@ SPOOL_BYTES = Metric(
 FOLDED = Metric(
     "monitored_openai_folded_label_sets_total",
     "counter",
-    "Updates with the label value `other`, label sets that `host_dir` replaced by it, and ignored rate limits, because "
-    "of the setting `max_label_sets`.",
+    "Effects of the setting `max_label_sets`: updates of metrics under the label value `other`, label sets that "
+    "`other` replaces in the file of `host_dir`, and rate limits left out.",
     _SIGNAL,
 )
 LAST_SUCCESS = Metric(

@@ -16,7 +16,7 @@ from monitored_openai._metrics.names import (
     TOKENS_TOTAL,
     USAGE_COST,
 )
-from monitored_openai._metrics.store import Labels, Sample
+from monitored_openai._metrics.series import Labels, Sample
 
 _COPIES = {
     DURATION.count: REQUESTS.name,

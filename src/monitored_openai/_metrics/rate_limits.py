@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from monitored_openai._labels import clip_label_value
 from monitored_openai._metrics.names import LIMIT, REMAINING, RESET
-from monitored_openai._metrics.store import Labels, Sample
+from monitored_openai._metrics.series import Labels, Sample
 from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
 

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, repeat
-from operator import add
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
 from monitored_openai._labels import OPTIONAL_LABELS, clip_label_value
 from monitored_openai._metrics import names
 from monitored_openai._metrics.metric_set import MetricSet, metric_set
 from monitored_openai._metrics.names import Metric
+from monitored_openai._metrics.series import Counter, Histogram, Label, Labels, Sample, histogram_samples
 from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
 
-Labels = tuple[tuple[str, str], ...]
-
 OTHER = "other"
-
-
-class Sample(NamedTuple):
-    """One value of one series."""
-
-    name: str
-    labels: Labels
-    value: float
-    cumulative: bool = True
-    at: float = 0.0
-    """Time of the response that the value comes from, in seconds since the epoch; 0 for a value of this moment."""
 
 
 _DETAILS = {
@@ -55,58 +38,18 @@ _UNBOUNDED = frozenset(
 _UNFINISHED = frozenset({"queued", "in_progress"})
 
 
-def bound_text(bound: float) -> str:
-    """Return a bucket's bound in the format of Go, so that pushed and scraped series have the same label."""
-    whole, _, _ = str(bound).partition(".")
-    if bound < 1e6:
-        return str(bound)
-    return f"{whole[0]}.{whole[1:].rstrip('0') or '0'}e+{len(whole) - 1:02d}"
+class _CallSeries:
+    """The series that calls with the same labels add to, so that only the first such call composes their labels."""
 
+    __slots__ = ("counters", "full", "histograms", "shared")
 
-class Histogram:
-    """The number of values in each bucket (not cumulative), and the sum of all values.
-
-    Without bounds, it has no bucket series.
-    """
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, values: Sequence[float]) -> None:
-        """Count the values; a bucket includes its upper bound."""
-        self.total += sum(values)
-        if not self.bounds:
-            self.counts[0] += len(values)
-            return
-        for value in values:
-            self.counts[bisect_left(self.bounds, value)] += 1
-
-
-def histogram_samples(
-    name: str, series: Mapping[Labels, Histogram], labels_without_buckets: frozenset[str] = frozenset()
-) -> Iterator[Sample]:
-    """Yield the samples of a histogram's series; histograms that differ only in the named labels share buckets."""
-    shared = {labels: tuple(one for one in labels if one[0] not in labels_without_buckets) for labels in series}
-    counts: dict[Labels, list[int]] = {}
-    for labels, histogram in series.items():
-        counts[shared[labels]] = [*map(add, histogram.counts, counts.get(shared[labels], repeat(0)))]
-    for labels, histogram in series.items():  # OpenMetrics requires that the series of one label set are adjacent
-        texts = (*map(bound_text, histogram.bounds), "+Inf") if histogram.bounds else ()
-        for text, cumulative in zip(texts, accumulate(counts.pop(shared[labels], ())), strict=False):
-            yield Sample(f"{name}_bucket", (*shared[labels], ("le", text)), cumulative)
-        yield Sample(f"{name}_sum", labels, histogram.total)
-        yield Sample(f"{name}_count", labels, sum(histogram.counts))
-
-
-@dataclass(slots=True)
-class Counter:
-    """A value that never decreases."""
-
-    value: float = 0.0
+    def __init__(self, shared: Labels, response_model: str | None) -> None:
+        self.shared = shared
+        """The labels of all metrics of the call."""
+        self.full = (*shared, ("gen_ai_response_model", response_model)) if response_model else shared
+        """The labels of its counters."""
+        self.counters: dict[tuple[Metric, Label | None], Counter] = {}
+        self.histograms: dict[tuple[Metric, Label | None], Histogram] = {}
 
 
 class Metrics:
@@ -135,6 +78,7 @@ class Metrics:
         self._max_label_sets = max_label_sets
         self._counters: dict[Metric, dict[Labels, Counter]] = {}
         self._histograms: dict[Metric, dict[Labels, Histogram]] = {}
+        self._series_of_calls: dict[tuple[Labels | str | None, ...], _CallSeries] = {}
         self._folded_label_sets = 0
 
     @property
@@ -158,33 +102,49 @@ class Metrics:
 
     def fold(self, record: CallRecord) -> None:
         """Add a call to the counters and histograms."""
-        base = self.labels(record.operation, record.api_type, record.provider, record.request_model, record.attributes)
-        if self._optional_labels:
-            base += self._optional(record)
-        error = (("error_type", record.error_type),) if record.error_type else ()
-        self._observe(names.DURATION, base + error, (record.duration,))
+        of = self._series_of(record)
+        error = ("error_type", record.error_type) if record.error_type else None
+        self._observe(of, names.DURATION, (record.duration,), error)
         if record.time_to_first_chunk is not None:
-            self._observe(names.TIME_TO_FIRST_CHUNK, base, (record.time_to_first_chunk,))
+            self._observe(of, names.TIME_TO_FIRST_CHUNK, (record.time_to_first_chunk,))
         if record.chunk_intervals:
-            self._observe(names.TIME_PER_OUTPUT_CHUNK, base, record.chunk_intervals)
+            self._observe(of, names.TIME_PER_OUTPUT_CHUNK, record.chunk_intervals)
         processing = record.headers.get("openai-processing-ms")
         if processing is not None and _MILLISECONDS.fullmatch(processing):
-            self._observe(names.PROCESSING, base, (float(processing) / 1000,))
-        answered_by = record.response_model
-        full = (*base, ("gen_ai_response_model", clip_label_value(answered_by))) if answered_by else base
-        self._fold_tokens(record, base, full)
-        self._fold_cost(record, full)
+            self._observe(of, names.PROCESSING, (float(processing) / 1000,))
+        self._fold_tokens(record, of)
+        self._fold_cost(record, of)
         for tool, calls in record.tool_calls.items():
-            self._add(names.TOOL_CALLS, (*full, ("tool", tool)), calls)
+            self._add(of, names.TOOL_CALLS, calls, ("tool", tool))
         if record.retries:
-            self._add(names.RETRIES, full, record.retries)
-        self._fold_finishes(record, full)
-
-    def _fold_finishes(self, record: CallRecord, full: Labels) -> None:
+            self._add(of, names.RETRIES, record.retries)
         for reason in record.finish_reasons if _is_generation(record) else ():
             if reason not in _UNFINISHED:
                 known = reason if reason in names.FINISH_REASONS else OTHER
-                self._add(names.FINISHES, (*full, ("finish_reason", known)), 1)
+                self._add(of, names.FINISHES, 1, ("finish_reason", known))
+
+    def _series_of(self, record: CallRecord) -> _CallSeries:
+        """Return the series of the calls that differ from this one in no label of the call."""
+        model, response_model = record.request_model, record.response_model
+        key = (
+            record.operation,
+            record.api_type,
+            record.provider,
+            model and clip_label_value(model),
+            response_model and clip_label_value(response_model),
+            *[value and clip_label_value(value) for value in map(record.attributes.get, self._label_names)],
+            self._optional(record) if self._optional_labels else None,
+        )
+        of = self._series_of_calls.get(key)
+        if of is None:
+            if len(self._series_of_calls) >= self._max_label_sets:  # values without bound take no memory without bound
+                self._series_of_calls.clear()
+            shared = self.labels(record.operation, record.api_type, record.provider, model, record.attributes)
+            if self._optional_labels:
+                shared += self._optional(record)
+            of = _CallSeries(shared, response_model and clip_label_value(response_model))
+            self._series_of_calls[key] = of
+        return of
 
     def _optional(self, record: CallRecord) -> Labels:
         tokens = record.usage.input_tokens if record.usage else None
@@ -196,39 +156,40 @@ class Metrics:
         given = ((OPTIONAL_LABELS[name], values[name]) for name in self._optional_labels)
         return tuple((label, clip_label_value(value)) for label, value in given if value)
 
-    def _fold_tokens(self, record: CallRecord, base: Labels, full: Labels) -> None:
+    def _fold_tokens(self, record: CallRecord, of: _CallSeries) -> None:
         if record.usage_unknown is not None:
-            self._add(names.USAGE_UNKNOWN, (*full, ("reason", record.usage_unknown)), 1)
+            self._add(of, names.USAGE_UNKNOWN, 1, ("reason", record.usage_unknown))
         usage = record.usage
         if usage is None:
             return
         for kind, tokens in (("input", usage.input_tokens), ("output", usage.output_tokens)):
             if tokens is not None:
-                self._observe(names.TOKEN_USAGE, (*base, ("gen_ai_token_type", kind)), (tokens,))
-                self._add(names.TOKENS_TOTAL, (*full, ("gen_ai_token_type", kind)), tokens)
+                own = ("gen_ai_token_type", kind)
+                self._observe(of, names.TOKEN_USAGE, (tokens,), own)
+                self._add(of, names.TOKENS_TOTAL, tokens, own)
         for metric, amount in ((names.AUDIO_SECONDS, usage.input_seconds), (names.CHARACTERS, usage.input_characters)):
             if amount:
-                self._add(metric, full, amount)
+                self._add(of, metric, amount)
         for kind, name in _DETAILS.items():
             tokens = getattr(usage, name)
             if tokens:
-                self._add(names.TOKEN_DETAILS, (*full, ("gen_ai_token_type", kind)), tokens)
+                self._add(of, names.TOKEN_DETAILS, tokens, ("gen_ai_token_type", kind))
 
-    def _fold_cost(self, record: CallRecord, full: Labels) -> None:
+    def _fold_cost(self, record: CallRecord, of: _CallSeries) -> None:
         if record.unpriced is not None:
-            self._add(names.UNPRICED, (*full, ("reason", record.unpriced)), 1)
+            self._add(of, names.UNPRICED, 1, ("reason", record.unpriced))
         cost = record.cost
         if cost is None:
             return
         for kind, usd in cost.by_kind().items():
             if usd:
-                self._add(names.COST, (*full, ("kind", kind)), usd)
+                self._add(of, names.COST, usd, ("kind", kind))
         if self._exposed.has(names.USAGE_COST):
-            self._observe(names.USAGE_COST, full, (cost.total_usd,))
+            self._observe(of, names.USAGE_COST, (cost.total_usd,))
         if cost.incomplete:  # once for each call, so that the sum of all reasons is a number of calls
-            self._add(names.COST_INCOMPLETE, (*full, ("reason", cost.incomplete[0])), 1)
+            self._add(of, names.COST_INCOMPLETE, 1, ("reason", cost.incomplete[0]))
         if cost.cache_savings_usd > 0:
-            self._add(names.SAVINGS, full, cost.cache_savings_usd)
+            self._add(of, names.SAVINGS, cost.cache_savings_usd)
 
     def samples(self, *, labels_without_buckets: frozenset[str] = frozenset()) -> list[Sample]:
         """Return the current value of each series; see `histogram_samples` for the argument."""
@@ -244,23 +205,31 @@ class Metrics:
         ]
         return counters + histograms
 
-    def _add(self, metric: Metric, labels: Labels, amount: float) -> None:
-        if not self._exposed.has(metric):
-            return
-        series = self._counters.setdefault(metric, {})
-        counter = series.get(labels)
+    def _add(self, of: _CallSeries, metric: Metric, amount: float, own: Label | None = None) -> None:
+        counter = of.counters.get((metric, own))
         if counter is None:
-            counter = series.setdefault(self._series_for(labels, series), Counter())
+            if not self._exposed.has(metric):
+                return
+            series = self._counters.setdefault(metric, {})
+            admitted = self.admitted(_with(of.full, own), series)
+            if admitted is None:  # not remembered, so that each update is counted
+                counter = series.setdefault(self._fold_labels(_with(of.full, own)), Counter())
+            else:
+                counter = of.counters[metric, own] = series.setdefault(admitted, Counter())
         counter.value += amount
 
-    def _observe(self, metric: Metric, labels: Labels, values: Sequence[float]) -> None:
-        if not self._exposed.has(metric):
-            return
-        series = self._histograms.setdefault(metric, {})
-        histogram = series.get(labels)
+    def _observe(self, of: _CallSeries, metric: Metric, values: Sequence[float], own: Label | None = None) -> None:
+        histogram = of.histograms.get((metric, own))
         if histogram is None:
-            histogram = Histogram(self._exposed.bounds[metric])
-            histogram = series.setdefault(self._series_for(labels, series), histogram)
+            if not self._exposed.has(metric):
+                return
+            series = self._histograms.setdefault(metric, {})
+            bounds = self._exposed.bounds[metric]
+            admitted = self.admitted(_with(of.shared, own), series)
+            if admitted is None:
+                histogram = series.setdefault(self._fold_labels(_with(of.shared, own)), Histogram(bounds))
+            else:
+                histogram = of.histograms[metric, own] = series.setdefault(admitted, Histogram(bounds))
         histogram.observe(values)
 
     def admitted(self, labels: Labels, series: Mapping[Labels, object]) -> Labels | None:
@@ -272,12 +241,13 @@ class Metrics:
         """Return the labels with `other` in place of the unbounded values."""
         return tuple((name, OTHER if name in self._unbounded else value) for name, value in labels)
 
-    def _series_for(self, labels: Labels, series: Mapping[Labels, object]) -> Labels:
-        admitted = self.admitted(labels, series)
-        if admitted is None:
-            self._folded_label_sets += 1
-            return self.folded(labels)
-        return admitted
+    def _fold_labels(self, labels: Labels) -> Labels:
+        self._folded_label_sets += 1
+        return self.folded(labels)
+
+
+def _with(labels: Labels, own: Label | None) -> Labels:
+    return labels if own is None else (*labels, own)
 
 
 def _is_generation(record: CallRecord) -> bool:

@@ -8,7 +8,7 @@ from monitored_openai._cli.query import promql
 from monitored_openai._cli.query.promql import CALLS, FAILURES, FIRST_CHUNK, REFUSALS, TOKENS, rate
 from monitored_openai._cli.rules.rule import SERVICE, SERVICE_TEXT, Alert, Group, Limits, Severity
 from monitored_openai._metrics.names import LIMIT, REMAINING, RESET
-from monitored_openai._metrics.store import bound_text
+from monitored_openai._metrics.series import bound_text
 
 _FEWEST_CALLS = 20
 """Minimum number of calls in the window; a share of fewer is not significant."""

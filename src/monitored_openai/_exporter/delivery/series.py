@@ -18,7 +18,7 @@ from monitored_openai._exporter.values import CounterSnapshot
 if TYPE_CHECKING:
     from monitored_openai._exporter.encoders.protocols import Protocol
     from monitored_openai._exporter.metrics_state import MetricsState
-    from monitored_openai._metrics.store import Labels, Sample
+    from monitored_openai._metrics.series import Labels, Sample
 
 MAX_SERIES = 2000
 """Series in one request; Prometheus itself sends as many samples."""

@@ -36,7 +36,7 @@ from monitored_openai._exporter.host.merge import (
 )
 from monitored_openai._exporter.runtime.process import PROCESS
 from monitored_openai._files.databases import DatabaseKind
-from monitored_openai._metrics.store import Labels, Sample
+from monitored_openai._metrics.series import Labels, Sample
 
 _VERSION = 1
 _APPLICATION_ID = 0x6D6F4874  # "moHt"

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from monitored_openai._metrics.names import LAST_SUCCESS, PRICES_DATE, RATE_LIMIT_METRICS, SPOOL_BYTES
-from monitored_openai._metrics.store import Labels, Sample
+from monitored_openai._metrics.series import Labels, Sample
 
 _LARGEST = frozenset({LAST_SUCCESS.name, PRICES_DATE.name, SPOOL_BYTES.name})
 """Gauges whose sum has no meaning: times, and the size of a directory that the processes share."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._exporter.spool.lock import Lock
     from monitored_openai._exporter.values import CounterSnapshot
-    from monitored_openai._metrics.store import Sample
+    from monitored_openai._metrics.series import Sample
 
 _LOOK_SECONDS = 1.0
 """Seconds until the next attempt while another process pushes."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from monitored_openai._exporter.delivery.series import MAX_SERIES, Point, PushedSeries
 from monitored_openai._exporter.values import CounterSnapshot
-from monitored_openai._metrics.store import Sample
+from monitored_openai._metrics.series import Sample
 
 if TYPE_CHECKING:
     from monitored_openai._exporter.encoders.protocols import Protocol

@@ -22,7 +22,7 @@ from monitored_openai._stats import HostStats
 if TYPE_CHECKING:
     from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._exporter.metrics_state import MetricsState
-    from monitored_openai._metrics.store import Labels, Sample
+    from monitored_openai._metrics.series import Labels, Sample
     from monitored_openai._settings.model import MonitoringSettings
 
 _MAX_SHARE = 0.05

@@ -171,7 +171,8 @@ const spend = (figures) => lowest(money, figures.cost, plus(figures.unpriced, fi
 const tokens = (figures, sum = plus(figures.input_tokens, figures.output_tokens)) => lowest(count, sum, figures.usage_unknown, figures.calls);
 
 function showTotals(total) {
-  const source = total.estimated ? ", estimated from buckets" : "";
+  const stored = total.stored == null || total.stored === total.calls ? "" : `, of ${count(total.stored)} stored calls`;
+  const source = total.estimated ? ", estimated from buckets" : stored;
   const latency = (histogram) => [seconds(histogram.p95), histogram.p50 == null ? "" : `p50 ${seconds(histogram.p50)}${source}`];
   const uncounted = !total.calls && calls.hasSome(range()); // calls with log entries but without metrics
   const number = (value) => (uncounted ? "–" : count(value));
