@@ -8,24 +8,22 @@ import re
 import shlex
 import subprocess
 import textwrap
-import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
 from prometheus_client import CollectorRegistry, start_http_server
 
-from monitored_openai import CallRecord, MonitoredOpenAI, Monitoring
+from monitored_openai import CallRecord
 from monitored_openai._metrics.metric_set import LEAN_SECONDS
+from tests.integration.test_dashboards import PROMQL
 from tests.support.grafana import filled
-from tests.support.handles import MANUAL, handle, http, settled
+from tests.support.handles import MANUAL, handle
 from tests.support.otel_dashboards import (
     AI_OBSERVABILITY,
     LITELLM,
@@ -34,87 +32,11 @@ from tests.support.otel_dashboards import (
     USAGE_COST_BARS,
     Panel,
 )
+from tests.support.priced_calls import CALLS, PRICES, make_all, truth
 from tests.support.servers._http import wait_until
 from tests.support.servers.prometheus import Prometheus, require_prometheus
 
 ROOT = Path(__file__).parents[2]
-MODELS = {"gpt-4o": (2.5, 10.0), "gpt-4o-mini": (0.15, 0.6), "text-embedding-3-small": (0.02, 0.0)}
-"""USD of a million input and output tokens."""
-EMBEDDINGS = "text-embedding-3-small"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A call, and what the API does."""
-
-    model: str
-    tokens: tuple[int, int] = (0, 0)
-    """Input and output."""
-    delay: float = 0.0
-    streamed: bool = False
-    fails: bool = False
-
-    @property
-    def usd(self) -> float | None:
-        if self.fails:
-            return None
-        return sum(tokens * price for tokens, price in zip(self.tokens, MODELS[self.model], strict=True)) / 1e6
-
-
-CALLS = (
-    Call(model="gpt-4o", tokens=(10, 20), streamed=True),
-    Call(model="gpt-4o", tokens=(100, 300), streamed=True, delay=0.2),
-    Call(model="gpt-4o", tokens=(1500, 40), streamed=True, delay=0.4),
-    Call(model="gpt-4o", tokens=(5, 2)),
-    Call(model="gpt-4o", fails=True),
-    Call(model="gpt-4o-mini", tokens=(4, 16), streamed=True, delay=0.1),
-    Call(model="gpt-4o-mini", tokens=(64, 65), delay=0.2),
-    Call(model="gpt-4o-mini", tokens=(200_000, 4096)),
-    Call(model=EMBEDDINGS, tokens=(700, 0)),
-    Call(model=EMBEDDINGS, tokens=(9, 0), delay=0.1),
-)
-
-
-def answer(request: Any) -> Any:
-    """The API's reply to the call with this number, after its delay."""
-    call = CALLS[int(request.headers["x-number"])]
-    time.sleep(call.delay)
-    if call.fails:
-        return http.Response(500, json={"error": {"message": "no"}})
-    given, made = call.tokens
-    usage = {"prompt_tokens": given, "total_tokens": given + made}
-    if call.model == EMBEDDINGS:
-        data = [{"object": "embedding", "index": 0, "embedding": [0.5]}]
-        return http.Response(200, json={"object": "list", "data": data, "model": call.model, "usage": usage})
-    usage["completion_tokens"] = made
-    common = {"id": "chatcmpl-1", "created": 1, "model": call.model}
-    said = {"role": "assistant", "content": "fine"}
-    if not call.streamed:
-        choices = [{"index": 0, "finish_reason": "stop", "message": said}]
-        return http.Response(200, json={**common, "object": "chat.completion", "choices": choices, "usage": usage})
-    chunks: list[dict[str, Any]] = [
-        {"choices": [{"index": 0, "delta": said, "finish_reason": None}]},
-        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
-        {"choices": [], "usage": usage},
-    ]
-    events = [json.dumps({**common, "object": "chat.completion.chunk", **chunk}) for chunk in chunks]
-    body = "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"])
-    return http.Response(200, content=body.encode(), headers={"content-type": "text/event-stream"})
-
-
-def make(client: openai.OpenAI, number: int) -> None:
-    """Make the call with this number."""
-    call, headers = CALLS[number], {"x-number": str(number)}
-    try:
-        if call.model == EMBEDDINGS:
-            client.embeddings.create(model=call.model, input="x", encoding_format="float", extra_headers=headers)
-            return
-        asked: Any = {"model": call.model, "messages": [{"role": "user", "content": "x"}], "extra_headers": headers}
-        reply = client.chat.completions.create(**asked, stream=call.streamed)
-        if call.streamed:
-            assert list(reply)
-    except openai.InternalServerError:
-        assert call.fails
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,22 +55,6 @@ class Done:
             '{telemetry_sdk_name="openlit", deployment_environment="$deployment_environment"}',
         )
         return self.prometheus.query(filled(own, self.variables), at=self.at)
-
-
-def make_all(handles: Sequence[Monitoring]) -> None:
-    """Make all calls at the same time, by turns with a client of each handle, and push."""
-    with ExitStack() as stack:
-        connection = stack.enter_context(http.Client(transport=http.MockTransport(answer)))
-        clients = [
-            stack.enter_context(
-                MonitoredOpenAI(api_key="none", http_client=connection, max_retries=0, monitoring=monitoring)
-            )
-            for monitoring in handles
-        ]
-        with ThreadPoolExecutor(len(CALLS)) as pool:
-            list(pool.map(lambda number: make(clients[number % len(clients)], number), range(len(CALLS))))
-        for monitoring in handles:
-            settled(monitoring)
 
 
 class ScrapingPrometheus(Prometheus):
@@ -199,7 +105,7 @@ def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         "metric_names": "otel_genai" if mode == "alone" else "gen_ai,otel_genai",
         "environment": mode,
         "job": f"job-{mode}",
-        "prices": {model: {"input": given, "output": made} for model, (given, made) in MODELS.items()},
+        "prices": PRICES,
         "on_record": note,
         "provider": "openai",
         **MANUAL,
@@ -236,31 +142,6 @@ RECORDS: list[CallRecord] = []
 def note(record: CallRecord) -> None:
     """Keep the record of a call."""
     RECORDS.append(record)
-
-
-def labels_of(call: Call) -> dict[str, str]:
-    return {
-        "gen_ai_system": "openai",
-        "gen_ai_request_model": call.model,
-        "gen_ai_operation_name": "embeddings" if call.model == EMBEDDINGS else "chat",
-    }
-
-
-def truth(shows: str, by: Sequence[str], environment: str) -> dict[tuple[str, ...], float]:
-    """A number of the calls for each value of labels."""
-    sums = defaultdict[tuple[str, ...], float](float)
-    for call in CALLS:
-        labels = {"deployment_environment": environment, **labels_of(call)}
-        for kind, tokens in zip(("input", "output"), call.tokens, strict=True):
-            key = tuple({**labels, "gen_ai_token_type": kind}.get(name, "") for name in by)
-            if shows == "tokens" and tokens:
-                sums[key] += tokens
-        key = tuple(labels.get(name, "") for name in by)
-        if shows == "calls":
-            sums[key] += 1
-        elif shows == "cost" and call.usd is not None:
-            sums[key] += call.usd
-    return dict(sums)
 
 
 def bucket(seconds: float) -> int:
@@ -337,6 +218,17 @@ def test_each_choice_of_the_dashboards_offers_the_process(done: Done) -> None:
         assert value in {labels.get(name) for labels, _ in done.query(f"group by ({name}) (gen_ai_requests_total)")}
 
 
+OWN_PANELS = {"Calls": "calls", "Tokens": "tokens", "Spent in range": "cost"}
+
+
+@pytest.mark.parametrize("panel", OWN_PANELS)
+def test_the_packages_own_dashboard_shows_the_same_numbers(panel: str, done: Done) -> None:
+    (own,) = [query for query in PROMQL if (query.board, query.panel) == ("monitored-openai-overview", panel)]
+    values = {"environment": done.variables["deployment_environment"], "service": ".*", "__range": f"{RANGE}s"}
+    shown = done.prometheus.value(own.filled(**values, model=".*", attribute="", budget="1"), at=done.at)
+    assert shown == pytest.approx(truth(OWN_PANELS[panel], (), "")[()], rel=1e-9)
+
+
 def test_the_command_in_the_docs_makes_the_cost_panels_show_usd(done: Done) -> None:
     page = (ROOT / "docs" / "grafana.md").read_text(encoding="utf-8")
     (command,) = (shlex.split(line) for line in page.splitlines() if line.strip().startswith("sed "))
@@ -360,8 +252,7 @@ def test_the_command_in_the_docs_makes_the_cost_panels_show_usd(done: Done) -> N
 def test_a_scraped_process_has_the_series_that_the_dashboards_select(
     prometheus: Prometheus, registry: CollectorRegistry
 ) -> None:
-    prices = {model: {"input": given, "output": made} for model, (given, made) in MODELS.items()}
-    settings: dict[str, Any] = {"metric_names": "gen_ai,otel_genai", "provider": "openai", "prices": prices}
+    settings: dict[str, Any] = {"metric_names": "gen_ai,otel_genai", "provider": "openai", "prices": PRICES}
     with handle(**settings, environment="scraped", service_name="shop") as monitoring:
         make_all([monitoring])
         registry.register(monitoring.collector)

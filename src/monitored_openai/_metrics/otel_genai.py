@@ -36,22 +36,25 @@ def otel_genai_samples(samples: Iterable[Sample], shown: AbstractSet[str], *, wh
         whole_bounds: whether the bound of a bucket is `16`, as the dashboards select it, or `16.0`, as OpenMetrics
             requires.
     """
-    for sample in samples:
-        labels = _with_system(sample.labels)
-        if sample.name in shown:
-            has_whole_bounds = whole_bounds and sample.name in _WHOLE
-            yield sample._replace(labels=_with_whole_bound(labels) if has_whole_bounds else labels)
-        if sample.name == TOKENS_TOTAL.name:
-            copy, labels = _TOKENS[dict(labels)["gen_ai_token_type"]], _without_type(labels)
+    for name, own, value, cumulative, at in samples:
+        labels = _with_system(own)
+        if name in shown:
+            whole = whole_bounds and name in _WHOLE
+            yield Sample(name, _with_whole_bound(labels) if whole else labels, value, cumulative, at)
+        if name == TOKENS_TOTAL.name:
+            copy, labels = _TOKENS[dict(own)["gen_ai_token_type"]], _without_type(labels)
         else:
-            copy = _COPIES.get(sample.name, "")
+            copy = _COPIES.get(name, "")
         if copy in shown:
-            yield Sample(copy, labels, sample.value)
+            yield Sample(copy, labels, value)
 
 
 def _with_system(labels: Labels) -> Labels:
     """Return the labels with the provider under its former name, too."""
-    return (*labels, *(("gen_ai_system", value) for name, value in labels if name == "gen_ai_provider_name"))
+    for name, value in labels:
+        if name == "gen_ai_provider_name":
+            return (*labels, ("gen_ai_system", value))
+    return labels
 
 
 def _without_type(labels: Labels) -> Labels:

@@ -136,7 +136,7 @@ class MonitoringSettings(BaseSettings):
     """
     histograms: Histograms = "lean"
     """Detail of the pushed metrics: `lean` (12 buckets for the duration and for the time to the first chunk, only sum and
-    count for other times, no histogram of tokens), `coarse` (the same with 7 buckets) or `full` (every metric with all
+    count for other times, no histogram of tokens without `otel_genai`), `coarse` (the same with 7 buckets) or `full` (every metric with all
     its buckets).
     """
     metrics_left_out: Annotated[tuple[str, ...], PlainValidator(validators.metrics_left_out)] = ()
