@@ -34,10 +34,10 @@ class _Monitored:
         return self._monitoring
 
     def with_attributes(self, **attributes: object) -> Self:
-        """Return a copy of the client that labels its calls.
+        """Return a copy of the client that adds attributes to its calls.
 
-        The copy shares this client's connections and monitoring. Copies of the copy keep the labels. A label that
-        `monitored_openai.attributes` sets overrides a label of the client.
+        The copy shares this client's connections and monitoring. Copies of the copy keep the attributes. If a block
+        `monitored_openai.attributes` sets the same attribute, the value of the block wins.
 
         Args:
             attributes: names and values as for `monitored_openai.attributes`. A value without a text form removes this

@@ -115,6 +115,17 @@ def test_grafana_s_refusal_is_told(grafana: FakeGrafana, ask: Asked) -> None:
     assert "cannot change provenance" in ask(*push, code=2)
 
 
+@pytest.mark.parametrize("what", ["rules", "dashboards"])
+def test_a_token_that_may_only_read_is_told(grafana: FakeGrafana, ask: Asked, what: str) -> None:
+    grafana.writes_allowed = False
+    push = ("rules", "push", "--to", "grafana") if what == "rules" else ("dashboards", "push")
+
+    told = ask(*push, "--grafana-url", grafana.url, code=2)
+
+    assert "Permissions needed: folders:create" in told
+    assert (grafana.folders, grafana.saved, grafana.rules.stored) == ({}, 0, {})
+
+
 def test_alerts_in_grafana_link_to_their_runbook_dashboard_and_panel(grafana: FakeGrafana, ask: Asked) -> None:
     ask(
         *("rules", "push", "--to", "grafana", "--grafana-url", f"{grafana.url}/"),
@@ -140,6 +151,30 @@ def test_a_ruler_gets_each_group_once_and_what_has_changed(ruler: FakeRuler, ask
     assert ruler.namespaces["monitored-openai"].keys() == {
         "theirs", "monitored-openai-hourly", "monitored-openai-service", "monitored-openai-telemetry"
     }  # fmt: skip
+
+
+def test_more_budgets_than_a_group_may_have_go_into_several_groups(
+    ruler: FakeRuler, ask: Asked, tenant: None, tmp_path: Path
+) -> None:
+    push = ("rules", "push", "--to", "ruler", "--url", f"{ruler.url}/prometheus", "--username", "user")
+    budgets = [text for number in range(14) for text in ("--monthly-budget", f"feature=f{number}:500")]
+
+    assert outcomes(ask(*push, *budgets)) == {"created": 6}
+    stored = ruler.namespaces["monitored-openai"]
+    named = {f"monitored-openai-budgets{part}": rules for part, rules in (("", 18), ("-2", 18), ("-3", 6))}
+    assert {name: len(group["rules"]) for name, group in stored.items() if "budgets" in name} == named
+    assert outcomes(ask(*push, *budgets)) == {"unchanged": 6}
+    assert outcomes(ask(*push, *budgets[:14])) == {"unchanged": 4, "updated": 1, "deleted": 1}
+    ask("rules", "export", tmp_path, *budgets)
+    assert all(name in (tmp_path / "monitored-openai.rules.yml").read_text() for name in named)
+
+
+def test_a_full_ruler_refuses_in_its_own_words(ruler: FakeRuler, ask: Asked, tenant: None) -> None:
+    ruler.groups = 0
+
+    told = ask("rules", "push", "--to", "ruler", "--url", f"{ruler.url}/prometheus", "--username", "user", code=2)
+
+    assert "limit: 0 actual: 1" in told
 
 
 def test_only_the_recordings_go_to_a_ruler_beside_grafana_s_alerts(ruler: FakeRuler, ask: Asked, tenant: None) -> None:

@@ -434,7 +434,7 @@ def test_a_link_to_the_calls_sets_variables_that_their_dashboard_has() -> None:
                 linked += 1
                 path, _, query = link["url"].partition("?")
                 kept = re.findall(r"\$\{(\w+):queryparam\}", query)
-                chosen = dict(re.findall(r"var-(\w+)=\$\{__field\.labels\.(\w+)\}", query))
+                chosen = dict(re.findall(r"var-(\w+)=\$\{__(?:field\.labels|data\.fields)\.(\w+)\}", query))
                 labels = re.findall(r"by \(([^)]*)\)", " ".join(target["expr"] for target in panel["targets"]))
                 assert path == "/d/monitored-openai-calls"
                 assert query.startswith("${__url_time_range}&")
@@ -445,6 +445,26 @@ def test_a_link_to_the_calls_sets_variables_that_their_dashboard_has() -> None:
                     "title"
                 ]
     assert linked >= 15
+
+
+def test_a_row_of_a_table_leads_to_the_calls_of_its_model_and_error() -> None:
+    found = {}
+    for board in BOARDS.values():
+        for panel in panels_of(board):
+            for link in panel.get("fieldConfig", {}).get("defaults", {}).get("links", ()):
+                chosen = dict(re.findall(r"var-(\w+)=\$\{__data\.fields\.(\w+)\}", link["url"]))
+                if chosen:
+                    organize = next(one for one in panel["transformations"] if one["id"] == "organize")
+                    columns = {name: label for label, name in organize["options"]["renameByName"].items()}
+                    labels = {variable: columns[name] for variable, name in chosen.items()}
+                    queries = " ".join(target["expr"] for target in panel["targets"])
+                    assert all(label in queries for label in labels.values())
+                    found[panel["title"]] = labels
+
+    assert found == {
+        "Errors by model": {"model": "gen_ai_request_model", "error": "error_type"},
+        "Models": {"model": "gen_ai_request_model"},
+    }
 
 
 @pytest.mark.parametrize(

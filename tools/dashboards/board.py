@@ -114,11 +114,11 @@ class _MarkModel(models.AnnotationQuery):
         return {**super().to_json(), "textFormat": self.text, "titleFormat": self.name, "step": "60s"}
 
 
-def calls_link(**labels: str) -> models.DashboardLink:
-    """Return the link from a panel to its calls; `labels` maps variables of that dashboard to labels of the series."""
+def calls_link(values: Mapping[str, str]) -> models.DashboardLink:
+    """Return the link from a panel to its calls; `values` maps variables of that dashboard to their values."""
     kept = "${__url_time_range}&${metrics:queryparam}&${environment:queryparam}&${service:queryparam}"
     chosen = {"model": "${model:queryparam}"} | {
-        variable: f"var-{variable}=${{__field.labels.{label}}}" for variable, label in labels.items()
+        variable: f"var-{variable}=${{{value}}}" for variable, value in values.items()
     }
     url = f"/d/monitored-openai-calls?{kept}&{'&'.join(chosen.values())}"
     return models.DashboardLink(title="Show the calls", type_val=models.DashboardLinkType.LINK, url=url)

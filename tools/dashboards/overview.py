@@ -234,6 +234,7 @@ def _models() -> Panel:
             "first chunk p95": (panels.SECONDS, promql.quantile(0.95, first)),
         },
         sort_by="cost",
+        linked={"model": "gen_ai_request_model"},
     )
 
 

@@ -24,12 +24,22 @@ GOOD, WARN, BAD = "green", "orange", "red"
 class Link(Builder[models.DashboardLink]):
     """Builds the link from a panel to its calls."""
 
-    def __init__(self, labels: Mapping[str, str]) -> None:
-        self._labels = labels
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    @classmethod
+    def of_series(cls, labels: Mapping[str, str]) -> Link:
+        """Return the link from a series; `labels` maps variables of the calls' dashboard to labels."""
+        return cls({variable: f"__field.labels.{label}" for variable, label in labels.items()})
+
+    @classmethod
+    def of_row(cls, labels: Mapping[str, str]) -> Link:
+        """Return the link from a row of a table; `labels` as in `of_series`."""
+        return cls({variable: f"__data.fields.{LABELS[label]}" for variable, label in labels.items()})
 
     def build(self) -> models.DashboardLink:
         """Return the link."""
-        return calls_link(**self._labels)
+        return calls_link(self._values)
 
 
 def single(
@@ -63,7 +73,7 @@ def single(
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     )
     panel = panel if decimals is None else panel.decimals(decimals)
-    panel = panel if linked is None else panel.data_links([Link(linked)])
+    panel = panel if linked is None else panel.data_links([Link.of_series(linked)])
     return panel.time_from(since) if since else panel
 
 
@@ -157,7 +167,7 @@ def graph(
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL))
     if linked is not None:
-        panel = panel.data_links([Link(linked)])
+        panel = panel.data_links([Link.of_series(linked)])
     for number, (legend, expr) in enumerate(exprs.items()):
         panel = panel.with_target(_over_time(expr, legend, _letter(number)))
     return panel
@@ -184,10 +194,21 @@ def bars(title: str, says: str, unit: str, expr: str, legend: str, *, width: int
 
 
 def figures(
-    title: str, says: str, columns: dict[str, tuple[str, str]], *, sort_by: str, height: int = 9, width: int = 24
+    title: str,
+    says: str,
+    columns: dict[str, tuple[str, str]],
+    *,
+    sort_by: str,
+    height: int = 9,
+    width: int = 24,
+    linked: Mapping[str, str] | None = None,
 ) -> table.Panel:
-    """Return a table with a row for each label set; `columns` maps each name to its unit and expression."""
+    """Return a table with a row for each label set; `columns` maps each name to its unit and expression.
+
+    With `linked`, a click on a value leads to the calls of the row; see `single`.
+    """
     panel = table.Panel().title(title).description(says).datasource(PROMETHEUS).height(height).span(width)
+    panel = panel if linked is None else panel.data_links([Link.of_row(linked)])
     names = dict(LABELS)
     for number, (name, (_, expr)) in enumerate(columns.items()):
         letter = _letter(number)

@@ -97,6 +97,7 @@ def _errors() -> list[Panel]:
             sort_by="calls",
             height=8,
             width=12,
+            linked={"model": "gen_ai_request_model", "error": "error_type"},
         ),
         panels.graph(
             "Finishes by reason",

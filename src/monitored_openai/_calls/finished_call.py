@@ -1,4 +1,4 @@
-"""The raw facts of one call, which the caller's thread collects and the exporter's thread parses."""
+"""The raw facts of one call: the bytes, times and errors from which the exporter's thread builds its record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Merges the fragments of a streamed message by the data in them, because servers differ in indexes, ids and names."""
+"""Merges the fragments of a streamed message by their content, because servers differ in indexes, ids and names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends ended calls to the back ends: the only package with a thread, an event loop and I/O."""
+"""Sends ended calls to the back ends, with a thread, an event loop and I/O of its own."""
 
 import sys
 from contextlib import suppress

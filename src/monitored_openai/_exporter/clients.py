@@ -1,4 +1,4 @@
-"""Tracks whether any client of a handle lives: all clients of a handle hold the same token."""
+"""Tracks whether a handle still has clients: all clients of a handle hold the same token."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Monitoring:
         """Return the current counts of calls, log entries, pushes and per-call samples.
 
         Returns:
-            A consistent snapshot of the counts since the handle was created or the process was forked.
+            A consistent snapshot of the counts since this handle was created or the process was forked.
         """
         return self._runner.ledger.stats()
 
@@ -77,9 +77,9 @@ class Monitoring:
     def flush(self, timeout: float = 5.0) -> FlushResult:
         """Deliver everything recorded so far, and wait at most `timeout` seconds.
 
-        A timeout loses no data and raises no error: the flush ends, and the exporter continues to deliver at its usual
-        pace. In `on_record`, which runs on the exporter's own thread, the method returns at once, because it would wait
-        for itself.
+        A timeout loses no data and raises no error: the method returns, and the exporter continues to deliver at its usual
+        pace. In the function `on_record`, which runs on the exporter's own thread, the method returns at once, because
+        otherwise the thread would wait for itself.
 
         Args:
             timeout: Longest wait in seconds; 0 returns at once.
@@ -121,8 +121,8 @@ class Monitoring:
     def close(self, timeout: float = 5.0) -> FlushResult:
         """Flush for at most `timeout` seconds, then stop for good.
 
-        Calls that end later are counted as dropped, for the reason `closed`. Entries that the flush did not deliver
-        stay in the spool or, without a spool, are counted as dropped for the same reason.
+        Calls that end later count as dropped, with the reason `closed`. Entries that the flush did not deliver stay in the
+        spool; without a spool, they count as dropped with the same reason.
 
         Args:
             timeout: Longest wait for the flush in seconds.
@@ -137,14 +137,14 @@ class Monitoring:
     def purge(self, timeout: float = 5.0) -> None:
         """Remove all waiting data of this process and of ended processes from the spool's directory.
 
-        The files of other living processes stay. Entries of this process are counted as dropped.
+        The files of other living processes stay. The removed entries of this process count as dropped.
 
         Args:
             timeout: Longest wait in seconds.
 
         Raises:
-            TimeoutError: the purge took more than `timeout` seconds and continues in the background, or the exporter's thread
-                cannot run now.
+            TimeoutError: The purge takes more than `timeout` seconds and continues in the background, or the exporter's
+                thread cannot run now.
         """
         purge = self._runner.begin_purge()
         if purge is not None:

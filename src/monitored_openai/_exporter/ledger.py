@@ -1,4 +1,4 @@
-"""The counts of calls, log entries, pushes and per-call samples, and of the memory that they take.
+"""The counts of calls, log entries, pushes and per-call samples, and the memory that they use.
 
 At every instant the counts balance (see `Stats`). A finalizer or a signal handler can interrupt any thread at any call
 or allocation, and may then count here too. So the lock is re-entrant, and changes that belong together follow each

@@ -1,4 +1,4 @@
-"""Describes for one log line how much an exporter loses at its end, and why. Pure."""
+"""Describes in one log line how much an exporter loses at its end, and why. Does no I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every series of one exporter: those of the calls and those about the exporter itself."""
+"""All series of one exporter: those about the calls and those about the exporter itself."""
 
 from __future__ import annotations
 

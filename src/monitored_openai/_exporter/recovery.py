@@ -1,4 +1,4 @@
-"""Delivers the data that ended processes left in the spool, and retries failed writes to the disk."""
+"""Delivers the data that ended processes left in the spool, and repeats failed writes to the disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that outlives an exporter whose thread has died."""
+"""The state that survives if the thread of an exporter dies and a new exporter replaces it."""
 
 from __future__ import annotations
 

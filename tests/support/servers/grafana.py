@@ -28,6 +28,8 @@ class FakeGrafana(HttpServer):
         self.rules = AlertRules(self.folders)
         self.data_sources: set[str] | None = {"prometheus"}
         """The uids of the data sources, or `None` for a token that may not read them, as that of an Editor."""
+        self.writes_allowed = True
+        """False for a token with the role Viewer."""
         self._token = token
 
     async def respond(self, request: Request) -> Reply:
@@ -38,6 +40,9 @@ class FakeGrafana(HttpServer):
     def _told(self, request: Request) -> tuple[int, Any]:
         if request.headers.get("authorization") != f"Bearer {self._token}":
             return 401, {"message": "Invalid API key"}
+        if request.method != "GET" and not self.writes_allowed:
+            needed = "folders:create" if request.path == "/api/folders" else "alert.rules:write"
+            return 403, {"message": f"You'll need additional permissions. Permissions needed: {needed}"}
         asked = (request.method, request.path)
         if asked == ("GET", "/api/folders"):
             return 200, [

@@ -14,6 +14,7 @@ from ._steps import Reply, Request, whole
 from .prometheus import require_prometheus
 
 _PREFIX = "/prometheus/config/v1/rules/"
+_EXCEEDED = "per-user {} limit (limit: {} actual: {}) exceeded, contact your service administrator to raise it"
 _YAML = {"Content-Type": "application/yaml"}
 
 
@@ -27,6 +28,8 @@ class FakeRuler(HttpServer):
         super().__init__()
         self.namespaces: dict[str, dict[str, dict[str, Any]]] = {}
         self.writes = 0
+        self.rules_per_group, self.groups = 20, 70
+        """Limits of a tenant; these are Mimir's defaults."""
         self._directory = directory
         self._authorization, self._tenant = authorization, tenant
 
@@ -67,6 +70,11 @@ class FakeRuler(HttpServer):
             return 400, "unable to decode rule group"
         if not name or not rules:
             return 400, "invalid rules configuration: rule group must have a name and rules"
+        if len(rules) > self.rules_per_group:
+            return 400, _EXCEEDED.format("rules per rule group", self.rules_per_group, len(rules))
+        number = len({*self.namespaces.get(namespace, {}), name})
+        if number > self.groups:
+            return 400, _EXCEEDED.format("rule groups", self.groups, number)
         file = self._directory / "group.yml"
         file.write_text(yaml.safe_dump({"groups": [group]}))
         checked = subprocess.run(

@@ -15,11 +15,13 @@ from monitored_openai._cli.rules.rule import Alert, Group, Recording
 FOLDER = "monitored-openai"
 _MAX_UID_CHARACTERS, _UID_TAIL_CHARACTERS = 40, 10
 _RANGE_SECONDS = 600
+_MAX_GROUP_RULES = 18
+"""Mimir's default limit is 20; 18 are the alerts of six budgets."""
 
 
 def prometheus_file(groups: Iterable[Group], links: Links) -> str:
     """Return the text of a rule file of Prometheus."""
-    return dump({"groups": [prometheus_group(group, links) for group in groups if group.rules]})
+    return dump({"groups": prometheus_groups(groups, links)})
 
 
 def grafana_file(groups: Iterable[Group], links: Links, data_source: str) -> str:
@@ -33,10 +35,17 @@ def alerts(group: Group) -> list[Alert]:
     return [rule for rule in group.rules if isinstance(rule, Alert)]
 
 
-def prometheus_group(group: Group, links: Links) -> dict[str, Any]:
-    """Return a group as Prometheus and Mimir read it."""
-    rules = [_prometheus_rule(rule, links) for rule in group.rules]
-    return {"name": group.name, "interval": group.interval, "rules": rules}
+def prometheus_groups(groups: Iterable[Group], links: Links) -> list[dict[str, Any]]:
+    """Return the groups as Prometheus and Mimir read them; a group with more rules than Mimir accepts is divided."""
+    parts = []
+    for group in groups:
+        rules = [_prometheus_rule(rule, links) for rule in group.rules]
+        for start in range(0, len(rules), _MAX_GROUP_RULES):
+            number = start // _MAX_GROUP_RULES + 1
+            name = group.name if number == 1 else f"{group.name}-{number}"
+            part = rules[start : start + _MAX_GROUP_RULES]
+            parts.append({"name": name, "interval": group.interval, "rules": part})
+    return parts
 
 
 def _prometheus_rule(rule: Alert | Recording, links: Links) -> dict[str, Any]:

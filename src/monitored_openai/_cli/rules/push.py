@@ -16,7 +16,7 @@ import yaml
 from monitored_openai._cli.errors import UserError
 from monitored_openai._cli.grafana import Outcome, find_or_create_folder
 from monitored_openai._cli.query.http_api import HttpApi, Refused
-from monitored_openai._cli.rules.formats import alerts, dump, grafana_rule, prometheus_group
+from monitored_openai._cli.rules.formats import alerts, dump, grafana_rule, prometheus_groups
 from monitored_openai._cli.rules.links import Links
 from monitored_openai._cli.rules.rule import Group
 
@@ -101,7 +101,7 @@ def to_ruler(api: HttpApi, groups: Iterable[Group], links: Links, *, namespace: 
     """
     path = f"{_RULER}/{quote(namespace, safe='')}"
     stored = _stored_groups(api, path, namespace)
-    wanted = {group.name: prometheus_group(group, links) for group in groups if group.rules}
+    wanted = {str(group["name"]): group for group in prometheus_groups(groups, links)}
     for name in stored:
         if name.startswith(_OWN_GROUP) and name not in wanted:
             api.delete(f"{path}/{quote(name, safe='')}")

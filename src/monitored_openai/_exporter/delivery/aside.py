@@ -1,4 +1,4 @@
-"""Schedules the log entries that a rate limit refused alone, while others pass.
+"""Schedules the retries of log entries that a rate limit refuses while it accepts others.
 
 Such an entry is put aside with a due time of its own. Only the smallest one is retried, after a rest in which the
 limit's bucket fills: as long as it does not pass, larger ones do not pass either.

@@ -1,4 +1,4 @@
-"""Log entries that go in one request, and how they are divided."""
+"""Log entries that one request sends together, and the division of such a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maps the text of a refusal to a known cause with a fixed phrase. Pure.
+"""Finds the known cause of a refusal in its text, and describes the cause in a fixed phrase. Does no I/O.
 
 The text of a reply may quote the request, which holds prompts, answers and credentials. A log line gets only these
 phrases.

@@ -1,4 +1,4 @@
-"""Pushes one sample per call, in the predecessor's series. Each is delivered in the order of time, or dropped.
+"""Pushes one sample per call for each of the predecessor's series, in the order of time.
 
 Rules besides those of delivery:
 - A batch is sent as the same bytes until the back end accepts or refuses it. Only then does the next one go: unlike

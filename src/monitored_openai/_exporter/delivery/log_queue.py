@@ -1,4 +1,4 @@
-"""Queues log entries for Loki, and decides which batch goes next and what follows from each reply.
+"""Queues log entries for Loki: decides which batch goes next, and what each reply means for its batch.
 
 Entries wait in memory or, with a spool, in files: the file of this process or adopted ones. Batches taken out for
 sending wait in `_taken`; the first one goes next. An entry stays on disk until the back end has accepted or refused it,

@@ -1,4 +1,4 @@
-"""Pushes the current value of every series at each interval, so that a lost push loses nothing.
+"""Pushes the current value of every series at each interval; after a failed push, the next one has all data.
 
 Rules that keep totals exact and avoid refusals, besides those in `series`:
 - An older payload never follows a newer one.

@@ -1,4 +1,4 @@
-"""Shrinks entries that Loki refuses for their form: a shorter line, no structured metadata, or fewer labels.
+"""Reduces entries that Loki refuses for their form: to a shorter line, no structured metadata, or fewer labels.
 
 Loki stores the valid entries of a request and replies 400 for the rest, without a list of them. So a refused batch is
 split down to single entries with the same bytes, because Loki recognises entries that it has stored already. A single

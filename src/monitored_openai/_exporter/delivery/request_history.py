@@ -1,4 +1,4 @@
-"""Remembers how the requests to one back end ended, to explain a loss. Pure."""
+"""Remembers the results of the requests to one back end, to explain a loss. Does no I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decides what follows an attempt to deliver a batch: a pure state machine from reply and clock to an action.
+"""Decides the next step after each attempt to deliver a batch: a state machine without I/O.
 
     queued -> in flight -> delivered
        |      ^         -> waiting (retry, or parked while replies show that the settings are wrong) -> in flight

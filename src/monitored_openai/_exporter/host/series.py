@@ -1,4 +1,4 @@
-"""The series of a host: the sums that the file records, and the gauges of the living processes."""
+"""The series of a host: counter sums from the file, and gauges of the living processes."""
 
 from __future__ import annotations
 
