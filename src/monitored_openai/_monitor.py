@@ -53,8 +53,8 @@ def monitor(client: Any, settings: _Settings = None) -> Any:
         The twin, which is also an instance of the client's class.
 
     Raises:
-        SettingsError: The environment has wrong settings, and `on_error` is not `disable`.
-        TypeError: `client` is not a client of the openai package.
+        SettingsError: The environment has invalid settings, and `on_error` is not `disable`.
+        TypeError: `client` is not a client of the openai package, or `settings` has another type.
     """
     if not isinstance(client, (OpenAI, AsyncOpenAI)):
         raise TypeError(f"client must be a client of the openai package, not {type(client).__name__}")

@@ -285,6 +285,9 @@ class MonitoringSettings(BaseSettings):
             url: Address of the page.
             **values: More fields of the settings, which take precedence over these defaults.
 
+        Returns:
+            The settings.
+
         Raises:
             SettingsError: At least one field is invalid.
         """
@@ -325,6 +328,9 @@ class MonitoringSettings(BaseSettings):
 
         Args:
             signal: `metrics` or `logs`; each has its own credentials.
+
+        Returns:
+            The headers by name, without those that the protocol fixes.
         """
         headers = {name: value.get_secret_value() for name, value in self.headers.items()}
         if self.tenant_id is not None:
