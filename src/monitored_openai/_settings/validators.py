@@ -271,11 +271,12 @@ def _require_small(patterns: tuple[str, ...]) -> None:
             size += pattern_size(pattern)
         except PatternTooLarge as error:
             raise InvalidValue(
-                f"has a pattern that is too large: number {place}, which {error}; shorten it or lower its counts"
+                f"has a pattern that is too large: number {place}, which {error}; "
+                "shorten it or lower its repetition counts"
             ) from None
     if size > MOST_ITEMS:
         raise InvalidValue(
-            f"has patterns of more than {MOST_ITEMS:,} items together; shorten them or lower their counts"
+            f"has patterns of more than {MOST_ITEMS:,} items together; shorten them or lower their repetition counts"
         )
 
 
