@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from monitored_openai._labels import OPTIONAL_LABELS, InvalidValue, check_label_value, label_name
-from monitored_openai._metrics.metric_set import METRICS, REQUIRED
+from monitored_openai._metrics.metric_set import METRICS, REQUIRED, SCHEME_METRICS
 from monitored_openai._redaction.pattern_size import MOST_ITEMS, PatternTooLarge, pattern_size
 from monitored_openai._redaction.presets import PRESETS, RedactionPreset
 from monitored_openai._redaction.secrets import secret_spans
@@ -393,8 +393,8 @@ def optional_labels(value: object) -> tuple[str, ...]:
 
 def metric_names(value: object) -> tuple[str, ...]:
     names = sorted(set(_listed(value)))
-    if not names or not set(names) <= {"gen_ai", "grafana_openai"}:
-        raise InvalidValue("must be gen_ai, grafana_openai or both")
+    if not names or not set(names) <= SCHEME_METRICS.keys():
+        raise InvalidValue("must be one or more of gen_ai, otel_genai and grafana_openai")
     return tuple(names)
 
 

@@ -16,7 +16,7 @@ from monitored_openai._exporter.spool.snapshots import SECONDS_BETWEEN_SNAPSHOTS
 from monitored_openai._files.databases import Found, Unreadable
 from monitored_openai._files.private import NotOurs
 from monitored_openai._logging import warn_sparsely
-from monitored_openai._metrics.names import CALL_METRICS, OWN_METRICS
+from monitored_openai._metrics.metric_set import METRICS
 from monitored_openai._stats import HostStats
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _WAIT_SECONDS, _LOOK_SECONDS = 2.0, 0.01
 
 _Values = dict[tuple[str, "Labels"], float]
 
-_COUNTED = {name: metric.series_names[-1] for metric in (*CALL_METRICS, *OWN_METRICS) for name in metric.series_names}
+_COUNTED = {name: metric.series_names[-1] for metric in METRICS.values() for name in metric.series_names}
 """Maps each series name to the series of the same metric that exists once for each label set: `..._count`, not buckets."""
 
 
