@@ -27,6 +27,7 @@ from monitored_openai._metrics.names import ACTIVE, DURATION
 from tests.support.handles import MANUAL, ask, call, handle, http, in_process, settled
 from tests.support.servers._http import wait_until
 from tests.support.servers.remote_write import RemoteWriteProxy, Status
+from tests.support.spools import no_byte_written_beyond
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the totals need locks that end with their process")
 CALLS = DURATION.count
@@ -271,6 +272,33 @@ def test_the_limit_of_label_sets_holds_for_all_processes_together(
     folded = sum(proxy.latest("monitored_openai_folded_label_sets_total").values())
     assert folded >= 2  # the duration's label sets, and those of the other metrics
     assert folded % 2 == 0
+
+
+def test_a_write_that_the_disk_refused_adds_to_no_series_of_another_process(
+    proxy: RemoteWriteProxy, of_host: dict[str, Any]
+) -> None:
+    labelled = of_host | {"label_names": ["user"]}
+    with handle(**labelled) as one, handle(**labelled, queue_size=9) as other:
+        for monitoring in (one, other):
+            call(monitoring)
+            settled(monitoring)
+        with no_byte_written_beyond(directory_of(one).database.stat().st_size):
+            call_as(one, "a" * 900)
+            one.flush(0.5)
+            state = one._runner._state
+            assert state is not None
+            assert state.host is not None
+            assert not state.host.is_kept
+        call_as(other, "b" * 900)
+        settled(other)
+        settled(one)
+    sets = {dict(labels).get("user", "")[:1]: value for labels, value in proxy.latest(CALLS).items()}
+    assert sets == {"": 2, "a": 1, "b": 1}
+
+
+def call_as(monitoring: Monitoring, user: str) -> None:
+    with attributes(user=user):
+        call(monitoring)
 
 
 @pytest.mark.parametrize("kind", ["file", "foreign"])

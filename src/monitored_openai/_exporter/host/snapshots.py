@@ -99,6 +99,7 @@ class HostTotals:
             self.is_kept = True
         except (sqlite3.Error, OSError) as error:
             self.is_kept = False
+            self._ids, self._label_sets = {}, {}  # the rollback has removed the series that this write added
             self.fails(error)
         now = time.monotonic()
         self._keep_at = now + max(SECONDS_BETWEEN_SNAPSHOTS, (now - started) / _MAX_SHARE)
