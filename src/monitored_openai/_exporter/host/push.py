@@ -13,7 +13,7 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.delivery.flush_gate import FlushGate
     from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
     from monitored_openai._exporter.host.directory import Holder
-    from monitored_openai._exporter.host.file import Total
     from monitored_openai._exporter.host.series import HostSeries
     from monitored_openai._exporter.host.snapshots import HostTotals
     from monitored_openai._exporter.idle import Rest
@@ -114,6 +113,8 @@ class HostPusher:
             step = await self._push()
             if step is None:
                 await asyncio.sleep(_FLUSH_LOOK_SECONDS)
+                if not self._host.file.is_in_place():  # this push or another process has set the file aside
+                    self._host.keep(at_once=True)
             elif step.action is Action.RETRY:
                 await self._flush_gate.back_off(step.wait, step.at_least)
             elif step.action is Action.DROP:
@@ -174,23 +175,23 @@ class HostPusher:
             is_accepted = step.action is Action.DELIVERED
             interval = self._series.interval
             wait = max(min(step.wait, interval), step.at_least) if step.action is Action.RETRY else interval
-            retired = self._note_result(gauges if is_accepted else None, due=time.monotonic() + wait)
+            self._note_result(gauges if is_accepted else None, due=time.monotonic() + wait)
         if is_accepted:
-            await self._push_retired(retired)
+            await self._push_retired()
         return step
 
-    def _note_result(self, gauges: Sequence[Sample] | None, *, due: float) -> Mapping[str, Sequence[Total]]:
-        """Record the result of a push, with its gauges if the back end has accepted it; return the retired epochs."""
+    def _note_result(self, gauges: Sequence[Sample] | None, *, due: float) -> None:
+        """Record the result of a push, with its gauges if the back end has accepted it."""
         try:
             with self._host.file.transaction() as file:
                 file.forget_births(self._series.unborn)
                 file.note_result(accepted=gauges is not None, due=due, now_ns=time.time_ns())
                 if gauges is not None:
                     file.show(gauges)
-                return file.retired()
+                state = file.state()
+            self._host.note_pushed(state)
         except (sqlite3.Error, OSError) as error:
             self._host.fails(error)
-            return {}
 
     def _load(self) -> list[Sample]:
         """Record the totals of all processes and load them for the push, and return the gauges.
@@ -238,7 +239,9 @@ class HostPusher:
         for lock in locks.values():
             self._host.directory.forget(lock)
 
-    async def _push_retired(self, retired: Mapping[str, Sequence[Total]]) -> None:
+    async def _push_retired(self) -> None:
+        with self._host.file.transaction() as file:
+            retired = file.retired()
         for epoch, totals in retired.items():
             if await self._pusher.push_snapshots(self._series.retired(epoch, totals)):
                 with self._host.file.transaction() as file:

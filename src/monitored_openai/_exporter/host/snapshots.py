@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitored_openai._exporter.delivery.metrics_pusher import MAX_AHEAD_MS
 from monitored_openai._exporter.host.directory import HostDirectory, PushTurn, boot_id, destination
 from monitored_openai._exporter.host.file import KIND, HostFile, HostTransaction, State
 from monitored_openai._exporter.spool.directory import is_damage, what_failed
@@ -135,17 +136,21 @@ class HostTotals:
             self._keep()  # the counters above lack what this write folded
 
     def _follow(self, file: HostTransaction, state: State) -> None:
-        """Note which values of this process other processes have pushed, added to the totals, or retired."""
+        """Note which values of this process were pushed, or were added to the totals or retired by another process."""
+        self.note_pushed(state)
+        if self.last_write and not file.has(self._process):
+            self._earlier = self._accepted = self._written
+            self.directory.forget(self._alive)
+            self._process, self._alive = self.directory.new_process()
+
+    def note_pushed(self, state: State) -> None:
+        """Note which values of this process were pushed and accepted, because they must not count again in a new file."""
         if not self.last_write:
             return
         if state.noted >= self.last_write:
             self._noted = (self.last_write, self._written)
         if state.accepted >= self._noted[0]:
             self._accepted = self._noted[1]
-        if not file.has(self._process):
-            self._earlier = self._accepted = self._written
-            self.directory.forget(self._alive)
-            self._process, self._alive = self.directory.new_process()
 
     def is_accepted(self) -> bool:
         """True if the back end has the last written values."""
@@ -160,6 +165,7 @@ class HostTotals:
         """
         with self.file.transaction() as file:
             state = file.state()
+        self.note_pushed(state)
         self._ledger.host = _stats(state, self._ledger.host)
         return state
 
@@ -228,12 +234,16 @@ class HostTotals:
         return file
 
     def _begin_epoch_if_due(self, file: HostTransaction) -> None:
-        """Begin an epoch after a reboot, or if half of all label sets are in use and no process lives."""
-        if file.state().boot == self.boot and (
-            file.most_label_sets * 2 < self._max_label_sets or any(map(self._is_alive, file.processes()))
-        ):
-            return
-        file.begin_epoch(self.boot)
+        """Begin an epoch after a reboot.
+
+        If no process lives, also begin one if half of all label sets are in use, or if the clock was ahead at the last
+        push: no push is earlier than the last one of its epoch.
+        """
+        state = file.state()
+        is_ahead = state.last_ms - time.time_ns() // 1_000_000 > MAX_AHEAD_MS
+        is_due = is_ahead or file.most_label_sets * 2 >= self._max_label_sets
+        if state.boot != self.boot or (is_due and not any(map(self._is_alive, file.processes()))):
+            file.begin_epoch(self.boot, forgets_time=is_ahead)
 
     def _is_alive(self, process: str) -> bool:
         lock = self.directory.lock_of_dead(process)
