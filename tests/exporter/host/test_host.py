@@ -20,7 +20,7 @@ from typing import Any
 import openai
 import pytest
 
-from monitored_openai import MonitoredOpenAI, Monitoring, _logging, attributes
+from monitored_openai import MonitoredOpenAI, Monitoring, MonitoringSettings, _logging, attributes
 from monitored_openai._exporter.diagnostics import check
 from monitored_openai._exporter.host.directory import HostDirectory, destination, file_system_of
 from monitored_openai._metrics.names import ACTIVE, DURATION
@@ -315,7 +315,7 @@ def call_as(monitoring: Monitoring, user: str) -> None:
         call(monitoring)
 
 
-@pytest.mark.parametrize("kind", ["file", "foreign"])
+@pytest.mark.parametrize("kind", ["file", "foreign", "shared"])
 def test_a_directory_that_cannot_be_used_leaves_a_set_for_each_process(
     proxy: RemoteWriteProxy,
     tmp_path: Path,
@@ -329,7 +329,7 @@ def test_a_directory_that_cannot_be_used_leaves_a_set_for_each_process(
     folder = tmp_path / "folder"
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)
-    path = blocked / "host" if kind == "file" else folder / "host"
+    path = {"file": blocked / "host", "foreign": folder / "host", "shared": folder}[kind]
     with handle(metrics_url=proxy.write_url, host_dir=str(path), **MANUAL) as monitoring:
         call(monitoring)
         settled(monitoring)
@@ -392,6 +392,23 @@ def test_the_files_are_the_owners_alone_whatever_the_umask(of_host: dict[str, An
         os.umask(before)
     assert modes == dict.fromkeys(("alive", "push", "pusher", "sqlite", "sqlite-journal"), 0o600)
     assert [one.stat().st_mode & 0o777 for one in (path.parent, path)] == [0o700, 0o700]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_common"),
+    [
+        ({"metrics_token": "first"}, {"metrics_token": "second"}, False),
+        ({"headers": {"X-Scope-OrgID": "a"}}, {"headers": {"X-Scope-OrgID": "b"}}, False),
+        ({"tenant_id": "a"}, {"headers": {"X-Scope-OrgID": "a"}}, True),
+        ({"metrics_username": "1", "metrics_token": "old"}, {"metrics_username": "1", "metrics_token": "new"}, True),
+    ],
+    ids=["token", "header", "tenant", "new token"],
+)
+def test_only_processes_of_the_same_tenant_have_common_totals(
+    of_host: dict[str, Any], one: dict[str, Any], other: dict[str, Any], is_common: bool
+) -> None:
+    first, second = (MonitoringSettings(**of_host | settings) for settings in (one, other))
+    assert (destination(first) == destination(second)) == is_common
 
 
 def test_processes_with_other_buckets_have_their_own_totals(of_host: dict[str, Any]) -> None:
