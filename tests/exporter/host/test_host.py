@@ -23,7 +23,9 @@ import pytest
 from monitored_openai import MonitoredOpenAI, Monitoring, MonitoringSettings, _logging, attributes
 from monitored_openai._exporter.diagnostics import check
 from monitored_openai._exporter.host.directory import HostDirectory, destination, file_system_of
+from monitored_openai._exporter.host.merge import merge_gauges
 from monitored_openai._metrics.names import ACTIVE, DURATION
+from monitored_openai._metrics.series import Sample
 from tests.support.handles import MANUAL, ask, call, handle, http, in_process, settled
 from tests.support.servers._http import wait_until
 from tests.support.servers.remote_write import RemoteWriteProxy, Status
@@ -146,6 +148,19 @@ def test_active_calls_of_all_processes_add_up(proxy: RemoteWriteProxy, of_host: 
             settled(monitoring)
         living.callback(go_on.set)
         assert (proxy.total(ACTIVE.name), len(by_instance(proxy))) == (2, 1)
+
+
+def test_active_calls_of_all_processes_have_at_most_the_label_sets_of_one() -> None:
+    def active(user: str, value: float) -> Sample:
+        return Sample(ACTIVE.name, (("user", user),), value, cumulative=False)
+
+    gauges = merge_gauges(
+        [[active("a", 1), active("b", 2)], [active("c", 3), active("b", 4)], [active("other", 5), active("d", 6)]],
+        max_label_sets=2,
+        shown=[active("c", 0), active("b", 0)],
+        folded=lambda _: (("user", "other"),),
+    )
+    assert {dict(gauge.labels)["user"]: gauge.value for gauge in gauges} == {"c": 3, "b": 6, "other": 12}
 
 
 def is_asking(monitoring: Monitoring) -> bool:

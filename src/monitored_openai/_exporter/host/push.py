@@ -216,7 +216,7 @@ class HostPusher:
             born = file.born()
             file.note_sums(pusher=os.getpid(), due=time.monotonic() + self._series.interval, boot=host.boot)
             shown = file.shown()
-            gauges = merge_gauges(file.gauges(), max_label_sets=self._max_label_sets)
+            gauges = merge_gauges(file.gauges(), max_label_sets=self._max_label_sets, shown=shown, folded=host.folded)
             file.show({(gauge.name, gauge.labels): gauge for gauge in (*shown, *gauges)}.values())
             self._series.load(file.state(), file.totals(born), gauges, shown)
             now_ms = self._series.plan()

@@ -169,11 +169,15 @@ class HostTotals:
         self._ledger.host = _stats(state, self._ledger.host)
         return state
 
+    def folded(self, labels: Labels) -> Labels:
+        """Return the labels with `other` in place of the unbounded values."""
+        return self._metrics.folded(labels)
+
     def _add_series(self, file: HostTransaction, name: str, labels: Labels) -> int:
         """Return the id of a series. Beyond `max_label_sets` of all processes together, `other` replaces values."""
         if not self._has_room(file, name, labels):
             self._count_folded(name, labels)
-            labels = self._metrics.folded(labels)
+            labels = self.folded(labels)
         number = file.find_series(name, labels)
         return file.add_series(name, labels) if number is None else number
 
