@@ -325,6 +325,20 @@ def test_a_write_that_the_disk_refused_adds_to_no_series_of_another_process(
     assert sets == {"": 2, "a": 1, "b": 1}
 
 
+def test_a_full_disk_makes_no_push_more_frequent(
+    proxy: RemoteWriteProxy, of_host: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with handle(**of_host | {"push_interval": 1}) as monitoring, in_process(monitoring) as client:
+        ask(client)
+        wait_until(lambda: proxy.total(CALLS) == 1)
+        before, until = len(proxy.stored), time.monotonic() + 3
+        with no_byte_written_beyond(0):
+            ask(client)
+            wait_until(lambda: time.monotonic() > until)
+        assert any("cannot be written or pushed" in message for message in caplog.messages)
+        assert len(proxy.stored) - before <= 4
+
+
 def call_as(monitoring: Monitoring, user: str) -> None:
     with attributes(user=user):
         call(monitoring)

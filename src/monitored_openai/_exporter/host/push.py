@@ -77,6 +77,8 @@ class HostPusher:
         self._seconds_until_stopped = 2 * series.interval + seconds_until_stopped
         self._seen: Holder | None = None
         self._reported: Holder | None = None
+        self._due = 0.0
+        """Earliest next push of this process in monotonic seconds, because a full disk does not record when one is due."""
         self._pushing = asyncio.Lock()
         if host.turn is not None:  # the exporter's thread has died during a push
             host.turn.release()
@@ -89,7 +91,7 @@ class HostPusher:
             await self._rest.pause(self._seconds_until_due() + random.uniform(0, self._spread))  # noqa: S311  # no secret
             step = await self._push_if_due()
             if step is not None:
-                self._rest.pushed(taken=step.action is Action.DELIVERED)
+                self._rest.pushed(taken=step.action is Action.DELIVERED and self._host.is_kept)
             elif not self._seconds_until_due():
                 await asyncio.sleep(min(_LOOK_SECONDS, self._series.interval))
 
@@ -134,7 +136,7 @@ class HostPusher:
             left = self._host.state().due - time.monotonic()
         except (sqlite3.Error, OSError):
             return _LOOK_SECONDS
-        return max(0.0, left) if left < _MOST_SECONDS_UNTIL_DUE else 0.0
+        return max(0.0, self._due - time.monotonic(), left if left < _MOST_SECONDS_UNTIL_DUE else 0.0)
 
     def _is_accepted(self) -> bool:
         try:
@@ -175,7 +177,8 @@ class HostPusher:
             is_accepted = step.action is Action.DELIVERED
             interval = self._series.interval
             wait = max(min(step.wait, interval), step.at_least) if step.action is Action.RETRY else interval
-            self._note_result(gauges if is_accepted else None, due=time.monotonic() + wait)
+            self._due = time.monotonic() + wait
+            self._note_result(gauges if is_accepted else None, due=self._due)
         if is_accepted:
             await self._push_retired()
         return step
