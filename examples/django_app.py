@@ -1,9 +1,10 @@
-"""Django: one client for the project, and a middleware that labels every call with the view that made it.
+"""Django: one client for the project, and a middleware that labels every call with the name of its view.
 
     python django_app.py runserver
 
-The variables MONITORED_OPENAI_* name the back ends for the telemetry. gunicorn's workers run
-Python's exit handlers, which deliver the remaining telemetry. For an ASGI server, see the FastAPI example.
+The variables MONITORED_OPENAI_* name the back ends for the telemetry. When gunicorn stops a worker, the worker runs
+Python's exit handlers, and the library's handler delivers the remaining telemetry. For an ASGI server, see the FastAPI
+example.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ client = MonitoredOpenAI()
 
 
 def labelled(respond: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Return the middleware; with label_names=feature the metrics have the label too."""
+    """Return the middleware; with the setting label_names=feature, the metrics have this label too."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         with attributes(feature=resolve(request.path_info).view_name):

@@ -21,7 +21,7 @@ BEGIN_PROVIDERS = "<!-- providers: written by scripts/endpoints_table.py -->"
 END_PROVIDERS = "<!-- end of the providers -->"
 STREAM_USAGE: dict[StreamUsage, str] = {
     "unrequested": "in every stream; the client neither requests nor hides it",
-    "on_request": "on request",
+    "on_request": "the client requests it",
     "untried": "the client requests it, until the server rejects the request",
 }
 

@@ -152,21 +152,23 @@ def text() -> str:
     return "\n\n".join(
         (
             "## Fields of a log entry",
+            "A log entry is a line of JSON with these fields. *Without content* means that `capture_content=False` or a block `no_content()` applies to the call:",
             table(("field", "example", "meaning"), fields()),
             "If `metric_names` contains `grafana_openai`, entries and metadata also have the [predecessor's names](migration.md).",
             "### Structured metadata",
+            "Loki stores these values beside the line:",
             table(("name", "example", "meaning"), metadata()),
             "## Errors of calls",
             table(("`error_type`", "meaning", "HTTP status", "exceptions", "codes"), errors()),
             "## Why tokens are not known",
-            "The reason is the `error_type` of a call that failed after the server had begun to answer, or one of these:",
+            "If a call failed without an error status of the server, the reason is its `error_type`. A call with an error status has no reason. The other reasons are:",
             reasons(USAGE_UNKNOWN, usage_unknown),
             "## Why a call has no price",
-            f"{unpriced}: the page on prices has [their meanings](prices.md#what-is-unpriced-and-how-much).",
+            f"The reasons are {unpriced}. The page on prices describes [each reason](prices.md#what-is-unpriced-and-how-much).",
             "## Why something was dropped",
             reasons(DROPPED, get_args(DropReason)),
             "## Messages about settings",
-            "A value of the wrong type, or outside its [bounds](settings.md#all-settings), has a message of its own, which names the type or the bound.",
+            "For a value of the wrong type or outside its [bounds](settings.md#all-settings), the message names the type or the bound. The other messages are:",
             table(("message after the setting's name", "fix"), settings_errors()),
         )
     )

@@ -42,7 +42,10 @@ def parsed(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: lis
     This replaces the extension `sphinx.ext.napoleon`, which takes the text before a colon in the docstring of an attribute
     for a type.
     """
-    kind = "object" if what in {"attribute", "data", "property"} else what
+    if what == "data":  # the docstring of a value is that of its type
+        lines.clear()
+        return
+    kind = "object" if what in {"attribute", "property"} else what
     lines[:] = GoogleDocstring(list(lines), GOOGLE, app, kind, name, obj, options).lines()
 
 

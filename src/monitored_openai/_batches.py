@@ -51,19 +51,21 @@ class BatchUsage:
 def batch_usage(client: MonitoredOpenAI, batch: Batch | str, *, count: bool = False) -> tuple[BatchUsage, ...]:
     """Return usage and cost of a finished batch by model, from its output file.
 
-    Downloads the whole output file. Prices each request by your own price for `batch`, else by the published batch prices.
+    Downloads the whole output file. Prices each request by your own batch price or, without one, by the published batch
+    price.
 
     Args:
         client: a monitored client.
         batch: the batch, or its id.
-        count: True to also record the batch as one call of the operation `batch_result`, with the whole usage and cost.
-            A process records each batch only once.
+        count: True to also record the batch as one call of the operation `batch_result`, with the usage and cost of the
+            whole batch. A process records each batch only once.
 
     Returns:
         One item for each model in the responses.
 
     Raises:
-        ValueError: The batch has no output file (yet), or the file is malformed.
+        ValueError: The batch has no output file yet, the file is malformed, or the library cannot read responses of the
+            batch's endpoint.
         openai.OpenAIError: The download failed.
     """
     found = client.batches.retrieve(batch) if isinstance(batch, str) else batch
@@ -86,7 +88,7 @@ async def abatch_usage(
         One item for each model in the responses.
 
     Raises:
-        ValueError: The batch has no output file (yet), or the file is malformed.
+        ValueError: As for `batch_usage`.
         openai.OpenAIError: The download failed.
     """
     found = await client.batches.retrieve(batch) if isinstance(batch, str) else batch

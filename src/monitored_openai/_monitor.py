@@ -41,20 +41,20 @@ def monitor(client: AsyncOpenAI, settings: _Settings = None) -> AsyncMonitoredOp
 def monitor(client: Any, settings: _Settings = None) -> Any:
     """Return a monitored twin of a client.
 
-    The twin has the client's current options and shares its connections: closing either closes both. The client itself
-    stays unchanged.
+    The twin has the client's current options and shares its connections. Close only one of the two, because this also
+    closes the connections of the other. The client itself stays unchanged.
 
     Args:
         client: an official client, an instance of your own subclass, or a monitored client.
         settings: settings, the handle of another client, or `None` for the settings in the environment variables
-            `MONITORED_OPENAI_*`. They replace the settings of a monitored client.
+            `MONITORED_OPENAI_*`. The twin of a monitored client has these settings too, not those of `client`.
 
     Returns:
         The twin, which is also an instance of the client's class.
 
     Raises:
-        SettingsError: The environment has wrong settings, and `on_error` is not `disable`.
-        TypeError: `client` is not a client of the openai package.
+        SettingsError: The environment has invalid settings, and `on_error` is not `disable`.
+        TypeError: `client` is not a client of the openai package, or `settings` has another type.
     """
     if not isinstance(client, (OpenAI, AsyncOpenAI)):
         raise TypeError(f"client must be a client of the openai package, not {type(client).__name__}")

@@ -61,7 +61,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Usage:
     """The tokens of one call as the response reports them; ``None`` means not reported, never zero.
 
-    Token counts with a longer name are parts of ``input_tokens`` or ``output_tokens``: never add them to these two.
+    ``input_tokens`` and ``output_tokens`` include all other token counts, so never add another count to them.
     """
 
     input_tokens: int | None = None
@@ -73,7 +73,7 @@ class Usage:
     input_cache_write_tokens: int | None = None
     """Input tokens that the server wrote to its prompt cache."""
     input_cache_write_12h_tokens: int | None = None
-    """Those of ``input_cache_write_tokens`` that the server keeps for 12 hours."""
+    """The part of ``input_cache_write_tokens`` that the server keeps for 12 hours."""
     input_audio_tokens: int | None = None
     """Input tokens that encode audio."""
     input_image_tokens: int | None = None
@@ -91,7 +91,7 @@ class Usage:
     input_seconds: float | None = None
     """Seconds of input audio, if the API bills audio by its length."""
     input_characters: int | None = None
-    """Characters of a text for the speech API. The library counts them in the request."""
+    """Characters of the text that the speech API speaks. The library counts them in the request."""
 
 
 CostSource = Literal["table", "settings", "reply"]
@@ -114,8 +114,8 @@ CostIncomplete = Literal["tool_fee", "unit", "residency", "retention", "deployme
 class Cost:
     """The cost of one call in USD, in disjoint parts.
 
-    The prices come from the response's own charge, else from the settings ``prices`` and ``prices_file``, else from the
-    published prices of ``genai-prices``.
+    The cost is the charge that the response reports, if any. Otherwise it comes from the settings ``prices`` and
+    ``prices_file`` or, for a model without own prices, from the published prices.
     """
 
     input_usd: float = 0.0
@@ -135,11 +135,13 @@ class Cost:
     charge_usd: float = 0.0
     """USD that the response reports as its charge, without parts."""
     cache_savings_usd: float = 0.0
-    """USD that the cache saved: the cached input at the uncached rate, minus ``input_cached_usd``. Not in the total."""
+    """USD that the cache saved: the price of the cached input at the uncached rate, minus ``input_cached_usd``. No part of
+    the total.
+    """
     source: CostSource = "table"
     """The source of the prices."""
     incomplete: tuple[CostIncomplete, ...] = ()
-    """Reasons why the call costs more than this; empty if the cost is complete."""
+    """Reasons why the call may cost more than ``total_usd``; empty if the cost is complete."""
 
     @property
     def total_usd(self) -> float:
@@ -148,7 +150,7 @@ class Cost:
         return tokens + self.output_usd + self.tool_usd + self.charge_usd
 
     def by_kind(self) -> dict[str, float]:
-        """Return the USD of each part by kind, the values of the metric label ``kind``."""
+        """Return the USD of each part, by the part's value of the metric label ``kind``."""
         return {
             "input": self.input_usd,
             "input_cached": self.input_cached_usd,
@@ -190,7 +192,7 @@ class CallRecord:
     operation: str
     """OpenTelemetry's ``gen_ai.operation.name``: ``chat``, ``text_completion``, ..."""
     api_type: ApiType | None = None
-    """OpenTelemetry's ``openai.api.type``; ``None`` for any API but chat completions and Responses."""
+    """OpenTelemetry's ``openai.api.type``; ``None`` for APIs other than chat completions and Responses."""
     provider: str
     """OpenTelemetry's ``gen_ai.provider.name``: ``openai``, ``azure.ai.openai``, ..."""
     server: str
@@ -202,7 +204,7 @@ class CallRecord:
     response_id: str | None = None
     """The id in the response's body."""
     request_id: str | None = None
-    """The response's ``x-request-id`` header; the provider's support finds the request by it."""
+    """The response's ``x-request-id`` header, by which the provider's support finds the request."""
 
     started_ns: int
     """Time of the call's start, in nanoseconds since the epoch."""
@@ -217,15 +219,16 @@ class CallRecord:
     chunk_intervals: Sequence[float] = ()
     """Seconds that the caller waited for each chunk after the first."""
     chunks: int | None = None
-    """Number of chunks, without events before the first output and a hidden usage chunk; ``None`` if not streamed."""
+    """Number of chunks, except events before the first output and a hidden usage chunk; ``None`` if not streamed."""
 
     error_type: ErrorType | None = None
     """The type of the error; ``None`` if the call succeeded."""
     error_message: str | None = None
-    """The message of the error. If content is not captured, only the error's class and code."""
+    """The message of the error or, if content is not captured, only the error's class and code."""
     api_error: Mapping[str, str] = field(default_factory=dict)
-    """The error as the API identifies it, even without content: ``code``, ``type``, ``param``, and ``reason``, a more
-    specific code inside the error, such as that of Azure's content filter. Empty without an error of the API.
+    """The fields ``code``, ``type`` and ``param`` of the API's error, and ``reason``: a more specific code inside the
+    error, such as that of Azure's content filter. Present even if content is not captured. Empty if the API reported no
+    error.
     """
     http_status: int | None = None
     """The HTTP status of the response; ``None`` if no response arrived."""
@@ -237,35 +240,40 @@ class CallRecord:
     service_tier: str | None = None
     """The tier in the response, which may differ from the requested one."""
     usage: Usage | None = None
-    """The tokens that the response reports; ``None`` if unknown, or if the call used none of its own."""
+    """The tokens that the response reports. ``None`` if they are unknown, if the API answered with an error status, if the
+    endpoint is free, or if the record of another call has them.
+    """
     usage_unknown: UsageUnknown | None = None
     """The reason for an unknown ``usage``: ``not_reported``, ``invalid``, ``not_read``, ..., or an error type."""
     cost: Cost | None = None
-    """The cost in USD; ``None`` if unknown, or if the call costs nothing of its own."""
+    """The cost in USD. ``None`` if it is unknown, if the API answered with an error status, if the endpoint is free, or if
+    the record of another call has the cost.
+    """
     unpriced: str | None = None
     """The reason for an unknown ``cost``: ``unknown_model``, ``usage_unknown``, ..."""
     tool_calls: Mapping[str, int] = field(default_factory=dict)
-    """The number of calls of each tool in the response, by the bounded name of the tool."""
+    """The number of calls of each kind of tool in the response; ``other`` for unknown kinds."""
     provider_cost: float | None = None
     """The number ``usage.cost`` in the response, in the server's unit.
 
-    It is also ``cost``, with the source ``reply``, if the provider documents that its unit is the US dollar.
+    If the provider documents that the unit is the US dollar, ``cost`` contains this amount too, with the source ``reply``.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict)
     """The response's rate-limit headers, ``openai-processing-ms``, ``openai-organization`` and ``openai-project``."""
     request: Mapping[str, Any] | None = None
-    """The body of the request, without fields that the library added, and with descriptions in place of files.
+    """The body of the request, without the fields that the library added. Each file is replaced by its description.
 
     ``None`` if content is not captured.
     """
     response: Mapping[str, Any] | str | None = None
-    """The body of the response; the merged chunks of a stream; type and size of media; lengths in place of vectors.
+    """The body of the response; for a stream, the body that its chunks form together.
 
-    ``None`` if content is not captured or no body arrived.
+    Media are replaced by their type and size, and vectors by their lengths. ``None`` if content is not captured or no body
+    arrived.
     """
     content_captured: bool = True
-    """False if ``capture_content`` or ``no_content`` keeps the content out of the record."""
+    """False if the setting ``capture_content`` or a block ``no_content`` keeps the content out of the record."""
     attributes: Mapping[str, str] = field(default_factory=dict)
     """The labels from ``attributes`` and ``with_attributes``, by name."""
     identifiers: Mapping[str, Any] = field(default_factory=dict)

@@ -29,7 +29,9 @@ DropReason = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleStats:
-    """Counts of the predecessor's samples, all zero unless the setting `metric_names` includes its series.
+    """Counts of the legacy samples, all zero unless the setting `metric_names` includes `grafana_openai`.
+
+    These samples belong to the series of the package `grafana-openai-monitoring`.
 
     ``produced == delivered + sum(dropped.values()) + queued`` at every instant.
     """
@@ -41,7 +43,7 @@ class SampleStats:
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Number of samples dropped, by reason."""
     queued: int = 0
-    """Samples that wait or are in flight."""
+    """Samples that wait or are in the current request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,18 +55,18 @@ class HostStats:
     pusher: int | None = None
     """Process ID of the process that pushed last; ``None`` before the first push."""
     processes: int = 0
-    """Living processes at the last push."""
+    """Number of living processes at the last push."""
     last_push_ns: int | None = None
     """Time of the last accepted push of any process, in nanoseconds since the epoch; ``None`` before the first."""
     stopped_pushers: int = 0
-    """Processes that held the lock for a push for so long that they were probably stopped."""
+    """Number of processes that held the lock for a push so long that they were probably stopped."""
     fallbacks: int = 0
     """1 if this process pushes its own set of series, because `host_dir` cannot be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """Counts of one exporter at one instant, since the process started or was forked.
+    """Counts of one exporter at one instant, since its handle was created or the process was forked.
 
     Two equations hold at every instant:
 
@@ -93,9 +95,9 @@ class Stats:
     spool_bytes: int
     """Size of the spool directory in bytes, as this exporter last measured it."""
     cut: int
-    """Log entries, delivered or waiting, that lost a part: long content, or a part that the back end refused."""
+    """Delivered or waiting log entries without some part: the rest of long content, or a part that Loki refused."""
     content_failed: int
-    """Log entries without content, because the redactor raised."""
+    """Log entries without content, because the redaction failed."""
     folded: int
     """Calls added to the counters."""
     metrics_dropped: Mapping[str, int]
@@ -103,15 +105,15 @@ class Stats:
     metrics_queued: int
     """Calls not yet added to the counters."""
     samples: SampleStats = field(default_factory=SampleStats)
-    """Counts of the predecessor's samples."""
+    """Counts of the legacy samples."""
     pushes: int
     """Pushes of metrics that the back end accepted."""
     failed_pushes: int
     """Pushes of metrics that failed; the next push includes their values."""
     totals_refused: int = 0
-    """Lost counter snapshots, which this exporter had adopted from the spools of ended processes.
+    """Lost counter snapshots among those that this exporter adopted from the spools of ended processes.
 
-    They were damaged, or the back end refused them, because it has newer samples or they are too old for it.
+    A snapshot is lost if it is damaged, if it is too old for the back end, or if the back end has newer samples.
     """
     host: HostStats | None = None
     """The common set of series of this host; ``None`` without the setting `host_dir`."""
@@ -126,12 +128,12 @@ class FlushResult:
     """The result of a flush."""
 
     complete: bool
-    """True if the exporter has delivered or finally dropped all that preceded the flush; false after a timeout."""
+    """True if the exporter has delivered or dropped all recorded data, so that none wait; false after a timeout."""
     delivered: int
-    """Log entries that Loki accepted since the process started or was forked."""
+    """Log entries that Loki has accepted since the handle was created or the process was forked."""
     dropped: int
-    """Log entries dropped since the process started or was forked."""
+    """Log entries dropped since the handle was created or the process was forked."""
     left: int
-    """Log entries that still wait, in memory or on disk, or are in flight."""
+    """Log entries that wait in memory or on disk, or are in the current request."""
     pushed: bool
     """True if the metrics back end has the latest counters; false without the setting `metrics_url`."""

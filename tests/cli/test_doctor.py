@@ -51,6 +51,29 @@ def test_settings_that_work_are_well_and_each_back_end_has_got_one_thing(
     assert [entry.metadata for entry in loki.entries] == [{"doctor": "true"}]
 
 
+@pytest.mark.parametrize(("signal", "other"), [("metrics", "logs"), ("logs", "metrics")])
+def test_a_signal_without_an_address_is_named(signal: str, other: str) -> None:
+    url: dict[str, Any] = {f"{signal}_url": "http://back-end.test"}
+    with respx.mock(using="httpcore") as back_end:
+        back_end.post(host="back-end.test").mock(side_effect=[httpx.Response(204)])
+        findings = check(MonitoringSettings(**url))
+
+    assert found(signal, findings).is_well
+    assert found(other, findings).says == f"{other}_url is not set: the library pushes no {other}"
+    assert found(other, findings).is_well
+
+
+def test_the_advice_for_a_local_page_that_does_not_run_is_to_start_it() -> None:
+    with respx.mock(using="httpcore") as back_end:
+        back_end.post(host="127.0.0.1", port=8642).mock(side_effect=httpx.ConnectError("refused"))
+        findings = check(MonitoringSettings.local())
+
+    assert [(one.is_well, one.advice) for one in findings] == [
+        (False, "start `monitored-openai local`, or check metrics_url"),
+        (False, "start `monitored-openai local`, or check logs_url"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("answer", "says", "advice"),
     [
@@ -215,7 +238,7 @@ def test_complete_texts_of_refusals_get_the_advice_of_their_signal(
 )
 def test_a_loki_that_refuses_is_understood(loki: dict[str, Any], settings: dict[str, Any], advice: str) -> None:
     with FakeLoki(**loki) as strict:
-        (finding,) = check(MonitoringSettings(logs_url=strict.push_url, **settings))
+        finding = found("logs", check(MonitoringSettings(logs_url=strict.push_url, **settings)))
 
     assert not finding.is_well
     assert advice in finding.advice
@@ -247,7 +270,9 @@ def test_the_command_says_it_and_its_exit_code_too(
     assert "neither metrics_url nor logs_url is set" in capsys.readouterr().out
     monkeypatch.setenv("MONITORED_OPENAI_LOGS_URL", loki.push_url)
     assert main(["doctor"]) == 0
-    assert capsys.readouterr().out == "ok     logs     Loki accepts logs\n"
+    assert capsys.readouterr().out == (
+        "ok     metrics  metrics_url is not set: the library pushes no metrics\nok     logs     Loki accepts logs\n"
+    )
     monkeypatch.setenv("MONITORED_OPENAI_LOGS_URL", "nonsense")
     assert main(["doctor"]) == 2
 

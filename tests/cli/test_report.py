@@ -188,6 +188,17 @@ def test_the_address_for_queries_follows_from_the_one_for_pushes(
         assert prometheus.url == asked
 
 
+def test_a_range_without_calls_leads_to_the_check_of_the_settings(done: Workload, ask: Asked) -> None:
+    options = [*window(done, done.began - 60), "--where", "environment=nowhere"]
+
+    _, _, everything, advice = ask("report", *options).splitlines()
+
+    assert everything.split() == ["all", *"0000", "-", "0", "-", "-", "-"]
+    assert advice.startswith("Prometheus has no calls of this range; `monitored-openai doctor`")
+    assert "doctor" not in ask("report", *window(done, done.began - 60))
+    assert ask("report", "--format", "csv", *options).count("\n") == 2
+
+
 def test_a_label_that_no_call_has_is_refused(done: Workload, ask: Asked) -> None:
     refused = ask("report", *window(done, done.began - 60), "--by", "nosuch", code=2)
 
@@ -217,6 +228,20 @@ ROW = Row(
     duration_p95=655.36,
     first_chunk_p95=None,
 )
+
+
+@pytest.mark.parametrize(
+    ("usd", "shown"),
+    [(0.0, "0.0000"), (0.0054, "0.0054"), (0.00021, "0.00021"), (2.1e-7, "0.00000021"), (9.96e-5, "0.000100")],
+)
+def test_a_small_cost_is_not_shown_as_zero(usd: float, shown: str) -> None:
+    asked = Report.parse(by="model", over="24h", until=None, where=(), scraped=False)
+    paper = Console(width=1000, file=io.StringIO())
+
+    paper.print(as_table([replace(ROW, cost_usd=usd, unpriced_calls=0)], asked, room=300))
+
+    assert isinstance(paper.file, io.StringIO)
+    assert paper.file.getvalue().split()[-7] == shown
 
 
 @pytest.mark.parametrize("room", [20, 60, 80, 100, 120, 300])

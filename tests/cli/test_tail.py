@@ -52,6 +52,12 @@ def test_tail_marks_a_cost_that_is_a_lower_bound(queries: LokiQueries, ask: Aske
     assert "  ≥$0.000260" in part
 
 
+def test_tail_shows_no_small_cost_as_zero(queries: LokiQueries, ask: Asked) -> None:
+    queries.entries = [(time.time_ns(), line_of(1, **{**CHAT, "cost": {"total_usd": 1.3e-7}}))]
+
+    assert "  $0.00000013" in ask("tail", "--url", queries.url, "--no-follow")
+
+
 def test_tail_shows_content_only_when_asked_and_makes_it_harmless(queries: LokiQueries, ask: Asked) -> None:
     now = time.time_ns()
     queries.entries = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitored_openai._local.calls import CallFilter, keep, search
+from monitored_openai._local.calls import groups as stored_groups
 from monitored_openai._local.conversation import turns
+from monitored_openai._local.history import History
+from monitored_openai._local.ingest import ReceivedEntry
 from monitored_openai._local.media import Media
 from tests.support.local_page import CALL, Page, open_page
 
@@ -111,6 +117,63 @@ def test_sessions_conversations_and_traces_have_sums(page: Page) -> None:
     assert [(one["key"], one["calls"]) for one in page.get("/api/groups", by="trace").json()] == [("t", 2)]
     assert page.get("/api/groups", by="trace", failed="1").json() == []
     assert pages(page, **{"group.conversation": "conv"}) == ["c004", "c003"]
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_chains_of_responses_are_conversations_in_any_order(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    size = data.draw(st.integers(1, 7))
+    parents = [
+        data.draw(st.one_of(st.none(), st.integers(0, number - 1))) if number else None for number in range(size)
+    ]
+    order = data.draw(st.permutations(range(size)))
+    lost = data.draw(st.sets(st.integers(0, size - 1), max_size=2))
+    stored = [number for number in order if number not in lost]
+    with closing(History(tmp_path_factory.mktemp("chains") / "history.sqlite3", say=print)) as history:
+        while stored:
+            batch, stored = stored[: (cut := data.draw(st.integers(1, len(stored))))], stored[cut:]
+            keep(history, [received(continued(number, parents[number])) for number in batch])
+        groups = {one["key"]: one["calls"] for one in stored_groups(history, CallFilter(where={}), "conversation")}
+        found = {key: {json.loads(one)["id"] for one in search(history, of_conversation(key))} for key in groups}
+
+    def root(number: int) -> int:
+        parent = parents[number]
+        return number if parent is None or number in lost else root(parent)
+
+    trees: dict[str, set[str]] = {}
+    for number in set(range(size)) - lost:
+        children = [one for one in range(size) if parents[one] == number and one not in lost]
+        if children or parents[number] is not None:
+            trees.setdefault(f"resp_{root(number):04}", set()).add(f"c{number:03}")
+    assert found == trees
+    assert groups == {key: len(calls) for key, calls in trees.items()}
+
+
+def received(entry: Any) -> ReceivedEntry:
+    return ReceivedEntry(timestamp_ns=time.time_ns(), call=entry, metadata={})
+
+
+def of_conversation(key: str) -> CallFilter:
+    return CallFilter(where={}, group=("conversation", key))
+
+
+def continued(number: int, previous: int | None, **more: Any) -> Any:
+    """A call with a response of this number, which continues another response."""
+    named = {} if previous is None else {"previous_response_id": f"resp_{previous:04}"}
+    return call(number, response_id=f"resp_{number:04}", identifiers=named, **more)
+
+
+def test_a_chain_belongs_to_the_conversation_that_its_call_names(page: Page) -> None:
+    named = {"attributes": {"conversation_id": "shop"}}
+    page.log(continued(2, 1), continued(3, 2), continued(5, None))
+    page.log(continued(1, 0, **named), continued(4, 3))
+    page.log(call(6, identifiers={"conversation": "conv", "previous_response_id": "[redacted]"}))
+    page.log(*(call(number, identifiers={"previous_response_id": "[redacted]"}) for number in (7, 8)))
+
+    groups = {one["key"]: one["calls"] for one in page.get("/api/groups", by="conversation").json()}
+    assert groups == {"shop": 4, "conv": 1}
 
 
 @pytest.mark.parametrize("path", ["/api/calls?order=id", "/api/groups", "/api/groups?by=row", "/api/calls?group.row=x"])

@@ -1,4 +1,4 @@
-"""A history of version 1 becomes one of version 2 in place; newer and unknown versions are not touched."""
+"""A history of an earlier version becomes one of the present version in place; newer and unknown versions are not touched."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from monitored_openai._files.private import NotOurs
-from monitored_openai._local.history import History
+from monitored_openai._local.history import _VERSION_2, History
 from tests.support.local_page import CALL, open_page
 
 VERSION_1 = """
@@ -32,7 +32,7 @@ PRAGMA application_id = 1836009577;
 PRAGMA user_version = 1;
 """
 """The schema as version 1 wrote it."""
-OLD_COLUMNS = "id, at_ns, size, failed, labels, row, search, line"
+OLD_COLUMNS = "id, at_ns, size, failed, labels, search, line"
 
 
 def old_row(number: int) -> tuple[Any, ...]:
@@ -64,7 +64,7 @@ def old(tmp_path: Path) -> Path:
 
 
 def content(path: Path) -> list[Any]:
-    """What a version-1 history holds."""
+    """What a version-1 history holds, without the rows of the list, to which an upgrade adds."""
     with closing(sqlite3.connect(path)) as database:
         tables = (OLD_COLUMNS, "call"), ("*", "series"), ("*", "dimension"), ("*", "point")
         return [database.execute(f"SELECT {columns} FROM {table}").fetchall() for columns, table in tables]  # noqa: S608
@@ -78,10 +78,45 @@ def version(path: Path) -> int:
 def test_a_history_of_version_1_keeps_everything(old: Path) -> None:
     before, said = content(old), list[str]()
 
-    for _ in range(2):  # the second time, it already has version 2
+    for _ in range(2):  # the second time, it already has version 3
         History(old, say=said.append).close()
 
-    assert (content(old), version(old), said) == (before, 2, [])
+    assert (content(old), version(old), said) == (before, 3, [])
+
+
+def rows(path: Path) -> list[Any]:
+    with closing(sqlite3.connect(path)) as database:
+        return [json.loads(row) for (row,) in database.execute("SELECT row FROM call ORDER BY id")]
+
+
+@pytest.mark.parametrize("upgrades", [(), (_VERSION_2,)])
+def test_old_calls_get_marks_and_conversations(old: Path, upgrades: tuple[str, ...]) -> None:
+    before = rows(old)
+    requests: list[Any] = [
+        {"stream": True, "tools": [{}, {}]},
+        {"previous_response_id": "resp_0000"},
+        {"previous_response_id": "resp_0001", "text": {"format": {"type": "json_schema"}}},
+    ]
+    with closing(sqlite3.connect(old)) as database:
+        for upgrade in upgrades:
+            database.executescript(upgrade)
+        for number, request in enumerate(requests):
+            line = json.dumps({**CALL, "request": request, "response_id": f"resp_{number:04}"}).encode()
+            database.execute("UPDATE call SET line = ? WHERE id = ?", (zlib.compress(line), f"old{number}"))
+        database.execute("UPDATE call SET line = x'00' WHERE id = 'old4'")  # damaged
+        database.commit()
+
+    History(old, say=print).close()
+
+    now = rows(old)
+    assert [{name: row[name] for name in before[0]} for row in now] == before
+    assert [(row["streamed"], row["tools"], row["structured"]) for row in now[:3]] == [
+        (True, 2, False),
+        (False, 0, False),
+        (False, 0, True),
+    ]
+    assert [row["conversation"] for row in now[:4]] == ["resp_0000"] * 3 + [None]
+    assert now[4] == before[4]
 
 
 def test_old_calls_are_sorted_and_grouped_beside_new_ones(old: Path) -> None:
@@ -135,15 +170,15 @@ def test_a_history_of_version_1_with_foreign_objects_is_refused(old: Path, state
 
 
 def test_a_newer_version_is_refused_and_an_unknown_one_is_set_aside(old: Path) -> None:
-    for number in (3, 0):
+    for number in (4, 0):
         with closing(sqlite3.connect(old)) as database:
             database.execute(f"PRAGMA user_version = {number}")
         said = list[str]()
         if number:
-            with pytest.raises(NotOurs, match="newer version: 3 instead of 2"):
+            with pytest.raises(NotOurs, match="newer version: 4 instead of 3"):
                 History(old, say=said.append)
-            assert (version(old), said) == (3, [])
+            assert (version(old), said) == (4, [])
         else:
             History(old, say=said.append).close()
-            assert "version 0 instead of 2" in said[0]
-            assert version(old) == 2
+            assert "version 0 instead of 3" in said[0]
+            assert version(old) == 3

@@ -182,7 +182,7 @@ def test_an_opened_call_shows_tokens_cost_and_what_was_said(browser: Chromium, p
         assert list(filter(None, said.split("\n"))) == ["user", "What is a bucket?", "assistant", "An upper bound."]
         assert facts["total"] == "$0.000260"
         assert (facts["feature"], facts["retries"], facts["whole answer"]) == ("search", "1", "0.50 s")
-        assert tab.wait_for("document.querySelector('.raw pre').textContent").startswith('{\n  "id"')
+        assert tab.wait_for("document.querySelector('.raw .json')?.innerText").split("\n")[1].startswith('id: "')
 
 
 def test_more_calls_than_the_list_takes_at_once_leave_an_opened_one_open(browser: Chromium, page: Page) -> None:
@@ -329,7 +329,23 @@ def test_everything_is_reached_by_keyboard(browser: Chromium, page: Page) -> Non
         tab.wait_for("document.querySelector('.facts') !== null")
 
         areas = ["area", "area", "area", "BUTTON", "area", "area", "area"]  # the errors have a legend of their own
-        charts = ["skip", "INPUT", "SUMMARY", "by", "share", "BUTTON", "BUTTON", *areas, "scrolls", "link", "link"]
+        charts = [
+            "skip",
+            "INPUT",
+            "earlier",
+            "later",
+            "wider",
+            "SUMMARY",
+            "by",
+            "share",
+            "compare",
+            "BUTTON",
+            "BUTTON",
+            *areas,
+            "scrolls",
+            "link",
+            "link",
+        ]
         orders = ["when", "number duration", "number tokens", "number cost"]
         assert reached == [*charts, "search", "failed", "grouping", "save-csv", "save-json", *orders, "call"]
         assert tab.ask("document.activeElement.getAttribute('aria-expanded')") == "true"

@@ -194,6 +194,31 @@ def test_the_filtered_calls_are_saved_as_csv_and_json(browser: Chromium, page: P
     saved = json.loads(document)
     assert [one["id"] for one in saved] == [row["id"] for row in rows]
     assert (saved[0]["cost_usd"], saved[0]["asked"]) == (None, odd["asked"])
+    assert saved[1]["attributes"] == {"feature": "search"}
+    assert saved[0]["entry"]["request"] == {"messages": messages}
+    assert saved[1]["entry"].keys() >= {"request", "response", "attributes"}
+
+
+def test_an_export_keeps_each_digit_and_says_what_it_leaves_out(browser: Chromium, page: Page) -> None:
+    digits = 12345678901234567890
+    page.log(*(call(number, request={"seed": digits, "text": "x" * 900}) for number in range(250)), call(250))
+    collected = "import('./export.js').then(async one => {{ const {{parts, ...more}} = await one.collect({{}}, 'json', {{most: {}}}); return [parts.join(''), more]; }})"
+    with browser.tab(page.server.url) as tab:
+        listed(tab, 50)
+        for most, number in (("{calls: 201, characters: 1e9}", 201), ("{calls: 1000, characters: 60000}", None)):
+            document, counted = tab.ask(collected.format(most))
+            saved = json.loads(document)
+            assert len(saved) == counted["number"] == (number or len(saved))
+            assert len(document) < 60_100 or number
+            assert counted["number"] + counted["left"] == 251
+            assert saved[1]["entry"]["request"]["seed"] == digits
+        assert tab.ask(collected.format("{calls: 251, characters: 1e9}"))[1] == {"number": 251, "left": 0}
+
+        text = tab.ask("import('./export.js').then(one => one.said(10000, 1234))")
+        assert text.startswith("The file contains the newest 10,000 calls. It leaves out 1,234 older matching calls. ")
+        tab.ask(CAUGHT)
+        tab.wait_for("document.querySelector('#saved').innerText === 'The file contains 251 calls.'")
+        assert tab.complaints() == []
 
 
 def test_an_answer_is_shown_as_markdown_or_as_it_is(browser: Chromium, page: Page) -> None:

@@ -1,1 +1,1 @@
-"""Observes calls on the caller's thread, from start to end, and builds their records."""
+"""Observes calls on the caller's thread, and builds their records on the exporter's thread."""

@@ -74,16 +74,17 @@ class Block(AbstractContextManager[None], Generic[_T]):
 
 
 def attributes(**labels: object) -> Block[Mapping[str, str]]:
-    """Label every call that starts inside the block, across awaits and tasks.
+    """Add attributes to every call that starts inside the block, also after an `await` and in tasks that it starts.
 
-    Use it in a `with` statement or as a decorator. Blocks may be nested; the inner value wins. Each log entry contains
-    the labels. The metrics contain those that `MonitoringSettings.label_names` names.
+    Use it in a `with` statement or as a decorator. Blocks may be nested; the inner value applies. Each log entry contains
+    all attributes. The metrics have labels only for the attributes that `MonitoringSettings.label_names` lists.
 
     Args:
-        labels: texts, numbers, `bool` (`true` or `false`), `Decimal`, `UUID`, dates, times, enum members (by their
-            values) and NumPy scalars, by label name. A text keeps its first 4,096 characters. Any other value, such as
-            `None` or an empty text, removes the label from the calls, even a label of an outer block or the client. A
-            warning, at most one a minute, reports the removal.
+        labels: the value of each attribute, by its name: a text, a number, `True` or `False` (written as `true` or
+            `false`), a `Decimal`, a `UUID`, a date, a time, an enum member (written as its value) or a NumPy scalar. The
+            library keeps the first 4,096 characters of a value. A value without a text form, such as `None`, a list or an
+            empty text, removes the attribute from the calls, even if an outer block or the client sets it. The library logs
+            a warning about such a value, at most once a minute.
 
     Returns:
         The context manager and decorator.
@@ -98,7 +99,7 @@ def attributes(**labels: object) -> Block[Mapping[str, str]]:
 def no_content() -> Block[bool]:
     """Do not capture the requests and responses of calls that start inside the block.
 
-    Use it in a `with` statement or as a decorator. The records contain all other facts, as usual.
+    Use it in a `with` statement or as a decorator. The records of these calls contain all other facts.
 
     Returns:
         The context manager and decorator.

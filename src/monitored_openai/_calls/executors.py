@@ -1,4 +1,4 @@
-"""Carries the context of the caller, with its attributes and `no_content()` blocks, into the threads of a pool."""
+"""Runs functions in the threads of a pool with the context of the caller: attributes and `no_content()` blocks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _WITHOUT_SHARED_MEMORY = frozenset({"ProcessPoolExecutor", "InterpreterPoolExecu
 
 
 def carry(executor: Executor) -> Executor:
-    """Return an executor that runs each function in the context of its `submit` or `map`.
+    """Return an executor for which the blocks around `submit` or `map` also apply to the submitted functions.
 
-    A thread of a `ThreadPoolExecutor` does not know the blocks around `submit`. With the returned executor,
-    `attributes()`, `no_content()` and all other context variables, such as the current span of OpenTelemetry, apply to
-    the submitted function, as they do with `asyncio.to_thread`. Both executors use the same threads, so
-    `shutdown` or the end of a `with` block of either one shuts down both.
+    Without this function, these blocks do not apply in the threads of a `ThreadPoolExecutor`. With the returned
+    executor, `attributes()`, `no_content()` and all other context variables, such as the current span of OpenTelemetry,
+    apply to the submitted function, as with `asyncio.to_thread`. Both executors use the same threads. If you shut down
+    one of them, with `shutdown` or at the end of its `with` block, the other is shut down too.
 
     Args:
         executor: the executor that runs the functions in threads of this process.

@@ -1,4 +1,4 @@
-"""Requests the usage of a stream if the caller did not, and remembers the servers that reject the request."""
+"""Requests the usage of a stream if the caller did not, and remembers the servers that reject the option."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What dashboards and rules share in Grafana's API: folders, and the outcome of a push."""
+"""Functions of Grafana's API that dashboards and rules share: folders, and the outcome of a push."""
 
 from __future__ import annotations
 

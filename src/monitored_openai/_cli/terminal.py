@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -118,6 +119,12 @@ def waiting(what: str) -> Iterator[None]:
     finally:
         if terminal.redraws:
             terminal.write(_CLEAR_LINE)
+
+
+def amount(usd: float, *, decimals: int) -> str:
+    """Return an amount with at least these decimals, and with more if fewer than two digits other than zero remain."""
+    small = 0 < abs(usd) < 1
+    return f"{usd:,.{max(decimals, 1 - math.floor(math.log10(abs(usd)))) if small else decimals}f}"
 
 
 def escaped(text: str) -> str:

@@ -22,7 +22,7 @@ PADDING = frozenset({"obfuscation"})
 """Fields of a chunk that contain no data."""
 WITHOUT_DATA = HEAD | PADDING
 _NOT_MERGED = {"index", "delta", "text", "message"}
-"""Fields of a choice that need more than `merge_state`; Perplexity repeats the message so far beside each delta."""
+"""Fields of a choice that need more than `merge_state`; Perplexity repeats the message so far with each delta."""
 _ONLY_TEXT = (list, tuple)
 _CHUNK_BYTES = 2000
 """Approximate memory of one chunk that is kept as an object, in bytes."""
@@ -39,9 +39,9 @@ class ChoiceAccumulator:
         self._first: Any = None
         self._last: Any = None
         self._texts: list[str] = []
-        """The last texts of the choice 0 without another chunk between them."""
+        """The texts of choice 0 since the last chunk with more than a text."""
         self._pieces: list[Any] = [self._texts]
-        """Lists of texts of the choice 0, an index and a text of another choice, or a chunk."""
+        """In order: a list of texts of choice 0, an (index, text) pair of another choice, or a chunk."""
         self._usage: Any = None
 
     def _add_other(self, chunk: Any, last: Any) -> bool:

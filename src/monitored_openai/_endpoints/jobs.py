@@ -38,7 +38,7 @@ def _parse_video(body: Mapping[str, Any]) -> ParsedResponse:
 
 
 def _parse_extension(body: Mapping[str, Any]) -> ParsedResponse:
-    """Parse a video job that reports the length of the whole video, of which only a part is new."""
+    """Parse a video job that reports the length of the whole video, although only a part is new."""
     return dataclasses.replace(parse_job(body), incomplete=("unit",))
 
 

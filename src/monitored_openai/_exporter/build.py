@@ -115,7 +115,7 @@ def build_metrics_pusher(
 def build_sample_pusher(
     settings: MonitoringSettings, state: ExporterState, flush_gate: FlushGate, metrics: MetricsState, clients: Clients
 ) -> LegacySamplePusher | None:
-    """Build the pusher of per-call samples."""
+    """Build the pusher of legacy samples."""
     if settings.metrics_url is None or state.samples is None:
         return None
     return LegacySamplePusher(

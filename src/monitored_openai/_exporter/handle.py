@@ -28,7 +28,8 @@ class Monitoring:
     """The telemetry of all clients with the same settings: totals, log entries, and the delivery of both."""
 
     def __init__(self, settings: MonitoringSettings) -> None:
-        """Create the handle. Its thread starts when the first call ends or, with a spool, when it starts.
+        """Create the handle. The process's exporter thread starts with the first call: when the call ends or, if
+        `spool_dir` or `host_dir` is set, when it starts.
 
         Args:
             settings: The settings of all clients that share this handle.
@@ -54,10 +55,10 @@ class Monitoring:
         return self._settings
 
     def stats(self) -> Stats:
-        """Return the current counts of calls, log entries, pushes and per-call samples.
+        """Return the current counts of calls, log entries, pushes and legacy samples.
 
         Returns:
-            A consistent snapshot of the counts since the handle was created or the process was forked.
+            A consistent snapshot of the counts since this handle was created or the process was forked.
         """
         return self._runner.ledger.stats()
 
@@ -77,12 +78,12 @@ class Monitoring:
     def flush(self, timeout: float = 5.0) -> FlushResult:
         """Deliver everything recorded so far, and wait at most `timeout` seconds.
 
-        A timeout loses no data and raises no error: the flush ends, and the exporter continues to deliver at its usual
-        pace. In `on_record`, which runs on the exporter's own thread, the method returns at once, because it would wait
-        for itself.
+        A timeout loses no data and raises no error: the method returns, and the exporter continues to deliver at its usual
+        pace. In the function `on_record`, which runs on the exporter's own thread, the method returns immediately,
+        because otherwise the thread would wait for itself.
 
         Args:
-            timeout: Longest wait in seconds; 0 returns at once.
+            timeout: Longest wait in seconds; 0 returns immediately.
 
         Returns:
             The result, with `complete=False` if something is still undelivered.
@@ -100,7 +101,6 @@ class Monitoring:
 
         Returns:
             The result, with `complete=False` if something is still undelivered.
-
         """
         flush = self._runner.begin_flush()
         if flush is None:
@@ -119,10 +119,10 @@ class Monitoring:
         return self._result(flush)
 
     def close(self, timeout: float = 5.0) -> FlushResult:
-        """Flush for at most `timeout` seconds, then stop for good.
+        """Flush for at most `timeout` seconds, then stop permanently.
 
-        Calls that end later are counted as dropped, for the reason `closed`. Entries that the flush did not deliver
-        stay in the spool or, without a spool, are counted as dropped for the same reason.
+        Calls that end later count as dropped, with the reason `closed`. Entries that the flush did not deliver stay in the
+        spool; without a spool, they count as dropped with the same reason.
 
         Args:
             timeout: Longest wait for the flush in seconds.
@@ -137,22 +137,24 @@ class Monitoring:
     def purge(self, timeout: float = 5.0) -> None:
         """Remove all waiting data of this process and of ended processes from the spool's directory.
 
-        The files of other living processes stay. Entries of this process are counted as dropped.
+        The files of other living processes stay. The removed entries of this process count as dropped.
 
         Args:
             timeout: Longest wait in seconds.
 
         Raises:
-            TimeoutError: the purge took more than `timeout` seconds and continues in the background, or the exporter's thread
-                cannot run now.
+            TimeoutError: The purge takes more than `timeout` seconds and continues in the background, or the exporter's
+                thread cannot run now.
         """
         purge = self._runner.begin_purge()
         if purge is not None:
             if not purge.result(timeout):
                 raise TimeoutError("the exporter's thread cannot purge the spool now; try again later")
         elif self._settings.spool_dir is not None:
-            from monitored_openai._exporter.spool.spool import open_spool  # not every system supports a spool
-
+            try:
+                from monitored_openai._exporter.spool.spool import open_spool
+            except ImportError:  # this system does not support a spool, so nothing waits in one
+                return
             open_spool(self._settings, {}, self._runner.ledger.record_evicted).purge()
 
     def _result(self, flush: Future[bool] | None) -> FlushResult:

@@ -1,4 +1,4 @@
-"""Paces the pushes of totals, and lets them rest after the last client is gone.
+"""Decides when the exporter pushes totals; the pushes stop some time after the last client is gone.
 
 While a client lives, unchanged totals are pushed repeatedly: without new samples a series ends after 5 minutes. Series
 that can no longer change may end, like those of an ended process. When a new client appears, the first push after the
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.ledger import DeliveryLedger
 
 PUSHES_BEFORE_REST = 20
-"""Pushes of unchanged totals without a client before the rest: 5 minutes at the default interval."""
+"""Pushes of unchanged totals without a client before the rest: 5 minutes at an interval of 15 s."""
 
 
 class Rest:

@@ -1,4 +1,4 @@
-"""Every series of one exporter: those of the calls and those about the exporter itself."""
+"""All series of one exporter: those about the calls and those about the exporter itself."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from monitored_openai._record import CallRecord
 
 _PUSHES_SHOWN = 2
-"""Intervals for which a rate limit is shown at least. Pushes are a little later than set, so one could be too few."""
+"""Push intervals for which a rate limit is shown at least: a push may be a little late, so one interval is too few."""
 
 
 class MetricsState:
@@ -51,7 +51,7 @@ class MetricsState:
     ) -> None:
         """See `Metrics` for the limits and `exposed`.
 
-        `push_seconds`: seconds between pushes; a rate limit is in one push at least.
+        `push_seconds`: seconds between pushes; each rate limit is in at least one push.
 
         Without `pushes_calls`, only the exporter's own series are pushed.
         """
@@ -90,7 +90,7 @@ class MetricsState:
 
     def fold(self, record: CallRecord) -> None:
         """Add a finished call."""
-        if record.provider not in self._providers:  # a scrape follows no push, so the date must be read now
+        if record.provider not in self._providers:  # a scrape does not read the dates, so a new provider's is read now
             self._providers.add(record.provider)
             self._refresh_price_dates()
         with self._lock:
@@ -166,9 +166,8 @@ class MetricsState:
         logs, metrics, samples = (("signal", "logs"),), (("signal", "metrics"),), (("signal", "samples"),)
         yield Sample(PRODUCED.name, metrics, stats.calls)
         yield Sample(DELIVERED.name, metrics, stats.folded)
-        yield Sample(
-            PRODUCED.name, logs, stats.produced - stats.adopted
-        )  # the processes that produced the adopted ones have counted them
+        # The processes that produced the adopted ones have counted them.
+        yield Sample(PRODUCED.name, logs, stats.produced - stats.adopted)
         yield Sample(DELIVERED.name, logs, stats.delivered)
         if stats.samples.produced:
             yield Sample(PRODUCED.name, samples, stats.samples.produced)

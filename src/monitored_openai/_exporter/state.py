@@ -1,4 +1,4 @@
-"""Everything that outlives an exporter whose thread has died."""
+"""The state that survives if the thread of an exporter dies and a new exporter replaces it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ExporterState:
     host: HostTotals | None
 
     def on_fork(self) -> None:
-        """Let go of the parent's locks in a forked child."""
+        """Close the parent's lock files in a forked child; the parent keeps its locks."""
         if self.spool is not None:
             self.spool.forked()
         if self.host is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -60,6 +61,8 @@ class DatabaseKind:
     """SQL that creates an empty database and sets `application_id` and its first `user_version`, 1 if it has upgrades."""
     upgrades: tuple[str, ...] = ()
     """SQL statements that turn version 1 into 2, 2 into 3, and so on; they add tables, columns and indexes."""
+    renew: Callable[[sqlite3.Connection], None] | None = None
+    """Fills what upgrades have added, in their transaction."""
     starts_blank: bool = False
     """True if the file may have no schema, because earlier versions wrote it to the write-ahead log first."""
 
@@ -158,6 +161,8 @@ class DatabaseKind:
                 for script in self.upgrades[version - 1 :]:
                     for statement in filter(str.strip, script.split(";")):
                         database.execute(statement)
+                if self.renew is not None:
+                    self.renew(database)
         except BaseException:
             with suppress(sqlite3.Error):
                 database.execute("ROLLBACK")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitored_openai._files.databases import DatabaseKind, set_aside
-from monitored_openai._files.private import make_parents
+from monitored_openai._files.private import NotOurs, make_parents
+from monitored_openai._local.renewal import renew_calls
 
 FILE_NAME = "history.sqlite3"
 """The default name of the file."""
@@ -55,9 +56,16 @@ CREATE INDEX call_conversation ON call (conversation, at_ns) WHERE conversation 
 CREATE INDEX call_trace ON call (trace, at_ns) WHERE trace IS NOT NULL;
 PRAGMA user_version = 2;
 """
-"""Columns that SQLite computes from the row: the upgrade of a history rewrites no call."""
-_HISTORIES = DatabaseKind("a history of monitored-openai", _VERSION_1, (_VERSION_2,))
+"""Columns that SQLite computes from the row."""
+_VERSION_3 = """
+ALTER TABLE call ADD COLUMN response TEXT AS (json_extract(row, '$.response'));
+CREATE INDEX call_response ON call (response) WHERE response IS NOT NULL;
+PRAGMA user_version = 3;
+"""
+_HISTORIES = DatabaseKind("a history of monitored-openai", _VERSION_1, (_VERSION_2, _VERSION_3), renew=renew_calls)
 _WAIT_SECONDS = 10.0
+_MANY_CALLS = 10_000
+"""Calls whose upgrade takes some seconds, which the user should know."""
 _PRUNE_SECONDS, _SWEEP_SECONDS = 30.0, 3600.0
 _MOST_SERIES = 500_000
 _DELETE_OLDEST_SERIES = "DELETE FROM series WHERE key IN (SELECT key FROM series ORDER BY at_ms DESC LIMIT -1 OFFSET ?)"
@@ -78,7 +86,7 @@ class Bounds:
     days: float = 30
     calls: int = 200_000
     bytes: int = 512 * 1024 * 1024
-    """Size of all calls, which make up most of the file."""
+    """Size of all log lines before compression; with the search texts, they make up most of the file."""
 
 
 class History:
@@ -88,7 +96,7 @@ class History:
     """
 
     def __init__(self, path: Path, *, bounds: Bounds | None = None, say: Callable[[str], None]) -> None:
-        """Open the file or create it; `say` receives one line about a damaged file.
+        """Open the file or create it; `say` receives a line about a damaged file, and about a long upgrade.
 
         Raises:
             OSError: the file cannot be created or used.
@@ -161,7 +169,8 @@ class History:
                 try:
                     self._start_new(self._damage)
                 except OSError as error:
-                    text = f"the history is damaged, and a new one cannot be created: it {error}"
+                    reason = f"it {error}" if isinstance(error, NotOurs) else error.strerror or str(error)
+                    text = f"the history is damaged, and a new one cannot be created: {reason}"
                     raise sqlite3.OperationalError(text) from error
 
     def _disconnect(self) -> None:
@@ -196,6 +205,10 @@ class History:
             (verdict,) = first.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
+            if version < _HISTORIES.version:
+                (calls,) = first.execute("SELECT count(*) FROM call").fetchone()
+                if calls >= _MANY_CALLS:
+                    self._say(f"upgrading the history of an earlier version: {calls:,} calls")
             _HISTORIES.upgrade(first)
         self._writer, self._reader = _open(self.path), _open(self.path)
 

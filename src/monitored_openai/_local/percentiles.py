@@ -1,4 +1,4 @@
-"""Percentiles of the stored calls, which replace the estimates from buckets where the history has the counted calls."""
+"""Percentiles of the stored calls. They replace estimates from buckets if the stored calls are the counted ones."""
 
 from __future__ import annotations
 

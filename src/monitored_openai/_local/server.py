@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, unquote
 
 from monitored_openai._json import encode
 from monitored_openai._local import calls, counters
+from monitored_openai._local.call_columns import GroupKey
 from monitored_openai._local.history import History
 from monitored_openai._local.http.auth import SECURITY_HEADERS, request_error
 from monitored_openai._local.http.connection import Connection, Timeouts
@@ -130,15 +131,21 @@ class LocalServer(Server):
             status = {"connections": self.connections, "refused": self.rejections.counts}
             connection.reply(200, encode(status), {**SECURITY_HEADERS, **_JSON})
         elif path == "/api/groups":
-            by = _one_of(calls.GroupKey, parameters.pop("by", ""))
+            by = _one_of(GroupKey, parameters.pop("by", ""))
             chosen = _call_filter(parameters)
             with self._room_for_answer(connection):
                 body = encode(calls.groups(self._history, chosen, by))
             connection.reply(200, body, {**SECURITY_HEADERS, **_JSON})
         elif path == "/api/calls":
+            whole = parameters.pop("whole", "") == "1"
             chosen = _call_filter(parameters)
             with self._room_for_answer(connection):
-                body = b"[%b]" % b",".join(calls.search(self._history, chosen))
+                body = b"[%b]" % b",".join(calls.search(self._history, chosen, whole=whole))
+            connection.reply(200, body, {**SECURITY_HEADERS, **_JSON})
+        elif path == "/api/count":
+            chosen = _call_filter(parameters)
+            with self._room_for_answer(connection):
+                body = encode({"calls": calls.count(self._history, chosen)})
             connection.reply(200, body, {**SECURITY_HEADERS, **_JSON})
         elif path.startswith("/api/calls/"):
             with self._room_for_answer(connection):
@@ -199,7 +206,7 @@ def _call_filter(parameters: dict[str, str]) -> calls.CallFilter:
     since, until = parameters.pop("since_ns", ""), parameters.pop("until_ns", "")
     order = _one_of(calls.Order, parameters.pop("order", "time"))
     groups = [name for name in parameters if name.startswith("group.")]
-    group = [(_one_of(calls.GroupKey, name.removeprefix("group.")), parameters.pop(name)) for name in groups]
+    group = [(_one_of(GroupKey, name.removeprefix("group.")), parameters.pop(name)) for name in groups]
     before, before_id = parameters.pop("before", ""), parameters.pop("before_id", "")
     failed = parameters.pop("failed", "") == "1"
     return calls.CallFilter(

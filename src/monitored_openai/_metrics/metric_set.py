@@ -1,4 +1,4 @@
-"""The metrics that a process exposes, and the buckets of their histograms, by the settings."""
+"""Selects the metrics that a process exposes and the buckets of their histograms, as the settings require."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _FINDERS: dict[RedactionPreset, Callable[[str], Iterator[Span]]] = {
     "email": email_spans,
     "phone": phone_spans,
 }
-"""The most certain kinds first: where two kinds overlap, the first one gives the marker."""
+"""The most certain kinds first: if two kinds overlap, the marker names the first one."""
 
 _ESCAPED_BREAK = re.compile(r"\\[bfnrt]")
 """An escape of JSON. Its letter does not belong to the word that follows."""

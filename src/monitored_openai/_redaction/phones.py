@@ -1,4 +1,4 @@
-"""Finds phone numbers in a text: international numbers, common national forms, and numbers after a word for a phone."""
+"""Finds phone numbers in a text: international numbers, national forms, and numbers after a word such as `phone`."""
 
 from __future__ import annotations
 

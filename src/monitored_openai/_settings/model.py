@@ -58,9 +58,9 @@ class _Conflicts(ValueError):
 class MonitoringSettings(BaseSettings):
     """All settings of the monitoring, validated and frozen.
 
-    The constructor reads a field that is not an argument from the environment variable ``MONITORED_OPENAI_`` plus the
-    field's name in capitals. In a variable, write a list as ``a,b`` or JSON, and a mapping as ``k=v,k=v`` or JSON.
-    Settings with equal fields are equal and have the same hash.
+    The constructor reads each field that is not an argument from an environment variable. The name of the variable is
+    ``MONITORED_OPENAI_`` plus the field's name in capitals. In a variable, write a list as ``a,b`` or JSON, and a mapping
+    as ``k=v,k=v`` or JSON. Settings with equal fields are equal and have the same hash.
     """
 
     model_config = SettingsConfigDict(
@@ -90,7 +90,9 @@ class MonitoringSettings(BaseSettings):
     logs_username: validators.Username = None
     """User name for `logs_url`; on Grafana Cloud, the instance ID of Loki."""
     access_token: validators.Token = None
-    """Token or password for both URLs. The library sends it as Basic authentication with a user name, else as Bearer."""
+    """Token or password for both URLs. The library sends it as Basic authentication for a URL with a user name, else as a
+    Bearer token.
+    """
     metrics_token: validators.Token = None
     """Token or password for `metrics_url`; takes precedence over `access_token`."""
     logs_token: validators.Token = None
@@ -102,11 +104,11 @@ class MonitoringSettings(BaseSettings):
     headers: Annotated[Mapping[str, SecretStr], PlainValidator(validators.headers)] = validators.NO_ITEMS
     """More headers for every push, except those that the protocol fixes, such as `Content-Type`."""
     verify: Annotated[bool | str, PlainValidator(validators.verify)] = True
-    """Trusted CA certificates: `True` for those of the package `certifi`, or the path of others (PEM file or directory).
-    Only code, not a variable, can set `False`, which turns verification off.
+    """CA certificates that the library trusts: `True` for those of the package `certifi`, or the path of a PEM file or a
+    directory with others. `False` turns verification off; only code can set it, not a variable.
     """
     client_cert: Annotated[tuple[str, ...] | None, validators.optional(validators.client_cert)] = None
-    """Client certificate for TLS: the path of a PEM file with certificate and key, or the two paths."""
+    """Client certificate for TLS: the path of one PEM file with certificate and key, or the paths of both files."""
     proxy: Annotated[SecretStr | None, validators.optional(validators.proxy)] = None
     """URL of the HTTP proxy for the pushes. The library does not read `HTTP_PROXY` and similar variables."""
     allow_insecure: bool = False
@@ -121,33 +123,39 @@ class MonitoringSettings(BaseSettings):
     )
     """Value of the label `service_name` of all metrics and log entries."""
     instance: validators.LabelValue = Field(default_factory=validators.host_name, validate_default=True)
-    """First part of the metric label `instance`. The rest of the label makes it unique to each process."""
+    """First part of the metric label `instance`. The library adds a part that is unique to each process or, with
+    `host_dir`, to each common set of series.
+    """
     extra_labels: Annotated[Mapping[str, str], PlainValidator(validators.extra_labels)] = validators.NO_ITEMS
     """More labels for all metrics and log entries, at most 10."""
     label_names: Annotated[tuple[str, ...], PlainValidator(validators.label_names)] = ()
     """Names of the request attributes that become metric labels, at most 10."""
     optional_labels: Annotated[tuple[str, ...], PlainValidator(validators.optional_labels)] = ()
-    """More labels of the metrics about finished calls: `service_tier` of the response, `server_address` (host of the API)
-    and `input_size` (a range of the input tokens). Each multiplies the number of series by the number of its values.
+    """Optional labels of the metrics about finished calls: `service_tier` (of the response), `server_address` (host of the
+    API) and `input_size` (range of the number of input tokens). Each label multiplies the number of series by the number
+    of its values.
     """
     metric_names: Annotated[tuple[str, ...], PlainValidator(validators.metric_names)] = ("gen_ai",)
-    """Sets of metrics that the library pushes: `gen_ai`, the predecessor's `grafana_openai`, or both."""
+    """Sets of metrics that the library pushes: `gen_ai`, `grafana_openai` (the series of the predecessor
+    `grafana-openai-monitoring`), or both.
+    """
     histograms: Histograms = "lean"
-    """Detail of the pushed metrics: `lean` (12 buckets for the duration and for the time to the first chunk, only sum and
-    count for other times, no histogram of tokens), `coarse` (the same with 7 buckets) or `full` (every metric with all
-    its buckets).
+    """Detail of the metrics. `lean`: 12 buckets for the duration and for the time to the first chunk, only sum and count
+    for other times, no histogram of tokens. `coarse`: the same with 7 buckets. `full`: every metric with all its buckets.
     """
     metrics_left_out: Annotated[tuple[str, ...], PlainValidator(validators.metrics_left_out)] = ()
-    """Names of metrics that the library leaves out. Panels that show them are then empty. Metrics without which a
-    dashboard or an alert would be wrong cannot be left out.
+    """Names of metrics that the library leaves out. Panels that show these metrics are then empty. You cannot leave out a
+    metric without which a dashboard or an alert would be wrong.
     """
     provider: validators.OptionalLabelValue = None
     """Value of the label `gen_ai_provider_name`. If unset, the library derives it from the API's host."""
     max_label_sets: validators.Whole = Field(500, ge=1, le=100_000)
-    """Label sets per metric. The library counts further label sets under the label value `other`."""
+    """Largest number of label sets of each metric. The library counts calls with a further label set under the label value
+    `other`.
+    """
     log_shards: validators.Whole = Field(1, ge=1, le=128)
-    """Loki streams over which the library spreads log entries. Raise it if one stream exceeds Loki's limit of bytes per
-    second.
+    """Number of Loki streams over which the library distributes log entries. Raise it if one stream exceeds Loki's limit
+    of bytes per second.
     """
 
     capture_content: bool = True
@@ -157,19 +165,19 @@ class MonitoringSettings(BaseSettings):
     returns the text to send.
     """
     redact_presets: Annotated[tuple[RedactionPreset, ...], PlainValidator(validators.redact_presets)] = ()
-    """Kinds of personal data that the library removes from content, before it applies `redact`: `email` addresses,
-    `phone` numbers, payment `card` numbers and bank account numbers (`iban`).
+    """Kinds of personal data that the library removes from content before it applies `redact`: `email` (addresses),
+    `phone` (numbers), `card` (numbers of payment cards) and `iban` (bank account numbers).
     """
     hash_attributes: Annotated[tuple[str, ...], PlainValidator(validators.hash_attributes)] = ()
-    """Names of attributes and of identifying request fields (such as `user`, `safety_identifier` and `metadata.NAME`)
-    whose values the library replaces with a keyed hash, in log entries, labels and `on_record`.
+    """Names of attributes, and of fields of the request such as `user`, `safety_identifier` and
+    `metadata.NAME`. The library replaces their values with keyed hashes in log entries, labels and `on_record`.
     """
     hash_secret: Annotated[SecretStr | None, validators.optional(validators.hash_secret)] = None
     """Key of the hashes for `hash_attributes`, at least 16 characters. Processes with the same key create the same hashes.
     """
     max_content_bytes: validators.Whole = Field(240 * 1024, ge=1024, le=240 * 1024)
-    """Bytes per log entry. The library cuts longer content and marks the entry. The default stays below Loki's limit of
-    256 KiB per line.
+    """Largest size of a log entry in bytes. The library cuts longer content and marks the entry as cut. The default is
+    below Loki's default limit of 256 KiB per line.
     """
     log_sample_ratio: validators.Number = Field(1.0, ge=0, le=1)
     """Share of successful calls that get a log entry. Failed calls always get one."""
@@ -178,24 +186,26 @@ class MonitoringSettings(BaseSettings):
     only this usage.
     """
     prices: Annotated[Mapping[str, Mapping[str, Any]], PlainValidator(validators.prices)] = validators.NO_ITEMS
-    """Your prices by model, which take precedence over the published prices, such as
-    `{"gpt-4o": {"input": 2.5, "cached_input": 1.25, "output": 10}}` in USD per million tokens. See
-    [Your own prices](prices.md#your-own-prices) for all kinds. In a variable, write this mapping as JSON.
+    """Your own prices by model, such as `{"gpt-4o": {"input": 2.5, "cached_input": 1.25, "output": 10}}` in USD per million
+    tokens. They take precedence over the published prices. The page on prices lists all kinds of prices. In a variable,
+    write this mapping as JSON.
     """
     prices_file: Annotated[str | None, validators.optional(validators.prices_file)] = None
-    """File with prices in the form of `prices`: TOML if its name ends in `.toml`, else JSON. The library reads it again
-    after a change, and keeps the last valid prices if the change is invalid. A model in `prices` takes precedence.
+    """Path of a file with prices in the form of `prices`: TOML if its name ends in `.toml`, else JSON. The library reads
+    the file again after a change, and keeps the last valid prices if the changed file is invalid. For a model in both,
+    `prices` takes precedence.
     """
     price_updates: Annotated[str | None, PlainValidator(validators.price_updates)] = None
-    """Whether the library downloads the newest published prices once a day: `True`, or the https URL of a table in the
-    format of `genai-prices`. If unset, the prices are those of the installed `genai-prices`.
+    """Source of newer published prices, which the library downloads once a day: `True` for the table of `genai-prices`, or
+    the https URL of a table in its format. If unset, the library uses the prices of the installed `genai-prices`.
     """
     azure_deployment: Literal["global", "data_zone", "regional", "provisioned"] | None = None
-    """Type of the Azure deployments, which decides their prices. If unset, the library uses the prices of a global
-    deployment and marks the cost of each call as incomplete.
+    """Type of your Azure deployments, which decides their prices. If unset, the library prices calls to Azure as those of
+    a global deployment and marks their cost as incomplete.
     """
     on_record: Annotated[Callable[..., None] | None, validators.optional(validators.on_record)] = None
-    """Function that the exporter's thread calls with each priced `CallRecord`."""
+    """Function that the exporter's thread calls with the `CallRecord` of each finished call, after it has priced the call.
+    """
 
     push_interval: Annotated[float | None, BeforeValidator(validators.not_bool)] = Field(None, ge=0.01, le=60)
     """Seconds between two pushes of metrics. If unset, 60 for a host of grafana.net and 15 for any other."""
@@ -206,8 +216,8 @@ class MonitoringSettings(BaseSettings):
     and counts as `queue_full`; the metrics still count it.
     """
     queue_bytes: validators.Whole = Field(32 * 1024 * 1024, ge=1024, le=1024**3)
-    """Largest number of bytes of content that memory holds until delivery. Beyond it, a call gets no log
-    entry, as for `queue_size`. At least `max_content_bytes`.
+    """Largest number of bytes of content that memory holds until delivery. A call beyond it gets no log entry, as for
+    `queue_size`. The value must be at least `max_content_bytes`.
     """
     spool_dir: Annotated[str | None, validators.optional(validators.spool_dir)] = None
     """Absolute path of the directory in which log entries and counter snapshots wait for delivery, so that they survive
@@ -219,11 +229,11 @@ class MonitoringSettings(BaseSettings):
     They then push one common set of series instead of one for each process. May be the same as `spool_dir`.
     """
     spool_bytes: validators.Whole = Field(256 * 1024 * 1024, ge=8 * 1024 * 1024, le=1024**4)
-    """Largest number of bytes that all processes together store in `spool_dir`. Beyond it, the library drops the oldest
-    entries.
+    """Largest number of bytes that all processes together store in `spool_dir`. If an entry would exceed it, the library
+    drops the oldest entries.
     """
     spool_age: validators.Number = Field(86_400.0, ge=60, le=6 * 86_400)
-    """Longest time in seconds that an entry waits in the spool. The library then drops it."""
+    """Longest time in seconds that an entry waits in the spool. After this time the library drops the entry."""
     exit_timeout: validators.Number = Field(5.0, ge=0, le=300)
     """Longest time in seconds that the delivery at exit takes."""
     flush_on_call: bool = False
@@ -235,7 +245,9 @@ class MonitoringSettings(BaseSettings):
     on_error: Literal["raise", "disable"] = "raise"
     """Reaction to invalid settings: `raise` raises `SettingsError`; `disable` logs the messages and monitors nothing."""
     log_warnings: bool = True
-    """Whether the logger `monitored_openai` logs warnings. If several settings are in use, `True` in one is enough."""
+    """Whether the logger `monitored_openai` logs warnings. If a process uses several settings objects, it logs warnings
+    unless all of them have `False`.
+    """
     enabled: bool = True
     """Whether the library monitors calls."""
 
@@ -269,7 +281,10 @@ class MonitoringSettings(BaseSettings):
 
         Args:
             url: Address of the page.
-            **values: More fields, which take precedence over the above.
+            **values: More fields of the settings, which take precedence over these defaults.
+
+        Returns:
+            The settings.
 
         Raises:
             SettingsError: At least one field is invalid.
@@ -303,6 +318,9 @@ class MonitoringSettings(BaseSettings):
 
         Args:
             signal: `metrics` or `logs`; each has its own credentials.
+
+        Returns:
+            The headers by name, without those that the protocol fixes.
         """
         headers = {name: value.get_secret_value() for name, value in self.headers.items()}
         if self.tenant_id is not None:
@@ -319,7 +337,7 @@ class MonitoringSettings(BaseSettings):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Secrets of the pushes in clear text, in every form that a reply may repeat, the longest first."""
+        """Secrets that the pushes contain, in each form that a reply may repeat, in clear text; the longest first."""
         given = (*self.headers.values(), self.access_token, self.metrics_token, self.logs_token, self.proxy)
         texts = {secret.get_secret_value() for secret in given if secret is not None}
         sent = (self.request_headers(signal).get("Authorization", "") for signal in _SIGNALS)

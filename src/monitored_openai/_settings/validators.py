@@ -178,12 +178,12 @@ def price_updates(value: object) -> str | None:
     url = plain_text(value).strip()
     parts = urlsplit(url)
     if parts.hostname is None or not (parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1")):
-        raise InvalidValue("is no https URL; write true, or the https URL of a price table of genai-prices")
+        raise InvalidValue("is not an https URL; write true, or the https URL of a price table of genai-prices")
     return url
 
 
 def _importable(function: object, arguments: int) -> Callable[..., Any]:
-    """Return a top-level function. Refuse any other: a new object each time, it would make equal settings differ."""
+    """Return a top-level function. Refuse any other: each evaluation creates a new one, so equal settings would differ."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not callable(function) or not isinstance(module, str) or not isinstance(name, str):
         raise InvalidValue(
@@ -271,11 +271,12 @@ def _require_small(patterns: tuple[str, ...]) -> None:
             size += pattern_size(pattern)
         except PatternTooLarge as error:
             raise InvalidValue(
-                f"has a pattern that is too large: number {place}, which {error}; shorten it or lower its counts"
+                f"has a pattern that is too large: number {place}, which {error}; "
+                "shorten it or lower its repetition counts"
             ) from None
     if size > MOST_ITEMS:
         raise InvalidValue(
-            f"has patterns of more than {MOST_ITEMS:,} items together; shorten them or lower their counts"
+            f"has patterns of more than {MOST_ITEMS:,} items together; shorten them or lower their repetition counts"
         )
 
 
@@ -409,7 +410,9 @@ def metrics_left_out(value: object) -> tuple[str, ...]:
         fix = f"did you mean {nearest[0]}?" if nearest else "docs/metrics.md lists the names"
         raise InvalidValue(f"names an unknown metric; {fix}")
     if required := [name for name in names if METRICS[name] in REQUIRED]:
-        raise InvalidValue(f"has {required[0]}, without which dashboards and alerts would be wrong; remove it")
+        raise InvalidValue(
+            f"has {required[0]}, without which dashboards and alerts would be wrong; remove it from the list"
+        )
     return tuple(names)
 
 

@@ -384,7 +384,7 @@ def test_the_check_names_the_process_that_pushes(proxy: RemoteWriteProxy, of_hos
         call(monitoring)
         settled(monitoring)
         (finding,) = [one for one in check(monitoring.settings) if one.about == "host"]
-        assert (finding.is_well, f"process {os.getpid()} pushed last, for 1 processes" in finding.says) == (True, True)
+        assert (finding.is_well, f"process {os.getpid()} pushed last, for 1 process of" in finding.says) == (True, True)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")

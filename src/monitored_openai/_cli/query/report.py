@@ -17,7 +17,7 @@ from rich.text import Text
 
 from monitored_openai._cli.query.http_api import HttpApi
 from monitored_openai._cli.query.report_rows import ALIASES, Report, Row, check_label, query_rows
-from monitored_openai._cli.terminal import escaped, waiting
+from monitored_openai._cli.terminal import amount, escaped, waiting
 
 _HEADS = ("calls", "errors", "in", "out", "cost, $", "unpriced", "incomplete", "p50", "p95", "first chunk p95")
 _RARE = "incomplete"
@@ -61,6 +61,8 @@ def show(found: Sequence[Row], report: Report, form: Format) -> None:
         terminal = Console()
         room = terminal.width if terminal.is_terminal else _UNLIMITED_WIDTH
         Console(width=_UNLIMITED_WIDTH).print(as_table(found, report, room=room))
+        if not any(row.calls for row in found):
+            print("Prometheus has no calls of this range; `monitored-openai doctor` checks the settings for pushes.")
 
 
 def _cell(value: float | str) -> float | str:
@@ -102,7 +104,8 @@ def _table(found: Sequence[Row], report: Report, room: int) -> Table:
 
 def _cells(row: Row) -> tuple[str, ...]:
     at_least = "≥" if row.unpriced_calls or row.incomplete_calls else ""
-    cost = "unknown" if row.cost_usd is None else f"{at_least}{row.cost_usd:,.4f}"
+    unknown = "unknown" if row.calls else "-"
+    cost = unknown if row.cost_usd is None else f"{at_least}{amount(row.cost_usd, decimals=4)}"
     counts = (f"{row.calls:,}", f"{row.errors:,}", f"{row.input_tokens:,}", f"{row.output_tokens:,}")
     times = (_seconds(of) for of in (row.duration_p50, row.duration_p95, row.first_chunk_p95))
     return (*counts, cost, f"{row.unpriced_calls:,}", f"{row.incomplete_calls:,}", *times)

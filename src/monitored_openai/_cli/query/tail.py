@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from rich.console import Console
 
@@ -17,7 +17,7 @@ from monitored_openai._cli.query import promql
 from monitored_openai._cli.query.following import Follower, Skipped
 from monitored_openai._cli.query.http_api import HttpApi
 from monitored_openai._cli.query.loki_log import Entry, LokiLog
-from monitored_openai._cli.terminal import escaped, waiting
+from monitored_openai._cli.terminal import amount, escaped, waiting
 from monitored_openai._local.conversation import turns
 
 _EVERY_SECONDS = 2.0
@@ -102,14 +102,14 @@ def _facts(call: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(usage, dict):
         yield f"{usage.get('input_tokens', '?')}+{usage.get('output_tokens', '?')} tokens"
     if isinstance(cost, dict) and _is_number(usd := cost.get("total_usd")):
-        yield f"{'≥' if call.get('cost_incomplete') else ''}${usd:.6f}"
+        yield f"{'≥' if call.get('cost_incomplete') else ''}${amount(usd, decimals=6)}"
     if isinstance(call.get("attributes"), dict):
         yield from (f"{name}={value}" for name, value in call["attributes"].items())
     if "error_type" in call:
         yield f"{call['error_type']}: {str(call.get('error_message', '')).partition(chr(10))[0]}".rstrip(": ")
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

@@ -1,4 +1,4 @@
-"""Reads a token from a file or an environment variable: `ps` shows arguments to all users."""
+"""Reads a token from a file or an environment variable, because `ps` shows the arguments of a command to all users."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _RULES = "/api/v1/provisioning/alert-rules"
 _FORBIDDEN = 403
 _RULER = "/config/v1/rules"
 _OWN_GROUP = "monitored-openai-"
-"""The beginning of the names of the package's groups."""
+"""Prefix of the names of the package's groups."""
 _OWN_UID = re.compile(r"openai[a-z]+(?:-[a-z0-9-]+)?")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -34,8 +34,8 @@ def to_grafana(
 ) -> Iterator[tuple[str, Outcome]]:
     """Create, update or delete alerts in a folder of Grafana; yield the title and the outcome of each.
 
-    Grafana evaluates no recording rules of a file, so those of the groups are left out. A rule has the provenance
-    `api`: Grafana shows it as provisioned, and its pages cannot change it.
+    Recording rules of the groups are left out, because Grafana's own alerting does not evaluate them. A rule has the
+    provenance `api`: Grafana shows it as provisioned, and its pages cannot change it.
 
     Raises:
         UserError: Grafana refuses, or the server is not Grafana.

@@ -1,1 +1,1 @@
-"""Queues and pushers: they choose the data to send and its time, and act on the replies."""
+"""Queues and pushers: they decide which data to send and when, and act on the replies."""

@@ -1,4 +1,4 @@
-"""Log entries that go in one request, and how they are divided."""
+"""Log entries that one request sends together, and the division of such a batch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Batch:
     file: SpoolFile | None
     """The spool file that holds the entries; `None` if they are in memory only."""
     sent_as_replay: bool | None = None
-    """True if the back end may have stored them with the label `replay`, false without it, `None` not at all."""
+    """Whether the back end may have stored them: true with the label `replay`, false without it, `None` if it has not."""
     as_replay: bool = False
     """True if the next request has the label `replay`."""
     reformed: Form | None = None

@@ -1,4 +1,4 @@
-"""Maps the text of a refusal to a known cause with a fixed phrase. Pure.
+"""Finds the known cause of a refusal in its text, and describes the cause in a fixed phrase. Does no I/O.
 
 The text of a reply may quote the request, which holds prompts, answers and credentials. A log line gets only these
 phrases.
@@ -17,13 +17,13 @@ class Cause(StrEnum):
     TENANT = "wrong tenant"
     TIME = "timestamp out of range or order"
     METADATA_OFF = "structured metadata not allowed"
-    METADATA = "limit of structured metadata"
-    STREAM_RATE = "limit of a stream's rate"
-    STREAMS = "limit of streams"
-    SERIES = "limit of series"
-    RATE = "limit of the rate"
-    LABELS = "limit of labels"
-    SIZE = "limit of size"
+    METADATA = "structured metadata limit"
+    STREAM_RATE = "per-stream rate limit"
+    STREAMS = "stream limit"
+    SERIES = "series limit"
+    RATE = "rate limit"
+    LABELS = "label limit"
+    SIZE = "size limit"
     RECEIVER = "remote write receiver not enabled"
 
 

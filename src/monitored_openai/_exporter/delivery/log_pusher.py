@@ -1,4 +1,4 @@
-"""Sends log entries to Loki, one request at a time. Each entry is delivered, or dropped for a reason."""
+"""Sends log entries to Loki, one request at a time, until Loki accepts each entry or the library drops it."""
 
 from __future__ import annotations
 

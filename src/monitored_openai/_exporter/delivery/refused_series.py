@@ -1,4 +1,4 @@
-"""Finds the series of a push that the back end refuses for a limit of their own, so that the others still go."""
+"""Finds the series of a push that exceed a limit of the back end, so that it accepts all other series."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decides what follows an attempt to deliver a batch: a pure state machine from reply and clock to an action.
+"""Decides the next step after each attempt to deliver a batch: a state machine without I/O.
 
     queued -> in flight -> delivered
        |      ^         -> waiting (retry, or parked while replies show that the settings are wrong) -> in flight
@@ -107,8 +107,9 @@ class RetryState:
 
     failures: int = 0
     first_at: float = math.inf
+    """Monotonic seconds of the first failure."""
     isolated_failures: int = 0
-    """Failures with another batch delivered since the failure before."""
+    """Failures that followed the delivery of another batch since the previous failure."""
     delivered: int = 0
     """Number of other batches delivered up to the last failure."""
     rested: int = 0
@@ -187,7 +188,7 @@ def next_step(  # noqa: PLR0911 - one for each rule
         return Step(Action.RETRY, wait=wait)
     at_least = (outcome.retry_after or 0.0) if isinstance(outcome, Reply) else 0.0
     behind = batch_may_be_poison and not divisible and retry.failures % _PROBE_EVERY == 0
-    # Loki recognises an entry that it has only for as long as its newest block holds it.
+    # Soon, because Loki recognises an entry that it has stored only while its newest block holds the entry.
     is_first_loss = outcome is Failure.LOST and retry.failures == 1
     wait = max(_SHORTEST_WAIT if is_first_loss else _backoff(retry, random), at_least)
     return Step(Action.RETRY, wait=wait, at_least=at_least, lets_next_go_first=behind)

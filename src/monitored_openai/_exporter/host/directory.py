@@ -57,7 +57,7 @@ class PushTurn:
         self._lock.release()
 
     def let_go(self) -> None:
-        """Close the parent's lock in a forked child."""
+        """Close the parent's lock file in a forked child; the parent keeps the lock."""
         self._lock.let_go()
 
     def _write(self, text: str) -> None:

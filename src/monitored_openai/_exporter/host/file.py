@@ -125,7 +125,6 @@ class HostFile:
         with PROCESS.without_fork:
             if not self.is_in_place():
                 raise FileNotFoundError("the file was removed or replaced")
-            # The exporter's thread uses it; at exit without that thread, the main thread does.
             uri = f"{self._path.absolute().as_uri()}?mode=rw"
             database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
             with closing(database):

@@ -1,4 +1,4 @@
-"""Merges the values of a host's processes. Pure."""
+"""Merges the values of a host's processes. Does no I/O."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class HostPusher:
     ) -> None:
         """`pusher` sends the values that `series` has loaded; `phase`: seconds before the first push of this process.
 
-        `rest` ends the pushes while nothing can change the values of this process.
+        `rest` pauses the pushes while nothing can change the values of this process.
         """
         self._host = host
         self._series = series
@@ -264,7 +264,8 @@ class HostPusher:
             self._ledger.host = replace(self._ledger.host, stopped_pushers=self._ledger.host.stopped_pushers + 1)
         warn_sparsely(
             "host stopped",
-            "process %d holds the lock for the push of this host's totals for %d s; if it is stopped, continue or end it",
+            "process %d holds the lock for the push of this host's totals, and took it %d s ago; if the process is "
+            "stopped, continue or end it",
             holder.pid,
             age,
         )

@@ -38,7 +38,7 @@ def report(settings: MonitoringSettings) -> PushReport:
     if holder is not None and time.monotonic() - holder.since > _LATE_SECONDS:
         seconds = time.monotonic() - holder.since
         return PushReport(
-            f"process {holder.pid} holds the lock for a push of this host's totals for {seconds:.0f} s",
+            f"process {holder.pid} holds the lock for the push of this host's totals, and took it {seconds:.0f} s ago",
             "continue or end that process; the next process then pushes everything",
         )
     if not directory.database.exists():
@@ -51,8 +51,8 @@ def _described(state: State) -> PushReport:
     if state.pushed_ns is None:
         return PushReport("the processes of this host have common totals, and have not pushed them yet")
     age = time.time() - state.pushed_ns / 1e9
+    processes = "1 process" if state.processes == 1 else f"{state.processes} processes"
     says = (
-        f"process {state.pusher} pushed last, for {state.processes} processes of this host; "
-        f"the last accepted push was {age:.0f} s ago"
+        f"process {state.pusher} pushed last, for {processes} of this host; the last accepted push was {age:.0f} s ago"
     )
     return PushReport(says)

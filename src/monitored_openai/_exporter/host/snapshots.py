@@ -36,14 +36,14 @@ _WAIT_SECONDS, _LOOK_SECONDS = 2.0, 0.01
 _Values = dict[tuple[str, "Labels"], float]
 
 _COUNTED = {name: metric.series_names[-1] for metric in (*CALL_METRICS, *OWN_METRICS) for name in metric.series_names}
-"""By series name: the name of the metric's series that exists once for each label set, such as the count."""
+"""Maps each series name to the series of the same metric that exists once for each label set: `..._count`, not buckets."""
 
 
 class HostTotals:
     """Writes the counters and gauges of this process into the host's file.
 
     After another process has added the values of this one to the totals, or retired them with their epoch, this process
-    writes only the difference to those values.
+    writes only the growth since then.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class HostTotals:
         self._written, self._gauges, self.last_write = current, gauges, written
         self._ledger.host = _stats(state, self._ledger.host)
         if self._metrics.folded_by_host != folded_before:
-            self._keep()  # the counters above lack what this write folded
+            self._keep()  # once more, because this write has changed the counter of folded label sets
 
     def _follow(self, file: HostTransaction, state: State) -> None:
         """Note which values of this process were pushed, or were added to the totals or retired by another process."""
@@ -282,11 +282,11 @@ class HostTotals:
                 turn.release()
 
     def close(self) -> None:
-        """End this process's part; the next push of any process adds its last values to the totals."""
+        """Release this process's lock, so that the next push of any process adds its last values to the totals."""
         self._alive.release()
 
     def forked(self) -> None:
-        """Let go of the parent's locks in a forked child."""
+        """Close the parent's lock files in a forked child; the parent keeps its locks."""
         self._alive.let_go()
         if self.turn is not None:
             self.turn.let_go()

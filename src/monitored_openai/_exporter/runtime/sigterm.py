@@ -1,4 +1,4 @@
-"""Handles SIGTERM if the settings ask for it: deliver in time, then let the process end as usual."""
+"""Handles SIGTERM if the settings require it: delivers the telemetry, then lets the process end as usual."""
 
 from __future__ import annotations
 

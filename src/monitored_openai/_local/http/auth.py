@@ -1,4 +1,4 @@
-"""Access rules: requests need a token or come from this machine, and never from another web page."""
+"""Access rules: accepts requests with a token or from this machine, but none from another web page."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 // An opened call: its conversation, its facts, and its log entry.
 
 import { ask, atLeast, clock, count, element, known, money, seconds, visible } from "./format.js";
+import { isSmall, isStructure, parse, structure, tree } from "./json.js";
 import { markdown } from "./markdown.js";
 
 const MOST_SHOWN = 20_000;
@@ -16,21 +17,21 @@ export async function fill(panel, id, steps) {
     if (answer.status === 404) return panel.replaceChildren("The history no longer has this call.");
     if (!answer.ok) throw new Error(await answer.text());
     const call = await answer.json();
-    const entry = JSON.parse(call.line);
-    panel.replaceChildren(actions(call, id, steps), said(call.turns), facts(entry, call.row), raw(call.line));
+    const entry = parse(call.line);
+    panel.replaceChildren(actions(call, entry, id, steps), said(call.turns), facts(entry, call.row), raw(entry));
   } catch (error) {
     panel.replaceChildren(element("p", "error", `This call cannot be shown: ${error.message}`));
   }
 }
 
-function actions(call, id, steps) {
+function actions(call, entry, id, steps) {
   const texts = (side) => call.turns.filter((turn) => turn.side === side).map((turn) => turn.text).join("\n\n");
   const parts = [
     step("Previous", steps.previous),
     step("Next", steps.next),
     texts("asked") && copying("Copy prompt", () => texts("asked")),
     texts("answered") && copying("Copy answer", () => texts("answered")),
-    copying("Copy JSON", () => JSON.stringify(JSON.parse(call.line), null, 2)),
+    copying("Copy JSON", () => JSON.stringify(entry, null, 2)),
     copying("Copy link", () => `${location.origin}${location.pathname}#${new URLSearchParams({ call: id })}`),
   ];
   return element("div", "actions", ...parts.filter(Boolean));
@@ -44,10 +45,10 @@ function step(name, go) {
   return button;
 }
 
-// Some browsers wait for a permission that nobody can give.
+// Some browsers wait without end for a permission that they do not ask the user for.
 const late = () => new Promise((_, reject) => setTimeout(reject, 1000, new Error("no permission to copy")));
 
-// A button that copies a text, and says so. Without the permission to copy it shows the text, selected.
+// Return a button that copies a text and confirms it. Without the permission to copy, it shows the text, selected.
 export function copying(name, text) {
   const button = element("button", "quiet", name);
   button.type = "button";
@@ -84,31 +85,28 @@ function said(turns) {
   return element("div", "said", ...parts);
 }
 
-// A text: JSON indented, an answer as Markdown, anything else as it is.
+// A text: data and structured answers as a tree, other answers as Markdown, anything else as it is.
 function written(text, isData, isAnswer) {
-  const pretty = isData ? indented(text) : text;
-  if (pretty.length > MOST_SHOWN) return [long(pretty, isData)];
-  if (isData || !isAnswer || !MARKUP.test(pretty)) return [element("p", isData ? "text code" : "text", pretty)];
-  const plain = element("p", "text", pretty);
-  const formatted = markdown(pretty);
+  const value = isData || isAnswer ? structure(text) : null;
+  if (value) return either(tree(value), "Tree", plainly(JSON.stringify(value, null, 2), true));
+  const shown = plainly(text, isData);
+  if (isData || !isAnswer || text.length > MOST_SHOWN || !MARKUP.test(text)) return [shown];
+  return either(markdown(text), "Formatted", shown);
+}
+
+const plainly = (text, isCode) => (text.length > MOST_SHOWN ? long(text, isCode) : element("p", isCode ? "text code" : "text", text));
+
+// A formatted text, the plain one, and a button that changes between them.
+function either(formatted, name, plain) {
   const toggle = element("button", "quiet", "Plain text");
   toggle.type = "button";
   plain.hidden = true;
   toggle.addEventListener("click", () => {
-    formatted.hidden = plain.hidden;
     plain.hidden = !plain.hidden;
-    toggle.textContent = plain.hidden ? "Plain text" : "Formatted";
     formatted.hidden = !plain.hidden;
+    toggle.textContent = plain.hidden ? "Plain text" : name;
   });
   return [formatted, plain, toggle];
-}
-
-function indented(text) {
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text;
-  }
 }
 
 function long(text, isCode) {
@@ -119,7 +117,8 @@ function long(text, isCode) {
   return element("div", "", shown, all);
 }
 
-const plain = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+const FEW = 8; // parts of a value that is open beside its name
+const plain = (value) => (typeof value === "string" ? value : isStructure(value) ? tree(value, isSmall(value, FEW) ? Infinity : 0) : JSON.stringify(value));
 const named = (name) => name.replaceAll("_", " ").replace(/ (tokens|usd)$/, "");
 
 const unknown = (reason) => ({ unknown: typeof reason === "string" ? named(reason) : null });
@@ -165,7 +164,7 @@ function facts(entry, row) {
   ];
   const list = element("dl", "facts");
   for (const [title, pairs] of groups) {
-    const known = Object.entries(pairs ?? {}).filter(([, value]) => value != null && value !== "");
+    const known = (Array.isArray(pairs) ? pairs : Object.entries(pairs ?? {})).filter(([, value]) => value != null && value !== "");
     if (!known.length) continue;
     const group = element("div", title === "Error" ? "group error" : "group", element("h3", "", title), ...known.map(pair));
     if (title === "Cost" && entry.unpriced) group.append(hint(entry.unpriced));
@@ -174,23 +173,23 @@ function facts(entry, row) {
   return list;
 }
 
-// The tools that the model could call, with their descriptions.
+// The tools that the model could call, each with its description and its definition.
 function offered(request) {
-  const tools = objects(request.tools ?? request.functions).map((tool) => {
+  return objects(request.tools ?? request.functions).map((tool) => {
     const inner = object(tool.function ?? tool.custom ?? tool);
-    return [String(inner.name ?? tool.type ?? "?"), String(inner.description ?? tool.type ?? "")];
+    const text = String(inner.description ?? tool.type ?? "") || "no description";
+    return [String(inner.name ?? tool.type ?? "?"), element("div", "", text, tree(tool, 0))];
   });
-  return Object.fromEntries(tools.map(([name, text]) => [name, text || "no description"]));
 }
 
-// What the user can do about a call without a cost.
+// Return the advice for a call without a cost.
 function hint(reason) {
   const name = String(reason);
   if (name === "usage_unknown" || name === "background") return element("p", "hint", "The response did not report its tokens, so it has no price.");
   return element("p", "hint", "To give this model a price, set ", element("code", "", "prices"), " in the settings, or update the package.");
 }
 
-const pair = ([name, value]) => element("div", "pair", element("dt", "", name), element("dd", "", plain(value)));
+const pair = ([name, value]) => element("div", "pair", element("dt", "", name), element("dd", "", value instanceof Element ? value : plain(value)));
 
 function shown(parts, format) {
   if (parts == null || typeof parts !== "object") return null;
@@ -198,11 +197,8 @@ function shown(parts, format) {
   return Object.fromEntries(numbers.map(([name, value]) => [named(name), format(value)]));
 }
 
-function raw(line) {
-  const text = element("pre", "");
-  const box = element("details", "raw", element("summary", "", "The log entry"), text);
-  box.addEventListener("toggle", () => {
-    if (box.open && !text.firstChild) text.append(visible(JSON.stringify(JSON.parse(line), null, 2)));
-  });
+function raw(entry) {
+  const box = element("details", "raw", element("summary", "", "The log entry"));
+  box.addEventListener("toggle", () => box.open && box.children.length === 1 && box.append(tree(entry, 1)));
   return box;
 }

@@ -1,6 +1,6 @@
 // The charts: stacked bars for sums, lines for other values.
 
-import { day, element, known, minute } from "./format.js";
+import { day, element, known, minute, several } from "./format.js";
 
 const HEIGHT = 148;
 const AXIS = 52;
@@ -33,7 +33,8 @@ function alone(plot, index) {
 }
 
 function options(chart, data, width) {
-  const { bars, lines, times, step, mark } = data;
+  const { bars, times, step, mark } = data;
+  const { lines } = chart;
   const ink = { stroke: colour("--faint"), font: `11px ${getComputedStyle(document.body).fontFamily}` };
   const long = step * times.length > 2 * 86400;
   const look = (line) => ({
@@ -47,6 +48,13 @@ function options(chart, data, width) {
     paths: uPlot.paths.bars({ size: [0.78, 60], align: 1 }),
     points: { show: false },
   });
+  const dashed = {
+    stroke: colour("--faint"),
+    width: 1.25,
+    dash: [4, 3],
+    paths: bars ? uPlot.paths.stepped({ align: 1 }) : undefined,
+    points: { show: !bars, size: 4, width: 0, fill: colour("--faint"), filter: alone },
+  };
   return {
     width,
     height: HEIGHT,
@@ -79,7 +87,7 @@ function options(chart, data, width) {
         values: (_, marks) => marks.map((value) => (chart.isBlank ? "" : mark(value))),
       },
     ],
-    series: [{}, ...(bars ? [...lines].reverse().map(block) : lines.map(look))],
+    series: [{}, ...(bars ? [...lines].reverse().map(block) : lines.map(look)), ...(chart.before ? [dashed] : [])],
   };
 }
 
@@ -88,13 +96,29 @@ export function keyOf(line) {
   return element("li", "", markOf(line.variable), element("span", "", line.name));
 }
 
-// Return such an item as a button that hides or shows the line.
-export function switchOf(line, isShown, toggle) {
+const looks = new WeakMap(); // what the lists of names show
+
+// Fill a list with a button for each line, which hides or shows it. The buttons stay while the lines are the same, and so
+// does the focus.
+export function fillKey(list, lines, hidden, toggle) {
+  const look = JSON.stringify(lines.map(({ name, variable }) => [name, variable]));
+  if (looks.get(list) !== look) {
+    looks.set(list, look);
+    const focused = [...list.children].find((item) => item.contains(document.activeElement))?.textContent;
+    list.replaceChildren(...lines.map((line) => switchOf(line)));
+    if (focused != null) [...list.children].find((item) => item.textContent === focused)?.firstChild.focus();
+  }
+  for (const [at, { name }] of lines.entries()) {
+    const button = list.children[at].firstChild;
+    button.title = hidden.has(name) ? "Show in the charts" : "Hide in the charts";
+    button.setAttribute("aria-pressed", String(!hidden.has(name)));
+    button.onclick = () => toggle(name);
+  }
+}
+
+function switchOf(line) {
   const button = element("button", "", markOf(line.variable), element("span", "", line.name));
   button.type = "button";
-  button.title = isShown ? "Hide in the charts" : "Show in the charts";
-  button.setAttribute("aria-pressed", String(isShown));
-  button.addEventListener("click", toggle);
   return element("li", "", button);
 }
 
@@ -108,6 +132,7 @@ export class Chart {
   constructor(title) {
     this.title = title;
     this.total = element("span", "total");
+    this.note = element("span", "note");
     this.area = element("div", "area");
     this.area.tabIndex = 0;
     this.area.setAttribute("role", "img");
@@ -117,7 +142,7 @@ export class Chart {
     this.root = element(
       "figure",
       "chart",
-      element("figcaption", "", element("span", "", title), this.total),
+      element("figcaption", "", element("span", "", title), this.note, this.total),
       this.area,
       this.key,
     );
@@ -127,19 +152,25 @@ export class Chart {
     new ResizeObserver(() => this.resize()).observe(this.area);
   }
 
-  // `data`: times, step, theme; lines ({name, variable, values}); bars (true to show the lines as bars); format (of a
-  // value) and mark (of the axis); total (a text); said (a description of the chart); keyed (true to list the lines' names)
+  // `data`: times, step, theme; lines ({name, variable, values}); hidden (the names of the lines to leave out) and toggle
+  // (hides or shows a line); bars (true to show the lines as bars); format (of a value) and mark (of the axis); total (a
+  // text, of all lines); before ({values, name} of the period before, or null); note (a text about the lines); said (a description); keyed (true to list the lines' names)
   show(data) {
     this.data = data;
-    const columns = data.lines.map((line) => line.values);
-    this.isBlank = !columns.some((line) => line.some((value) => value));
+    this.lines = data.lines.filter((line) => !data.hidden.has(line.name));
+    const columns = this.lines.map((line) => line.values);
+    const areBlank = (lines) => !lines.some((line) => line.values.some((value) => value));
+    this.isBlank = areBlank(this.lines);
+    this.before = this.isBlank ? null : data.before;
     this.root.classList.toggle("blank", this.isBlank);
     this.root.classList.toggle("unknown", data.total === "unknown");
+    this.root.classList.toggle("hiding", this.isBlank && !areBlank(data.lines));
+    this.note.textContent = data.note ?? "";
     this.total.textContent = data.total;
-    this.area.setAttribute("aria-label", `${this.title}: ${data.said}`);
-    this.key.replaceChildren(...(data.keyed ? data.all.map(data.switched) : []));
-    const look = JSON.stringify([data.step, data.bars, data.lines.map((line) => [line.name, line.variable]), data.theme]);
-    const values = [data.times, ...(data.bars ? stacked(columns).reverse() : columns)];
+    this.area.setAttribute("aria-label", `${this.title}: ${data.said}${this.before ? "; dashed: the period before" : ""}`);
+    fillKey(this.key, data.keyed ? data.lines : [], data.hidden, data.toggle);
+    const look = JSON.stringify([data.step, data.bars, this.lines.map((line) => [line.name, line.variable]), Boolean(this.before), data.theme]);
+    const values = [data.times, ...(data.bars ? stacked(columns).reverse() : columns), ...(this.before ? [this.before.values] : [])];
     if (this.plot && this.look === look) {
       this.plot.setData(values);
     } else {
@@ -147,6 +178,7 @@ export class Chart {
       this.look = look;
       this.plot = new uPlot(options(this, data, this.area.clientWidth), values, this.area);
     }
+    this.describe();
   }
 
   resize() {
@@ -163,22 +195,22 @@ export class Chart {
     return Math.min(times.length - 1, Math.max(0, this.data.bars ? Math.floor(at) : Math.round(at)));
   }
 
+  // Show the values at the pointer. The total of bars includes the hidden lines, as the chart's heading does.
   describe() {
     const place = this.plot && this.data ? this.place() : null;
-    const rows = place == null ? [] : this.data.lines.filter((line) => line.values[place]);
-    this.tip.hidden = !rows.length;
-    if (!rows.length) return;
+    const given = place == null ? [] : this.data.lines.filter((line) => line.values[place]);
+    const rows = given.filter((line) => this.lines.includes(line));
+    const hidden = this.data?.bars ? given.filter((line) => !rows.includes(line)) : [];
+    const before = place == null ? null : this.before?.values[place];
+    this.tip.hidden = !rows.length && !hidden.length && !before;
+    if (this.tip.hidden) return;
     const from = new Date(this.data.times[place] * 1000);
-    const list = rows.map((line) => {
-      const item = keyOf(line);
-      item.append(element("b", "", this.data.format(line.values[place])));
-      return item;
-    });
-    if (this.data.bars && rows.length > 1) {
-      const all = element("li", "sum", element("span", "", "total"));
-      all.append(element("b", "", this.data.format(rows.reduce((sum, line) => sum + line.values[place], 0))));
-      list.push(all);
-    }
+    const sum = (lines) => this.data.format(lines.reduce((sum, line) => sum + line.values[place], 0));
+    const row = (item, text) => (item.append(element("b", "", text)), item);
+    const list = rows.map((line) => row(keyOf(line), this.data.format(line.values[place])));
+    if (hidden.length) list.push(row(element("li", "", element("span", "", several(hidden.length, "hidden line"))), sum(hidden)));
+    if (this.data.bars && given.length > 1) list.push(row(element("li", "sum", element("span", "", "total")), sum(given)));
+    if (known(before)) list.push(row(element("li", "", element("i", "mark before"), element("span", "", this.before.name)), this.data.format(before)));
     this.tip.replaceChildren(element("p", "", `${day(from)} ${minute(from)}`), element("ul", "", ...list));
     const edge = this.area.getBoundingClientRect().left;
     const at = this.plot.cursor.left + AXIS;

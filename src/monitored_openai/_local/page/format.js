@@ -1,4 +1,6 @@
-// Formats numbers, times and untrusted texts; creates elements and sends requests for all parts of the page.
+// Formats numbers, times and untrusted texts; finds and creates elements and sends requests for all parts of the page.
+
+export const by = (id) => document.getElementById(id);
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const significant = new Intl.NumberFormat("en-US", { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
@@ -26,6 +28,7 @@ export function lowest(format, sum, unknown, calls) {
   return unknown > 0 ? `≥ ${format(sum)}` : format(sum);
 }
 
+export const estimate = (text) => (text === "–" ? text : `≈ ${text}`);
 export const atLeast = (incomplete, text) => (incomplete && text !== "–" ? `≥ ${text}` : text);
 
 // The sum of two numbers; unknown if either is unknown.
@@ -48,6 +51,20 @@ export function percent(part, all) {
   if (!known(part) || !(all > 0)) return "–";
   const share = (100 * part) / all;
   return share > 0 && share < 0.05 ? "<0.1 %" : `${share.toFixed(1)} %`;
+}
+
+const LABELS = new Map([
+  ["model", "Model"], ["operation", "Operation"], ["provider", "Provider"], ["environment", "Environment"], ["service_name", "Service"],
+]);
+export const label = (name) => LABELS.get(name) ?? (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");
+export const named = (value) => value || "none";
+
+const UNITS = [[86_400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+
+// A length of time in its largest unit.
+export function span(seconds) {
+  const [length, unit] = UNITS.find(([length]) => seconds >= length) ?? UNITS.at(-1);
+  return `${(seconds / length).toLocaleString("en-US", { maximumFractionDigits: 1 })} ${unit}`;
 }
 
 const two = (number) => String(number).padStart(2, "0");

@@ -1,6 +1,6 @@
-// The totals of the period before, of the same length, and how the present ones differ from them.
+// The period before, of the same length: how the present totals differ from its totals, and its lines for the charts.
 
-import { ask, known } from "./format.js";
+import { ask, known, plus, span } from "./format.js";
 
 const DAY = 86_400;
 const HOUR = 3_600;
@@ -9,6 +9,8 @@ const SLOT = 120; // seconds of the history's slots behind the last two hours
 let key = "";
 let before = null; // the overview of the period before; null while unknown or without data
 let present = null;
+
+export const forget = () => ((key = ""), (before = null));
 
 // Ask for the period before unless it is known; then call `show`.
 export async function update(latest, parameters, show) {
@@ -44,4 +46,32 @@ export function change(total, read) {
 export function value(read) {
   const text = before && read(before.total);
   return text ? `${text} before` : "";
+}
+
+// Return a line with the sums over all lines of these charts in the period before; null if `isComplete` refuses its total.
+export function sums(charts, isComplete = () => true) {
+  if (!before || !isComplete(before.total)) return null;
+  const lines = charts.flatMap((chart) => Object.values(before.charts[chart] ?? {}));
+  const all = before.times.map((_, at) => lines.reduce((sum, values) => plus(sum, values[at]), 0));
+  const values = along((from) => all.reduce((sum, value, at) => plus(sum, value && value * overlap(before.times[at], from)), 0));
+  return { values, name: before.step > present.step ? `before, mean of ${span(before.step)}` : "before" };
+}
+
+// Return a line of a chart in the period before; null if it has none of this group.
+export function line(chart, group) {
+  if (!before || !Object.hasOwn(before.charts[chart] ?? {}, group)) return null;
+  const values = along((from) => before.charts[chart][group][Math.floor((from - before.times[0]) / before.step)]);
+  return { values, name: before.step === present.step ? "before" : `before, over ${span(before.step)}` };
+}
+
+// Read a value for each step of the present range, from the time at which the step's counterpart starts.
+function along(read) {
+  const shift = present.times[0] - before.times[0];
+  return present.times.map((time) => (time - shift + present.step <= before.end ? read(time - shift) : null));
+}
+
+// Return the part of a step of the period before that a step of the present length from a time on covers.
+function overlap(start, from) {
+  const seconds = Math.min(start + before.step, from + present.step) - Math.max(start, from);
+  return Math.max(0, seconds) / before.step;
 }
