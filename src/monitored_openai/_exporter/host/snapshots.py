@@ -82,7 +82,7 @@ class HostTotals:
         """The values that the file no longer attributes to this process."""
         self._keep_at = self._not_before = 0.0
         self.is_kept = False
-        """True if the file has the values of the last attempt to write."""
+        """True if the last write succeeded, and the disk has not failed since."""
 
     async def run(self) -> None:
         """Write the values at least once a second, forever."""
@@ -99,7 +99,6 @@ class HostTotals:
             self._keep()
             self.is_kept = True
         except (sqlite3.Error, OSError) as error:
-            self.is_kept = False
             self._ids, self._label_sets = {}, {}  # the rollback has removed the series that this write added
             self.fails(error)
         now = time.monotonic()
@@ -199,6 +198,7 @@ class HostTotals:
 
     def fails(self, error: Exception) -> None:
         """Replace a damaged file. After other errors, stop using the disk for 10 s."""
+        self.is_kept = False
         warn_sparsely("host", "the totals of this host cannot be written or pushed now: %s", what_failed(error))
         if not is_damage(error):
             self._not_before = time.monotonic() + _PAUSE_SECONDS
