@@ -226,7 +226,7 @@ class MonitoringSettings(BaseSettings):
     a crash. Its files have mode 0600 and contain the redacted requests and responses in plain text. If unset, both wait
     only in memory.
     """
-    host_dir: Annotated[str | None, validators.optional(validators.spool_dir)] = None
+    host_dir: Annotated[str | None, validators.optional(validators.host_dir)] = None
     """Absolute path of a directory on a local disk, in which the processes of this host keep the totals of their metrics.
     They then push one common set of series instead of one for each process. May be the same as `spool_dir`.
     """

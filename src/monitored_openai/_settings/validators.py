@@ -290,10 +290,15 @@ def _path(value: object) -> str:
         raise InvalidValue("begins with ~ and the name of an unknown user; write the full path") from None
 
 
-def spool_dir(value: object) -> str:
+def host_dir(value: object) -> str:
     path = Path(_path(value))
     if not path.is_absolute():
         raise InvalidValue("is relative, so it would depend on the working directory; write the full path")
+    return str(path)
+
+
+def spool_dir(value: object) -> str:
+    path = Path(host_dir(value))
     try:
         found = path.lstat()
     except OSError:  # created at first use

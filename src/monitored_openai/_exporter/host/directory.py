@@ -178,8 +178,14 @@ class HostDirectory:
 
 
 def destination(settings: MonitoringSettings) -> str:
-    """Return a hash of the settings that must be equal for common series: back end, account, labels and metrics."""
-    where = (settings.metrics_url, settings.metrics_username, settings.metrics_protocol, settings.tenant_id)
+    """Return a hash of the settings that must be equal for common series: back end, account, labels and metrics.
+
+    Headers may name a tenant. So may a token without a user name; with one, the token may change.
+    """
+    headers = settings.request_headers("metrics")
+    if settings.metrics_username is not None:
+        headers.pop("Authorization", None)
+    where = (settings.metrics_url, settings.metrics_username, settings.metrics_protocol, sorted(headers.items()))
     labels = (settings.job, sorted(settings.shared_labels.items()), settings.instance, settings.label_names)
     defined = (*CALL_METRICS, *(OTEL_GENAI_METRICS if "otel_genai" in settings.metric_names else ()))
     metrics = [(metric.name, metric.labels, metric.bounds) for metric in defined]  # versions may differ in them
