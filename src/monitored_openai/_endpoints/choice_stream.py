@@ -1,4 +1,4 @@
-"""Collects streams whose chunks have choices, and merges them into a body that was not streamed.
+"""Collects streams whose chunks have choices, and merges the chunks into one body, as without streaming.
 
 `add` runs on the caller's thread and only keeps references. All else runs on the exporter's thread.
 """

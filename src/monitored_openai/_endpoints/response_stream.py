@@ -1,4 +1,4 @@
-"""Collects the events of a response's stream, and merges them into the body of a response that was not streamed."""
+"""Collects the events of a response's stream, and merges them into one body, as without streaming."""
 
 from __future__ import annotations
 
