@@ -104,8 +104,8 @@ class MonitoringSettings(BaseSettings):
     headers: Annotated[Mapping[str, SecretStr], PlainValidator(validators.headers)] = validators.NO_ITEMS
     """More headers for every push, except those that the protocol fixes, such as `Content-Type`."""
     verify: Annotated[bool | str, PlainValidator(validators.verify)] = True
-    """CA certificates that the library trusts: `True` for those of the package `certifi`, or the path of a PEM file or a
-    directory with others. `False` turns verification off; only code can set it, not a variable.
+    """CA certificates that the library trusts: `True` for those of the package `certifi`, or the path of your own ones, in
+    a PEM file or a directory. `False` turns verification off; only code can set it, not a variable.
     """
     client_cert: Annotated[tuple[str, ...] | None, validators.optional(validators.client_cert)] = None
     """Client certificate for TLS: the path of one PEM file with certificate and key, or the paths of both files."""
@@ -212,7 +212,7 @@ class MonitoringSettings(BaseSettings):
     push_interval: Annotated[float | None, BeforeValidator(validators.not_bool)] = Field(None, ge=0.01, le=60)
     """Seconds between two pushes of metrics. If unset, 60 for a host of grafana.net and 15 for any other."""
     log_linger: validators.Number = Field(1.0, ge=0, le=60)
-    """Longest time in seconds that a log entry waits for others to share its request."""
+    """Longest time in seconds that a log entry waits, so that later entries can go out in the same request."""
     queue_size: validators.Whole = Field(50_000, ge=1, le=200_000)
     """Largest number of calls that memory holds with their content until delivery. A call beyond it gets no log entry
     and counts as `queue_full`; the metrics still count it.

@@ -271,12 +271,12 @@ def _require_small(patterns: tuple[str, ...]) -> None:
             size += pattern_size(pattern)
         except PatternTooLarge as error:
             raise InvalidValue(
-                f"has a pattern that is too large: number {place}, which {error}; "
+                f"has a pattern that is too large (number {place}): it {error}; "
                 "shorten it or lower its repetition counts"
             ) from None
     if size > MOST_ITEMS:
         raise InvalidValue(
-            f"has patterns of more than {MOST_ITEMS:,} items together; shorten them or lower their repetition counts"
+            f"has patterns with more than {MOST_ITEMS:,} items in total; shorten them or lower their repetition counts"
         )
 
 
