@@ -1,4 +1,4 @@
-"""Collects the events of a response's stream, and merges them into the body of a response that was not streamed."""
+"""Collects the events of a response's stream, and merges them in the shape of a body that was not streamed."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class ResponseAccumulator:
         return texts + _ITEM_BYTES * (len(self._items) + len(self._others))
 
     def body(self) -> dict[str, Any]:
-        """Return the stream as a body that was not streamed."""
+        """Return the stream in the shape of a body that was not streamed."""
         body: dict[str, Any] = dict(dictionary(as_plain(self._response)))
         if not body.get("output"):
             try:

@@ -1,4 +1,4 @@
-"""Adds to the calls of an earlier version's history what the present version derives from their log entries."""
+"""Renews the calls in the history of an earlier version: derives their new fields from their log entries."""
 
 from __future__ import annotations
 

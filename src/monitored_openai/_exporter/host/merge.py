@@ -79,7 +79,7 @@ def is_below(total: float, before: float) -> bool:
 def merge_gauges(of_processes: Sequence[Sequence[Sample]], *, max_label_sets: int) -> list[Sample]:
     """Return the gauges of all living processes.
 
-    Rate limits are those of the newest response. The store ignores label sets of a rate limit beyond `max_label_sets`.
+    Rate limits are those of the newest response. Beyond `max_label_sets` label sets, further rate limits are left out.
     """
     newest: dict[Labels, float] = {}
     for gauge in (gauge for gauges in of_processes for gauge in gauges if gauge.name in _NEWEST):
