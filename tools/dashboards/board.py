@@ -83,7 +83,9 @@ def with_marks(built: builders.Dashboard) -> builders.Dashboard:
     )
     return (
         built.with_variable(variable)
-        .annotation(_Mark("Price changes", f"{dates} != {earlier}", "New prices of {{gen_ai_provider_name}}", "purple"))
+        .annotation(
+            _Mark("Price updates", f"{dates} != {earlier}", "Price table of {{gen_ai_provider_name}} updated", "purple")
+        )
         .annotation(
             _Mark(
                 "Deployments",

@@ -1,4 +1,4 @@
-"""Adds billed facts to a response: from the documented rules of its provider, and from the request."""
+"""Adds the facts that decide the cost to a response: from its provider's documented rules, and from the request."""
 
 from __future__ import annotations
 

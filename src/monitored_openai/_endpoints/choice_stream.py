@@ -1,4 +1,4 @@
-"""Collects streams whose chunks have choices, and merges the chunks in the shape of a body that was not streamed.
+"""Collects streams whose chunks have choices, and merges the chunks into one body, as without streaming.
 
 `add` runs on the caller's thread for each chunk, and only keeps references. `size` runs there once, at the end of the
 call. The merge runs on the exporter's thread, unless the queue is full and discards the content.

@@ -1,4 +1,4 @@
-"""Collects the events of a response's stream, and merges them in the shape of a body that was not streamed."""
+"""Collects the events of a response's stream, and merges them into one body, as without streaming."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Monitoring:
             from monitored_openai._metrics.collector import MonitoringCollector
         except ImportError as error:
             raise ImportError("prometheus_client is missing: pip install 'monitored-openai[scrape]'") from error
-        return MonitoringCollector(self._runner.metrics.samples, self._settings.shared_labels)
+        return MonitoringCollector(self._runner.metrics.samples, self._settings.metric_labels)
 
     def flush(self, timeout: float = 5.0) -> FlushResult:
         """Deliver everything recorded so far, and wait at most `timeout` seconds.

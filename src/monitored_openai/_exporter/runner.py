@@ -19,7 +19,7 @@ from monitored_openai._exporter.metrics_state import MetricsState
 from monitored_openai._exporter.runtime.process import PROCESS
 from monitored_openai._hashing import value_hasher
 from monitored_openai._logging import warn_sparsely
-from monitored_openai._metrics.metric_set import metric_set
+from monitored_openai._metrics.metric_set import CALL_SCHEMES, metric_set
 
 if TYPE_CHECKING:
     from monitored_openai._calls.call import Call
@@ -57,7 +57,7 @@ class Runner:
             max_label_sets=settings.max_label_sets,
             push_seconds=settings.push_seconds,
             exposed=metric_set(settings.histograms, left_out=settings.metrics_left_out, schemes=settings.metric_names),
-            pushes_calls="gen_ai" in settings.metric_names,
+            pushes_calls=not CALL_SCHEMES.isdisjoint(settings.metric_names),
         )
         self.clients = Clients(self._on_client)
         self._thread: ExporterThread | None = None

@@ -1,4 +1,4 @@
-"""Percentiles of the stored calls. They replace estimates from buckets if the stored calls are the counted ones."""
+"""Percentiles of the stored calls. They replace estimates from buckets if all counted calls are stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renews the calls in the history of an earlier version: derives their new fields from their log entries."""
+"""Upgrades the calls of an earlier version's history: derives their rows and conversations from their log entries."""
 
 from __future__ import annotations
 

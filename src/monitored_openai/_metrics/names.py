@@ -159,6 +159,34 @@ PROCESSING = Metric(
 )
 ACTIVE = Metric("gen_ai_client_active_requests", "gauge", "Calls in progress.")
 
+REQUESTS = Metric("gen_ai_requests_total", "counter", "Calls, also those that failed.", ("error_type",))
+INPUT_TOKENS = Metric(
+    "gen_ai_usage_input_tokens_total",
+    "counter",
+    "Input tokens, as the responses report them.",
+    _RESPONSE_MODEL,
+)
+OUTPUT_TOKENS = Metric(
+    "gen_ai_usage_output_tokens_total",
+    "counter",
+    "Output tokens, as the responses report them.",
+    _RESPONSE_MODEL,
+)
+USAGE_COST = Metric(
+    "gen_ai_usage_cost_USD",
+    "histogram",
+    "Cost of one call in USD, for calls with a known cost.",
+    bounds=(0.0001, 0.001, 0.01, 0.1, 1.0, 10.0),
+)
+TIME_TO_FIRST_TOKEN = Metric(
+    "gen_ai_server_time_to_first_token_seconds",
+    "histogram",
+    "Seconds from the start of a call to the first chunk with output, as the client measures them.",
+    bounds=SECONDS,
+)
+OTEL_GENAI_METRICS = (REQUESTS, INPUT_TOKENS, OUTPUT_TOKENS, USAGE_COST, TIME_TO_FIRST_TOKEN)
+"""Metrics of the scheme `otel_genai`, under the names that Grafana Cloud's AI Observability and OpenLIT use."""
+
 CALL_METRICS = (
     *(DURATION, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, TOKEN_USAGE, TOKENS_TOTAL, TOKEN_DETAILS),
     *(AUDIO_SECONDS, CHARACTERS),
@@ -210,8 +238,8 @@ SPOOL_BYTES = Metric(
 FOLDED = Metric(
     "monitored_openai_folded_label_sets_total",
     "counter",
-    "Effects of the setting `max_label_sets`: updates of metrics under the label value `other`, label sets that "
-    "`other` replaces in the file of `host_dir`, and rate limits left out.",
+    "Updates of metrics that count under the label value `other`, because the setting `max_label_sets` bounds the label "
+    "sets. Label sets changed to `other` in the file of `host_dir`, and rate limits left out, also count here.",
     _SIGNAL,
 )
 LAST_SUCCESS = Metric(

@@ -184,6 +184,8 @@ class Metrics:
         for kind, usd in cost.by_kind().items():
             if usd:
                 self._add(of, names.COST, usd, ("kind", kind))
+        if self._exposed.has(names.USAGE_COST):
+            self._observe(of, names.USAGE_COST, (cost.total_usd,))
         if cost.incomplete:  # once for each call, so that the sum of all reasons is a number of calls
             self._add(of, names.COST_INCOMPLETE, 1, ("reason", cost.incomplete[0]))
         if cost.cache_savings_usd > 0:

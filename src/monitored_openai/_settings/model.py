@@ -136,12 +136,14 @@ class MonitoringSettings(BaseSettings):
     of its values.
     """
     metric_names: Annotated[tuple[str, ...], PlainValidator(validators.metric_names)] = ("gen_ai",)
-    """Sets of metrics that the library pushes: `gen_ai`, `grafana_openai` (the series of the predecessor
-    `grafana-openai-monitoring`), or both.
+    """Sets of metrics that the library pushes: one or more of `gen_ai`, which the package's dashboards read, `otel_genai`
+    (the names and labels that the dashboards of Grafana Cloud's AI Observability and of OpenLIT read) and `grafana_openai`
+    (the series of the predecessor `grafana-openai-monitoring`).
     """
     histograms: Histograms = "lean"
     """Detail of the metrics. `lean`: 12 buckets for the duration and for the time to the first chunk, only sum and count
-    for other times, no histogram of tokens. `coarse`: the same with 7 buckets. `full`: every metric with all its buckets.
+    for other times, a histogram of tokens only with `otel_genai`. `coarse`: the same with 7 buckets. `full`: every metric
+    with all its buckets.
     """
     metrics_left_out: Annotated[tuple[str, ...], PlainValidator(validators.metrics_left_out)] = ()
     """Names of metrics that the library leaves out. Panels that show these metrics are then empty. You cannot leave out a
@@ -224,7 +226,7 @@ class MonitoringSettings(BaseSettings):
     a crash. Its files have mode 0600 and contain the redacted requests and responses in plain text. If unset, both wait
     only in memory.
     """
-    host_dir: Annotated[str | None, validators.optional(validators.spool_dir)] = None
+    host_dir: Annotated[str | None, validators.optional(validators.host_dir)] = None
     """Absolute path of a directory on a local disk, in which the processes of this host keep the totals of their metrics.
     They then push one common set of series instead of one for each process. May be the same as `spool_dir`.
     """
@@ -314,6 +316,14 @@ class MonitoringSettings(BaseSettings):
         """Labels of every series and every log stream, by name."""
         service = {"service_name": self.service_name} if self.service_name else {}
         return {"environment": self.environment, **service, **self.extra_labels}
+
+    @property
+    def metric_labels(self) -> dict[str, str]:
+        """Labels of every series, by name; with `otel_genai`, also those by which its dashboards select series."""
+        if "otel_genai" not in self.metric_names:
+            return self.shared_labels
+        selected = {"telemetry_sdk_name": "openlit", "deployment_environment": self.environment}
+        return {**selected, "service_name": self.job, **self.shared_labels}
 
     def request_headers(self, signal: Signal) -> dict[str, str]:
         """Return the headers that these settings add to a push, with credentials in clear text.
@@ -405,6 +415,8 @@ class MonitoringSettings(BaseSettings):
             yield "headers", "sets x-scope-orgid, and so does tenant_id; remove one of them"
         if not self.extra_labels.keys().isdisjoint(self.label_names):
             yield "label_names", "has a name that extra_labels also has; remove one of them"
+        if not self.metric_labels.keys().isdisjoint({*self.label_names} - self.extra_labels.keys()):
+            yield "label_names", "has a label that otel_genai sets itself; remove it, or otel_genai from metric_names"
         taken = {*self.label_names, *self.extra_labels}
         if any(OPTIONAL_LABELS[name] in taken for name in self.optional_labels):
             yield "optional_labels", "has a name that label_names or extra_labels also has; remove one of them"

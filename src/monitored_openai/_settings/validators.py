@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from monitored_openai._labels import OPTIONAL_LABELS, InvalidValue, check_label_value, label_name
-from monitored_openai._metrics.metric_set import METRICS, REQUIRED
+from monitored_openai._metrics.metric_set import METRICS, REQUIRED, SCHEME_METRICS
 from monitored_openai._redaction.pattern_size import MOST_ITEMS, PatternTooLarge, pattern_size
 from monitored_openai._redaction.presets import PRESETS, RedactionPreset
 from monitored_openai._redaction.secrets import secret_spans
@@ -290,10 +290,15 @@ def _path(value: object) -> str:
         raise InvalidValue("begins with ~ and the name of an unknown user; write the full path") from None
 
 
-def spool_dir(value: object) -> str:
+def host_dir(value: object) -> str:
     path = Path(_path(value))
     if not path.is_absolute():
         raise InvalidValue("is relative, so it would depend on the working directory; write the full path")
+    return str(path)
+
+
+def spool_dir(value: object) -> str:
+    path = Path(host_dir(value))
     try:
         found = path.lstat()
     except OSError:  # created at first use
@@ -393,8 +398,8 @@ def optional_labels(value: object) -> tuple[str, ...]:
 
 def metric_names(value: object) -> tuple[str, ...]:
     names = sorted(set(_listed(value)))
-    if not names or not set(names) <= {"gen_ai", "grafana_openai"}:
-        raise InvalidValue("must be gen_ai, grafana_openai or both")
+    if not names or not set(names) <= SCHEME_METRICS.keys():
+        raise InvalidValue("must be one or more of gen_ai, otel_genai and grafana_openai")
     return tuple(names)
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.values import CounterSnapshot
 
 _REFUSED = 400
-_MAX_AHEAD_MS = 600_000
+MAX_AHEAD_MS = 600_000
 """Prometheus 2.42 accepts samples from further in the future, and then refuses the current samples of all senders."""
 
 
@@ -159,7 +159,7 @@ class MetricsPusher:
         last = [point for point in present if point.labels in self._refused]
         refused = RefusedSeries()
         born_ms, now_ms = series.tick()
-        if now_ms - time.time_ns() // 1_000_000 > _MAX_AHEAD_MS:
+        if now_ms - time.time_ns() // 1_000_000 > MAX_AHEAD_MS:
             warn_sparsely(
                 "clock", "the clock went back by more than 10 minutes; no metrics are pushed until it has caught up"
             )

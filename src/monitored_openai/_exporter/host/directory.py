@@ -19,7 +19,7 @@ from monitored_openai._exporter.spool.directory import SpoolDirectory
 from monitored_openai._exporter.spool.lock import Lock
 from monitored_openai._files.databases import SUFFIXES, set_aside
 from monitored_openai._files.private import check, make_directory
-from monitored_openai._metrics.names import CALL_METRICS
+from monitored_openai._metrics.names import CALL_METRICS, OTEL_GENAI_METRICS
 
 if TYPE_CHECKING:
     from monitored_openai._files.databases import Found
@@ -178,10 +178,17 @@ class HostDirectory:
 
 
 def destination(settings: MonitoringSettings) -> str:
-    """Return a hash of the settings that must be equal for common series: back end, account, labels and metrics."""
-    where = (settings.metrics_url, settings.metrics_username, settings.metrics_protocol, settings.tenant_id)
+    """Return a hash of the settings that must be equal for common series: back end, account, labels and metrics.
+
+    Headers may name a tenant. So may a token without a user name; with one, the token may change.
+    """
+    headers = settings.request_headers("metrics")
+    if settings.metrics_username is not None:
+        headers.pop("Authorization", None)
+    where = (settings.metrics_url, settings.metrics_username, settings.metrics_protocol, sorted(headers.items()))
     labels = (settings.job, sorted(settings.shared_labels.items()), settings.instance, settings.label_names)
-    metrics = [(metric.name, metric.labels, metric.bounds) for metric in CALL_METRICS]  # versions may differ in them
+    defined = (*CALL_METRICS, *(OTEL_GENAI_METRICS if "otel_genai" in settings.metric_names else ()))
+    metrics = [(metric.name, metric.labels, metric.bounds) for metric in defined]  # versions may differ in them
     shown = (sorted(settings.metric_names), settings.histograms, sorted(settings.metrics_left_out))
     series = (*shown, settings.max_label_sets, metrics)
     return hashlib.sha256(repr((*where, *labels, *series)).encode()).hexdigest()[:12]
