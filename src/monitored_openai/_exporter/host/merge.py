@@ -86,7 +86,7 @@ def merge_gauges(
     """Return the gauges of all living processes.
 
     Rate limits are those of the newest response. Beyond `max_label_sets` label sets, further rate limits are left out,
-    and further active calls have the labels that `folded` returns. Labels of active calls that were `shown` before stay.
+    and further active calls have the labels that `folded` returns. Active calls that were `shown` before come first.
     """
     newest: dict[Labels, float] = {}
     for gauge in (gauge for gauges in of_processes for gauge in gauges if gauge.name in _NEWEST):
