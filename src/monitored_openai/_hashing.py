@@ -50,7 +50,7 @@ class ValueHasher:
     def record(self, record: CallRecord) -> CallRecord:
         """Return a record with the chosen fields of request, response and identifiers hashed, also in its errors.
 
-        Its attributes are hashed already, when the call starts.
+        The attributes were hashed when the call started.
         """
         seen: dict[str, str] = {}
         identifiers = self._fields(record.identifiers, seen)

@@ -111,7 +111,7 @@ class Stats:
     failed_pushes: int
     """Pushes of metrics that failed; the next push includes their values."""
     totals_refused: int = 0
-    """Lost counter snapshots among those that this exporter adopted from the spools of ended processes.
+    """Lost counter snapshots of ended processes, from their spools or from the file of `host_dir`.
 
     A snapshot is lost if it is damaged, if it is too old for the back end, or if the back end has newer samples.
     """

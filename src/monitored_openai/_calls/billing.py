@@ -53,7 +53,7 @@ def _billed_by_request(parsed: ParsedResponse, request: Mapping[str, Any]) -> di
 
 
 def without_bill(parsed: ParsedResponse) -> ParsedResponse:
-    """Return a response without its billed facts, which the record of another call already has."""
+    """Return a response without its billed facts, which belong to the record of another call."""
     return dataclasses.replace(
         parsed,
         usage=None,

@@ -1,6 +1,7 @@
 """Collects streams whose chunks have choices, and merges the chunks into one body, as without streaming.
 
-`add` runs on the caller's thread and only keeps references. All else runs on the exporter's thread.
+`add` runs on the caller's thread for each chunk, and only keeps references. `size` runs there once, at the end of the
+call. The merge runs on the exporter's thread, unless the queue is full and discards the content.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class ChoiceAccumulator:
         return sum(map(_size_of, self._pieces))
 
     def body(self) -> dict[str, Any]:
-        """Return the stream as a body that was not streamed."""
+        """Return the stream in the shape of a body that was not streamed."""
         body = _head(self._first or self._last, self._last)
         try:
             for chunk in self._pieces:

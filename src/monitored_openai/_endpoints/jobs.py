@@ -1,6 +1,7 @@
 """Jobs and sessions: batches, videos, training, evaluations and live sessions. Their responses report no usage.
 
-A record contains the name and the first state of the job; its usage and cost are unknown.
+A record contains the name and the first state of the job. Its usage is unknown, and so is its cost, except for videos
+and containers.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class ResponseAccumulator:
         return texts + _ITEM_BYTES * (len(self._items) + len(self._others))
 
     def body(self) -> dict[str, Any]:
-        """Return the stream as a body that was not streamed."""
+        """Return the stream in the shape of a body that was not streamed."""
         body: dict[str, Any] = dict(dictionary(as_plain(self._response)))
         if not body.get("output"):
             try:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from monitored_openai._stats import DropReason
 
 _MAX_CALLS = 200_000
-"""Bound of the queue while the exporter's thread cannot run. Calls beyond `max_bytes` of content wait without it; calls
-beyond this number count as dropped."""
+"""Bound of the queue while the exporter's thread cannot run. Beyond `max_bytes` of content, calls wait without their
+content; beyond this number, calls count as dropped."""
 
 
 class CallQueue:
@@ -55,7 +55,7 @@ class CallQueue:
             self._wake()
 
     def put(self, call: Call) -> None:
-        """Add an ended call. Ignore one that the parent process started before it forked this one."""
+        """Add an ended call. Ignore a call that the parent process started before the fork."""
         ledger = self._ledger
         try:
             ledger.active.remove(call)

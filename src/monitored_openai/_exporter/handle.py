@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _shared: dict[MonitoringSettings, Monitoring] = {}
 _MANY_HANDLES = 32
-"""Handles of a process without a warning. More suggest that the program creates new settings for each use."""
+"""Handles of a process, beyond which the library warns: the program probably creates new settings for each use."""
 
 
 class Monitoring:

@@ -219,7 +219,7 @@ class DeliveryLedger:
             self._failed_pushes += 1
 
     def record_refused_snapshot(self) -> None:
-        """Count a counter snapshot of an ended process that the back end refused."""
+        """Count a lost counter snapshot of an ended process: refused by the back end, or damaged."""
         self._totals_refused += 1
 
     def record_samples_produced(self, samples: int) -> None:

@@ -1,7 +1,7 @@
 """Converts cumulative counters to their growth in each time slot.
 
-Each series begins at zero and belongs to one process. The sum of all growth therefore equals the sum of the last values
-over any number of processes, and the history does not need to keep the processes apart.
+Each series begins at zero and belongs to one process or, with `host_dir`, to one host. The sum of all growth therefore
+equals the sum of the last values over all of them, and the history does not need to keep them apart.
 """
 
 from __future__ import annotations

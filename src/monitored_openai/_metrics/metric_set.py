@@ -58,7 +58,7 @@ _READ_BY_NO_DASHBOARD = frozenset({TOKEN_USAGE, IN_FLIGHT})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
-    """The differences of one value of the setting `histograms` from the definitions of the metrics."""
+    """The changes that one value of the setting `histograms` makes to the definitions of the metrics."""
 
     bounds: Mapping[Metric, Bounds] = field(default_factory=dict)
     """Without bounds, a histogram has only its sum and its count."""

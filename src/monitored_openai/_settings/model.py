@@ -243,7 +243,9 @@ class MonitoringSettings(BaseSettings):
     does not wait.
     """
     handle_sigterm: bool = False
-    """Whether the library delivers the remaining telemetry on SIGTERM, before the program ends or runs its handler."""
+    """Whether the library delivers the remaining telemetry on SIGTERM before the program ends. If the program has its
+    own handler, the library only starts the delivery and then runs the handler.
+    """
     on_error: Literal["raise", "disable"] = "raise"
     """Reaction to invalid settings: `raise` raises `SettingsError`; `disable` logs the messages and monitors nothing."""
     log_warnings: bool = True

@@ -83,7 +83,7 @@ def _price(price: object, *, inside: str | None = None) -> FrozenMapping[Any]:
             raise InvalidValue(f"has two prices for {kind}; remove one of them")
         if inside == "longer_than" and kind not in TOKEN_KINDS:
             raise InvalidValue(
-                "has a step in longer_than with another price than one of tokens; move that price out of the step"
+                "has a step in longer_than with a price of other units than tokens; move that price out of the step"
             )
         if kind in _KINDS or kind == "multiplier":
             checked[kind] = _usd(value)

@@ -52,7 +52,7 @@ def to_grafana(
 
 
 def _check_data_source(grafana: HttpApi, uid: str) -> None:
-    """Check that the data source exists, if the token may know it: Grafana itself accepts rules for a missing one."""
+    """Check that the data source exists, if the token may read it: Grafana itself accepts rules for a missing one."""
     try:
         found = grafana.get(f"/api/datasources/uid/{quote(uid, safe='')}")
     except Refused as refusal:

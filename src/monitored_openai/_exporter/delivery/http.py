@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 _TOTAL_SECONDS = 10.0
 _TIMEOUTS = {"connect": 3.0, "read": 9.0, "write": 5.0, "pool": 2.0}
-"""The wait for a reply is longer than Loki's own for its ingesters, 5 s by default. A shorter one would send entries again
-that Loki is about to store, and its metric queries would count them twice."""
+"""The wait for a reply is longer than the time that Loki waits for its ingesters, 5 s by default. After a shorter wait,
+the exporter would send entries again that Loki is about to store, and Loki's metric queries would count them twice."""
 _KEPT_SECONDS = 30.0
 _KEPT_SECONDS_WITHOUT_CLIENTS = 1.0
 """Long enough for the batches of a backlog, which follow each other without a pause."""

@@ -1,8 +1,8 @@
 """Queues log entries for Loki: decides which batch goes next, and what each reply means for its batch.
 
 Entries wait in memory or, with a spool, in files: the file of this process or adopted ones. Batches taken out for
-sending wait in `_taken`; the first one that is not put aside goes next. An entry stays on disk until the back end has accepted or refused it,
-so that after a crash the next process sends it again.
+sending wait in `_taken`; the first one that is not put aside goes next. An entry stays on disk until the back end has
+accepted or refused it, so that after a crash the next process sends it again.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Rules that keep totals exact and avoid refusals, in addition to those in `series`:
 - An older payload never follows a newer one.
-- Without a reply, the same bytes are sent once more, and the back end stores them once. Their zeros are not sent again:
-  the back end may have stored them, and would then refuse them as out of order.
+- Without a reply, the same bytes are sent once more, and the back end stores them once. No later push repeats their
+  zeros: the back end may have stored them, and would then refuse them as out of order.
 - A refused payload (400) is sent once more as the newest values alone.
 - A payload that exceeds a rate limit (429) is sent in smaller parts, at the pace that the limit allows. If a push takes
   longer than the interval, the next one begins with the series that it left out.
@@ -190,7 +190,7 @@ class MetricsPusher:
             points = points[len(part) :]
             if not replied.is_success:
                 outcome = replied  # refused permanently; the back end may still take the other parts
-        if refused.any and not refused.any_accepted:  # the limit lets nothing pass, so that no series is special
+        if refused.any and not refused.any_accepted:  # the limit lets nothing pass, so these series are not the reason
             self._left = self._refused = frozenset()
         else:
             self._left, self._refused = frozenset(), refused.labels.union(point.labels for point in (*points, *last))

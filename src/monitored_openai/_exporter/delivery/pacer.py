@@ -3,8 +3,8 @@
 Back ends limit volume by token buckets: a request passes if the bucket holds at least its bytes, and the bucket refills
 at the limit. A refusal takes no tokens. Both the refill rate and the capacity are unknown here, and both may change:
 
-- A refusal halves the size of the next request, because a request above the capacity never passes.
-- A refusal slows the pace: a little after accepted requests, by half after another refusal.
+- The refusal of a size that has not passed halves the next size, because a request above the capacity never passes.
+- The refusal of a size that has passed slows the pace a little. A further refusal in a row halves size and pace.
 - An accepted request raises both again: slowly at first, faster the longer no refusal comes.
 - A refused size slightly above an accepted one bounds the next sizes; the bound rises slowly.
 - A refusal with Retry-After keeps the size or the pace down for 20 more such pauses, because each probe costs a pause.
@@ -198,7 +198,7 @@ class Pacer:
         pause = self._pause_after(size, now, alone)
         if retry_after and self._most_size < size:
             self._size_probe_at = now + (1 + _PROBE_AFTER) * retry_after
-        elif retry_after:  # a refusal costs the whole pause, so the next one must be late
+        elif retry_after:  # a refusal costs the whole pause, so the pace stays down for a long time
             known = self._rate if math.isinf(before) else math.sqrt(self._rate * before)
             self._ceiling = min(known, before * _SLOWDOWN)
             self._fastest_growth = 1.0

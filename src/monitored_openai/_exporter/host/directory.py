@@ -30,7 +30,7 @@ _NETWORK_FILE_SYSTEMS = frozenset({
     *("fuse.sshfs", "fuse.glusterfs", "fuse.cephfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.blobfuse"),
 })  # fmt: skip
 _LEFT_BEHIND_SECONDS = 3600.0
-"""Age of a process's lock file without counters, after which another process removes it."""
+"""Age of a lock file that no process holds, after which another process removes it."""
 
 
 class Holder(NamedTuple):
@@ -61,7 +61,7 @@ class PushTurn:
         self._lock.let_go()
 
     def _write(self, text: str) -> None:
-        with suppress(OSError):  # a full disk: others push without knowing who holds the lock
+        with suppress(OSError):  # a full disk: others then do not know which process holds the lock
             descriptor = os.open(self._note, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 os.ftruncate(descriptor, os.pwrite(descriptor, text.encode(), 0))
@@ -148,7 +148,7 @@ class HostDirectory:
         lock.release()
 
     def remove_left_behind(self) -> None:
-        """Remove the lock files of processes that ended long ago, before they wrote any counter."""
+        """Remove old lock files of ended processes: no push removes the file of a process that wrote no counters."""
         with suppress(OSError):
             for path in self._path.glob(f"{self._prefix}-*.alive"):
                 if path.lstat().st_mtime < time.time() - _LEFT_BEHIND_SECONDS:

@@ -85,8 +85,8 @@ def merge_gauges(
 ) -> list[Sample]:
     """Return the gauges of all living processes.
 
-    Rate limits are those of the newest response. The store ignores label sets of a rate limit beyond `max_label_sets`.
-    Active calls beyond it have the labels that `folded` returns; those that were `shown` before keep their labels.
+    Rate limits are those of the newest response. Beyond `max_label_sets` label sets, further rate limits are left out,
+    and further active calls have the labels that `folded` returns. Active calls that were `shown` before come first.
     """
     newest: dict[Labels, float] = {}
     for gauge in (gauge for gauges in of_processes for gauge in gauges if gauge.name in _NEWEST):

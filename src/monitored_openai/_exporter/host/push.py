@@ -105,7 +105,7 @@ class HostPusher:
         await self._pusher.aclose()
 
     async def flush(self) -> bool:
-        """Write the values of this process, and push, or wait for the push of another process that contains them.
+        """Write the values of this process, and push them, or wait until the push of another process has included them.
 
         Returns true if the back end has accepted them.
         """

@@ -1,4 +1,4 @@
-"""Keeps the values of this process in the host's file, at most a second old, so that any process can push them."""
+"""Keeps the values of this process in the host's file, usually about a second old, for any process to push."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class HostTotals:
         """True if the last write succeeded, and the disk has not failed since."""
 
     async def run(self) -> None:
-        """Write the values at least once a second, forever."""
+        """Write the values about once a second forever, and less often while a write takes long or the disk fails."""
         while True:
             self.keep()
             await asyncio.sleep(SECONDS_BETWEEN_SNAPSHOTS)

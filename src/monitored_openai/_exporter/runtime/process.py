@@ -95,8 +95,8 @@ class _Process:
         """Return the exporter's thread, and start it if it does not run.
 
         Raises:
-            RuntimeError: no thread can start, as at the interpreter's end, or a finalizer calls this while its thread
-                already starts one.
+            RuntimeError: no thread can start, as at the interpreter's end, or a finalizer calls this method while the
+                method already runs on the same thread.
         """
         with self._lock:
             if self._thread is not None and self._thread.is_alive:

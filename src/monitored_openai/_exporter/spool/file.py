@@ -49,12 +49,12 @@ PRAGMA secure_delete = FAST;
 """
 _WORTH_SHRINKING_PAGES = 256
 _ROWS_AT_ONCE = 128
-"""SQLite allows 999 parameters in a statement of its older versions."""
+"""Older versions of SQLite allow 999 parameters in a statement; a row has five."""
 _ROW_BYTES = 64
 """Bytes of an entry's row in addition to the entry."""
 _BACKLOG_BYTES = 1024 * 1024
-"""Size of the used pages from which a checkpoint waits for the disk. A power failure may cost as much in any case: the
-log of SQLite has room for 1 MiB between two checkpoints."""
+"""Size of the used pages at and above which a checkpoint waits for the disk. A power failure may cost 1 MiB even then,
+because the log of SQLite has room for 1 MiB between two checkpoints."""
 _MEASURED_EVERY_BYTES = 256 * 1024
 _LAST = 2**63 - 1
 LONGEST_SPAN_NS = 30 * 60 * 10**9

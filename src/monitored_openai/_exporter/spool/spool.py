@@ -233,7 +233,7 @@ class Spool:
             self.look()
             self.bytes, others = self._directory.sizes(self.own)
             may_grow = max(0, self._directory.free_bytes() - self._least_free_bytes)
-            # SQLite frees the log's pages, but not those of the file.
+            # SQLite reuses the free pages of the file, so the whole size of the file counts as room.
             own = self.own.size() if self.own is not None else 0
             self._room = min(
                 self._most_bytes - others - _LOG_BYTES, own + may_grow if may_grow else min(self._room, own)

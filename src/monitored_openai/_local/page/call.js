@@ -117,7 +117,7 @@ function long(text, isCode) {
   return element("div", "", shown, all);
 }
 
-const FEW = 8; // parts of a value that is open beside its name
+const FEW = 8; // a value with at most so many parts is shown open, beside its name
 const plain = (value) => (typeof value === "string" ? value : isStructure(value) ? tree(value, isSmall(value, FEW) ? Infinity : 0) : JSON.stringify(value));
 const named = (name) => name.replaceAll("_", " ").replace(/ (tokens|usd)$/, "");
 
