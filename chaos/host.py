@@ -43,9 +43,10 @@ def run(directory: Path) -> str:
             raise AssertionError(f"{off}, {resets} resets, {sets} sets of series")
         (truth, _), (other, _) = ends
         return (
-            f"{PROCESSES} processes (half of them forked) with one host_dir and two real Prometheus, {storm.kills} kills "
-            f"({storm.pushers_killed} of the process that pushed last), {storm.restarts} restarts of all, "
-            f"{storm.disks_filled} times no room on the disk for 2 s: {truth[CALLS]:,.0f} and {other[CALLS]:,.0f} calls on "
-            f"disk, {truth[TOKENS]:,.0f} and {other[TOKENS]:,.0f} tokens, {truth[COST]:.4f} and {other[COST]:.4f} USD, all "
-            f"equal in Prometheus; {resets:.0f} resets; one set of series in each"
+            f"{PROCESSES} processes (half of them forked) with one host_dir, which push to two real Prometheus servers; "
+            f"{storm.kills} kills ({storm.pushers_killed} of them hit the process that had pushed last), {storm.restarts} "
+            f"restarts of all processes, a full disk {storm.disks_filled} times for 2 s. On disk: {truth[CALLS]:,.0f} calls, "
+            f"{truth[TOKENS]:,.0f} tokens and {truth[COST]:.4f} USD for the first server, {other[CALLS]:,.0f} calls, "
+            f"{other[TOKENS]:,.0f} tokens and {other[COST]:.4f} USD for the second. Each server has the same totals in one "
+            f"set of series; {resets:.0f} resets"
         )

@@ -50,11 +50,11 @@ def run(directory: Path) -> str:
         _page_is_json(client)
         refused = client.get("/api/status").json()["refused"]
         return (
-            f"{len(BOMBS)} small pushes that demand much memory; then {EXAMPLES:,} random series of requests and as "
-            f"many pushes of each kind; then, on {AT_ONCE} connections at once, the small pushes again and {len(HEAVY)} pushes "
-            f"at the limits of all sizes; all in {LimitedServer.BYTES >> 20} MiB of address space: "
+            f"{len(BOMBS)} small pushes that demand much memory; then {EXAMPLES:,} random sequences of requests, "
+            f"{EXAMPLES:,} random pushes of metrics and {EXAMPLES:,} of logs; then, on {AT_ONCE} connections at once, the "
+            f"small pushes again and {len(HEAVY)} accepted pushes of the largest sizes; all in {LimitedServer.BYTES >> 20} MiB of address space: "
             f"{statuses.total():,} answers, {sum(number for status, number in statuses.items() if status >= 500)} of them "
-            f"5xx; refused: {', '.join(f'{number:,} {reason}' for reason, number in sorted(refused.items()))}; at most "
+            f"5xx; refused, by reason: {', '.join(f'{number:,} {reason}' for reason, number in sorted(refused.items()))}; at most "
             f"{after_first:.0f} MiB of memory after the first pushes, {server.most_mib():.0f} MiB in all; no traceback"
         )
 

@@ -81,10 +81,10 @@ def run(directory: Path, kills_in_all: int = KILLS, per_second: int = PER_SECOND
         ages = [(at - int(name)) / 1e6 for at, file in kills for name in made_in(file) - arrived]
         doubled = len(loki.entries) - len({(one.ts, one.line) for one in loki.entries})
         return (
-            f"{kills_in_all} kills at {per_second:,} calls a second, {REFUSED:.0%} refused, {LOST:.0%} of answers lost: "
-            f"{len(made):,} calls, {len(ages):,} lost, the oldest {max(ages, default=0):.0f} ms before its kill; "
-            f"{doubled} stored twice, {len(loki.rejected)} rejected; {loki.duplicates:,} sent again although Loki had "
-            f"them; the entries left after the last kill were delivered in {drained_in:.1f} s"
+            f"{kills_in_all} kills at {per_second:,} calls a second, while Loki refused {REFUSED:.0%} of the requests and "
+            f"lost {LOST:.0%} of the replies: {len(made):,} calls, {len(ages):,} of them lost; the oldest lost call ended "
+            f"{max(ages, default=0):.0f} ms before its kill; {doubled} entries stored twice, {len(loki.rejected)} "
+            f"rejected; {loki.duplicates:,} sent again although Loki had them; the entries left after the last kill were delivered in {drained_in:.1f} s"
         )
 
 

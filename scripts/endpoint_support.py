@@ -110,7 +110,7 @@ OBSERVED = (
     Observed(
         "beta.agents.sessions.create beta.agents.sessions.events.create beta.agents.automations.invocations.create",
         SESSIONS[5:8],
-        "reported only for the whole session and not final, so the library does not count it",
+        "only a provisional count of the whole session, which the library does not use",
         _UNPRICED,
         "3.57",
         streams=True,

@@ -15,6 +15,7 @@ from monitored_openai._metrics.metric_set import DETAILS, MetricSet, metric_set 
 from monitored_openai._metrics.names import (  # noqa: E402 - found by the path above
     CALL_METRICS,
     LEGACY_METRICS,
+    OTEL_GENAI_METRICS,
     OWN_METRICS,
     RATE_LIMIT_METRICS,
     Metric,
@@ -51,18 +52,23 @@ def operations() -> str:
 def bounds() -> str:
     """Return the bounds of each histogram as a table, with a column for each value of the setting `histograms`."""
     rows = [f"| name | {' | '.join(f'`{detail}`' for detail in DETAILS)} |", "|---|" + "---|" * len(DETAILS)]
-    for metric in (*CALL_METRICS, *OWN_METRICS):
+    for metric in (*CALL_METRICS, *OTEL_GENAI_METRICS, *OWN_METRICS):
         if metric.bounds:
-            cells = (_bounds(metric, metric_set(detail)) for detail in DETAILS)
+            schemes = ("otel_genai",) if metric in OTEL_GENAI_METRICS else ("gen_ai",)
+            cells = (_bounds(metric, metric_set(detail, schemes=schemes)) for detail in DETAILS)
             rows.append(f"| `{metric.name}` | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
 def _bounds(metric: Metric, metrics: MetricSet) -> str:
-    if not metrics.has(metric):
-        return "left out"
-    shown = metrics.bounds[metric]
-    return ", ".join(f"{bound:g}" if bound < 1e5 else f"{bound:.0f}" for bound in shown) or "sum and count"
+    if metrics.has(metric):
+        return _texts(metrics.bounds[metric]) or "sum and count"
+    read = metric_set(schemes=("otel_genai",)).bounds.get(metric, ())
+    return f"left out; with `otel_genai`: {_texts(read)}" if read else "left out"
+
+
+def _texts(bounds: Iterable[float]) -> str:
+    return ", ".join(f"{bound:g}" if bound < 1e5 else f"{bound:.0f}" for bound in bounds)
 
 
 def text() -> str:
@@ -71,6 +77,7 @@ def text() -> str:
         "Calls": table(CALL_METRICS),
         "Limits of the API": table(RATE_LIMIT_METRICS),
         "The library itself": table(OWN_METRICS),
+        "The scheme `otel_genai`": table(OTEL_GENAI_METRICS),
         "The predecessor's series": table(LEGACY_METRICS),
         "Operations": operations(),
         "Bounds of the histograms": bounds(),

@@ -152,7 +152,7 @@ def text() -> str:
     return "\n\n".join(
         (
             "## Fields of a log entry",
-            "A log entry is a line of JSON with these fields:",
+            "A log entry is a line of JSON with these fields. *Without content* means that `capture_content=False` or a block `no_content()` applies to the call:",
             table(("field", "example", "meaning"), fields()),
             "If `metric_names` contains `grafana_openai`, entries and metadata also have the [predecessor's names](migration.md).",
             "### Structured metadata",

@@ -165,7 +165,7 @@ class _Async(_Monitored):
 
 
 def _init(official: type[Any]) -> Any:
-    """Return an `__init__` that takes `monitoring` besides the official arguments."""
+    """Return an `__init__` that takes `monitoring` in addition to the official arguments."""
 
     @wraps(official.__init__)
     def init(self: Any, *args: Any, monitoring: MonitoringSettings | Monitoring | None = None, **kwargs: Any) -> None:
@@ -221,7 +221,8 @@ class MonitoredOpenAI(_Sync, OpenAI):
         official: the arguments of `openai.OpenAI`.
 
     Raises:
-        SettingsError: The environment has wrong settings, and `on_error` is not `disable`.
+        SettingsError: The environment has invalid settings, and `on_error` is not `disable`.
+        TypeError: `monitoring` has another type.
     """
 
     if TYPE_CHECKING:
@@ -255,7 +256,8 @@ class AsyncMonitoredOpenAI(_Async, AsyncOpenAI):
         official: the arguments of `openai.AsyncOpenAI`.
 
     Raises:
-        SettingsError: The environment has wrong settings, and `on_error` is not `disable`.
+        SettingsError: The environment has invalid settings, and `on_error` is not `disable`.
+        TypeError: `monitoring` has another type.
     """
 
     if TYPE_CHECKING:
@@ -289,7 +291,8 @@ class MonitoredAzureOpenAI(_Sync, AzureOpenAI):
         official: the arguments of `openai.AzureOpenAI`.
 
     Raises:
-        SettingsError: The environment has wrong settings, and `on_error` is not `disable`.
+        SettingsError: The environment has invalid settings, and `on_error` is not `disable`.
+        TypeError: `monitoring` has another type.
     """
 
     if TYPE_CHECKING:
@@ -326,7 +329,8 @@ class AsyncMonitoredAzureOpenAI(_Async, AsyncAzureOpenAI):
         official: the arguments of `openai.AsyncAzureOpenAI`.
 
     Raises:
-        SettingsError: The environment has wrong settings, and `on_error` is not `disable`.
+        SettingsError: The environment has invalid settings, and `on_error` is not `disable`.
+        TypeError: `monitoring` has another type.
     """
 
     if TYPE_CHECKING:

@@ -13,7 +13,7 @@ def quick_init(cls: _Class) -> _Class:
     """Give a frozen dataclass with keyword arguments and without slots an `__init__` that takes a third of the time.
 
     The `__init__` of `dataclass` sets each field by a call of `object.__setattr__`; this one fills the instance's
-    dictionary at once. All else stays the same: the signature, the defaults, and that instances cannot be changed.
+    dictionary in one step. All else stays the same: the signature, the defaults, and that instances cannot be changed.
     """
     members = fields(cls)
     defaults = {one.name: one.default for one in members if one.default is not MISSING}

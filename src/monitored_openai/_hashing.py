@@ -15,10 +15,10 @@ _HASH_DIGITS = 16
 """Hexadecimal digits of a hash: 64 bits, so two of a million values share a hash with a probability of 2.7e-8."""
 _METADATA = "metadata"
 _LONGEST = 1000
-"""A longer value would take too long to search for; an error is then left out."""
+"""A longer value would take too long to search for; the texts of an error are then left out."""
 _LEFT_OUT = "[left out, because it may repeat a hashed value]"
 _BACKSLASHES = r"(?<!\\)\\++"
-"""Pattern for a whole run of backslashes; a search that could begin inside of a run would take quadratic time."""
+"""Pattern for a whole run of backslashes; a search that could begin inside a run would take quadratic time."""
 _SHORT_ESCAPES = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
 _SHORT = 4
 """A shorter value is replaced in a message only if it stands alone there."""
@@ -50,7 +50,7 @@ class ValueHasher:
     def record(self, record: CallRecord) -> CallRecord:
         """Return a record with the chosen fields of request, response and identifiers hashed, also in its errors.
 
-        Its attributes are hashed already, when the call starts.
+        The attributes were hashed when the call started.
         """
         seen: dict[str, str] = {}
         identifiers = self._fields(record.identifiers, seen)

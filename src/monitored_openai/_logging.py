@@ -63,7 +63,6 @@ def warn_sparsely(kind: str, message: str, *args: object, exc_info: bool = False
             suppressed.popleft()
         message += " (%d more like this in the last %.0f s)"
         args = (*args, number, now - before)
-    with suppress(
-        Exception
-    ):  # the program's own handlers and filters may raise, and this may run inside one of its calls
+    # The program's own handlers and filters may raise, and this may run inside one of its calls.
+    with suppress(Exception):
         logger.warning(message, *args, exc_info=exc_info)

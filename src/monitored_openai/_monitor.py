@@ -47,14 +47,14 @@ def monitor(client: Any, settings: _Settings = None) -> Any:
     Args:
         client: an official client, an instance of your own subclass, or a monitored client.
         settings: settings, the handle of another client, or `None` for the settings in the environment variables
-            `MONITORED_OPENAI_*`. If `client` is a monitored client, they replace its settings in the twin.
+            `MONITORED_OPENAI_*`. The twin of a monitored client has these settings too, not those of `client`.
 
     Returns:
         The twin, which is also an instance of the client's class.
 
     Raises:
-        SettingsError: The environment has wrong settings, and `on_error` is not `disable`.
-        TypeError: `client` is not a client of the openai package.
+        SettingsError: The environment has invalid settings, and `on_error` is not `disable`.
+        TypeError: `client` is not a client of the openai package, or `settings` has another type.
     """
     if not isinstance(client, (OpenAI, AsyncOpenAI)):
         raise TypeError(f"client must be a client of the openai package, not {type(client).__name__}")

@@ -29,7 +29,9 @@ DropReason = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleStats:
-    """Counts of the samples for the series of `grafana-openai-monitoring`: zero unless `metric_names` has `grafana_openai`.
+    """Counts of the legacy samples, all zero unless the setting `metric_names` includes `grafana_openai`.
+
+    These samples belong to the series of the package `grafana-openai-monitoring`.
 
     ``produced == delivered + sum(dropped.values()) + queued`` at every instant.
     """
@@ -103,13 +105,13 @@ class Stats:
     metrics_queued: int
     """Calls not yet added to the counters."""
     samples: SampleStats = field(default_factory=SampleStats)
-    """Counts of the samples for the series of `grafana-openai-monitoring`."""
+    """Counts of the legacy samples."""
     pushes: int
     """Pushes of metrics that the back end accepted."""
     failed_pushes: int
     """Pushes of metrics that failed; the next push includes their values."""
     totals_refused: int = 0
-    """Lost counter snapshots among those that this exporter adopted from the spools of ended processes.
+    """Lost counter snapshots of ended processes, from their spools or from the file of `host_dir`.
 
     A snapshot is lost if it is damaged, if it is too old for the back end, or if the back end has newer samples.
     """

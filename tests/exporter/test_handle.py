@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,15 @@ def test_a_purge_after_the_death_of_the_exporters_thread_empties_the_spool(tmp_p
         monitoring.purge()
 
         assert (monitoring.stats().spooled, monitoring.stats().dropped) == (0, {"purged": 1})
+
+
+def test_a_purge_does_nothing_on_a_system_without_support_for_a_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The import fails, as on a system without SQLite.
+    monkeypatch.setitem(sys.modules, "monitored_openai._exporter.spool.spool", None)
+
+    with handle(logs_url="http://127.0.0.1:9", spool_dir=str(tmp_path / "spool"), **MANUAL) as monitoring:
+        monitoring.purge()
+
+    assert not (tmp_path / "spool").exists()

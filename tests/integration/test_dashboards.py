@@ -509,7 +509,7 @@ def test_a_deployment_is_marked_when_its_label_has_a_new_value_and_not_later(don
 
 
 def test_a_mark_of_a_price_change_appears_only_when_the_date_changes(done: Workload) -> None:
-    expr = filled(marks("Price changes"), chosen(done))
+    expr = filled(marks("Price updates"), chosen(done))
     changed = expr.replace(" offset 10m", " offset 1s").replace(" != max", " != 1 + max")
 
     assert not done.prometheus.query(expr.replace("offset 10m", "offset 1s"), at=done.ended)

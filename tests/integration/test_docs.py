@@ -72,11 +72,13 @@ COMMANDS: dict[str, str] = {
     "monitored-openai local --host 0.0.0.0 --token-file token.txt": "as above",
     "monitored-openai demo --page": "as above",
     "export OPENAI_API_KEY=sk-example": "environment() sets it",
+    """sed -E 's# / 10{3,4}",#",#' genai-observability.json > corrected.json""": "tests/integration/test_otel_genai.py runs it",
     **dict.fromkeys(
         (
             "export MONITORED_OPENAI_METRICS_URL=http://127.0.0.1:8642",
             "export MONITORED_OPENAI_LOGS_URL=http://127.0.0.1:8642",
             "export MONITORED_OPENAI_LABEL_NAMES=feature",
+            "export MONITORED_OPENAI_METRIC_NAMES=gen_ai,otel_genai",
             "export MONITORED_OPENAI_HOST_DIR=/var/tmp/fastapi-totals",
             "export MONITORED_OPENAI_HOST_DIR=/var/tmp/celery-totals",
             "export MONITORED_OPENAI_REDACT_PRESETS=email,phone,card,iban",

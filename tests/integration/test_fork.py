@@ -9,6 +9,7 @@ import time
 import pytest
 
 from monitored_openai._exporter.runtime.process import PROCESS
+from monitored_openai._metrics.names import REQUESTS
 from tests.support.handles import MANUAL, call, handle, settled
 from tests.support.programs import run, settings
 from tests.support.programs.forking import CALLS, CHILDREN, SITUATIONS
@@ -56,13 +57,14 @@ def quiet(err: str) -> str:
 
 
 def test_children_of_a_parent_without_calls_have_an_instance_each(proxy: RemoteWriteProxy, loki: FakeLoki) -> None:
-    ended = run("forking", BEFOREHAND, env=env(proxy, loki), options=OPTIONS)
+    names = settings(metric_names="gen_ai,otel_genai")
+    ended = run("forking", BEFOREHAND, env=env(proxy, loki) | names, options=OPTIONS)
 
     assert (ended.code, quiet(ended.err)) == (0, "")
     assert (len(loki.entries), loki.duplicates, loki.rejected, proxy.violations) == (CHILDREN * CALLS, 0, [], [])
     instances = [dict(labels)["instance"] for labels in proxy.latest(COUNT)]
     assert len(set(instances)) == len(instances) == CHILDREN
-    assert set(proxy.latest(COUNT).values()) == {CALLS}
+    assert set(proxy.latest(COUNT).values()) == set(proxy.latest(REQUESTS.name).values()) == {CALLS}
 
 
 def test_a_parent_that_has_made_no_call_forks_without_a_warning_even_where_warnings_are_errors(

@@ -19,7 +19,7 @@ from tests.support.servers.loki import FakeLoki, LoseAnswer
 from tests.support.servers.openai_api import Behaviour, OpenAIServer
 
 ROOT = Path(__file__).parents[2]
-LIMIT = "Loki counts an entry again if a lost reply made the library send it again"
+LIMIT = "Loki counts an entry twice if a reply was lost and the library sent the entry again"
 """In the description of each panel whose numbers would be too high then."""
 VARIABLES = {
     "environment": ".*",

@@ -184,7 +184,7 @@ def test_a_limit_that_slows_delivery_is_the_cause_of_the_loss(caplog: pytest.Log
         monitoring.close(0.5)
     entries, totals = lost_at_close(caplog).split("; ")[:2]
     limit = "waiting for the back end's limit, HTTP 429 Too Many Requests"
-    assert entries.endswith(f" of 100 log entries ({limit}: limit of a stream's rate)")
+    assert entries.endswith(f" of 100 log entries ({limit}: per-stream rate limit)")
     assert totals.startswith("the totals ")
     assert limit in totals
 

@@ -6,12 +6,13 @@ import math
 
 import pytest
 
-from monitored_openai._metrics import metric_set as module
 from monitored_openai._metrics.metric_set import (
     COARSE_SECONDS,
     DETAILS,
     LEAN_SECONDS,
     METRICS,
+    REQUIRED,
+    SCHEME_BUCKETS,
     Bounds,
     Histograms,
     bounds_of,
@@ -20,11 +21,14 @@ from monitored_openai._metrics.metric_set import (
 from monitored_openai._metrics.names import (
     DURATION,
     IN_FLIGHT,
+    OTEL_GENAI_METRICS,
     PROCESSING,
+    REMAINING,
     SECONDS,
     SEND_SECONDS,
     TIME_PER_OUTPUT_CHUNK,
     TIME_TO_FIRST_CHUNK,
+    TIME_TO_FIRST_TOKEN,
     TOKEN_USAGE,
     TOKENS_TOTAL,
 )
@@ -32,6 +36,7 @@ from tests.metrics.test_store import by_labels, folded
 from tests.support.records import full_record, record
 
 LEAN = metric_set("lean")
+OTEL_GENAI = {metric.name for metric in OTEL_GENAI_METRICS}
 HISTOGRAMS = [metric for metric in METRICS.values() if metric.type == "histogram"]
 
 
@@ -48,26 +53,47 @@ def test_lean_has_two_histograms_with_buckets_and_three_means() -> None:
         TIME_TO_FIRST_CHUNK: LEAN_SECONDS,
         **dict.fromkeys((TIME_PER_OUTPUT_CHUNK, PROCESSING, SEND_SECONDS), ()),
     }
-    assert METRICS.keys() - LEAN.names == {TOKEN_USAGE.name, IN_FLIGHT.name}
+    assert METRICS.keys() - LEAN.names == {TOKEN_USAGE.name, IN_FLIGHT.name} | OTEL_GENAI
 
 
 def test_full_has_every_metric_as_it_is_defined() -> None:
     full = metric_set("full")
-    assert full.names == METRICS.keys()
-    assert full.bounds == {metric: metric.bounds for metric in HISTOGRAMS}
+    assert full.names == METRICS.keys() - OTEL_GENAI
+    assert full.bounds == {metric: metric.bounds for metric in HISTOGRAMS if metric.name not in OTEL_GENAI}
+    assert metric_set("full", schemes=("gen_ai", "otel_genai")).bounds == {
+        metric: metric.bounds for metric in HISTOGRAMS
+    }
     assert not full.labels_without_buckets
 
 
 @pytest.mark.parametrize("histograms", DETAILS)
+@pytest.mark.parametrize("schemes", [("otel_genai",), ("gen_ai", "otel_genai")], ids=",".join)
 def test_a_scheme_brings_each_histogram_that_its_dashboards_read(
-    monkeypatch: pytest.MonkeyPatch, histograms: Histograms
+    schemes: tuple[str, ...], histograms: Histograms
 ) -> None:
-    read = frozenset({TOKEN_USAGE, PROCESSING})
-    monkeypatch.setattr(module, "SCHEME_BUCKETS", {**module.SCHEME_BUCKETS, "other": read})
-    schemes = metric_set(histograms, schemes=("gen_ai", "other"))
-    assert schemes.bounds[TOKEN_USAGE] == TOKEN_USAGE.bounds
-    assert schemes.bounds[PROCESSING] == PROCESSING.bounds
-    assert schemes.bounds[DURATION] == metric_set(histograms).bounds[DURATION]
+    shown = metric_set(histograms, schemes=schemes)
+    assert {metric.name for metric in SCHEME_BUCKETS["otel_genai"] - {TIME_TO_FIRST_CHUNK}} <= shown.names
+    assert all(shown.bounds[metric] for metric in SCHEME_BUCKETS["otel_genai"])
+    assert {4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0} <= {*shown.bounds[TOKEN_USAGE]}
+    assert shown.bounds[DURATION] == metric_set(histograms).bounds[DURATION]
+    assert shown.bounds[TIME_TO_FIRST_TOKEN] == shown.bounds[TIME_TO_FIRST_CHUNK]
+
+
+def test_otel_genai_alone_has_only_what_its_dashboards_and_the_required_panels_read() -> None:
+    alone = metric_set(schemes=("otel_genai",))
+    assert alone.names - metric_set(schemes=()).names == {*OTEL_GENAI, TOKEN_USAGE.name}
+    assert {metric.name for metric in REQUIRED} <= alone.names
+    assert alone.kept - alone.names == {TIME_TO_FIRST_CHUNK.name}
+    assert not {PROCESSING.name, REMAINING.name} & alone.names
+
+
+def test_a_left_out_metric_of_a_scheme_stays_out_and_takes_its_source_with_it() -> None:
+    left_out = [TIME_TO_FIRST_TOKEN.name, TOKEN_USAGE.name]
+    alone = metric_set(schemes=("otel_genai",), left_out=left_out)
+    assert alone.kept == alone.names == metric_set(schemes=("otel_genai",)).names - {*left_out}
+    source_left_out = metric_set(schemes=("gen_ai", "otel_genai"), left_out=[TIME_TO_FIRST_CHUNK.name])
+    assert TIME_TO_FIRST_TOKEN.name in source_left_out.names
+    assert source_left_out.kept - source_left_out.names == {TIME_TO_FIRST_CHUNK.name}
 
 
 def test_a_left_out_metric_has_no_series() -> None:

@@ -104,14 +104,14 @@ def test_the_settings_refuse_a_pattern_too_large_to_compile(pattern: str, part: 
     with pytest.raises(SettingsError) as caught:
         MonitoringSettings(redact=["fine", pattern])
     message = str(caught.value)
-    assert message.startswith("redact: has a pattern that is too large: number 2, which ")
+    assert message.startswith("redact: has a pattern that is too large (number 2): it ")
     assert part in message
     assert pattern not in message
 
 
 def test_the_settings_bound_the_patterns_together() -> None:
     assert len(MonitoringSettings(redact=["a{9000}"] * 11).redact or ()) == 11  # type: ignore[arg-type]
-    with pytest.raises(SettingsError, match="redact: has patterns of more than 100,000 items together"):
+    with pytest.raises(SettingsError, match="redact: has patterns with more than 100,000 items in total"):
         MonitoringSettings(redact=["a{9000}"] * 12)
 
 

@@ -296,5 +296,5 @@ def test_metrics_left_out_are_names_of_metrics() -> None:
     assert refusal(metrics_left_out=["zzz"]).endswith("unknown metric; docs/metrics.md lists the names")
     for name in ("gen_ai_client_operation_duration_seconds", "monitored_openai_dropped_total"):
         assert refusal(metrics_left_out=[name]) == (
-            f"metrics_left_out: has {name}, without which dashboards and alerts would be wrong; remove it"
+            f"metrics_left_out: has {name}, without which dashboards and alerts would be wrong; remove it from the list"
         )

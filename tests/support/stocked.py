@@ -26,8 +26,9 @@ QUICK = 0.02
 """The pace of the demo's API: a fiftieth of the times shown to people."""
 PROCESSES, CALLS = 4, 60
 ENVIRONMENTS = {"lean": "demo|default", "full": "full|full-mixed", "host": "host|host-mixed"}
-"""As regular expressions: the environments whose processes push the default metrics, all metrics, and the default
-metrics in one set of series for the host."""
+"""As regular expressions: the environments whose processes push the default metrics, all metrics of `gen_ai` and
+`otel_genai`, and the default metrics in one set of series for the host."""
+FULL: dict[str, Any] = {"histograms": "full", "metric_names": "gen_ai,otel_genai"}
 DEMOS = ("demo", "full", "host")
 """The environments of the demo's workload, in the order of `ENVIRONMENTS`."""
 FLUSH_SECONDS = 30.0
@@ -72,7 +73,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workload]:
         given = env(*common, push_interval=1, label_names="program")
         assert run("mixed", 30, "before", env=given).code == 0
         window_begins = time.time() + 0.002
-        full = given | settings(histograms="full", environment="full-mixed")
+        full = given | settings(**FULL, environment="full-mixed")
         host = given | settings(host_dir=host_dir, environment="host-mixed")
         programs = [
             stack.enter_context(running("mixed", CALLS, f"p{number}", env=one))
@@ -80,7 +81,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workload]:
         ]
         served = {
             "demo": _demo(prometheus, loki),
-            "full": _demo(prometheus, loki, "full", histograms="full"),
+            "full": _demo(prometheus, loki, "full", **FULL),
             "host": _demo(prometheus, loki, "host", host_dir=host_dir),
         }
         assert [program.wait(120).code for program in programs] == [0] * PROCESSES

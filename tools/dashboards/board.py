@@ -19,7 +19,7 @@ MODEL = 'gen_ai_request_model=~"$model"'
 RANGE, STEP = "$__range", "$__rate_interval"
 NO_OTHER_METRICS = "/^(?!grafanacloud-(usage|ml-metrics))/"
 NO_OTHER_LOGS = "/^(?!.*(usage-insights|alert-state-history)$)/"
-"""Leave out the data sources that Grafana Cloud adds for its own data: they never have the library's."""
+"""The two leave out the data sources that Grafana Cloud adds for its own data: they never contain the library's."""
 MARKED = "10m"
 """How long a graph marks a change: more than one step of a graph over 30 days."""
 
@@ -83,7 +83,9 @@ def with_marks(built: builders.Dashboard) -> builders.Dashboard:
     )
     return (
         built.with_variable(variable)
-        .annotation(_Mark("Price changes", f"{dates} != {earlier}", "New prices of {{gen_ai_provider_name}}", "purple"))
+        .annotation(
+            _Mark("Price updates", f"{dates} != {earlier}", "Price table of {{gen_ai_provider_name}} updated", "purple")
+        )
         .annotation(
             _Mark(
                 "Deployments",

@@ -18,8 +18,8 @@ STREAMS = '{environment=~".+", job=~`${job:regex}(^.*)?`, environment=~"$environ
 """Selects exactly the job in the text field, or every job if the field is empty.
 
 Grafana escapes the job for a regular expression. The group after it can match only at the beginning of the label, thus only
-if the field is empty. Loki refuses a selector whose matchers all match an empty value. The first matcher does not match one,
-but matches every entry.
+if the field is empty. Loki refuses a selector whose matchers all match an empty value. The first matcher matches every
+entry, but no empty value.
 """
 
 
@@ -60,7 +60,7 @@ WIDTHS = {"Time": 165, "model": 150, "question": 260, "answer": 300}
 """Pixels of the columns that have long texts."""
 MOST_LINES = 200
 COUNTED_AGAIN = (
-    "Loki counts an entry again if a lost reply made the library send it again: the numbers may be too high then. The "
+    "Loki counts an entry twice if a reply was lost and the library sent the entry again: the numbers may be too high. The "
     "dashboards of metrics count each call once."
 )
 """The limit of all numbers from the log: a query that counts each id once fails beyond Loki's limit of 500 series."""

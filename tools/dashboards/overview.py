@@ -123,8 +123,8 @@ def _calls() -> list[Panel]:
         panels.single("Calls", "Calls that ended in the range.", calls, panels.CALLS, decimals=0, width=3, linked={}),
         panels.single(
             "Failed",
-            "Share of the calls in the range that ended in a rate limit, a server error, a timeout or a lost "
-            "connection, after the SDK's retries.",
+            "Share of the calls in the range that ended in a rate limit, exhausted credit, a server error, a timeout or "
+            "a lost connection, after the SDK's retries.",
             _share(failed, calls),
             panels.SHARE,
             linked={},
@@ -203,7 +203,7 @@ def _graphs() -> list[Panel]:
         ),
         panels.graph(
             "Failed calls",
-            "Share of calls that ended in a rate limit, a server error, a timeout or a lost connection.",
+            "Share of calls that ended in a rate limit, exhausted credit, a server error, a timeout or a lost connection.",
             panels.SHARE,
             {"failed": f"({promql.or_zero(failed, calls)}) / {calls}"},
             linked={},

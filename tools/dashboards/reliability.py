@@ -101,7 +101,8 @@ def _errors() -> list[Panel]:
         ),
         panels.graph(
             "Finishes by reason",
-            "Why answers ended, per second. `length` and `max_output_tokens` were cut off; `content_filter` was blocked.",
+            "Reasons why answers ended, per second. Answers with `length` or `max_output_tokens` were cut off; those with "
+            "`content_filter` were blocked.",
             "reqps",
             {"{{finish_reason}}": promql.rate(of_calls(FINISHES), STEP, ("finish_reason",))},
             stacked=True,

@@ -1,7 +1,7 @@
 """Draw the dashboards into docs/pictures, with a layout of each beside it for the tests.
 
-A real Prometheus answers the queries, the tests' evaluator of LogQL those to Loki. @grafana/ui draws the panels in a real
-Chromium. First run `scripts/install-chromium`, `scripts/install-prometheus` and, in tools/pictures/page, `npm ci`. Then:
+A real Prometheus answers its queries, and the tests' evaluator of LogQL those to Loki. @grafana/ui draws the panels in a
+real Chromium. First run `scripts/install-chromium`, `scripts/install-prometheus` and, in tools/pictures/page, `npm ci`. Then:
 
     .venv/bin/python -m tools.pictures [FOLDER]
 """

@@ -103,7 +103,7 @@ class BackEnds:
 
 
 def _extracted(fields: str, line: Any) -> dict[str, str]:
-    """Return what Loki's stage `json` makes of a line."""
+    """Return the fields that Loki's stage `json` extracts from a line."""
     found = {}
     for name, path in re.findall(r'(\w+)="([^"]*)"', fields):
         got = _at(re.findall(r"\w+", path), line)

@@ -18,6 +18,7 @@ from scripts.screenshots import a_call
 from tests.support.servers.loki import Entry
 
 SECONDS, TICK = 86_400, 60
+"""Seconds of the day, and between two pushes of a process."""
 LABELS = {"job": "integrations/openai", "environment": "production", "service_name": "shop"}
 LIMITS = {"gpt-5": 30_000, "gpt-5-mini": 200_000, "gpt-4o": 30_000, "gpt-4.1-mini": 200_000}
 """Tokens a minute of each model."""

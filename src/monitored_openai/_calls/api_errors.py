@@ -19,7 +19,7 @@ _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _PARAM = re.compile(r"(?=.{1,128}$)[a-z][a-z0-9_]*(?:\.?\[[0-9]{1,6}\]|\.[a-z0-9_]+)*")
 """Matches the path of a field in a request, such as `messages[0].content`. Some servers echo content as `param`."""
 _MOST_BYTES = 64 * 1024
-"""Limit in bytes for an error that is read; larger bodies are no errors of an API."""
+"""Limit in bytes for an error that is read; larger bodies are not errors of an API."""
 _MOST_DETAILS = 16
 
 

@@ -1,4 +1,4 @@
-"""Adds billed facts to a response: from the documented rules of its provider, and from the request."""
+"""Adds the facts that decide the cost to a response: from its provider's documented rules, and from the request."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _billed_by_request(parsed: ParsedResponse, request: Mapping[str, Any]) -> di
 
 
 def without_bill(parsed: ParsedResponse) -> ParsedResponse:
-    """Return a response without its billed facts, which the record of another call already has."""
+    """Return a response without its billed facts, which belong to the record of another call."""
     return dataclasses.replace(
         parsed,
         usage=None,

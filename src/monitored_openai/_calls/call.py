@@ -263,9 +263,8 @@ class Call:
         if request is not None:
             if result.captures_content:
                 result.request = _content_of(request) if result.form is None else snapshot(result.given_body())
-            retries = request.headers.get(
-                "x-stainless-retry-count", "0"
-            )  # the caller may have set this header to any text
+            # The caller may have set this header to any text.
+            retries = request.headers.get("x-stainless-retry-count", "0")
             result.retries = int(retries) if retries.isdecimal() else None
         elif result.captures_content:
             result.request = snapshot(result.given_body())

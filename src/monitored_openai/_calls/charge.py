@@ -13,7 +13,7 @@ _TICKS_PER_USD = 10**10
 _MOST_USD = 1e6
 """Limit for the charge of one call; a larger one is an error of the server."""
 INVALID_CHARGE = "usage_invalid"
-"""The reason for an unknown cost if the charge is negative, too large or no number."""
+"""The reason for an unknown cost if the charge is negative, too large or not a number."""
 
 
 def reported_charge(form: Charge, usage: Mapping[str, Any]) -> Cost | str | None:

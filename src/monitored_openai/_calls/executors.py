@@ -15,12 +15,12 @@ _WITHOUT_SHARED_MEMORY = frozenset({"ProcessPoolExecutor", "InterpreterPoolExecu
 
 
 def carry(executor: Executor) -> Executor:
-    """Return an executor that runs each function in the context of its `submit` or `map`.
+    """Return an executor for which the blocks around `submit` or `map` also apply to the submitted functions.
 
-    Without this function, the blocks around `submit` do not apply in the threads of a `ThreadPoolExecutor`. With the
-    returned executor, `attributes()`, `no_content()` and all other context variables, such as the current span of
-    OpenTelemetry, apply to the submitted function, as with `asyncio.to_thread`. Both executors use the same threads. If you
-    shut down one of them, with `shutdown` or at the end of its `with` block, the other is shut down too.
+    Without this function, these blocks do not apply in the threads of a `ThreadPoolExecutor`. With the returned
+    executor, `attributes()`, `no_content()` and all other context variables, such as the current span of OpenTelemetry,
+    apply to the submitted function, as with `asyncio.to_thread`. Both executors use the same threads. If you shut down
+    one of them, with `shutdown` or at the end of its `with` block, the other is shut down too.
 
     Args:
         executor: the executor that runs the functions in threads of this process.

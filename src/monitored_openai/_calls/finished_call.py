@@ -63,7 +63,7 @@ class FinishedCall:
     retries: int | None = None
     headers: Mapping[bytes, bytes] = MappingProxyType({})
     response: bytes | None = None
-    """The whole body, if the SDK read it at once."""
+    """The whole body, if the SDK read it in one piece."""
     pieces: list[bytes] | None = None
     """The pieces of the body that the caller has read."""
     pieces_bytes = 0

@@ -13,7 +13,7 @@ from monitored_openai._providers import provider_named
 
 _TEXTS = ("user", "safety_identifier", "prompt_cache_key", "previous_response_id")
 IDENTIFIERS = (*_TEXTS, "conversation", "prompt_id", "prompt_version")
-"""Names of the identifiers, besides `metadata`."""
+"""Names of the identifiers, without `metadata`."""
 _METADATA = "metadata"
 _IDENTIFYING = frozenset({*_TEXTS, "conversation", "prompt", _METADATA})
 _BILLED = frozenset(

@@ -223,7 +223,7 @@ def _add_limits(rules: Parser) -> None:
 
 
 def _add_scraped(parser: Parser) -> None:
-    parser.switch("--scraped", "estimate the totals, as series that Prometheus scrapes require")
+    parser.switch("--scraped", "for series that Prometheus scrapes: estimate totals with PromQL's increase")
 
 
 def _add_grafana_url(parser: Parser) -> None:

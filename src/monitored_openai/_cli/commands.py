@@ -65,7 +65,8 @@ def local(arguments: argparse.Namespace) -> None:
 def report(arguments: argparse.Namespace) -> None:
     """Show calls, errors, tokens, cost and percentiles of a time range.
 
-    Counts and cost are exact, except for calls since the last push of each process. Percentiles are estimates.
+    Counts and cost are exact up to the last push of each process; with --scraped they are estimates. Percentiles are
+    always estimates.
     """
     from monitored_openai._cli.query import report
     from monitored_openai._cli.query.report_rows import Report

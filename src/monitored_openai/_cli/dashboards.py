@@ -19,7 +19,7 @@ NAMES = sorted(file.name for file in _SOURCE.iterdir() if file.name.endswith(".j
 
 
 _NAME = re.compile(rf"^monitored-openai$|\b(?:{'|'.join(name.removesuffix('.json') for name in NAMES)})\b")
-"""The uids of the dashboards, and their common tag."""
+"""Matches the uids of the dashboards, and their common tag."""
 SCRAPED = "-scraped"
 """The end of the uids, tags and file names of the dashboards for scraped series."""
 

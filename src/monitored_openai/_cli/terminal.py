@@ -122,7 +122,7 @@ def waiting(what: str) -> Iterator[None]:
 
 
 def amount(usd: float, *, decimals: int) -> str:
-    """Return an amount with at least these decimals, and with more if fewer than two digits other than zero remain."""
+    """Return an amount with at least these decimals, and with at least two significant digits."""
     small = 0 < abs(usd) < 1
     return f"{usd:,.{max(decimals, 1 - math.floor(math.log10(abs(usd)))) if small else decimals}f}"
 

@@ -93,9 +93,9 @@ def _delta_of(choice: Any) -> BaseModel | None:
 
 _ONLY_CONTENT = {"content"}
 _MERGED = tuple(ChatCompletionChunk.model_fields.keys() - WITHOUT_DATA)
-"""The SDK's fields of a chunk that a body without a stream takes from all chunks; few versions have one."""
+"""Fields of a chunk in the SDK that are merged over all chunks; few versions of the SDK have one."""
 _SO_FAR = "message_so_far"
-"""The latest message that the server sent beside a delta; it only adds fields that the deltas lack."""
+"""The latest whole message that the server sent with a delta; it only adds fields that the deltas lack."""
 
 CHAT = Endpoint(
     path="/chat/completions",

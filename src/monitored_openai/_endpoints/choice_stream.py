@@ -1,6 +1,7 @@
-"""Collects streams whose chunks have choices, and merges them into a body that was not streamed.
+"""Collects streams whose chunks have choices, and merges the chunks into one body, as without streaming.
 
-`add` runs on the caller's thread and only keeps references. All else runs on the exporter's thread.
+`add` runs on the caller's thread for each chunk, and only keeps references. `size` runs there once, at the end of the
+call. The merge runs on the exporter's thread, unless the queue is full and discards the content.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ PADDING = frozenset({"obfuscation"})
 """Fields of a chunk that contain no data."""
 WITHOUT_DATA = HEAD | PADDING
 _NOT_MERGED = {"index", "delta", "text", "message"}
-"""Fields of a choice that need more than `merge_state`; Perplexity repeats the message so far beside each delta."""
+"""Fields of a choice that need more than `merge_state`; Perplexity repeats the message so far with each delta."""
 _ONLY_TEXT = (list, tuple)
 _CHUNK_BYTES = 2000
 """Approximate memory of one chunk that is kept as an object, in bytes."""
@@ -39,9 +40,9 @@ class ChoiceAccumulator:
         self._first: Any = None
         self._last: Any = None
         self._texts: list[str] = []
-        """The last texts of the choice 0 without another chunk between them."""
+        """The texts of choice 0 since the last chunk with more than a text."""
         self._pieces: list[Any] = [self._texts]
-        """Lists of texts of the choice 0, an index and a text of another choice, or a chunk."""
+        """In order: a list of texts of choice 0, an (index, text) pair of another choice, or a chunk."""
         self._usage: Any = None
 
     def _add_other(self, chunk: Any, last: Any) -> bool:
@@ -61,7 +62,7 @@ class ChoiceAccumulator:
         return sum(map(_size_of, self._pieces))
 
     def body(self) -> dict[str, Any]:
-        """Return the stream as a body that was not streamed."""
+        """Return the stream in the shape of a body that was not streamed."""
         body = _head(self._first or self._last, self._last)
         try:
             for chunk in self._pieces:

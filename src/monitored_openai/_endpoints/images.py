@@ -26,7 +26,7 @@ def parse_images(body: Mapping[str, Any]) -> ParsedResponse:
 
 
 def parse_edited(body: Mapping[str, Any]) -> ParsedResponse:
-    """Parse a body with images that the request contains too: its input is images and text with different prices."""
+    """Parse the body of an edit, whose input is images and text with different prices."""
     parsed = parse_images(body)
     if parsed.usage is None or not parsed.usage.input_tokens or parsed.usage.input_image_tokens is not None:
         return parsed

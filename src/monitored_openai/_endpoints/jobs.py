@@ -1,6 +1,7 @@
 """Jobs and sessions: batches, videos, training, evaluations and live sessions. Their responses report no usage.
 
-A record contains the name and the first state of the job; its usage and cost are unknown.
+A record contains the name and the first state of the job. Its usage is unknown, and so is its cost, except for videos
+and containers.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _parse_video(body: Mapping[str, Any]) -> ParsedResponse:
 
 
 def _parse_extension(body: Mapping[str, Any]) -> ParsedResponse:
-    """Parse a video job that reports the length of the whole video, of which only a part is new."""
+    """Parse a video job that reports the length of the whole video, although only a part is new."""
     return dataclasses.replace(parse_job(body), incomplete=("unit",))
 
 

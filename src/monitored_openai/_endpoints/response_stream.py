@@ -1,4 +1,4 @@
-"""Collects the events of a response's stream, and merges them into the body of a response that was not streamed."""
+"""Collects the events of a response's stream, and merges them into one body, as without streaming."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ITEM_BYTES = 1000
 _MOST_PARTS = 1000
 
 _Place = tuple[str, Any, Any, Any]
-"""Where a delta belongs: the middle of its type, `output_index`, the index of the part, and `item_id`."""
+"""The place of a delta: the middle of its type, `output_index`, the index of the part, and `item_id`."""
 
 
 class ResponseAccumulator:
@@ -85,7 +85,7 @@ class ResponseAccumulator:
         return texts + _ITEM_BYTES * (len(self._items) + len(self._others))
 
     def body(self) -> dict[str, Any]:
-        """Return the stream as a body that was not streamed."""
+        """Return the stream in the shape of a body that was not streamed."""
         body: dict[str, Any] = dict(dictionary(as_plain(self._response)))
         if not body.get("output"):
             try:
@@ -138,7 +138,7 @@ class _Output:
         target[field] = (target.get(field) or "") + whole
 
     def set_part(self, event: Any, parts: str) -> None:
-        """Create the part of an event that begins or ends a part; only the first of the two sets its fields."""
+        """Create the part that an event begins or ends; only the event that begins it sets its fields."""
         position = self._position_of(event)
         if position not in self._done:
             whole = dictionary(as_plain(getattr(event, "part", None)))

@@ -36,7 +36,7 @@ def merge_delta(whole: dict[str, Any], delta: Mapping[str, Any]) -> None:
 
 
 def merge_state(whole: dict[str, Any], fields: Mapping[str, Any], *, repeats_lists: bool = False) -> None:
-    """Merge fields beside the deltas: a later value replaces an earlier one, lists grow, objects merge.
+    """Merge fields outside the deltas: a later value replaces an earlier one, lists grow, objects merge.
 
     `repeats_lists`: True if a list that starts with the list so far replaces it, because some servers send all
     citations in each chunk. An object with a true `filtered` or `detected` (a hit of a content filter) never changes.
@@ -56,7 +56,7 @@ def merge_state(whole: dict[str, Any], fields: Mapping[str, Any], *, repeats_lis
 
 
 def merge_content(pieces: Iterable[Any]) -> Any:
-    """Merge pieces of a content: a text, or a list of parts if one of the pieces is no text."""
+    """Merge pieces of a content: to a text, or to a list of parts if one of the pieces is not a text."""
     sent = [piece for piece in pieces if piece is not None]
     if not sent:
         return None

@@ -1,4 +1,4 @@
-"""Reads the tool calls in a response, and the units of hosted tools that the server bills beside the tokens."""
+"""Reads the tool calls in a response, and the units of hosted tools that the server bills in addition to the tokens."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ REPORTED_FEES = frozenset(
         *("server_tool_use", "tool_calls_details"),
     }
 )
-"""Fields in which xAI, OpenRouter and Perplexity count hosted tools. Only the charges in their usage have the fees."""
+"""Fields in which xAI, OpenRouter and Perplexity count hosted tools. Only the charge in such a usage has the fees."""
 _FEE_UNKNOWN: tuple[CostIncomplete, ...] = ("tool_fee",)
 _MARKS = frozenset({"tool_calls", "function_call", "executed_tools", "annotations"})
 """Fields of a message that may name a tool."""

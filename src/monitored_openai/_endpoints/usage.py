@@ -86,7 +86,7 @@ def _with_missing(usage: Usage, missing: int) -> ReportedUsage:
     whole = dataclasses.replace(
         usage, output_tokens=(usage.output_tokens or 0) + missing, output_reasoning_tokens=reasoning or missing
     )
-    if missing == reasoning:  # xAI reports the reasoning beside the output
+    if missing == reasoning:  # xAI reports the reasoning separately from the output
         return ReportedUsage(whole, None)
     return ReportedUsage(None, "total_mismatch", whole if missing > 0 and not reasoning else None)
 

@@ -10,6 +10,7 @@ from monitored_openai._exporter.handle import Monitoring, client_token, monitori
 
 __all__ = ["Monitoring", "client_token", "monitoring_for", "tracker_of"]
 
-if "openai._httpx2" in sys.modules:  # late 2.x releases fail like this with httpx2, which genai-prices imports
+# Calls of the last 2.x releases fail in the same way while a thread imports httpx2, which genai-prices does.
+if "openai._httpx2" in sys.modules:
     with suppress(ImportError):
         import_module("httpx2")

@@ -33,7 +33,7 @@ _SHARED_ADVICE = {
     Cause.TENANT: "check tenant_id: the tenant must exist, and the token must be allowed to write to it",
     Cause.TIME: "set this machine's clock by NTP; {name} accepts only timestamps near its own time",
 }
-_REPEATED = "pushes are repeated until they pass; "
+_REPEATED = "the library retries the push; "
 _LESS: dict[Signal, str] = {
     "metrics": "push less: a longer push_interval, fewer label_names",
     "logs": "push less: a lower log_sample_ratio, a smaller max_content_bytes, or capture_content=False",

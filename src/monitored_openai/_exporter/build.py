@@ -42,7 +42,7 @@ def build_state(
 ) -> ExporterState:
     """Build the state that outlives an exporter; `instance` is the value of that metrics label."""
     stream = {"job": settings.job, **settings.shared_labels}
-    labels = {**stream, "instance": instance}
+    labels = {"job": settings.job, **settings.metric_labels, "instance": instance}
     spool = _build_spool(settings, ledger, stream)
     host = _build_host(settings, metrics, ledger)
     series = _build_series(settings, metrics, labels, host)
@@ -52,7 +52,7 @@ def build_state(
         log_queue=LogQueue(ledger, stream=stream, shards=settings.log_shards, spool=spool, now_ns=_steady_ns()),
         series=series,
         keeper=_build_keeper(spool, ledger, series) if host is None else None,
-        samples=_build_samples(settings, ledger, labels),
+        samples=_build_samples(settings, ledger, {**stream, "instance": instance}),
         host=host,
     )
 
@@ -115,7 +115,7 @@ def build_metrics_pusher(
 def build_sample_pusher(
     settings: MonitoringSettings, state: ExporterState, flush_gate: FlushGate, metrics: MetricsState, clients: Clients
 ) -> LegacySamplePusher | None:
-    """Build the pusher of per-call samples."""
+    """Build the pusher of legacy samples."""
     if settings.metrics_url is None or state.samples is None:
         return None
     return LegacySamplePusher(

@@ -1,7 +1,7 @@
 """The bounded queue of ended calls between the callers' threads and the exporter's thread.
 
 Calls end on any thread, in a signal handler, or in a finalizer that the garbage collector runs at any point, even
-inside of these methods. So the queue shares the ledger's re-entrant lock, holds it briefly, and never waits under it.
+inside these methods. So the queue shares the ledger's re-entrant lock, holds it briefly, and never waits under it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from monitored_openai._stats import DropReason
 
 _MAX_CALLS = 200_000
-"""Calls kept while the exporter's thread cannot run, most without content; further ones count as dropped."""
+"""Bound of the queue while the exporter's thread cannot run. Beyond `max_bytes` of content, calls wait without their
+content; beyond this number, calls count as dropped."""
 
 
 class CallQueue:
@@ -54,7 +55,7 @@ class CallQueue:
             self._wake()
 
     def put(self, call: Call) -> None:
-        """Add an ended call. Ignore one that the parent process started before it forked this one."""
+        """Add an ended call. Ignore a call that the parent process started before the fork."""
         ledger = self._ledger
         try:
             ledger.active.remove(call)
@@ -78,7 +79,7 @@ class CallQueue:
             self._wake()
 
     def on_untracked(self, reason: DropReason) -> None:
-        """Count a call that could not be observed."""
+        """Count a call that could not be observed, as dropped for `reason`."""
         self._ledger.record_untracked(reason)
 
     def mark_idle(self) -> None:
@@ -100,8 +101,8 @@ class CallQueue:
     ) -> bool:
         """Remove the oldest call, which the counters now include; true if its log entry has room in memory.
 
-        `entry`: bytes of its log entry, `None` if it has none for `reason`; `cut`: the entry lost content to the size
-        limit; `failed`: it lost its content because the redaction raised.
+        `entry`: bytes of its log entry, or `None` if it has none; `reason`: why it has none; `cut`: the entry lost
+        content to the size limit; `failed`: it lost its content because the redaction raised.
         """
         with self._ledger.lock:
             if self._ledger.is_closed:

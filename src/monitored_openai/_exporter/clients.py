@@ -33,7 +33,8 @@ class Clients:
         return self._new_token() if token is None else token
 
     def _new_token(self) -> Token:
-        with PROCESS.sharing:  # otherwise two first clients at once would hold two tokens, and only one would count
+        # Otherwise two threads could each create a token, and only one of the two would count.
+        with PROCESS.sharing:
             token = self._token()
             if token is not None:
                 return token

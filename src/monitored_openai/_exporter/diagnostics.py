@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from monitored_openai._settings.urls import Signal
 
 _MOST_SKEW_SECONDS = 60.0
+"""Difference between the clocks beyond which the check fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ def check(settings: MonitoringSettings) -> list[Finding]:
 
 
 def misspelt_variables(names: Iterable[str]) -> list[Finding]:
-    """Return a finding for each variable that has the prefix of the settings but is no setting."""
+    """Return a finding for each variable that has the prefix of the settings but is not a setting."""
     return [
         Finding(about="settings", is_well=False, says=f"{name} {text}", advice="rename the variable, or remove it")
         for name, text in unknown_variables(names).items()
@@ -89,19 +90,19 @@ async def _check(settings: MonitoringSettings) -> list[Finding]:
     return found
 
 
-def _unset(lane: Signal) -> Finding:
-    return Finding(about=lane, is_well=True, says=f"{lane}_url is not set: the library pushes no {lane}")
+def _unset(signal: Signal) -> Finding:
+    return Finding(about=signal, is_well=True, says=f"{signal}_url is not set: the library pushes no {signal}")
 
 
 async def _push(
-    settings: MonitoringSettings, lane: Signal, url: str, body: bytes, headers: Mapping[str, str]
+    settings: MonitoringSettings, signal: Signal, url: str, body: bytes, headers: Mapping[str, str]
 ) -> list[Finding]:
-    sender = Sender(url, lane, settings)
+    sender = Sender(url, signal, settings)
     outcome = await sender.post(body, headers)
     await sender.aclose()
-    finding = judged(lane, outcome, sender.trouble)
+    finding = judged(signal, outcome, sender.trouble)
     if outcome is Failure.CONNECT and url.startswith(f"{LOCAL_URL}/"):
-        finding = replace(finding, advice=f"start `monitored-openai local`, or check {lane}_url")
+        finding = replace(finding, advice=f"start `monitored-openai local`, or check {signal}_url")
     found = [finding]
     if isinstance(outcome, Reply) and outcome.server_time is not None:
         skew = time.time() - outcome.server_time
@@ -110,25 +111,25 @@ async def _push(
                 Finding(
                     about="clock",
                     is_well=False,
-                    says=f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {lane}'s",
+                    says=f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {NAMES[signal]}'s",
                     advice="set the clock by NTP: back ends refuse samples and entries with a wrong time",
                 )
             )
     return found
 
 
-def judged(lane: Signal, outcome: Reply | Failure, trouble: str = "") -> Finding:
+def judged(signal: Signal, outcome: Reply | Failure, trouble: str = "") -> Finding:
     """Return the finding for the outcome of a test push."""
-    name = NAMES[lane]
+    name = NAMES[signal]
     if isinstance(outcome, Failure):
         says = f"{name} cannot be reached" if outcome is Failure.CONNECT else f"{name} does not answer"
         says += f": {trouble}" if trouble else ""
-        advice = f"check the host and port in {lane}_url, the proxy, and that {name} runs"
-        return Finding(about=lane, is_well=False, says=says, advice=advice)
+        advice = f"check the host and port in {signal}_url, the proxy, and that {name} runs"
+        return Finding(about=signal, is_well=False, says=says, advice=advice)
     if outcome.is_success:
-        return Finding(about=lane, is_well=True, says=f"{name} accepts {lane}")
-    says, advice = refusal(lane, outcome)
-    return Finding(about=lane, is_well=False, says=says, advice=advice)
+        return Finding(about=signal, is_well=True, says=f"{name} accepts {signal}")
+    says, advice = refusal(signal, outcome)
+    return Finding(about=signal, is_well=False, says=says, advice=advice)
 
 
 def _spool(path: Path) -> Finding:
@@ -177,7 +178,7 @@ def _no_host(why: str) -> Finding:
     return Finding(
         about="host",
         is_well=False,
-        says=f"host_dir cannot be used, so that each process pushes its own series: {why}",
+        says=f"host_dir cannot be used, so each process pushes its own series: {why}",
         advice="set host_dir to a directory on a local disk that only this user can change",
     )
 

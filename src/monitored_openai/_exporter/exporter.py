@@ -44,8 +44,9 @@ if TYPE_CHECKING:
 _GATHER_SECONDS = 0.1
 """Seconds. Calls are recorded in groups: a wake-up for each would make the callers' threads wait for the GIL."""
 _GATHER_SECONDS_TO_SPOOL = 0.05
-"""Seconds. A crash may lose entries that are up to 150 ms old."""
+"""Seconds with a spool. Shorter, because a crash must lose no entry that is older than 150 ms."""
 _CALLS_IN_A_ROW = 64
+"""Calls recorded before other tasks of the loop may run."""
 _RESTART_SECONDS = 1.0
 _ENOUGH_FLUSHES = 2
 
@@ -76,7 +77,7 @@ class Exporter:
             azure_deployment=settings.azure_deployment,
             newest=(lambda: None) if updates is None else updates.snapshot,
         )
-        metrics.follow_prices(lambda: self._prices.table_dates)  # loads the table, while a fork waits for imports
+        metrics.follow_prices(lambda: self._prices.table_dates)  # loads the table now, because a fork waits for this
         self._redact = redactor(settings.redact, settings.redact_presets)
         self._hasher = value_hasher(settings.hash_attributes, settings.hash_key)
         prefix = os.urandom(8).hex()
@@ -110,11 +111,11 @@ class Exporter:
 
     @property
     def has_enough_flushes(self) -> bool:
-        """True if two flushes are in progress, because the last one then delivers every call that has ended by now."""
+        """True if two flushes are in progress. More would pile up while a back end is down."""
         return len(self._flushes) >= _ENOUGH_FLUSHES
 
     async def flush(self) -> bool:
-        """Record and deliver everything; true if the metrics back end has the latest totals, or if none is set.
+        """Record and deliver everything; true if the metrics back end has the latest totals, or if no URL for it is set.
 
         `stop` cancels the flush, even if no thread waits for it.
         """
@@ -158,7 +159,7 @@ class Exporter:
         return self._recovery is not None if host is None else host.is_kept
 
     async def spool_all(self) -> int:
-        """Move everything to the disk, if set; return the number of spooled entries whose file is gone."""
+        """Write everything to the spool and the host's file, if set; return the number of entries whose file is gone."""
         await self._record_calls()
         if self._recovery is not None:
             self._recovery.keep(at_once=True)
@@ -202,7 +203,7 @@ class Exporter:
                 self._state.host.keep()
 
     def _gather_seconds(self) -> float:
-        """Return how long to wait for more calls, counted from the end of the oldest one if a spool protects it."""
+        """Return the seconds to wait for more calls; with a spool, the age of the oldest call is subtracted."""
         if self._state.spool is None:
             return _GATHER_SECONDS
         oldest = self._calls.peek()
@@ -289,7 +290,7 @@ class Exporter:
                 predecessor="grafana_openai" in self._settings.metric_names,
             )
             if entry.failed:
-                warn_sparsely("redact", "redact failed; a log entry was sent without content, and names the reason")
+                warn_sparsely("redact", "redact failed; a log entry is sent without content, but with the reason")
             self._last_entry_ns = loki.following(self._last_entry_ns, record.ended_ns)
             return _Encoded(loki.encode_entry(self._last_entry_ns, entry.line, entry.metadata), entry.cut, entry.failed)
         except Exception:

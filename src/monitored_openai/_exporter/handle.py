@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
 _shared: dict[MonitoringSettings, Monitoring] = {}
 _MANY_HANDLES = 32
-"""Handles of a process without a warning. More suggest that the program creates new settings for each use."""
+"""Handles of a process, beyond which the library warns: the program probably creates new settings for each use."""
 
 
 class Monitoring:
     """The telemetry of all clients with the same settings: totals, log entries, and the delivery of both."""
 
     def __init__(self, settings: MonitoringSettings) -> None:
-        """Create the handle. Its thread starts when the first call ends or, with a spool, when it starts.
+        """Create the handle. The process's exporter thread starts with the first call: when the call ends or, if
+        `spool_dir` or `host_dir` is set, when it starts.
 
         Args:
             settings: The settings of all clients that share this handle.
@@ -54,7 +55,7 @@ class Monitoring:
         return self._settings
 
     def stats(self) -> Stats:
-        """Return the current counts of calls, log entries, pushes and per-call samples.
+        """Return the current counts of calls, log entries, pushes and legacy samples.
 
         Returns:
             A consistent snapshot of the counts since this handle was created or the process was forked.
@@ -72,17 +73,17 @@ class Monitoring:
             from monitored_openai._metrics.collector import MonitoringCollector
         except ImportError as error:
             raise ImportError("prometheus_client is missing: pip install 'monitored-openai[scrape]'") from error
-        return MonitoringCollector(self._runner.metrics.samples, self._settings.shared_labels)
+        return MonitoringCollector(self._runner.metrics.samples, self._settings.metric_labels)
 
     def flush(self, timeout: float = 5.0) -> FlushResult:
         """Deliver everything recorded so far, and wait at most `timeout` seconds.
 
         A timeout loses no data and raises no error: the method returns, and the exporter continues to deliver at its usual
-        pace. In the function `on_record`, which runs on the exporter's own thread, the method returns at once, because
-        otherwise the thread would wait for itself.
+        pace. In the function `on_record`, which runs on the exporter's own thread, the method returns immediately,
+        because otherwise the thread would wait for itself.
 
         Args:
-            timeout: Longest wait in seconds; 0 returns at once.
+            timeout: Longest wait in seconds; 0 returns immediately.
 
         Returns:
             The result, with `complete=False` if something is still undelivered.
@@ -100,7 +101,6 @@ class Monitoring:
 
         Returns:
             The result, with `complete=False` if something is still undelivered.
-
         """
         flush = self._runner.begin_flush()
         if flush is None:
@@ -119,7 +119,7 @@ class Monitoring:
         return self._result(flush)
 
     def close(self, timeout: float = 5.0) -> FlushResult:
-        """Flush for at most `timeout` seconds, then stop for good.
+        """Flush for at most `timeout` seconds, then stop permanently.
 
         Calls that end later count as dropped, with the reason `closed`. Entries that the flush did not deliver stay in the
         spool; without a spool, they count as dropped with the same reason.
@@ -151,8 +151,10 @@ class Monitoring:
             if not purge.result(timeout):
                 raise TimeoutError("the exporter's thread cannot purge the spool now; try again later")
         elif self._settings.spool_dir is not None:
-            from monitored_openai._exporter.spool.spool import open_spool  # not every system supports a spool
-
+            try:
+                from monitored_openai._exporter.spool.spool import open_spool
+            except ImportError:  # this system does not support a spool, so nothing waits in one
+                return
             open_spool(self._settings, {}, self._runner.ledger.record_evicted).purge()
 
     def _result(self, flush: Future[bool] | None) -> FlushResult:

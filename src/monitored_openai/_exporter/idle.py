@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.ledger import DeliveryLedger
 
 PUSHES_BEFORE_REST = 20
-"""Pushes of unchanged totals without a client before the rest: 5 minutes at the default interval."""
+"""Pushes of unchanged totals without a client before the rest: 5 minutes at an interval of 15 s."""
 
 
 class Rest:

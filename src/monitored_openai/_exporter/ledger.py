@@ -1,4 +1,4 @@
-"""The counts of calls, log entries, pushes and per-call samples, and the memory that they use.
+"""The counts of calls, log entries, pushes and legacy samples, and the memory that they use.
 
 At every instant the counts balance (see `Stats`). A finalizer or a signal handler can interrupt any thread at any call
 or allocation, and may then count here too. So the lock is re-entrant, and changes that belong together follow each
@@ -71,7 +71,9 @@ class DeliveryLedger:
     # Calls
 
     def record_ended(self, size: int) -> bool:
-        """Count a call that enters the queue with `size` bytes of content; false if the content exceeds the bounds.
+        """Count a call that enters the queue with `size` bytes of content; false if its content must be discarded.
+
+        The content must fit in `max_bytes`, and its log entry in `max_entries`.
 
         The caller holds `lock`, here and in the other methods for queued calls.
         """
@@ -101,15 +103,15 @@ class DeliveryLedger:
     ) -> bool:
         """Count a queued call as added to the counters; true if its log entry has room in memory.
 
-        `size`: bytes of content that the call held; `entry`: bytes of its log entry, `None` if it has none for `reason`;
-        `fits`: the result of `record_ended`.
+        `size`: bytes of content that the call held; `entry`: bytes of its log entry, or `None` if it has none; `reason`:
+        why it has none; `fits`: the result of `record_ended`.
         """
         self._calls_queued -= 1
         self._folded += 1
         return self._record_entry(size, entry, fits=fits, reason=reason, cut=cut, failed=failed)
 
     def record_unreadable(self, size: int, *, fits: bool) -> None:
-        """Count a queued call that could not become a record."""
+        """Count a queued call that could not become a record, as dropped for `fault`."""
         self._calls_queued -= 1
         self._metrics_dropped["fault"] += 1
         self._record_entry(size, None, fits=fits, reason="fault", cut=False, failed=False)
@@ -206,7 +208,7 @@ class DeliveryLedger:
                 self._spooled -= entries
                 self._dropped[reason] += entries
 
-    # Metrics and per-call samples
+    # Metrics and legacy samples
 
     def record_push(self, *, taken: bool) -> None:
         """Count a push of metrics."""
@@ -217,23 +219,23 @@ class DeliveryLedger:
             self._failed_pushes += 1
 
     def record_refused_snapshot(self) -> None:
-        """Count a counter snapshot of an ended process that the back end refused."""
+        """Count a lost counter snapshot of an ended process: refused by the back end, or damaged."""
         self._totals_refused += 1
 
     def record_samples_produced(self, samples: int) -> None:
-        """Count new per-call samples, which wait for a push."""
+        """Count new legacy samples, which wait for a push."""
         with self.lock:
             if not self.is_closed:
                 self._samples_produced += samples
 
     def record_samples_delivered(self, samples: int) -> None:
-        """Count per-call samples that the back end accepted."""
+        """Count legacy samples that the back end accepted."""
         with self.lock:
             if not self.is_closed:
                 self._samples_delivered += samples
 
     def record_samples_dropped(self, samples: int, reason: DropReason) -> None:
-        """Count per-call samples that are dropped."""
+        """Count legacy samples that are dropped."""
         with self.lock:
             if not self.is_closed:
                 self._samples_dropped[reason] += samples

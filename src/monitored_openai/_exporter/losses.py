@@ -38,11 +38,11 @@ def _losses(stats: Stats, failures: Failures, reason: DropReason) -> Iterator[st
         since = "since the last push" if stats.pushes else _of_calls(stats.folded)
         yield f"the totals {since} ({failures.metrics or _NOT_SENT})"
     if lost := stats.samples.dropped.get(reason):
-        yield f"{lost} samples of calls ({failures.samples or _NOT_SENT})"
+        yield f"{lost} legacy samples ({failures.samples or _NOT_SENT})"
     if before := _in_words(stats.dropped, reason):
         yield f"log entries dropped before: {before}"
     if before := _in_words(stats.samples.dropped, reason):
-        yield f"samples dropped before: {before}"
+        yield f"legacy samples dropped before: {before}"
 
 
 def _of_calls(number: int) -> str:

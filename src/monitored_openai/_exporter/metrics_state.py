@@ -23,6 +23,7 @@ from monitored_openai._metrics.names import (
     SEND_SECONDS,
     SPOOL_BYTES,
 )
+from monitored_openai._metrics.otel_genai import otel_genai_samples
 from monitored_openai._metrics.rate_limits import RateLimits
 from monitored_openai._metrics.series import Histogram, Labels, Sample, histogram_samples
 from monitored_openai._metrics.store import Metrics
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from monitored_openai._record import CallRecord
 
 _PUSHES_SHOWN = 2
-"""Intervals for which a rate limit is shown at least. Pushes are a little later than set, so one could be too few."""
+"""Push intervals for which a rate limit is shown at least: a push may be a little late, so one interval is too few."""
 
 
 class MetricsState:
@@ -51,7 +52,7 @@ class MetricsState:
     ) -> None:
         """See `Metrics` for the limits and `exposed`.
 
-        `push_seconds`: seconds between pushes; a rate limit is in one push at least.
+        `push_seconds`: seconds between pushes; each rate limit is in at least one push.
 
         Without `pushes_calls`, only the exporter's own series are pushed.
         """
@@ -90,7 +91,7 @@ class MetricsState:
 
     def fold(self, record: CallRecord) -> None:
         """Add a finished call."""
-        if record.provider not in self._providers:  # a scrape follows no push, so the date must be read now
+        if record.provider not in self._providers:  # a scrape does not read the dates, so a new provider's is read now
             self._providers.add(record.provider)
             self._refresh_price_dates()
         with self._lock:
@@ -121,7 +122,11 @@ class MetricsState:
     def push_samples(self) -> list[Sample]:
         """Return the samples of a push, without the labels that all series share."""
         self._refresh_price_dates()
-        return self._samples(of_calls=self._pushes_calls, labels_without_buckets=self._exposed.labels_without_buckets)
+        return self._samples(
+            of_calls=self._pushes_calls,
+            labels_without_buckets=self._exposed.labels_without_buckets,
+            whole_bounds=True,
+        )
 
     def samples(self) -> list[Sample]:
         """Return the current value of every series for a scrape, without the labels that all series share.
@@ -130,7 +135,13 @@ class MetricsState:
         """
         return self._samples()
 
-    def _samples(self, *, of_calls: bool = True, labels_without_buckets: frozenset[str] = frozenset()) -> list[Sample]:
+    def _samples(
+        self,
+        *,
+        of_calls: bool = True,
+        labels_without_buckets: frozenset[str] = frozenset(),
+        whole_bounds: bool = False,
+    ) -> list[Sample]:
         """Without `of_calls`, return only the exporter's own series."""
         with self._lock:
             own = self._own()
@@ -138,7 +149,10 @@ class MetricsState:
                 return self._without_left_out(own)
             limits = self._rate_limits.samples(time.time())
             calls = self._metrics.samples(labels_without_buckets=labels_without_buckets)
-            return calls + self._without_left_out(chain(limits, self._active(), own))
+            samples = calls + self._without_left_out(chain(limits, self._active(), own))
+        if not self._exposed.otel_genai:
+            return samples
+        return [*otel_genai_samples(samples, self._series_names, whole_bounds=whole_bounds)]
 
     def _without_left_out(self, samples: Iterable[Sample]) -> list[Sample]:
         return [sample for sample in samples if sample.name in self._series_names]
@@ -166,9 +180,8 @@ class MetricsState:
         logs, metrics, samples = (("signal", "logs"),), (("signal", "metrics"),), (("signal", "samples"),)
         yield Sample(PRODUCED.name, metrics, stats.calls)
         yield Sample(DELIVERED.name, metrics, stats.folded)
-        yield Sample(
-            PRODUCED.name, logs, stats.produced - stats.adopted
-        )  # the processes that produced the adopted ones have counted them
+        # The processes that produced the adopted ones have counted them.
+        yield Sample(PRODUCED.name, logs, stats.produced - stats.adopted)
         yield Sample(DELIVERED.name, logs, stats.delivered)
         if stats.samples.produced:
             yield Sample(PRODUCED.name, samples, stats.samples.produced)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.spool.spool import Spool
 
 _LOOK_SECONDS = 60.0
+"""Seconds between searches for the files of ended processes."""
 
 
 class SpoolRecovery:
@@ -33,7 +34,7 @@ class SpoolRecovery:
         log_pusher: LogPusher | None,
         metrics_pusher: MetricsPusher | HostPusher | None,
     ) -> None:
-        """Each pusher may be missing; `keeper` comes with the metrics pusher."""
+        """A pusher is `None` if the settings need none; `keeper` is `None` without a metrics pusher or with `host_dir`."""
         self._spool = spool
         self._log_queue = log_queue
         self._ledger = ledger

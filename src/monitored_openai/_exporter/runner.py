@@ -19,7 +19,7 @@ from monitored_openai._exporter.metrics_state import MetricsState
 from monitored_openai._exporter.runtime.process import PROCESS
 from monitored_openai._hashing import value_hasher
 from monitored_openai._logging import warn_sparsely
-from monitored_openai._metrics.metric_set import metric_set
+from monitored_openai._metrics.metric_set import CALL_SCHEMES, metric_set
 
 if TYPE_CHECKING:
     from monitored_openai._calls.call import Call
@@ -39,7 +39,10 @@ class Runner:
     """Owns the queue, the ledger and the exporter of one handle. Implements `ProcessMember`."""
 
     def __init__(self, settings: MonitoringSettings, on_end: Callable[[], None]) -> None:
-        """Start no thread before a call ends or, with a spool, starts. The runner calls `on_end` when it ends."""
+        """Start no thread: the first call does, at its end, or at its start with `spool_dir` or `host_dir`.
+
+        `on_end` is called when the runner ends.
+        """
         self.settings = settings
         self._on_end = on_end
         self._number = next(_numbers)
@@ -54,7 +57,7 @@ class Runner:
             max_label_sets=settings.max_label_sets,
             push_seconds=settings.push_seconds,
             exposed=metric_set(settings.histograms, left_out=settings.metrics_left_out, schemes=settings.metric_names),
-            pushes_calls="gen_ai" in settings.metric_names,
+            pushes_calls=not CALL_SCHEMES.isdisjoint(settings.metric_names),
         )
         self.clients = Clients(self._on_client)
         self._thread: ExporterThread | None = None
@@ -87,7 +90,7 @@ class Runner:
     # On any thread
 
     def begin_flush(self) -> Future[bool] | None:
-        """Start a flush; `None` if nothing can wait, because no call has ended yet or the runner has ended.
+        """Start a flush; `None` if no data can wait, because no call has ended yet or the runner has ended.
 
         The result is false if the metrics back end has not accepted the latest totals.
         """
@@ -117,7 +120,7 @@ class Runner:
             call.on_process_exit()
 
     def end(self, reason: DropReason) -> None:
-        """Stop for good, and count calls and entries neither delivered nor spooled as dropped for `reason`."""
+        """Stop permanently, and count calls and entries neither delivered nor spooled as dropped for `reason`."""
         missing_on_disk = 0
         if self._uses_disk:
             missing_on_disk = (
@@ -172,9 +175,8 @@ class Runner:
         self.metrics.reset()
         if self._state is not None:
             self._state.on_fork()
-        PROCESS.inherited.append(
-            (self._exporter, self._state, self._start_task)
-        )  # kept alive, because asyncio warns when a pending task is collected
+        # Kept alive, because asyncio warns when a pending task is collected.
+        PROCESS.inherited.append((self._exporter, self._state, self._start_task))
         self._thread = self._exporter = self._state = self._start_task = None
         self._born_ms = time.time_ns() // 1_000_000
 
@@ -187,7 +189,7 @@ class Runner:
             self._wake()
 
     def _on_start_with_disk(self, call: Call) -> None:
-        """Import the exporter's modules while the first call waits for its reply, to spool that call at once."""
+        """Import the exporter's modules while the first call waits for its reply, to spool that call when it ends."""
         self.calls.on_start(call)
         if self._thread is None:
             self.calls.wake_if_idle()

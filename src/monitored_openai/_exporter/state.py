@@ -28,7 +28,7 @@ class ExporterState:
     host: HostTotals | None
 
     def on_fork(self) -> None:
-        """Let go of the parent's locks in a forked child."""
+        """Close the parent's lock files in a forked child; the parent keeps its locks."""
         if self.spool is not None:
             self.spool.forked()
         if self.host is not None:

@@ -1,6 +1,6 @@
 """Creates and checks private files and directories; follows no links and uses no files of other users.
 
-Windows has no such owners and modes, so the module checks only the type of a file there.
+Windows has no such owners and modes, so the module does not check them there.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def _derived(call: Mapping[str, Any], spoken_turns: list[Turn]) -> dict[str, Any
 
 
 def _marks(call: Mapping[str, Any], spoken_turns: list[Turn]) -> dict[str, Any]:
-    """Return what the list shows as badges: a stream, offered tools, structured output, and media by kind."""
+    """Return the values of the list's badges: a stream, offered tools, structured output, and media by kind."""
     request = call.get("request")
     sent = request if isinstance(request, dict) else {}
     text = sent.get("text")

@@ -54,7 +54,7 @@ class CallFilter:
 
     @property
     def sql(self) -> tuple[str, list[object]]:
-        """The condition without the page, and its values."""
+        """The condition for the calls of all pages, and its values."""
         conditions, values = ["at_ns >= ?"], list[object]([self.since_ns])
         if self.until_ns is not None:
             conditions.append("at_ns < ?")
@@ -79,7 +79,7 @@ class CallFilter:
 
     @property
     def page_sql(self) -> tuple[str, list[object]]:
-        """The condition with the page, and its values."""
+        """The condition for the calls after the previous page, and its values."""
         condition, values = self.sql
         if self.before is None:
             return condition, values

@@ -1,7 +1,7 @@
-"""Joins calls that continue each other's responses (`previous_response_id`) to conversations.
+"""Joins calls into conversations if each continues the response of another (`previous_response_id`).
 
 The id of the chain's first known response names its conversation, unless a call of the chain names one itself. A call
-can arrive before the call that it continues: it then waits in the conversation that this response's id names.
+can arrive before the call that it continues. It then waits in a conversation that its `previous_response_id` names.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Turn:
     tool: str | None = None
     """The function that the model calls with this text."""
     media: tuple[Media, ...] = ()
-    """Images, audio and files beside the text."""
+    """Images, audio and files in addition to the text."""
 
     def __str__(self) -> str:
         """Return the text with a mark for each image, audio and file."""

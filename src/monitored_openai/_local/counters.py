@@ -1,7 +1,7 @@
 """Converts cumulative counters to their growth in each time slot.
 
-Each series begins at zero and belongs to one process. The sum of all growth therefore equals the sum of the last values
-over any number of processes, and the history does not need to keep the processes apart.
+Each series begins at zero and belongs to one process or, with `host_dir`, to one host. The sum of all growth therefore
+equals the sum of the last values over all of them, and the history does not need to keep them apart.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def growth(history: History, *, since: int, until: int, step: int) -> Iterator[C
 def oldest(history: History) -> int | None:
     """Return a time from which on the history has all growth, in seconds since the epoch; `None` without any growth.
 
-    The first growth is somewhere in the oldest long slot. A shorter slot inside it tells the time more exactly; without
-    one, the end of the long slot is certain.
+    The first growth is somewhere in the oldest long slot. A shorter slot inside it shows the time more exactly; without
+    one, only the end of the long slot is certain.
     """
     with history.reading() as connection:
         firsts = dict(connection.execute("SELECT resolution, min(slot * resolution) FROM point GROUP BY resolution"))
@@ -128,9 +128,8 @@ def _keep(connection: sqlite3.Connection, series: Series, now_ms: int, dimension
     if at_ms < last_ms or (series.value == before and at_ms - last_ms < _REWRITE_MS):
         return
     connection.execute("INSERT OR REPLACE INTO series VALUES (?, ?, ?)", (key, series.value, at_ms))
-    grown = (
-        series.value - before if series.value >= before else series.value
-    )  # a lower value means that the counter was reset
+    # A lower value means that the counter was reset.
+    grown = series.value - before if series.value >= before else series.value
     if grown <= 0:
         return
     dimension = dimensions.identity(series.labels)
@@ -150,7 +149,7 @@ class _Dimensions:
         self._characters = 0
 
     def identity(self, labels: Mapping[str, str]) -> int:
-        """Return the id of a label set. Beyond the bounds, return the id of a shared one, which keeps the sums correct.
+        """Return the id of a label set; beyond the bounds, of one that several share, so that the sums stay correct.
 
         Raises:
             Oversized: no space is left for shared label sets either.
@@ -165,6 +164,7 @@ class _Dimensions:
         raise Oversized("the history has too many different label sets")
 
     def _has_room(self, times: int) -> bool:
+        """Return true if the history may get another label set; `times` multiplies the bounds, for shared ones."""
         if self._number is None:
             counted = self._execute("SELECT count(*), total(length(labels)) FROM dimension").fetchone()
             self._number, self._characters = counted

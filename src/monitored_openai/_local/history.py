@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitored_openai._files.databases import DatabaseKind, set_aside
-from monitored_openai._files.private import make_parents
+from monitored_openai._files.private import NotOurs, make_parents
 from monitored_openai._local.renewal import renew_calls
 
 FILE_NAME = "history.sqlite3"
@@ -86,7 +86,7 @@ class Bounds:
     days: float = 30
     calls: int = 200_000
     bytes: int = 512 * 1024 * 1024
-    """Size of all calls, which make up most of the file."""
+    """Size of all log lines before compression; with the search texts, they make up most of the file."""
 
 
 class History:
@@ -169,7 +169,8 @@ class History:
                 try:
                     self._start_new(self._damage)
                 except OSError as error:
-                    text = f"the history is damaged, and a new one cannot be created: it {error}"
+                    reason = f"it {error}" if isinstance(error, NotOurs) else error.strerror or str(error)
+                    text = f"the history is damaged, and a new one cannot be created: {reason}"
                     raise sqlite3.OperationalError(text) from error
 
     def _disconnect(self) -> None:

@@ -35,7 +35,7 @@ _DETAILS = (
     "result",
     "b64_json",
 )
-"""Fields that describe the content, the most telling first."""
+"""Fields that describe the content, the most informative first."""
 _MOST_CHARACTERS = 200
 
 
@@ -45,7 +45,7 @@ class Media:
 
     kind: Kind
     detail: str = ""
-    """Its name, id, address, or its size and hash; empty if the entry tells nothing about it."""
+    """Its name, id, address, or its size and hash; empty if the entry has none of them."""
 
     def __str__(self) -> str:
         """Return it as a mark in a text, such as `[image: photo.png]`."""

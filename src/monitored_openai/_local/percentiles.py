@@ -1,4 +1,4 @@
-"""Percentiles of the stored calls. They replace estimates from buckets if the stored calls are the counted ones."""
+"""Percentiles of the stored calls. They replace estimates from buckets if all counted calls are stored."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _exact(figures: Mapping[str, Any], group: _Group) -> dict[str, Any]:
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float | None]:
-    """Return for each share the smallest value that at least this share of the values does not exceed."""
+    """Return the nearest-rank percentile of the values for each share."""
     ordered = sorted(values)
     if not ordered:
         return dict.fromkeys(SHARES)

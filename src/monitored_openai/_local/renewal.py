@@ -1,4 +1,4 @@
-"""Adds to the calls of an earlier version's history what the present version derives from their log entries."""
+"""Upgrades the calls of an earlier version's history: derives their rows and conversations from their log entries."""
 
 from __future__ import annotations
 

@@ -234,7 +234,7 @@ def _nanoseconds(text: str) -> int | None:
 
 
 def _where(parameters: dict[str, str]) -> dict[str, str]:
-    """Return the label filters: each parameter without another meaning, and each name after `is.`."""
+    """Return the label filters: all parameters that are left, by their names without the prefix `is.`."""
     parameters = {name.removeprefix("is."): value for name, value in parameters.items()}
     if wrong := next((name for name in parameters if not _LABEL_NAME.fullmatch(name)), None):
         raise HTTPError(400, f"{wrong!r} is not the name of a label")

@@ -27,7 +27,7 @@ class TimeRange:
 
 
 def until_now(now: float, seconds: int) -> TimeRange:
-    """Return the preset range of this length, which ends with the step of now."""
+    """Return the preset range of this length, whose last step contains the present time."""
     step = PRESETS[seconds]
     return TimeRange(start=(int(now - seconds) // step + 1) * step, end=(int(now) // step + 1) * step, step=step)
 

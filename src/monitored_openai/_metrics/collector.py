@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from monitored_openai._metrics.names import CALL_METRICS, OWN_METRICS, RATE_LIMIT_METRICS
+from monitored_openai._metrics.metric_set import METRICS
 from monitored_openai._metrics.series import Sample
 
 
@@ -18,11 +18,7 @@ class MonitoringCollector(Collector):
         """Add `labels` to every series; the scraping Prometheus adds its own `job` and `instance`."""
         self._samples = samples
         self._labels = dict(labels)
-        self._metrics = {
-            name: metric
-            for metric in (*CALL_METRICS, *RATE_LIMIT_METRICS, *OWN_METRICS)
-            for name in metric.series_names
-        }
+        self._metrics = {name: metric for metric in METRICS.values() for name in metric.series_names}
 
     def describe(self) -> list[Metric]:
         """Return nothing, so that a registry accepts several of these collectors."""

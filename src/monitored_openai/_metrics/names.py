@@ -18,7 +18,7 @@ CHUNK_SECONDS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 
 TOKENS = tuple(float(4**power) for power in range(14))
 
 CALL_LABELS = ("gen_ai_operation_name", "openai_api_type", "gen_ai_provider_name", "gen_ai_request_model")
-"""Labels of every metric of calls, besides the attributes that the setting `label_names` names."""
+"""Labels of every metric of calls, in addition to the attributes that the setting `label_names` names."""
 
 INPUT_SIZES = ((1024, "1k"), (4096, "4k"), (16384, "16k"), (65536, "64k"), (262144, "256k"), (1048576, "1M"))
 """Upper bounds in tokens and values of the label `input_size`; `more` beyond them."""
@@ -37,7 +37,7 @@ class Metric:
     type: Literal["counter", "gauge", "histogram"]
     help: str
     labels: tuple[str, ...] = ()
-    """Its own labels, besides those that all metrics of its group have."""
+    """Its own labels, in addition to those that all metrics of its group have."""
     bounds: tuple[float, ...] = ()
 
     @property
@@ -159,6 +159,34 @@ PROCESSING = Metric(
 )
 ACTIVE = Metric("gen_ai_client_active_requests", "gauge", "Calls in progress.")
 
+REQUESTS = Metric("gen_ai_requests_total", "counter", "Calls, also those that failed.", ("error_type",))
+INPUT_TOKENS = Metric(
+    "gen_ai_usage_input_tokens_total",
+    "counter",
+    "Input tokens, as the responses report them.",
+    _RESPONSE_MODEL,
+)
+OUTPUT_TOKENS = Metric(
+    "gen_ai_usage_output_tokens_total",
+    "counter",
+    "Output tokens, as the responses report them.",
+    _RESPONSE_MODEL,
+)
+USAGE_COST = Metric(
+    "gen_ai_usage_cost_USD",
+    "histogram",
+    "Cost of one call in USD, for calls with a known cost.",
+    bounds=(0.0001, 0.001, 0.01, 0.1, 1.0, 10.0),
+)
+TIME_TO_FIRST_TOKEN = Metric(
+    "gen_ai_server_time_to_first_token_seconds",
+    "histogram",
+    "Seconds from the start of a call to the first chunk with output, as the client measures them.",
+    bounds=SECONDS,
+)
+OTEL_GENAI_METRICS = (REQUESTS, INPUT_TOKENS, OUTPUT_TOKENS, USAGE_COST, TIME_TO_FIRST_TOKEN)
+"""Metrics of the scheme `otel_genai`, under the names that Grafana Cloud's AI Observability and OpenLIT use."""
+
 CALL_METRICS = (
     *(DURATION, TIME_TO_FIRST_CHUNK, TIME_PER_OUTPUT_CHUNK, TOKEN_USAGE, TOKENS_TOTAL, TOKEN_DETAILS),
     *(AUDIO_SECONDS, CHARACTERS),
@@ -210,8 +238,8 @@ SPOOL_BYTES = Metric(
 FOLDED = Metric(
     "monitored_openai_folded_label_sets_total",
     "counter",
-    "Effects of the setting `max_label_sets`: updates of metrics under the label value `other`, label sets that "
-    "`other` replaces in the file of `host_dir`, and rate limits left out.",
+    "Updates of metrics that count under the label value `other`, because the setting `max_label_sets` bounds the label "
+    "sets. Label sets changed to `other` in the file of `host_dir`, and rate limits left out, also count here.",
     _SIGNAL,
 )
 LAST_SUCCESS = Metric(

@@ -1,6 +1,6 @@
 """Rate limits from the headers of responses, as gauges that are valid until the reset.
 
-Each provider, model, organization and project has its own limits, common to all kinds of calls. The newest headers win.
+Each provider, model, organization and project has its own limits, common to all kinds of calls. The newest headers apply.
 """
 
 from __future__ import annotations

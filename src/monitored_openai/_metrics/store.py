@@ -124,7 +124,7 @@ class Metrics:
                 self._add(of, names.FINISHES, 1, ("finish_reason", known))
 
     def _series_of(self, record: CallRecord) -> _CallSeries:
-        """Return the series of the calls that differ from this one in no label of the call."""
+        """Return the series of this call, which all calls with the same labels share."""
         model, response_model = record.request_model, record.response_model
         key = (
             record.operation,
@@ -137,7 +137,7 @@ class Metrics:
         )
         of = self._series_of_calls.get(key)
         if of is None:
-            if len(self._series_of_calls) >= self._max_label_sets:  # values without bound take no memory without bound
+            if len(self._series_of_calls) >= self._max_label_sets:  # or else many label values would fill the memory
                 self._series_of_calls.clear()
             shared = self.labels(record.operation, record.api_type, record.provider, model, record.attributes)
             if self._optional_labels:
@@ -184,6 +184,8 @@ class Metrics:
         for kind, usd in cost.by_kind().items():
             if usd:
                 self._add(of, names.COST, usd, ("kind", kind))
+        if self._exposed.has(names.USAGE_COST):
+            self._observe(of, names.USAGE_COST, (cost.total_usd,))
         if cost.incomplete:  # once for each call, so that the sum of all reasons is a number of calls
             self._add(of, names.COST_INCOMPLETE, 1, ("reason", cost.incomplete[0]))
         if cost.cache_savings_usd > 0:

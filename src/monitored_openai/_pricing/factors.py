@@ -19,21 +19,21 @@ class Factor(NamedTuple):
 
 
 _WITH_UPLIFT = ("gpt-5.4", "gpt-5.5", "gpt-5.6", "gpt-6")
-"""Beginnings of the names of models that OpenAI released since 2026-03-05."""
+"""Prefixes of the names of models that OpenAI released since 2026-03-05."""
 _WITHOUT_UPLIFT = (
     *("gpt-3.5", "gpt-4", "chatgpt-4o", "gpt-5", "o1", "o3", "o4", "codex-mini", "computer-use"),
     *("text-embedding", "text-moderation", "omni-moderation", "whisper", "tts", "dall-e", "babbage", "davinci"),
     *("gpt-image-1", "gpt-audio", "gpt-realtime-mini", "sora-2"),
 )
-"""Beginnings of the names of older models."""
+"""Prefixes of the names of older models."""
 RESIDENCY_UPLIFT = 1.1
 """10 % more at a regional host (https://developers.openai.com/api/docs/guides/data-residency, November 2026)."""
 AZURE_UPLIFT = 1.1
 """A data zone costs 10 % more than a global deployment (https://prices.azure.com, by litellm 1.110.2, 2026-11-27)."""
 _AZURE_DISPUTED = ("text-embedding", "ada", "gpt-4-turbo", "gpt-3.5-turbo-instruct")
-"""Beginnings of the names of models whose prices differ by 10 % between the table and Azure's list (same source)."""
+"""Prefixes of the names of models whose prices differ by 10 % between the table and Azure's list (same source)."""
 _AZURE_BY_ZONE = "gpt-6"
-"""The beginning of the names of models that cost 10 % more in US zones, but 20 % more in others (same source).
+"""Prefix of the names of models that cost 10 % more in US zones, but 20 % more in others (same source).
 
 The host of an Azure resource does not reveal its zone.
 """

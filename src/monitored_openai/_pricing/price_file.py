@@ -48,7 +48,11 @@ class _PriceFile:
                 self._current = {**read_price_file(self._path), **self._from_setting}
                 self._stamp = stamp
         except (InvalidValue, OSError) as error:
-            reason = error if isinstance(error, InvalidValue) else f"cannot be read ({type(error).__name__})"
+            reason = (
+                error
+                if isinstance(error, InvalidValue)
+                else f"names a file that cannot be read ({type(error).__name__})"
+            )
             warn_sparsely(
                 "prices_file", "the price file was not read, so the last valid prices apply: the setting %s", reason
             )

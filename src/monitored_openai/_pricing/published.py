@@ -54,7 +54,7 @@ class PublishedPrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Priced:
-    """The rates of a model, or the reason why they are unknown, with the time span for which this holds."""
+    """The rates of a model, or the reason why they are unknown, with the time span in which they apply."""
 
     price: PublishedPrice | Unpriced
     start_ns: int

@@ -28,13 +28,13 @@ class Unpriced(StrEnum):
     UNKNOWN_MODEL = "unknown_model"
     """The price table does not contain the model, or the response does not name one."""
     NO_RATE_FOR_TIER = "no_rate_for_tier"
-    """The model has no published price for the service tier (or batch), or the tier is unknown."""
+    """The model has no published price for the service tier, batch or completion window, or the tier is unknown."""
     NO_RATE_FOR_KIND = "no_rate_for_kind"
     """The call used a kind of tokens without a rate, or the provider bills the model by another unit."""
     SPLIT_UNKNOWN = "split_unknown"
     """The usage does not separate kinds of tokens that have different prices."""
     PREPAID = "prepaid"
-    """In the scale tier, the user pays for capacity in advance, independent of tokens."""
+    """The user pays for capacity in advance, not for tokens: in the scale tier, or on a provisioned Azure deployment."""
     PRICE_ERROR = "price_error"
     """The computation of the price failed; the library logs only the first failure, with the traceback."""
     BACKGROUND = "background"
@@ -180,7 +180,7 @@ def _output_parts(rates: Rates, usage: Usage) -> Iterator[tuple[str, int, float 
 
 
 def _split_unknown(rates: Rates, usage: Usage) -> bool:
-    """Return whether the usage leaves open which of its tokens have which price."""
+    """Return whether the usage does not show which of its tokens have which price."""
     separate = usage.input_audio_tokens or (usage.input_image_tokens if rates.input_image is not None else 0)
     if separate and (usage.input_cached_tokens or usage.input_cache_write_tokens):
         return True

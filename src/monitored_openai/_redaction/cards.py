@@ -35,7 +35,7 @@ _ISSUERS = (
 )
 """First digits of each network's numbers, and their lengths (ISO/IEC 7812 and the networks' published ranges).
 
-No network has numbers of 13 digits here: Visa and Maestro hardly issue them, and the barcodes of goods (EAN) have as many.
+The table has no numbers of 13 digits: Visa and Maestro hardly issue them, and barcodes of goods (EAN) have 13 digits too.
 """
 
 

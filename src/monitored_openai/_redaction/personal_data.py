@@ -19,7 +19,7 @@ _FINDERS: dict[RedactionPreset, Callable[[str], Iterator[Span]]] = {
     "email": email_spans,
     "phone": phone_spans,
 }
-"""The most certain kinds first: where two kinds overlap, the first one gives the marker."""
+"""The most certain kinds first: if two kinds overlap, the marker names the first one."""
 
 _ESCAPED_BREAK = re.compile(r"\\[bfnrt]")
 """An escape of JSON. Its letter does not belong to the word that follows."""
@@ -43,7 +43,7 @@ def without_personal_data(text: str, presets: Collection[RedactionPreset]) -> st
 
 
 def _disjoint(found: Iterable[tuple[Span, str]]) -> list[tuple[Span, str]]:
-    """Return the findings in order; join those that overlap, under the name of the one that came first."""
+    """Return the findings in the order of the text; join those that overlap, under the most certain kind's name."""
     joined: list[tuple[Span, str]] = []
     by_place = sorted(enumerate(found), key=lambda item: item[1][0])
     priority = 0

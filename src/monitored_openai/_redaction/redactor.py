@@ -63,9 +63,8 @@ class _Presets:
     def __call__(self, text: str, field: str) -> str:
         clean = self._without(text, self._presets)
         if clean is not text and (no_secrets := without_secrets(text)) is not text:
-            clean = self._without(
-                no_secrets, self._presets
-            )  # again, because a marker may have hidden a part of a secret
+            # Again, because a marker may have hidden a part of a secret.
+            clean = self._without(no_secrets, self._presets)
         return clean if self._redact is None else self._redact(clean, field)
 
 
@@ -174,7 +173,7 @@ def _text(text: str, field: str, redact: Redact) -> str:
 
 
 def _name(name: object, field: str, redact: Redact) -> str:
-    """Return the name of a field; redact names that are no plain words, such as e-mail addresses."""
+    """Return the name of a field; redact names that are not plain words, such as e-mail addresses."""
     text = str(name)
     return text if text.isidentifier() and not _LIKE_IBAN.fullmatch(text) else _text(text, field, redact)
 

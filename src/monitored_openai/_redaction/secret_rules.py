@@ -28,7 +28,7 @@ _PROSE = re.compile(r"[A-Za-z]?[a-z]{1,19}")
 
 
 def is_random(run: str) -> bool:
-    """Return true if a run looks random; a CSS class, for example, does not: it has only words and numbers."""
+    """Return true if a run looks random; most CSS classes, for example, do not: they have only words and numbers."""
     return "***" in run or len(_INTERLEAVED.findall(run)) >= 2 or any(map(_is_random_piece, _PIECE.findall(run)))
 
 
@@ -43,7 +43,7 @@ def _has_digit(run: str) -> bool:
 
 
 def _is_random_with_digit(run: str) -> bool:
-    """Return true for a random run with a digit; a long class name looks random but has none."""
+    """Return true for a random run with a digit; a long class name may look random, but has none."""
     return _has_digit(run) and is_random(run)
 
 

@@ -72,7 +72,7 @@ class Unescaped:
 
 @cache
 def _token() -> re.Pattern[str]:
-    # A token takes a whole run of backslashes: a search that began again inside of the run would take quadratic time.
+    # A token takes a whole run of backslashes: a search that began again inside the run would take quadratic time.
     whole_runs = _TOKEN.replace(r"\\+", r"(?<!\\)\\++")
     return re.compile(whole_runs)  # compiled at first use, because it takes a millisecond
 

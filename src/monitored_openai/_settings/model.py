@@ -104,8 +104,8 @@ class MonitoringSettings(BaseSettings):
     headers: Annotated[Mapping[str, SecretStr], PlainValidator(validators.headers)] = validators.NO_ITEMS
     """More headers for every push, except those that the protocol fixes, such as `Content-Type`."""
     verify: Annotated[bool | str, PlainValidator(validators.verify)] = True
-    """CA certificates that the library trusts: `True` for those of the package `certifi`, or the path of a PEM file or a
-    directory with others. `False` turns verification off; only code can set it, not a variable.
+    """CA certificates that the library trusts: `True` for those of the package `certifi`, or the path of your own ones, in
+    a PEM file or a directory. `False` turns verification off; only code can set it, not a variable.
     """
     client_cert: Annotated[tuple[str, ...] | None, validators.optional(validators.client_cert)] = None
     """Client certificate for TLS: the path of one PEM file with certificate and key, or the paths of both files."""
@@ -136,12 +136,14 @@ class MonitoringSettings(BaseSettings):
     of its values.
     """
     metric_names: Annotated[tuple[str, ...], PlainValidator(validators.metric_names)] = ("gen_ai",)
-    """Sets of metrics that the library pushes: `gen_ai`, `grafana_openai` (the series of the predecessor
-    `grafana-openai-monitoring`), or both.
+    """Sets of metrics that the library pushes: one or more of `gen_ai`, which the package's dashboards read, `otel_genai`
+    (the names and labels that the dashboards of Grafana Cloud's AI Observability and of OpenLIT read) and `grafana_openai`
+    (the series of the predecessor `grafana-openai-monitoring`).
     """
     histograms: Histograms = "lean"
     """Detail of the metrics. `lean`: 12 buckets for the duration and for the time to the first chunk, only sum and count
-    for other times, no histogram of tokens. `coarse`: the same with 7 buckets. `full`: every metric with all its buckets.
+    for other times, a histogram of tokens only with `otel_genai`. `coarse`: the same with 7 buckets. `full`: every metric
+    with all its buckets.
     """
     metrics_left_out: Annotated[tuple[str, ...], PlainValidator(validators.metrics_left_out)] = ()
     """Names of metrics that the library leaves out. Panels that show these metrics are then empty. You cannot leave out a
@@ -210,7 +212,7 @@ class MonitoringSettings(BaseSettings):
     push_interval: Annotated[float | None, BeforeValidator(validators.not_bool)] = Field(None, ge=0.01, le=60)
     """Seconds between two pushes of metrics. If unset, 60 for a host of grafana.net and 15 for any other."""
     log_linger: validators.Number = Field(1.0, ge=0, le=60)
-    """Longest time in seconds that a log entry waits for others to share its request."""
+    """Longest time in seconds that a log entry waits, so that later entries can go out in the same request."""
     queue_size: validators.Whole = Field(50_000, ge=1, le=200_000)
     """Largest number of calls that memory holds with their content until delivery. A call beyond it gets no log entry
     and counts as `queue_full`; the metrics still count it.
@@ -224,7 +226,7 @@ class MonitoringSettings(BaseSettings):
     a crash. Its files have mode 0600 and contain the redacted requests and responses in plain text. If unset, both wait
     only in memory.
     """
-    host_dir: Annotated[str | None, validators.optional(validators.spool_dir)] = None
+    host_dir: Annotated[str | None, validators.optional(validators.host_dir)] = None
     """Absolute path of a directory on a local disk, in which the processes of this host keep the totals of their metrics.
     They then push one common set of series instead of one for each process. May be the same as `spool_dir`.
     """
@@ -241,7 +243,9 @@ class MonitoringSettings(BaseSettings):
     does not wait.
     """
     handle_sigterm: bool = False
-    """Whether the library delivers the remaining telemetry on SIGTERM, before the program ends or runs its handler."""
+    """Whether the library delivers the remaining telemetry on SIGTERM before the program ends. If the program has its
+    own handler, the library only starts the delivery and then runs the handler.
+    """
     on_error: Literal["raise", "disable"] = "raise"
     """Reaction to invalid settings: `raise` raises `SettingsError`; `disable` logs the messages and monitors nothing."""
     log_warnings: bool = True
@@ -283,6 +287,9 @@ class MonitoringSettings(BaseSettings):
             url: Address of the page.
             **values: More fields of the settings, which take precedence over these defaults.
 
+        Returns:
+            The settings.
+
         Raises:
             SettingsError: At least one field is invalid.
         """
@@ -310,11 +317,22 @@ class MonitoringSettings(BaseSettings):
         service = {"service_name": self.service_name} if self.service_name else {}
         return {"environment": self.environment, **service, **self.extra_labels}
 
+    @property
+    def metric_labels(self) -> dict[str, str]:
+        """Labels of every series, by name; with `otel_genai`, also those by which its dashboards select series."""
+        if "otel_genai" not in self.metric_names:
+            return self.shared_labels
+        selected = {"telemetry_sdk_name": "openlit", "deployment_environment": self.environment}
+        return {**selected, "service_name": self.job, **self.shared_labels}
+
     def request_headers(self, signal: Signal) -> dict[str, str]:
         """Return the headers that these settings add to a push, with credentials in clear text.
 
         Args:
             signal: `metrics` or `logs`; each has its own credentials.
+
+        Returns:
+            The headers by name, without those that the protocol fixes.
         """
         headers = {name: value.get_secret_value() for name, value in self.headers.items()}
         if self.tenant_id is not None:
@@ -397,6 +415,8 @@ class MonitoringSettings(BaseSettings):
             yield "headers", "sets x-scope-orgid, and so does tenant_id; remove one of them"
         if not self.extra_labels.keys().isdisjoint(self.label_names):
             yield "label_names", "has a name that extra_labels also has; remove one of them"
+        if not self.metric_labels.keys().isdisjoint({*self.label_names} - self.extra_labels.keys()):
+            yield "label_names", "has a label that otel_genai sets itself; remove it, or otel_genai from metric_names"
         taken = {*self.label_names, *self.extra_labels}
         if any(OPTIONAL_LABELS[name] in taken for name in self.optional_labels):
             yield "optional_labels", "has a name that label_names or extra_labels also has; remove one of them"

@@ -40,7 +40,7 @@ def parse_prices(models: Mapping[str, Any]) -> FrozenMapping[FrozenMapping[Any]]
     """Return the checked prices by model.
 
     Raises:
-        InvalidValue: a price has an unknown kind, no kind, or a number that is no price.
+        InvalidValue: a price has an unknown kind, no kind, or a number that is not a price.
     """
     return FrozenMapping({_model_name(str(model)): _price(price) for model, price in models.items()})
 
@@ -83,7 +83,7 @@ def _price(price: object, *, inside: str | None = None) -> FrozenMapping[Any]:
             raise InvalidValue(f"has two prices for {kind}; remove one of them")
         if inside == "longer_than" and kind not in TOKEN_KINDS:
             raise InvalidValue(
-                "has a step in longer_than with something else than prices of tokens; move it out of the step"
+                "has a step in longer_than with a price of other units than tokens; move that price out of the step"
             )
         if kind in _KINDS or kind == "multiplier":
             checked[kind] = _usd(value)
@@ -105,7 +105,7 @@ def _key(kind: str, key: object) -> str:
     """Return the name of a tier, or the number of tokens above which a step begins."""
     text = str(key)
     if kind == "longer_than" and not (text.isascii() and text.isdecimal()):
-        raise InvalidValue("has a step in longer_than that is no number of tokens; write, for example, 272000")
+        raise InvalidValue("has a step in longer_than that is not a number of tokens; write, for example, 272000")
     return text
 
 

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from monitored_openai._labels import OPTIONAL_LABELS, InvalidValue, check_label_value, label_name
-from monitored_openai._metrics.metric_set import METRICS, REQUIRED
+from monitored_openai._metrics.metric_set import METRICS, REQUIRED, SCHEME_METRICS
 from monitored_openai._redaction.pattern_size import MOST_ITEMS, PatternTooLarge, pattern_size
 from monitored_openai._redaction.presets import PRESETS, RedactionPreset
 from monitored_openai._redaction.secrets import secret_spans
@@ -178,12 +178,12 @@ def price_updates(value: object) -> str | None:
     url = plain_text(value).strip()
     parts = urlsplit(url)
     if parts.hostname is None or not (parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1")):
-        raise InvalidValue("is no https URL; write true, or the https URL of a price table of genai-prices")
+        raise InvalidValue("is not an https URL; write true, or the https URL of a price table of genai-prices")
     return url
 
 
 def _importable(function: object, arguments: int) -> Callable[..., Any]:
-    """Return a top-level function. Refuse any other: a new object each time, it would make equal settings differ."""
+    """Return a top-level function. Refuse any other: each evaluation creates a new one, so equal settings would differ."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not callable(function) or not isinstance(module, str) or not isinstance(name, str):
         raise InvalidValue(
@@ -271,11 +271,12 @@ def _require_small(patterns: tuple[str, ...]) -> None:
             size += pattern_size(pattern)
         except PatternTooLarge as error:
             raise InvalidValue(
-                f"has a pattern that is too large: number {place}, which {error}; shorten it or lower its counts"
+                f"has a pattern that is too large (number {place}): it {error}; "
+                "shorten it or lower its repetition counts"
             ) from None
     if size > MOST_ITEMS:
         raise InvalidValue(
-            f"has patterns of more than {MOST_ITEMS:,} items together; shorten them or lower their counts"
+            f"has patterns with more than {MOST_ITEMS:,} items in total; shorten them or lower their repetition counts"
         )
 
 
@@ -289,10 +290,15 @@ def _path(value: object) -> str:
         raise InvalidValue("begins with ~ and the name of an unknown user; write the full path") from None
 
 
-def spool_dir(value: object) -> str:
+def host_dir(value: object) -> str:
     path = Path(_path(value))
     if not path.is_absolute():
         raise InvalidValue("is relative, so it would depend on the working directory; write the full path")
+    return str(path)
+
+
+def spool_dir(value: object) -> str:
+    path = Path(host_dir(value))
     try:
         found = path.lstat()
     except OSError:  # created at first use
@@ -392,8 +398,8 @@ def optional_labels(value: object) -> tuple[str, ...]:
 
 def metric_names(value: object) -> tuple[str, ...]:
     names = sorted(set(_listed(value)))
-    if not names or not set(names) <= {"gen_ai", "grafana_openai"}:
-        raise InvalidValue("must be gen_ai, grafana_openai or both")
+    if not names or not set(names) <= SCHEME_METRICS.keys():
+        raise InvalidValue("must be one or more of gen_ai, otel_genai and grafana_openai")
     return tuple(names)
 
 
@@ -404,7 +410,9 @@ def metrics_left_out(value: object) -> tuple[str, ...]:
         fix = f"did you mean {nearest[0]}?" if nearest else "docs/metrics.md lists the names"
         raise InvalidValue(f"names an unknown metric; {fix}")
     if required := [name for name in names if METRICS[name] in REQUIRED]:
-        raise InvalidValue(f"has {required[0]}, without which dashboards and alerts would be wrong; remove it")
+        raise InvalidValue(
+            f"has {required[0]}, without which dashboards and alerts would be wrong; remove it from the list"
+        )
     return tuple(names)
 
 

@@ -6,7 +6,7 @@ from monitored_openai._exporter.delivery.request_history import RequestHistory
 from monitored_openai._exporter.delivery.retry import Failure, Reply
 
 TAKEN, LIMITED, OVERLOADED = Reply(204), Reply(429, text="Per stream rate limit exceeded"), Reply(503)
-WAITING = "waiting for the back end's limit, HTTP 429 Too Many Requests: limit of a stream's rate"
+WAITING = "waiting for the back end's limit, HTTP 429 Too Many Requests: per-stream rate limit"
 
 
 def after(*outcomes: Reply | Failure) -> RequestHistory:

@@ -20,13 +20,16 @@ from typing import Any
 import openai
 import pytest
 
-from monitored_openai import MonitoredOpenAI, Monitoring, _logging, attributes
+from monitored_openai import MonitoredOpenAI, Monitoring, MonitoringSettings, _logging, attributes
 from monitored_openai._exporter.diagnostics import check
 from monitored_openai._exporter.host.directory import HostDirectory, destination, file_system_of
+from monitored_openai._exporter.host.merge import merge_gauges
 from monitored_openai._metrics.names import ACTIVE, DURATION
+from monitored_openai._metrics.series import Sample
 from tests.support.handles import MANUAL, ask, call, handle, http, in_process, settled
 from tests.support.servers._http import wait_until
 from tests.support.servers.remote_write import RemoteWriteProxy, Status
+from tests.support.spools import no_byte_written_beyond
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the totals need locks that end with their process")
 CALLS = DURATION.count
@@ -44,7 +47,11 @@ def directory_of(monitoring: Monitoring) -> HostDirectory:
 
 def change(monitoring: Monitoring, statement: str) -> None:
     """Change the file as a failure of the machine would."""
-    with closing(sqlite3.connect(directory_of(monitoring).database)) as database, database:
+    execute(directory_of(monitoring).database, statement)
+
+
+def execute(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
         database.execute(statement)
 
 
@@ -143,6 +150,19 @@ def test_active_calls_of_all_processes_add_up(proxy: RemoteWriteProxy, of_host: 
         assert (proxy.total(ACTIVE.name), len(by_instance(proxy))) == (2, 1)
 
 
+def test_active_calls_of_all_processes_have_at_most_the_label_sets_of_one() -> None:
+    def active(user: str, value: float) -> Sample:
+        return Sample(ACTIVE.name, (("user", user),), value, cumulative=False)
+
+    gauges = merge_gauges(
+        [[active("a", 1), active("b", 2)], [active("c", 3), active("b", 4)], [active("other", 5), active("d", 6)]],
+        max_label_sets=2,
+        shown=[active("c", 0), active("b", 0)],
+        folded=lambda _: (("user", "other"),),
+    )
+    assert {dict(gauge.labels)["user"]: gauge.value for gauge in gauges} == {"c": 3, "b": 6, "other": 12}
+
+
 def is_asking(monitoring: Monitoring) -> bool:
     return monitoring.stats().active == 1
 
@@ -182,8 +202,11 @@ def test_a_stopped_pusher_is_reported_once_and_keeps_its_lock(
         lambda directory, database: database.write_bytes(b"x" * 9000),
         lambda directory, database: database.write_bytes(database.read_bytes()[:5000]),
         lambda directory, database: database.unlink(),
+        lambda directory, database: execute(database, "UPDATE series SET labels = '[[' WHERE id = 1"),
+        lambda directory, database: execute(database, "UPDATE series SET base = 'x'"),
+        lambda directory, database: execute(database, "UPDATE state SET shown = '[1]'"),
     ],
-    ids=["directory removed", "overwritten", "cut off", "file removed"],
+    ids=["directory removed", "overwritten", "cut off", "file removed", "labels", "values", "gauges"],
 )
 def test_a_lost_file_begins_a_new_set_and_counts_nothing_twice(
     proxy: RemoteWriteProxy, of_host: dict[str, Any], directory: Path, harm: Callable[[Path, Path], object]
@@ -192,21 +215,12 @@ def test_a_lost_file_begins_a_new_set_and_counts_nothing_twice(
         for monitoring in (one, other):
             call(monitoring, times=2)
             settled(monitoring)
-        wait_until(lambda: all(keeps(monitoring) for monitoring in (one, other)))
         harm(directory, directory_of(one).database)
         for monitoring in (one, other):
             call(monitoring)
             settled(monitoring)
         assert sorted(by_instance(proxy).values()) == [2, 4]
         assert proxy.violations == []
-
-
-def keeps(monitoring: Monitoring) -> bool:
-    """True if the process has noticed that its values are accepted."""
-    state = monitoring._runner._state
-    assert state is not None
-    assert state.host is not None
-    return sum(value for (name, _), value in state.host._accepted.items() if name == CALLS) == 2
 
 
 def test_after_a_reboot_the_rest_goes_out_and_a_new_set_begins(
@@ -254,6 +268,22 @@ def test_no_push_is_earlier_than_the_one_before(proxy: RemoteWriteProxy, of_host
     assert (proxy.total(CALLS), proxy.violations) == (3, [])
 
 
+@pytest.mark.parametrize("then", ["restart", "reboot"])
+def test_a_clock_that_was_ahead_stops_no_process_that_starts_later(
+    proxy: RemoteWriteProxy, of_host: dict[str, Any], then: str
+) -> None:
+    with handle(**of_host) as monitoring:
+        call(monitoring, times=2)
+        settled(monitoring)
+    change(monitoring, f"UPDATE state SET last_ms = {time.time_ns() // 1_000_000 + 86_400_000}")  # noqa: S608  # a number
+    if then == "reboot":
+        change(monitoring, "UPDATE state SET boot = 'another'")
+    with handle(**of_host, queue_size=9) as monitoring:
+        call(monitoring)
+        settled(monitoring)
+    assert sorted(by_instance(proxy).values()) == [1, 2]
+
+
 def test_the_limit_of_label_sets_holds_for_all_processes_together(
     proxy: RemoteWriteProxy, of_host: dict[str, Any]
 ) -> None:
@@ -273,7 +303,51 @@ def test_the_limit_of_label_sets_holds_for_all_processes_together(
     assert folded % 2 == 0
 
 
-@pytest.mark.parametrize("kind", ["file", "foreign"])
+def test_a_write_that_the_disk_refused_adds_to_no_series_of_another_process(
+    proxy: RemoteWriteProxy, of_host: dict[str, Any]
+) -> None:
+    labelled = of_host | {"label_names": ["user"]}
+    with handle(**labelled) as one, handle(**labelled, queue_size=9) as other:
+        for monitoring in (one, other):
+            call(monitoring)
+            settled(monitoring)
+        with no_byte_written_beyond(directory_of(one).database.stat().st_size):
+            call_as(one, "a" * 900)
+            one.flush(0.5)
+            assert not is_kept(one)
+        call_as(other, "b" * 900)
+        settled(other)
+        settled(one)
+    sets = {dict(labels).get("user", "")[:1]: value for labels, value in proxy.latest(CALLS).items()}
+    assert sets == {"": 2, "a": 1, "b": 1}
+
+
+def test_a_full_disk_makes_no_push_more_frequent(proxy: RemoteWriteProxy, of_host: dict[str, Any]) -> None:
+    with handle(**of_host | {"push_interval": 1}) as monitoring, in_process(monitoring) as client:
+        ask(client)
+        wait_until(lambda: proxy.total(CALLS) == 1)
+        with no_byte_written_beyond(0):
+            ask(client)
+            wait_until(lambda: not is_kept(monitoring))
+            before, until = len(proxy.stored), time.monotonic() + 2
+            wait_until(lambda: time.monotonic() > until)
+        assert len(proxy.stored) - before <= 4
+
+
+def is_kept(monitoring: Monitoring) -> bool:
+    """True if the file has the latest values of the handle."""
+    state = monitoring._runner._state
+    assert state is not None
+    assert state.host is not None
+    return state.host.is_kept
+
+
+def call_as(monitoring: Monitoring, user: str) -> None:
+    with attributes(user=user):
+        call(monitoring)
+
+
+@pytest.mark.parametrize("kind", ["file", "foreign", "shared"])
 def test_a_directory_that_cannot_be_used_leaves_a_set_for_each_process(
     proxy: RemoteWriteProxy,
     tmp_path: Path,
@@ -287,7 +361,7 @@ def test_a_directory_that_cannot_be_used_leaves_a_set_for_each_process(
     folder = tmp_path / "folder"
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)
-    path = blocked / "host" if kind == "file" else folder / "host"
+    path = {"file": blocked / "host", "foreign": folder / "host", "shared": folder}[kind]
     with handle(metrics_url=proxy.write_url, host_dir=str(path), **MANUAL) as monitoring:
         call(monitoring)
         settled(monitoring)
@@ -350,6 +424,23 @@ def test_the_files_are_the_owners_alone_whatever_the_umask(of_host: dict[str, An
         os.umask(before)
     assert modes == dict.fromkeys(("alive", "push", "pusher", "sqlite", "sqlite-journal"), 0o600)
     assert [one.stat().st_mode & 0o777 for one in (path.parent, path)] == [0o700, 0o700]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_common"),
+    [
+        ({"metrics_token": "first"}, {"metrics_token": "second"}, False),
+        ({"headers": {"X-Scope-OrgID": "a"}}, {"headers": {"X-Scope-OrgID": "b"}}, False),
+        ({"tenant_id": "a"}, {"headers": {"X-Scope-OrgID": "a"}}, True),
+        ({"metrics_username": "1", "metrics_token": "old"}, {"metrics_username": "1", "metrics_token": "new"}, True),
+    ],
+    ids=["token", "header", "tenant", "new token"],
+)
+def test_only_processes_of_the_same_tenant_have_common_totals(
+    of_host: dict[str, Any], one: dict[str, Any], other: dict[str, Any], is_common: bool
+) -> None:
+    first, second = (MonitoringSettings(**of_host | settings) for settings in (one, other))
+    assert (destination(first) == destination(second)) == is_common
 
 
 def test_processes_with_other_buckets_have_their_own_totals(of_host: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ export function series(panel, answers, theme) {
   }));
 }
 
-/** One frame with a column for each label and each query: what the transformations merge and organize make. */
+/** One frame with a column for each label and each query, as the transformations merge and organize produce it. */
 export function table(panel, answers, theme) {
   const rows = new Map();
   const columns = new Set();

@@ -15,7 +15,7 @@ from monitored_openai._local.http.connection import Connection
 from monitored_openai._local.http.server import Server
 
 Fault = Literal["busy", "overloaded", "broken", "too long", "silent", "cut off", "stalled"]
-"""A failure that a request selects; `busy` ends with the first retry, the others persist."""
+"""A failure that a request selects; with `busy` the first retry succeeds, with the others no retry does."""
 FAULT_HEADER = "x-demo-fault"
 
 _RATE_LIMIT = (429, "requests", "rate_limit_exceeded", "Rate limit reached. Please try again in 40ms.")
@@ -65,7 +65,7 @@ class Api(Server):
         """Answer a request, or fail as its fault header asks."""
         try:
             request, number = json.loads(connection.body()), next(self._numbers)
-        except ValueError:  # most likely an interrupt cut it off
+        except ValueError:  # an interrupt of the client has probably cut the request off
             connection.reply(400)
             return
         model, fault = request["model"], connection.headers.get(FAULT_HEADER, "")

@@ -38,7 +38,7 @@ _EXAMPLES: tuple[Callable[[Mapping[str, Any]], bool], ...] = (
 def introduce(terminal: Terminal, api: Api, metrics: MetricsReceiver, logs: LogsReceiver) -> None:
     """Show which servers the demo runs."""
     terminal.line(terminal.bold(f"monitored-openai {__version__}: the demo"))
-    terminal.line("An application calls an API, and its calls show up in Prometheus and Loki.")
+    terminal.line("An application calls an API, and its calls appear in Prometheus and Loki.")
     terminal.line("All of it runs here, on 127.0.0.1: no key, no network, no bill.")
     terminal.line()
     for name, role, url in (
@@ -123,7 +123,7 @@ def _show_notes(terminal: Terminal, metrics: Metrics) -> None:
         "≥: at least this much, because some calls have no price."
     )
     terminal.note(
-        "Seconds: p50 and p95 as PromQL's histogram_quantile estimates them; the first chunk is that of streamed calls."
+        "Seconds: p50 and p95 as PromQL's histogram_quantile estimates them; only streamed calls have a first chunk."
     )
 
 

@@ -16,7 +16,7 @@ _SEED = 5
 _BUSY_SHARE = 0.06
 _CHUNKS_READ = 3
 _FAULTS: dict[Fault, int] = {"overloaded": 4, "too long": 6, "broken": 2, "silent": 2, "cut off": 4, "stalled": 6}
-"""Number of failing calls by fault; the application leaves a stalled stream before it stalls."""
+"""Number of failing calls by fault; with `stalled`, the application leaves the stream before the stall."""
 _RULES = (
     "You answer the customers of a mail-order shop for kitchen ware. Be friendly and short, at most three sentences. "
     "Parcels take two to four working days. Returns are free within 30 days, with the label from the account's Orders "

@@ -12,7 +12,7 @@ from monitored_openai._cli.query.replies import Oversized
 
 _SECOND = 10**9
 TRAIL_NS = 5 * _SECOND
-"""Each poll starts this long before the newest entry: entries carry the end of their call and arrive seconds later."""
+"""Each poll starts this long before the newest entry: an entry has the time of its call's end, and arrives later."""
 LATE_NS = 120 * _SECOND
 """Maximum delay of an entry that is still shown."""
 _CHECK_NS = 15 * _SECOND

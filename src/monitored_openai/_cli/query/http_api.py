@@ -52,7 +52,7 @@ class Refused(UserError):
     """The server refused a request with `status`."""
 
     def __init__(self, text: str, status: int) -> None:
-        """Keep the status of HTTP beside the text for the user."""
+        """Keep the HTTP status in addition to the text for the user."""
         super().__init__(text)
         self.status = status
 

@@ -33,7 +33,7 @@ _KINDS = {
     "input": ("input", _MILLION),
     "cached input": ("input_cached", _MILLION),
     "cache writes": ("input_cache_write", _MILLION),
-    "for 12 h": ("input_cache_write_12h", _MILLION),
+    "cache writes, 12 h": ("input_cache_write_12h", _MILLION),
     "audio in": ("input_audio", _MILLION),
     "images in": ("input_image", _MILLION),
     "output": ("output", _MILLION),
@@ -150,4 +150,4 @@ def _date(book: PriceBook, provider: str) -> str:
 def _unpriced_text(reason: Unpriced, provider: str, model: str) -> str:
     if reason is Unpriced.UNKNOWN_PROVIDER:
         return f"no prices of provider {provider!r} are published: name another with --provider"
-    return f"no price of {model!r} at {provider} is known ({reason.value}): write the name in a response, or set MONITORED_OPENAI_PRICES"
+    return f"no price of {model!r} at {provider} is known ({reason.value}): write the name as responses contain it, or set MONITORED_OPENAI_PRICES"

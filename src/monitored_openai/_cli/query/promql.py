@@ -29,7 +29,7 @@ REFUSALS = "insufficient_quota|invalid_api_key|model_not_found"
 """Error types that no retry fixes, because the account, the key or the model is wrong."""
 
 LOOK_BACK = "1h"
-"""How far before a range a query searches for its initial value; after a longer outage, totals count calls twice."""
+"""How far before a range a query looks for the value at its start; after a longer outage, totals count calls twice."""
 LONGEST_OUTAGE = "12h"
 """The look-back of queries that must stay correct after a night without telemetry; they read more samples."""
 
@@ -42,7 +42,7 @@ _GROWTH = re.compile(
     r" - \(last_over_time\((?P=series)\[[^\]]+\] offset (?P=over)\)"
     r" or last_over_time\((?P=series)\[(?P=over)\]\) \* 0\)"
 )
-"""The form of `growth`."""
+"""Matches the expressions that `growth` returns."""
 
 
 def selector(metric: str, matchers: Iterable[str] = ()) -> str:

@@ -35,7 +35,9 @@ class Report:
 
     label: str
     over: str
+    """Length of the range, as PromQL writes it."""
     at: float
+    """End of the range, in seconds since the epoch."""
     matchers: tuple[str, ...]
     scraped: bool
     look_back: str

@@ -50,7 +50,7 @@ def parse_limits(budgets: Iterable[str], **objectives: float) -> Limits:
 
 
 def groups_of(limits: Limits, *, scraped: bool = False) -> list[Group]:
-    """Return all groups, of which some may have no rules; for `scraped` series, totals are estimates."""
+    """Return all groups; some may have no rules. For `scraped` series, totals are estimates."""
     found = (cost.hourly(), cost.budgets(limits), service.service(limits), telemetry.telemetry(limits))
     return [_for_scraped_series(group) if scraped else group for group in found]
 

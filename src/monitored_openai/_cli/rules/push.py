@@ -24,7 +24,7 @@ _RULES = "/api/v1/provisioning/alert-rules"
 _FORBIDDEN = 403
 _RULER = "/config/v1/rules"
 _OWN_GROUP = "monitored-openai-"
-"""The beginning of the names of the package's groups."""
+"""Prefix of the names of the package's groups."""
 _OWN_RULE = re.compile(r"OpenAI[A-Za-z]+|gen_ai_client:[a-z_]+:sum1h")
 """The name of an alert or a recorded series of the package, of any version."""
 _OWN_UID = re.compile(r"openai[a-z]+(?:-[a-z0-9-]+)?")
@@ -36,8 +36,8 @@ def to_grafana(
 ) -> Iterator[tuple[str, Outcome]]:
     """Create, update or delete alerts in a folder of Grafana; yield the title and the outcome of each.
 
-    Grafana evaluates no recording rules of a file, so those of the groups are left out. A rule has the provenance
-    `api`: Grafana shows it as provisioned, and its pages cannot change it.
+    Recording rules of the groups are left out, because Grafana's own alerting does not evaluate them. A rule has the
+    provenance `api`: Grafana shows it as provisioned, and its pages cannot change it.
 
     Raises:
         UserError: Grafana refuses, or the server is not Grafana.
@@ -54,7 +54,7 @@ def to_grafana(
 
 
 def _check_data_source(grafana: HttpApi, uid: str) -> None:
-    """Check that the data source exists, if the token may know it: Grafana itself accepts rules for a missing one."""
+    """Check that the data source exists, if the token may read it: Grafana itself accepts rules for a missing one."""
     try:
         found = grafana.get(f"/api/datasources/uid/{quote(uid, safe='')}")
     except Refused as refusal:

@@ -15,7 +15,7 @@ _FEWEST_CALLS = 20
 _FEWEST_REFUSALS = 5
 """Minimum number of refused calls in the window; a single one may be a trial."""
 _LONGEST_PUSH_INTERVAL = 60
-"""Seconds; the longest default. A pushed value is valid until the next push, even if its limit resets earlier."""
+"""Seconds; the maximum of `push_interval`. A pushed value stays until the next push, even if its limit resets earlier."""
 _RELIABILITY = "monitored-openai-reliability"
 _RUNAWAY_BY = (*SERVICE, "gen_ai_request_model")
 
@@ -80,7 +80,10 @@ def _burn_rate(
     summary: str,
     description: str,
 ) -> Iterator[Alert]:
-    """Yield two alerts on a share of bad calls, each with a second, short window that resolves it soon."""
+    """Yield two alerts on a share of bad calls, each with a second, short window so that it resolves soon.
+
+    The factors are those of Google's SRE workbook: they spend 2 % of 30 days' allowance in 1 h, and 5 % in 6 h.
+    """
     windows: tuple[tuple[str, int, str, float, Severity], ...] = (
         ("Fast", 1, "5m", 14.4, "critical"),
         ("Slowly", 6, "30m", 6, "warning"),

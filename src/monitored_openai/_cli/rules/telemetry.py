@@ -127,5 +127,6 @@ def _silent() -> Alert:
         pending="5m",
         panel=(_HEALTH, "Each process"),
         summary=SERVICE_TEXT + " no longer reports",
-        description=f"Its processes pushed for {_ACTIVE_FOR}, but none has pushed for {_SILENT_AFTER}. Idle processes push as well.",
+        description=f"Its processes pushed for {_ACTIVE_FOR}, but none has pushed for {_SILENT_AFTER}. "
+        "A process with a client pushes even without calls.",
     )

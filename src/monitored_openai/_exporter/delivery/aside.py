@@ -1,7 +1,7 @@
 """Schedules the retries of log entries that a rate limit refuses while it accepts others.
 
-Such an entry is put aside with a due time of its own. Only the smallest one is retried, after a rest in which the
-limit's bucket fills: as long as it does not pass, larger ones do not pass either.
+Such an entry is put aside with its own due time. Only the smallest one is retried, after a rest in which the limit's
+bucket fills: while the limit refuses the smallest, it refuses larger ones too.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 LONGEST_WAIT = 1.0
 """Seconds after which the queue looks again, if no entry can go."""
 MAX_BYTES = 16 * 1024 * 1024
-"""Bytes of entries put aside, beyond which the smallest is due at once, to learn whether all are too large."""
+"""Bytes of entries put aside, beyond which the smallest is due immediately, to learn whether all are too large."""
 _LEARNED = 2
+"""Refusals of one entry with a full bucket after which its size is known to be too large."""
 
 
 class Turn(NamedTuple):
@@ -45,14 +46,14 @@ def turn_of(aside: Sequence[Batch], acceptance: Acceptance, now: float, last_req
 
 
 def goes_untried(batch: Batch, taken: Iterable[Batch], acceptance: Acceptance) -> bool:
-    """True if the batch must wait: one put aside that is no larger first shows whether the limit lets it pass."""
+    """True if a smaller or equal batch put aside goes first, and shows whether the limit lets such a size pass."""
     if batch.due_at is not None or acceptance.is_known_over_limit(batch) or not acceptance.may_be_over_limit(batch):
         return False
     return any(other.due_at is not None and other.size <= batch.size for other in taken)
 
 
 def return_smaller(taken: Iterable[Batch], accepted_bytes: int) -> None:
-    """Return entries put aside to their places, because the limit lets at least their size pass."""
+    """End the waits of the entries put aside that have at most `accepted_bytes`: the limit lets that size pass."""
     for batch in taken:
         if batch.due_at is not None and batch.size <= accepted_bytes:
             batch.due_at = None

@@ -22,7 +22,7 @@ class Batch:
     file: SpoolFile | None
     """The spool file that holds the entries; `None` if they are in memory only."""
     sent_as_replay: bool | None = None
-    """True if the back end may have stored them with the label `replay`, false without it, `None` not at all."""
+    """`None` if the back end surely has not stored the entries; else whether they had the label `replay` when sent."""
     as_replay: bool = False
     """True if the next request has the label `replay`."""
     reformed: Form | None = None

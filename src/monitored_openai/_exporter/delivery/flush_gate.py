@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 
 class FlushGate:
-    """Knows whether a flush is in progress. While one is, waits end at once, and backoffs are short."""
+    """Knows whether a flush is in progress. During a flush, waits end immediately, and backoffs are short."""
 
     SHORT_BACKOFF = 0.25
+    """Longest backoff in seconds while a flush is in progress, unless the back end demands more."""
 
     def __init__(self) -> None:
         self._holders = 0

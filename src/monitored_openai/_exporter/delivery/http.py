@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
 _TOTAL_SECONDS = 10.0
 _TIMEOUTS = {"connect": 3.0, "read": 9.0, "write": 5.0, "pool": 2.0}
-"""The wait for a reply is longer than Loki's own for its ingesters, 5 s by default. A shorter one would send entries again
-that Loki is about to store, and its metric queries would count them twice."""
+"""The wait for a reply is longer than the time that Loki waits for its ingesters, 5 s by default. After a shorter wait,
+the exporter would send entries again that Loki is about to store, and Loki's metric queries would count them twice."""
 _KEPT_SECONDS = 30.0
 _KEPT_SECONDS_WITHOUT_CLIENTS = 1.0
-"""Long enough for the batches of a backlog, which follow each other at once."""
+"""Long enough for the batches of a backlog, which follow each other without a pause."""
 _MAX_IDLE = 32
 """Maximum idle senders of one loop with open connections; one more closes those of the sender that is idle longest."""
 _MAX_READ_BYTES = 4096
@@ -61,7 +61,7 @@ _idle: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Sender, None]] = WeakKe
 
 
 def import_backend() -> None:
-    """Import what the first request needs now: a fork waits only for imports that precede the exporter's start.
+    """Import now what the first request needs, because a fork waits only for imports before the exporter's start.
 
     Call this in a task: anyio finds the backend for the running event loop only there.
     """
@@ -76,8 +76,8 @@ class Sender:
     def __init__(self, url: str, signal: Signal, settings: MonitoringSettings, clients: Clients | None = None) -> None:
         """Prepare the settings' headers for this signal. They and the URL never reach a log.
 
-        Connections are closed after 30 s without a request, after 1 s if `clients` has none, and at once if 32 other
-        senders have become idle later.
+        Connections are closed after 30 s without a request, after 1 s if no client of `clients` lives, and immediately if
+        32 other senders have become idle since.
         """
         self._url = httpx.URL(url)
         self._secrets = settings.secrets
@@ -172,7 +172,7 @@ class Sender:
             _idle.get(asyncio.get_running_loop(), {}).pop(self, None)
 
     def _close_idle(self) -> None:
-        """Replace the transport at once, because the next request may start while the old connections close."""
+        """Replace the transport immediately, because the next request may start while the old connections close."""
         self._stop_timer()
         old = self._replace_transport()
         self._closing = asyncio.get_running_loop().create_task(_close(old))
@@ -231,7 +231,7 @@ def without(secrets: tuple[str, ...], text: str) -> str:
 def _printable(text: str) -> str:
     """Return the text without secrets, and with spaces for control and direction marks, which could forge a line.
 
-    Secrets are removed before the marks become spaces, because a space inside of a key would hide the rest of the key.
+    Secrets are removed before the marks become spaces, because a space inside a key would hide the rest of the key.
     """
     text = without_secrets(text)
     if text.isprintable():

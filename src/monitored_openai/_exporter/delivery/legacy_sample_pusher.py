@@ -1,6 +1,6 @@
 """Pushes one sample per call for each of the predecessor's series, in the order of time.
 
-Rules besides those of delivery:
+Rules in addition to those in `retry`:
 - A batch is sent as the same bytes until the back end accepts or refuses it. Only then does the next one go: unlike
   counters, later samples cannot make up for lost ones, and the back end refuses older samples after newer ones.
 - A batch that the back end refuses after a lost answer has probably arrived: it counts as `unconfirmed`.
@@ -112,7 +112,7 @@ class LegacySamplePusher:
                 retry = retry.after(now)
             step = self._next_step(len(part), outcome, retry, now)
             if step.action is Action.RETRY:
-                warn_sparsely("samples retry", "samples of calls could not be delivered yet: %s", outcome)
+                warn_sparsely("samples retry", "legacy samples could not be delivered yet: %s", outcome)
             elif step.action is not Action.SPLIT:
                 self._finish(len(part), step, outcome, lost=lost)
             if step.wait:
@@ -141,5 +141,5 @@ class LegacySamplePusher:
             self._queue.delivered(samples)
             return
         reason = "unconfirmed" if lost else step.reason or "fault"
-        warn_sparsely(f"samples {reason}", "%d samples of calls dropped (%s): %s", samples, reason, outcome)
+        warn_sparsely(f"samples {reason}", "%d legacy samples dropped (%s): %s", samples, reason, outcome)
         self._queue.drop(reason, samples)

@@ -1,8 +1,8 @@
 """Queues log entries for Loki: decides which batch goes next, and what each reply means for its batch.
 
 Entries wait in memory or, with a spool, in files: the file of this process or adopted ones. Batches taken out for
-sending wait in `_taken`; the first one goes next. An entry stays on disk until the back end has accepted or refused it,
-so that after a crash the next process sends it again.
+sending wait in `_taken`; the first one that is not put aside goes next. An entry stays on disk until the back end has
+accepted or refused it, so that after a crash the next process sends it again.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ class LogQueue:
             self._taken.rotate(-1)
 
     def _choose_labels(self, batch: Batch) -> None:
-        """Choose the labels of an earlier attempt or, without one, by age. Record them in the file."""
+        """Repeat the labels of an earlier attempt; without one, choose them by age. Record the choice in the file."""
         if batch.file is None or self._spool is None:
             return
         possibly_stored = self._possibly_stored(batch)

@@ -1,13 +1,13 @@
 """Pushes the current value of every series at each interval; after a failed push, the next one has all data.
 
-Rules that keep totals exact and avoid refusals, besides those in `series`:
+Rules that keep totals exact and avoid refusals, in addition to those in `series`:
 - An older payload never follows a newer one.
-- Without a reply, the same bytes are sent once more, and the back end stores them once. Afterwards their zeros count as
-  sent: the back end may have stored them, and would refuse them as out of order.
+- Without a reply, the same bytes are sent once more, and the back end stores them once. No later push repeats their
+  zeros: the back end may have stored them, and would then refuse them as out of order.
 - A refused payload (400) is sent once more as the newest values alone.
 - A payload that exceeds a rate limit (429) is sent in smaller parts, at the pace that the limit allows. If a push takes
   longer than the interval, the next one begins with the series that it left out.
-- A series that exceeds a limit alone is left out, and is sent last in the next push.
+- A series that the back end refuses for a limit even in its own request is left out, and goes last in the next push.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.values import CounterSnapshot
 
 _REFUSED = 400
-_MAX_AHEAD_MS = 600_000
+MAX_AHEAD_MS = 600_000
 """Prometheus 2.42 accepts samples from further in the future, and then refuses the current samples of all senders."""
 
 
@@ -54,7 +54,7 @@ class MetricsPusher:
     ) -> None:
         """`phase`: seconds before the first push; `time_request` takes the seconds of each request.
 
-        `keeper` learns the result of each push; `rest` paces the pushes, and ends them while nothing can change the
+        `keeper` learns the result of each push; `rest` paces the pushes, and pauses them while nothing can change the
         totals.
         """
         self._series = series
@@ -114,7 +114,7 @@ class MetricsPusher:
             self._snapshots_not_before = 0.0
         else:
             self._retry = self._retry.after(now)
-            warn_sparsely("push", "metrics could not be pushed; the next push makes up for it: %s", outcome)
+            warn_sparsely("push", "metrics could not be pushed; the next push includes the same totals: %s", outcome)
         if self._keeper is not None:
             self._keeper.on_result(folded, taken=is_taken)
         if is_limited(outcome) and self._refused:
@@ -159,7 +159,7 @@ class MetricsPusher:
         last = [point for point in present if point.labels in self._refused]
         refused = RefusedSeries()
         born_ms, now_ms = series.tick()
-        if now_ms - time.time_ns() // 1_000_000 > _MAX_AHEAD_MS:
+        if now_ms - time.time_ns() // 1_000_000 > MAX_AHEAD_MS:
             warn_sparsely(
                 "clock", "the clock went back by more than 10 minutes; no metrics are pushed until it has caught up"
             )
@@ -189,8 +189,8 @@ class MetricsPusher:
                 return replied
             points = points[len(part) :]
             if not replied.is_success:
-                outcome = replied  # refused for good; the back end may still take the other parts
-        if refused.any and not refused.any_accepted:  # the limit lets nothing pass, so that no series is special
+                outcome = replied  # refused permanently; the back end may still take the other parts
+        if refused.any and not refused.any_accepted:  # the limit lets nothing pass, so these series are not the reason
             self._left = self._refused = frozenset()
         else:
             self._left, self._refused = frozenset(), refused.labels.union(point.labels for point in (*points, *last))

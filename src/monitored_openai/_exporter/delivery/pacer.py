@@ -3,11 +3,11 @@
 Back ends limit volume by token buckets: a request passes if the bucket holds at least its bytes, and the bucket refills
 at the limit. A refusal takes no tokens. Both the refill rate and the capacity are unknown here, and both may change:
 
-- A refusal halves the size of the next request, because a request above the capacity never passes.
-- A refusal slows the pace: a little after accepted requests, by half after another refusal.
+- The refusal of a size that has not passed halves the next size, because a request above the capacity never passes.
+- The refusal of a size that has passed slows the pace a little. A further refusal in a row halves size and pace.
 - An accepted request raises both again: slowly at first, faster the longer no refusal comes.
 - A refused size slightly above an accepted one bounds the next sizes; the bound rises slowly.
-- A refusal with Retry-After bounds the size or the pace for another 20 times that pause, because each probe costs much.
+- A refusal with Retry-After keeps the size or the pace down for 20 more such pauses, because each probe costs a pause.
 - No request holds more than one second's volume, so that a refusal costs one second at most.
 
 Before the first refusal, requests have their full size and no pause in between.
@@ -23,7 +23,9 @@ _FIRST_PAUSE = 0.025
 LONGEST_PAUSE = 30.0
 """Longest wait of a refused request, in seconds without jitter. Loki's default buckets fill in 5 s."""
 _SIZE_GROWTH = 1 / 32
+"""Growth of the size with each accepted request."""
 _GROWTH = 1 / 128
+"""Growth of the pace with the first accepted requests."""
 _CALM = 8
 """Accepted requests in a row after which the pace grows twice as fast."""
 _STEADY = 4
@@ -35,9 +37,9 @@ _BELOW_REFUSED = 15 / 16
 _BOUND_GROWTH = 1 / 4096
 """Growth of the size's bound with each accepted request after such a refusal; doubled every 64 requests."""
 _PROBE_AFTER = 20
-"""Multiple of a refusal's Retry-After for which the bound of the size or the pace stays."""
+"""Multiple of a refusal's Retry-After for which a bound of the size or the pace stays."""
 _JITTER = 0.25
-"""Largest random share added to a pause after a refusal, so that processes do not retry all at once."""
+"""Largest random share added to a pause after a refusal, so that processes do not all retry at the same time."""
 _VOLUME_SECONDS = 1.0
 _REST = 1.5
 """Factor on the time in which the estimated pace fills the bucket, in case the estimate is too high."""
@@ -196,7 +198,7 @@ class Pacer:
         pause = self._pause_after(size, now, alone)
         if retry_after and self._most_size < size:
             self._size_probe_at = now + (1 + _PROBE_AFTER) * retry_after
-        elif retry_after:  # a refusal costs the whole pause, so the next one must be late
+        elif retry_after:  # a refusal costs the whole pause, so the pace stays down for a long time
             known = self._rate if math.isinf(before) else math.sqrt(self._rate * before)
             self._ceiling = min(known, before * _SLOWDOWN)
             self._fastest_growth = 1.0

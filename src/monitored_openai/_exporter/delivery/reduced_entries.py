@@ -1,11 +1,11 @@
 """Reduces entries that Loki refuses for their form: to a shorter line, no structured metadata, or fewer labels.
 
 Loki stores the valid entries of a request and replies 400 for the rest, without a list of them. So a refused batch is
-split down to single entries with the same bytes, because Loki recognises entries that it has stored already. A single
-entry that is refused for its form is sent once more with that part cut or removed.
+split until each refused entry is alone. The bytes of each entry stay the same, because Loki recognises entries that it
+has stored already. A single entry that is refused for its form is sent once more with that part cut or removed.
 
 A refused size is remembered: Loki has surely not stored an entry that is at least as large, so such an entry is sent
-in the smaller form at once. The text of the reply only decides which part to cut.
+in the smaller form immediately. The text of the reply only decides which part to cut.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _REFUSED = 400
 _FULL_AGAIN_SECONDS = 600.0
-"""Seconds between full batches after a refused form, because the back end's settings may have changed."""
+"""Seconds between trials of the full form after a refusal, because the back end's limits may have changed."""
 _FIRST_ASIDE = 0.5
 """Seconds for which an entry is put aside after its first refusal; doubled with each further one."""
 _TRIES_AT_ONCE = 3
@@ -32,7 +32,7 @@ _TRIES_AT_ONCE = 3
 _RESTS = 5
 """Minimum wait of an entry, as a multiple of the time in which the bucket fills for it."""
 _LEARNED = 2
-"""Refusals of one entry with a full bucket after which entries of at least its size are dropped at one refusal."""
+"""Refusals of one entry with a full bucket. After them, a single refusal drops any entry of at least its size."""
 _CERTAIN = 3
 """Refusals of one entry with a full bucket after which it is dropped, if others pass."""
 

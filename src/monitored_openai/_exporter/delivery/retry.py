@@ -107,12 +107,13 @@ class RetryState:
 
     failures: int = 0
     first_at: float = math.inf
+    """Monotonic seconds of the first failure."""
     isolated_failures: int = 0
-    """Failures with another batch delivered since the failure before."""
+    """Failures of this batch, counted only if another batch was delivered since the previous failure."""
     delivered: int = 0
     """Number of other batches delivered up to the last failure."""
     rested: int = 0
-    """Failures after a pause without requests that filled the limit's bucket."""
+    """Failures after a pause in which the limit's bucket has filled, because the exporter sent nothing."""
 
     def after(self, now: float, delivered: int = 0, *, rested: bool = False) -> RetryState:
         """Return the state after one more failure. `delivered`: other batches so far; `rested`: the bucket was full."""
@@ -187,7 +188,7 @@ def next_step(  # noqa: PLR0911 - one for each rule
         return Step(Action.RETRY, wait=wait)
     at_least = (outcome.retry_after or 0.0) if isinstance(outcome, Reply) else 0.0
     behind = batch_may_be_poison and not divisible and retry.failures % _PROBE_EVERY == 0
-    # Loki recognises an entry that it has only for as long as its newest block holds it.
+    # Soon, because Loki recognises a stored entry only as long as its newest block holds that entry.
     is_first_loss = outcome is Failure.LOST and retry.failures == 1
     wait = max(_SHORTEST_WAIT if is_first_loss else _backoff(retry, random), at_least)
     return Step(Action.RETRY, wait=wait, at_least=at_least, lets_next_go_first=behind)

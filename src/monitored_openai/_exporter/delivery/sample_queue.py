@@ -1,6 +1,6 @@
-"""The per-call samples that wait for a push. Outlives an exporter whose thread died.
+"""The legacy samples that wait for a push. Outlives an exporter whose thread died.
 
-Each sample of a series has a millisecond of its own, later than the one before: Prometheus keeps one per millisecond.
+Each sample of a series has a later millisecond than the one before, because Prometheus keeps one per millisecond.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SampleQueue:
     def __init__(
         self, ledger: DeliveryLedger, *, protocol: Protocol, labels: Mapping[str, str], max_models: int
     ) -> None:
-        """`labels` go on every series; past `max_models` models, further ones are `other`."""
+        """`labels` go on every series; beyond `max_models` models, the label `model` is `other`."""
         self.protocol = protocol
         self.pacer = Pacer(MAX_SAMPLES)
         self._ledger = ledger

@@ -84,7 +84,10 @@ class PushedSeries:
         )
 
     def tick(self) -> tuple[int, int]:
-        """Return the times of births and of this push in ms; births get the time of the last push, if that is near."""
+        """Return two times in ms: of the zeros that begin new series, and of this push.
+
+        The zeros get the time of the last push, but at most 60 s before this one.
+        """
         now_ms = max(time.time_ns() // 1_000_000, self._last_ms + 1)
         born_ms = self._born_at(now_ms)
         self._last_ms = now_ms

@@ -19,7 +19,7 @@ from monitored_openai._exporter.spool.directory import SpoolDirectory
 from monitored_openai._exporter.spool.lock import Lock
 from monitored_openai._files.databases import SUFFIXES, set_aside
 from monitored_openai._files.private import check, make_directory
-from monitored_openai._metrics.names import CALL_METRICS
+from monitored_openai._metrics.names import CALL_METRICS, OTEL_GENAI_METRICS
 
 if TYPE_CHECKING:
     from monitored_openai._files.databases import Found
@@ -30,7 +30,7 @@ _NETWORK_FILE_SYSTEMS = frozenset({
     *("fuse.sshfs", "fuse.glusterfs", "fuse.cephfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.blobfuse"),
 })  # fmt: skip
 _LEFT_BEHIND_SECONDS = 3600.0
-"""Age of a process's lock file without counters, after which another process removes it."""
+"""Age of a lock file that no process holds, after which another process removes it."""
 
 
 class Holder(NamedTuple):
@@ -57,11 +57,11 @@ class PushTurn:
         self._lock.release()
 
     def let_go(self) -> None:
-        """Close the parent's lock in a forked child."""
+        """Close the parent's lock file in a forked child; the parent keeps the lock."""
         self._lock.let_go()
 
     def _write(self, text: str) -> None:
-        with suppress(OSError):  # a full disk: others push without knowing who holds the lock
+        with suppress(OSError):  # a full disk: others then do not know which process holds the lock
             descriptor = os.open(self._note, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 os.ftruncate(descriptor, os.pwrite(descriptor, text.encode(), 0))
@@ -148,7 +148,7 @@ class HostDirectory:
         lock.release()
 
     def remove_left_behind(self) -> None:
-        """Remove the lock files of processes that ended long ago, before they wrote any counter."""
+        """Remove old lock files of ended processes: no push removes the file of a process that wrote no counters."""
         with suppress(OSError):
             for path in self._path.glob(f"{self._prefix}-*.alive"):
                 if path.lstat().st_mtime < time.time() - _LEFT_BEHIND_SECONDS:
@@ -178,10 +178,17 @@ class HostDirectory:
 
 
 def destination(settings: MonitoringSettings) -> str:
-    """Return a hash of the settings that must be equal for common series: back end, account, labels and metrics."""
-    where = (settings.metrics_url, settings.metrics_username, settings.metrics_protocol, settings.tenant_id)
+    """Return a hash of the settings that must be equal for common series: back end, account, labels and metrics.
+
+    Headers may name a tenant. So may a token without a user name; with one, the token may change.
+    """
+    headers = settings.request_headers("metrics")
+    if settings.metrics_username is not None:
+        headers.pop("Authorization", None)
+    where = (settings.metrics_url, settings.metrics_username, settings.metrics_protocol, sorted(headers.items()))
     labels = (settings.job, sorted(settings.shared_labels.items()), settings.instance, settings.label_names)
-    metrics = [(metric.name, metric.labels, metric.bounds) for metric in CALL_METRICS]  # versions may differ in them
+    defined = (*CALL_METRICS, *(OTEL_GENAI_METRICS if "otel_genai" in settings.metric_names else ()))
+    metrics = [(metric.name, metric.labels, metric.bounds) for metric in defined]  # versions may differ in them
     shown = (sorted(settings.metric_names), settings.histograms, sorted(settings.metrics_left_out))
     series = (*shown, settings.max_label_sets, metrics)
     return hashlib.sha256(repr((*where, *labels, *series)).encode()).hexdigest()[:12]

@@ -1,9 +1,9 @@
 """The file with the totals of a host's processes, in SQLite.
 
-Each process writes its own counters and gauges. Only the process that holds the lock for a push changes the rest. An
-*epoch* is the life of one set of series; its name is a part of the label `instance`. The next
-epoch begins after a reboot, or when a sum is lower than the one that a push contained. The last sums of the previous
-epoch are then *retired*: a process pushes them once more and removes them.
+Each process writes its own counters and gauges, adds the series that are missing, and numbers its writes. Only the
+process that holds the lock for a push changes the rest. An *epoch* is the life of one set of series; its name is a part
+of the label `instance`. The next epoch begins after a reboot, or when a sum is lower than the one that a push
+contained. The last sums of the previous epoch are then *retired*: a process pushes them once more and removes them.
 
 A commit reaches the system's page cache: it survives the death of the process, but perhaps not a power failure. Sums
 reach the disk itself before a push sends them, so that the back end never has more than the file.
@@ -125,7 +125,6 @@ class HostFile:
         with PROCESS.without_fork:
             if not self.is_in_place():
                 raise FileNotFoundError("the file was removed or replaced")
-            # The exporter's thread uses it; at exit without that thread, the main thread does.
             uri = f"{self._path.absolute().as_uri()}?mode=rw"
             database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
             with closing(database):
@@ -139,6 +138,15 @@ class HostFile:
                     with suppress(sqlite3.Error):
                         database.execute("ROLLBACK")
                     raise
+
+
+@contextmanager
+def _read() -> Iterator[None]:
+    """Report a value that this program cannot have written as damage to the file."""
+    try:
+        yield
+    except (ValueError, TypeError, struct.error) as error:
+        raise sqlite3.DatabaseError("a value in the file is damaged") from error
 
 
 class HostTransaction:
@@ -162,8 +170,9 @@ class HostTransaction:
 
     def label_sets(self, name: str) -> set[Labels]:
         """Return the label sets of all series of this name."""
-        rows = self._db.execute("SELECT labels FROM series WHERE name = ?", (name,))
-        return {labels_of(json.loads(labels)) for (labels,) in rows}
+        rows = self._db.execute("SELECT labels FROM series WHERE name = ?", (name,)).fetchall()
+        with _read():
+            return {labels_of(json.loads(labels)) for (labels,) in rows}
 
     def find_series(self, name: str, labels: Labels) -> int | None:
         """Return the id of a series; `None` if the file does not have it."""
@@ -230,8 +239,11 @@ class HostTransaction:
         ).fetchone()
         return most or 0
 
-    def begin_epoch(self, boot: str) -> None:
-        """Retire the present epoch, and begin the next one without series."""
+    def begin_epoch(self, boot: str, *, forgets_time: bool = False) -> None:
+        """Retire the present epoch, and begin the next one without series.
+
+        With `forgets_time`, its pushes may be earlier than the last one, because the clock was ahead.
+        """
         state, sums, pushed = self.state(), self._sums(), self.born()
         rows = self._db.execute("SELECT id, name, labels FROM series").fetchall()
         retired = [
@@ -245,18 +257,22 @@ class HostTransaction:
             "UPDATE state SET epoch = ?, boot = ?, noted = written, accepted = written, due = 0.0, shown = '[]'",
             (uuid.uuid4().hex[:12], boot),
         )
+        if forgets_time:
+            self._db.execute("UPDATE state SET last_ms = 0")
 
     def totals(self, born: Mapping[int, float]) -> list[Total]:
         """Return the recorded sums; `born`: the series of earlier pushes, which the back end may have."""
-        rows = self._db.execute("SELECT id, name, labels, pushed FROM series WHERE pushed IS NOT NULL ORDER BY id")
-        return [
-            Total(number, name, labels_of(json.loads(labels)), value, number in born)
-            for number, name, labels, value in rows
-        ]
+        query = "SELECT id, name, labels, pushed FROM series WHERE pushed IS NOT NULL ORDER BY id"
+        rows = self._db.execute(query).fetchall()
+        with _read():
+            return [
+                Total(number, name, labels_of(json.loads(labels)), value, number in born)
+                for number, name, labels, value in rows
+            ]
 
     def born(self) -> dict[int, float]:
         """Return the recorded sums by the ids of their series."""
-        return dict(self._db.execute("SELECT id, pushed FROM series WHERE pushed IS NOT NULL").fetchall())
+        return self._numbers("SELECT id, pushed FROM series WHERE pushed IS NOT NULL")
 
     def forget_births(self, series: Iterable[int]) -> None:
         """Record that the back end does not have these series, so that the next push sends them as new."""
@@ -276,11 +292,13 @@ class HostTransaction:
     def gauges(self) -> list[list[Sample]]:
         """Return the gauges of each process."""
         rows = self._db.execute("SELECT checksum, counters, gauges FROM process ORDER BY rowid").fetchall()
-        return [unpack_gauges(packed[1]) for found, *packed in rows if found == checksum(*packed)]
+        with _read():
+            return [unpack_gauges(packed[1]) for found, *packed in rows if found == checksum(*packed)]
 
     def shown(self) -> list[Sample]:
         """Return the gauges that the back end may have."""
-        return unpack_gauges(self.state().shown)
+        with _read():
+            return unpack_gauges(self.state().shown)
 
     def show(self, gauges: Iterable[Sample]) -> None:
         """Record the gauges that the back end may have."""
@@ -289,9 +307,11 @@ class HostTransaction:
     def retired(self) -> dict[str, list[Total]]:
         """Return the last sums of each retired epoch."""
         epochs: dict[str, list[Total]] = {}
-        rows = self._db.execute("SELECT epoch, name, labels, value, born FROM retired ORDER BY rowid")
-        for epoch, name, labels, value, born in rows:
-            epochs.setdefault(epoch, []).append(Total(0, name, labels_of(json.loads(labels)), value, bool(born)))
+        rows = self._db.execute("SELECT epoch, name, labels, value, born FROM retired ORDER BY rowid").fetchall()
+        with _read():
+            for epoch, name, labels, value, born in rows:
+                total = Total(0, name, labels_of(json.loads(labels)), value, bool(born))
+                epochs.setdefault(epoch, []).append(total)
         return epochs
 
     def forget_retired(self, epoch: str) -> None:
@@ -299,9 +319,13 @@ class HostTransaction:
         self._db.execute("DELETE FROM retired WHERE epoch = ?", (epoch,))
 
     def _sums(self) -> dict[int, float]:
-        bases = dict(self._db.execute("SELECT id, base FROM series").fetchall())
+        bases = self._numbers("SELECT id, base FROM series")
         living = [self._counters(process) for process in self.processes()]
         return add_counters([bases, *(counters for counters in living if counters is not None)])
+
+    def _numbers(self, query: str) -> dict[int, float]:
+        with _read():
+            return {number: value + 0.0 for number, value in self._db.execute(query).fetchall()}
 
     def _counters(self, process: str) -> dict[int, float] | None:
         """Return the counters of a process; `None` if they are damaged."""

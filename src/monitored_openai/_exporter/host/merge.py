@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from monitored_openai._metrics.names import LAST_SUCCESS, PRICES_DATE, RATE_LIMIT_METRICS, SPOOL_BYTES
+from monitored_openai._metrics.names import ACTIVE, LAST_SUCCESS, PRICES_DATE, RATE_LIMIT_METRICS, SPOOL_BYTES
 from monitored_openai._metrics.series import Labels, Sample
 
 _LARGEST = frozenset({LAST_SUCCESS.name, PRICES_DATE.name, SPOOL_BYTES.name})
@@ -76,10 +76,17 @@ def is_below(total: float, before: float) -> bool:
     return total < before * (1 - _ROUNDING)
 
 
-def merge_gauges(of_processes: Sequence[Sequence[Sample]], *, max_label_sets: int) -> list[Sample]:
+def merge_gauges(
+    of_processes: Sequence[Sequence[Sample]],
+    *,
+    max_label_sets: int,
+    shown: Iterable[Sample],
+    folded: Callable[[Labels], Labels],
+) -> list[Sample]:
     """Return the gauges of all living processes.
 
-    Rate limits are those of the newest response. The store ignores label sets of a rate limit beyond `max_label_sets`.
+    Rate limits are those of the newest response. Beyond `max_label_sets` label sets, further rate limits are left out,
+    and further active calls have the labels that `folded` returns. Active calls that were `shown` before come first.
     """
     newest: dict[Labels, float] = {}
     for gauge in (gauge for gauges in of_processes for gauge in gauges if gauge.name in _NEWEST):
@@ -98,4 +105,11 @@ def merge_gauges(of_processes: Sequence[Sequence[Sample]], *, max_label_sets: in
             merged[key] = max(before, gauge, key=lambda one: one.value)
         else:
             merged[key] = before._replace(value=before.value + gauge.value)
+    before_keys = {(gauge.name, gauge.labels) for gauge in shown}
+    active = sorted((key for key in merged if key[0] == ACTIVE.name), key=lambda key: key not in before_keys)
+    for key in active[max_label_sets:]:
+        gauge = merged.pop(key)
+        other = gauge._replace(labels=folded(gauge.labels))
+        same = merged.get((other.name, other.labels))
+        merged[other.name, other.labels] = other if same is None else other._replace(value=other.value + same.value)
     return list(merged.values())

@@ -13,7 +13,7 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.delivery.flush_gate import FlushGate
     from monitored_openai._exporter.delivery.metrics_pusher import MetricsPusher
     from monitored_openai._exporter.host.directory import Holder
-    from monitored_openai._exporter.host.file import Total
     from monitored_openai._exporter.host.series import HostSeries
     from monitored_openai._exporter.host.snapshots import HostTotals
     from monitored_openai._exporter.idle import Rest
@@ -65,7 +64,7 @@ class HostPusher:
     ) -> None:
         """`pusher` sends the values that `series` has loaded; `phase`: seconds before the first push of this process.
 
-        `rest` ends the pushes while nothing can change the values of this process.
+        `rest` pauses the pushes while nothing can change the values of this process.
         """
         self._host = host
         self._series = series
@@ -78,6 +77,8 @@ class HostPusher:
         self._seconds_until_stopped = 2 * series.interval + seconds_until_stopped
         self._seen: Holder | None = None
         self._reported: Holder | None = None
+        self._due = 0.0
+        """Earliest next push of this process in monotonic seconds, because a full disk does not record when one is due."""
         self._pushing = asyncio.Lock()
         if host.turn is not None:  # the exporter's thread has died during a push
             host.turn.release()
@@ -90,7 +91,7 @@ class HostPusher:
             await self._rest.pause(self._seconds_until_due() + random.uniform(0, self._spread))  # noqa: S311  # no secret
             step = await self._push_if_due()
             if step is not None:
-                self._rest.pushed(taken=step.action is Action.DELIVERED)
+                self._rest.pushed(taken=step.action is Action.DELIVERED and self._host.is_kept)
             elif not self._seconds_until_due():
                 await asyncio.sleep(min(_LOOK_SECONDS, self._series.interval))
 
@@ -104,7 +105,7 @@ class HostPusher:
         await self._pusher.aclose()
 
     async def flush(self) -> bool:
-        """Write the values of this process, and push, or wait for the push of another process that contains them.
+        """Write the values of this process, and push them, or wait until the push of another process has included them.
 
         Returns true if the back end has accepted them.
         """
@@ -114,6 +115,8 @@ class HostPusher:
             step = await self._push()
             if step is None:
                 await asyncio.sleep(_FLUSH_LOOK_SECONDS)
+                if not self._host.file.is_in_place():  # this push or another process has set the file aside
+                    self._host.keep(at_once=True)
             elif step.action is Action.RETRY:
                 await self._flush_gate.back_off(step.wait, step.at_least)
             elif step.action is Action.DROP:
@@ -133,7 +136,7 @@ class HostPusher:
             left = self._host.state().due - time.monotonic()
         except (sqlite3.Error, OSError):
             return _LOOK_SECONDS
-        return max(0.0, left) if left < _MOST_SECONDS_UNTIL_DUE else 0.0
+        return max(0.0, self._due - time.monotonic(), left if left < _MOST_SECONDS_UNTIL_DUE else 0.0)
 
     def _is_accepted(self) -> bool:
         try:
@@ -174,23 +177,24 @@ class HostPusher:
             is_accepted = step.action is Action.DELIVERED
             interval = self._series.interval
             wait = max(min(step.wait, interval), step.at_least) if step.action is Action.RETRY else interval
-            retired = self._note_result(gauges if is_accepted else None, due=time.monotonic() + wait)
+            self._due = time.monotonic() + wait
+            self._note_result(gauges if is_accepted else None, due=self._due)
         if is_accepted:
-            await self._push_retired(retired)
+            await self._push_retired()
         return step
 
-    def _note_result(self, gauges: Sequence[Sample] | None, *, due: float) -> Mapping[str, Sequence[Total]]:
-        """Record the result of a push, with its gauges if the back end has accepted it; return the retired epochs."""
+    def _note_result(self, gauges: Sequence[Sample] | None, *, due: float) -> None:
+        """Record the result of a push, with its gauges if the back end has accepted it."""
         try:
             with self._host.file.transaction() as file:
                 file.forget_births(self._series.unborn)
                 file.note_result(accepted=gauges is not None, due=due, now_ns=time.time_ns())
                 if gauges is not None:
                     file.show(gauges)
-                return file.retired()
+                state = file.state()
+            self._host.note_pushed(state)
         except (sqlite3.Error, OSError) as error:
             self._host.fails(error)
-            return {}
 
     def _load(self) -> list[Sample]:
         """Record the totals of all processes and load them for the push, and return the gauges.
@@ -215,7 +219,7 @@ class HostPusher:
             born = file.born()
             file.note_sums(pusher=os.getpid(), due=time.monotonic() + self._series.interval, boot=host.boot)
             shown = file.shown()
-            gauges = merge_gauges(file.gauges(), max_label_sets=self._max_label_sets)
+            gauges = merge_gauges(file.gauges(), max_label_sets=self._max_label_sets, shown=shown, folded=host.folded)
             file.show({(gauge.name, gauge.labels): gauge for gauge in (*shown, *gauges)}.values())
             self._series.load(file.state(), file.totals(born), gauges, shown)
             now_ms = self._series.plan()
@@ -238,7 +242,9 @@ class HostPusher:
         for lock in locks.values():
             self._host.directory.forget(lock)
 
-    async def _push_retired(self, retired: Mapping[str, Sequence[Total]]) -> None:
+    async def _push_retired(self) -> None:
+        with self._host.file.transaction() as file:
+            retired = file.retired()
         for epoch, totals in retired.items():
             if await self._pusher.push_snapshots(self._series.retired(epoch, totals)):
                 with self._host.file.transaction() as file:
@@ -258,7 +264,8 @@ class HostPusher:
             self._ledger.host = replace(self._ledger.host, stopped_pushers=self._ledger.host.stopped_pushers + 1)
         warn_sparsely(
             "host stopped",
-            "process %d holds the lock for the push of this host's totals for %d s; if it is stopped, continue or end it",
+            "process %d holds the lock for the push of this host's totals, and took it %d s ago; if the process is "
+            "stopped, continue or end it",
             holder.pid,
             age,
         )

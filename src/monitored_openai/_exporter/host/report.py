@@ -38,7 +38,7 @@ def report(settings: MonitoringSettings) -> PushReport:
     if holder is not None and time.monotonic() - holder.since > _LATE_SECONDS:
         seconds = time.monotonic() - holder.since
         return PushReport(
-            f"process {holder.pid} holds the lock for a push of this host's totals for {seconds:.0f} s",
+            f"process {holder.pid} holds the lock for the push of this host's totals, and took it {seconds:.0f} s ago",
             "continue or end that process; the next process then pushes everything",
         )
     if not directory.database.exists():

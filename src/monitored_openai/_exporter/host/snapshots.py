@@ -1,4 +1,4 @@
-"""Keeps the values of this process in the host's file, at most a second old, so that any process can push them."""
+"""Keeps the values of this process in the host's file, usually about a second old, for any process to push."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitored_openai._exporter.delivery.metrics_pusher import MAX_AHEAD_MS
 from monitored_openai._exporter.host.directory import HostDirectory, PushTurn, boot_id, destination
 from monitored_openai._exporter.host.file import KIND, HostFile, HostTransaction, State
 from monitored_openai._exporter.spool.directory import is_damage, what_failed
@@ -16,7 +17,7 @@ from monitored_openai._exporter.spool.snapshots import SECONDS_BETWEEN_SNAPSHOTS
 from monitored_openai._files.databases import Found, Unreadable
 from monitored_openai._files.private import NotOurs
 from monitored_openai._logging import warn_sparsely
-from monitored_openai._metrics.names import CALL_METRICS, OWN_METRICS
+from monitored_openai._metrics.metric_set import METRICS
 from monitored_openai._stats import HostStats
 
 if TYPE_CHECKING:
@@ -34,15 +35,15 @@ _WAIT_SECONDS, _LOOK_SECONDS = 2.0, 0.01
 
 _Values = dict[tuple[str, "Labels"], float]
 
-_COUNTED = {name: metric.series_names[-1] for metric in (*CALL_METRICS, *OWN_METRICS) for name in metric.series_names}
-"""By series name: the name of the metric's series that exists once for each label set, such as the count."""
+_COUNTED = {name: metric.series_names[-1] for metric in METRICS.values() for name in metric.series_names}
+"""Maps each series name to the series of the same metric that exists once for each label set: `..._count`, not buckets."""
 
 
 class HostTotals:
     """Writes the counters and gauges of this process into the host's file.
 
     After another process has added the values of this one to the totals, or retired them with their epoch, this process
-    writes only the difference to those values.
+    writes only the growth since then.
     """
 
     def __init__(
@@ -81,10 +82,10 @@ class HostTotals:
         """The values that the file no longer attributes to this process."""
         self._keep_at = self._not_before = 0.0
         self.is_kept = False
-        """True if the file has the values of the last attempt to write."""
+        """True if the last write succeeded, and the disk has not failed since."""
 
     async def run(self) -> None:
-        """Write the values at least once a second, forever."""
+        """Write the values about once a second forever, and less often while a write takes long or the disk fails."""
         while True:
             self.keep()
             await asyncio.sleep(SECONDS_BETWEEN_SNAPSHOTS)
@@ -98,7 +99,7 @@ class HostTotals:
             self._keep()
             self.is_kept = True
         except (sqlite3.Error, OSError) as error:
-            self.is_kept = False
+            self._ids, self._label_sets = {}, {}  # the rollback has removed the series that this write added
             self.fails(error)
         now = time.monotonic()
         self._keep_at = now + max(SECONDS_BETWEEN_SNAPSHOTS, (now - started) / _MAX_SHARE)
@@ -131,20 +132,24 @@ class HostTotals:
         self._written, self._gauges, self.last_write = current, gauges, written
         self._ledger.host = _stats(state, self._ledger.host)
         if self._metrics.folded_by_host != folded_before:
-            self._keep()  # the counters above lack what this write folded
+            self._keep()  # once more, because this write has changed the counter of folded label sets
 
     def _follow(self, file: HostTransaction, state: State) -> None:
-        """Note which values of this process other processes have pushed, added to the totals, or retired."""
+        """Note which values of this process were pushed, or were added to the totals or retired by another process."""
+        self.note_pushed(state)
+        if self.last_write and not file.has(self._process):
+            self._earlier = self._accepted = self._written
+            self.directory.forget(self._alive)
+            self._process, self._alive = self.directory.new_process()
+
+    def note_pushed(self, state: State) -> None:
+        """Note which values of this process were pushed and accepted, because they must not count again in a new file."""
         if not self.last_write:
             return
         if state.noted >= self.last_write:
             self._noted = (self.last_write, self._written)
         if state.accepted >= self._noted[0]:
             self._accepted = self._noted[1]
-        if not file.has(self._process):
-            self._earlier = self._accepted = self._written
-            self.directory.forget(self._alive)
-            self._process, self._alive = self.directory.new_process()
 
     def is_accepted(self) -> bool:
         """True if the back end has the last written values."""
@@ -159,14 +164,19 @@ class HostTotals:
         """
         with self.file.transaction() as file:
             state = file.state()
+        self.note_pushed(state)
         self._ledger.host = _stats(state, self._ledger.host)
         return state
+
+    def folded(self, labels: Labels) -> Labels:
+        """Return the labels with `other` in place of the unbounded values."""
+        return self._metrics.folded(labels)
 
     def _add_series(self, file: HostTransaction, name: str, labels: Labels) -> int:
         """Return the id of a series. Beyond `max_label_sets` of all processes together, `other` replaces values."""
         if not self._has_room(file, name, labels):
             self._count_folded(name, labels)
-            labels = self._metrics.folded(labels)
+            labels = self.folded(labels)
         number = file.find_series(name, labels)
         return file.add_series(name, labels) if number is None else number
 
@@ -188,6 +198,7 @@ class HostTotals:
 
     def fails(self, error: Exception) -> None:
         """Replace a damaged file. After other errors, stop using the disk for 10 s."""
+        self.is_kept = False
         warn_sparsely("host", "the totals of this host cannot be written or pushed now: %s", what_failed(error))
         if not is_damage(error):
             self._not_before = time.monotonic() + _PAUSE_SECONDS
@@ -227,12 +238,16 @@ class HostTotals:
         return file
 
     def _begin_epoch_if_due(self, file: HostTransaction) -> None:
-        """Begin an epoch after a reboot, or if half of all label sets are in use and no process lives."""
-        if file.state().boot == self.boot and (
-            file.most_label_sets * 2 < self._max_label_sets or any(map(self._is_alive, file.processes()))
-        ):
-            return
-        file.begin_epoch(self.boot)
+        """Begin an epoch after a reboot.
+
+        If no process lives, also begin one if half of all label sets are in use, or if the clock was ahead at the last
+        push: no push is earlier than the last one of its epoch.
+        """
+        state = file.state()
+        is_ahead = state.last_ms - time.time_ns() // 1_000_000 > MAX_AHEAD_MS
+        is_due = is_ahead or file.most_label_sets * 2 >= self._max_label_sets
+        if state.boot != self.boot or (is_due and not any(map(self._is_alive, file.processes()))):
+            file.begin_epoch(self.boot, forgets_time=is_ahead)
 
     def _is_alive(self, process: str) -> bool:
         lock = self.directory.lock_of_dead(process)
@@ -267,11 +282,11 @@ class HostTotals:
                 turn.release()
 
     def close(self) -> None:
-        """End this process's part; the next push of any process adds its last values to the totals."""
+        """Release this process's lock, so that the next push of any process adds its last values to the totals."""
         self._alive.release()
 
     def forked(self) -> None:
-        """Let go of the parent's locks in a forked child."""
+        """Close the parent's lock files in a forked child; the parent keeps its locks."""
         self._alive.let_go()
         if self.turn is not None:
             self.turn.let_go()

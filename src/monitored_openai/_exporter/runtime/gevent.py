@@ -1,8 +1,8 @@
 """Native threads, locks, sockets and name lookups, even if gevent has patched the standard modules.
 
 gevent turns threads into greenlets. A loop in a greenlet would run on the program's own thread, and `asyncio.run` there
-would find a running loop. gevent's locks are not made for two native threads. Code under a lock here never waits, so a
-native lock holds no greenlet up.
+would find a running loop. gevent's locks are not safe between native threads. On the path of a call, the native locks
+delay no greenlet, because no code waits for anything else while it holds one. Only a fork and `join` may wait longer.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class ExporterThread:
     """A daemon thread that runs a loop until the process ends."""
 
     def __init__(self, at_end: Callable[[], object]) -> None:
-        """`at_end` is called when the loop accepts no work any more, whatever the reason."""
+        """`at_end` is called when the loop has ended, for any reason, and accepts no more work."""
         self._at_end = at_end
         self._loop = ExporterLoop()
         self._identity: int | None = None
@@ -129,9 +129,8 @@ class ExporterThread:
         try:
             self._loop.run_forever()
         finally:
-            with (
-                self._submitting
-            ):  # the lines below end all work submitted before this, and `submit` refuses later work
+            # The lines below end all work submitted before this, and `submit` refuses later work.
+            with self._submitting:
                 self._is_ending = True
             try:
                 self._end_tasks()

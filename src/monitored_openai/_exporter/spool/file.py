@@ -1,9 +1,10 @@
 """One file of the spool: the log entries and the last counter snapshots of a process, in SQLite.
 
-A commit reaches the system's page cache: it survives the death of the process, but perhaps not a power failure, which
-may cost the last 1 MiB of entries, and with a smaller backlog the file. The exporter's thread waits for the disk only
-while the file has a larger backlog: such a wait can take 0.1 s, and calls that end meanwhile are on no disk. Each entry
-has a checksum, because the back end would refuse a whole request for one damaged entry.
+A commit reaches the system's page cache: it survives the death of the process, but perhaps not a power failure. While
+the file has less than 1 MiB of data, a power failure may damage all of it. With more data, checkpoints wait for the disk,
+and a power failure costs the last 1 MiB of entries at most. Smaller files do not wait: a wait can take 0.1 s, and calls
+that end in this time are in memory only. Each entry has a checksum, because the back end would refuse a whole request for
+one damaged entry.
 
 Entries are sent in the order of their ids, so the ones that Loki may have stored are the oldest, up to some id. A retry
 must use the same labels, so that Loki recognises these entries.
@@ -48,12 +49,12 @@ PRAGMA secure_delete = FAST;
 """
 _WORTH_SHRINKING_PAGES = 256
 _ROWS_AT_ONCE = 128
-"""SQLite allows 999 parameters in a statement of its older versions."""
+"""Older versions of SQLite allow 999 parameters in a statement; a row has five."""
 _ROW_BYTES = 64
-"""Bytes of an entry's row besides the entry."""
+"""Bytes of an entry's row in addition to the entry."""
 _BACKLOG_BYTES = 1024 * 1024
-"""Size of the used pages from which a checkpoint waits for the disk. A power failure may cost as much in any case: the
-log of SQLite has room for 1 MiB between two checkpoints."""
+"""Size of the used pages at and above which a checkpoint waits for the disk. A power failure may cost 1 MiB even then,
+because the log of SQLite has room for 1 MiB between two checkpoints."""
 _MEASURED_EVERY_BYTES = 256 * 1024
 _LAST = 2**63 - 1
 LONGEST_SPAN_NS = 30 * 60 * 10**9
@@ -241,9 +242,8 @@ class SpoolFile:
             self._db.execute("UPDATE state SET entries = entries - ?", (removed,))
         if not self.waiting and self._one("PRAGMA page_count")[0] > _WORTH_SHRINKING_PAGES:
             self._measure()
-            self._db.executescript(
-                "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);"
-            )  # `execute` would free 1 page only
+            # `execute` would free 1 page only.
+            self._db.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);")
 
     def expire(self, before_ns: int) -> int:
         """Delete entries older than `before_ns` that are not taken yet, and return their number."""
@@ -310,7 +310,7 @@ class SpoolFile:
         self._lock.let_go()
 
     def forked(self) -> None:
-        """Release the parent's lock in a forked child, which must not even close the parent's connection."""
+        """Close the parent's lock file in a forked child, which must not even close the parent's connection."""
         self._lock.let_go()
 
     def _no_longer_waiting(self, entries: int, size: int) -> None:
@@ -318,7 +318,7 @@ class SpoolFile:
         self.waiting_bytes = max(0, self.waiting_bytes - size) if self.waiting else 0
 
     def _surely_has_room(self, most_bytes: int) -> bool:
-        """True if there is room although the pages of what was written since the last measurement may be half empty."""
+        """True if there is room even if the pages written since the last measurement are half empty."""
         return self._used_bytes + 2 * self._unmeasured + _MEASURED_EVERY_BYTES <= most_bytes
 
     def _measure(self) -> None:

@@ -59,7 +59,10 @@ class Lock:
         self.let_go()
 
     def let_go(self) -> None:
-        """Release the lock. A forked child gives up its share of the parent's lock, or would prolong it."""
+        """Close the lock file, which releases the lock unless a forked process has the file open too.
+
+        A forked child calls this, because its copy would hold the lock after the parent's end.
+        """
         descriptor, self._descriptor = self._descriptor, -1  # the number may soon name another file
         if descriptor >= 0:
             os.close(descriptor)

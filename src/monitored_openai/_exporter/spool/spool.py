@@ -1,4 +1,4 @@
-"""The spool: a directory with one file for each process, for entries that the back end does not accept now.
+"""The spool: a directory with one file for each process, for its entries and counters until the back end has them.
 
 Each process owns one file. The next process with the same destination adopts the file of a process that has died. Any
 process removes a file without an owner that has not changed for `spool_age` seconds.
@@ -27,7 +27,7 @@ _LOOK_SECONDS = 1.0
 _PAUSE_SECONDS = 10.0
 """Seconds without use of the disk after it has failed."""
 _LOG_BYTES = 2 * 1024 * 1024
-"""Room for SQLite's log beside the file itself."""
+"""Room for SQLite's log, in addition to the file itself."""
 _MOST_ADOPTED = 4
 LEAST_FREE_BYTES = 512 * 1024 * 1024
 """Free space that the spool leaves on the disk for other programs."""
@@ -97,7 +97,7 @@ class Spool:
         """Record that the back end may have stored all entries up to the id `through`."""
         try:
             file.mark(through, as_replay=as_replay)
-        except sqlite3.Error as error:  # then Loki may show an entry twice that is sent again after a crash
+        except sqlite3.Error as error:  # after a crash, the next process may choose other labels: a duplicate in Loki
             self._fails(file, error)
 
     def remove(self, file: SpoolFile, first: int, last: int) -> None:
@@ -187,7 +187,7 @@ class Spool:
         self.own, self.adopted = None, []
 
     def forked(self) -> None:
-        """Release the parent's files in a forked child."""
+        """Close the parent's lock files in a forked child; the parent keeps its locks."""
         for file in self.files():
             file.forked()
 
@@ -233,9 +233,8 @@ class Spool:
             self.look()
             self.bytes, others = self._directory.sizes(self.own)
             may_grow = max(0, self._directory.free_bytes() - self._least_free_bytes)
-            own = (
-                self.own.size() if self.own is not None else 0
-            )  # SQLite frees the log's pages, but not those of the file
+            # SQLite reuses the free pages of the file, so the whole size of the file counts as room.
+            own = self.own.size() if self.own is not None else 0
             self._room = min(
                 self._most_bytes - others - _LOG_BYTES, own + may_grow if may_grow else min(self._room, own)
             )

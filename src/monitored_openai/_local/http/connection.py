@@ -215,7 +215,7 @@ class Connection:
         return self._socket.recv(most_bytes)
 
     def _receive_body(self, deadline: float) -> bytes:
-        chunked = "transfer-encoding" in self.headers  # h11 parses trailers, see next_request
+        chunked = "transfer-encoding" in self.headers  # h11 needs quadratic time on some trailers too
         try:
             return self._receive(deadline, _SMALL_READ_BYTES if chunked else _READ_BYTES)
         except TimeoutError:

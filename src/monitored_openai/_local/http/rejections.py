@@ -61,7 +61,7 @@ class RejectionCounts:
             self.report()
 
     def add_fault(self, error: BaseException) -> None:
-        """Report an error of this program in one line, at most once a minute; omit its text, which may be data."""
+        """Report an error of this program in one line, at most once a minute; omit its text, which may quote content."""
         with self._lock:
             due = time.monotonic() - self._fault_reported >= _REPORT_SECONDS
             if due:

@@ -24,9 +24,8 @@ class Server(ThreadingTCPServer):
     """Serves while its context is open; leaving the context waits for responses in progress."""
 
     request_queue_size = 128
-    allow_reuse_address = (
-        os.name == "posix"
-    )  # without it a port stays in use for a minute; on Windows two servers could share the port
+    # Without it, the port of an ended server stays in use for a minute; on Windows it lets two servers share a port.
+    allow_reuse_address = os.name == "posix"
 
     def __init__(
         self,
@@ -173,7 +172,7 @@ class Server(ThreadingTCPServer):
         except Exception as error:
             self.rejections.add_fault(error)
             self.send_error(
-                connection, HTTPError(500, "the server failed on this request; its terminal names the place")
+                connection, HTTPError(500, "the server failed on this request; its terminal shows the error")
             )
 
     def _reject_connection(self, request: Any) -> None:

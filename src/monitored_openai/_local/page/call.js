@@ -45,10 +45,10 @@ function step(name, go) {
   return button;
 }
 
-// Some browsers wait for a permission that nobody can give.
+// Some browsers wait without end for a permission that they do not ask the user for.
 const late = () => new Promise((_, reject) => setTimeout(reject, 1000, new Error("no permission to copy")));
 
-// A button that copies a text, and says so. Without the permission to copy it shows the text, selected.
+// Return a button that copies a text and confirms it. Without the permission to copy, it shows the text, selected.
 export function copying(name, text) {
   const button = element("button", "quiet", name);
   button.type = "button";
@@ -117,7 +117,7 @@ function long(text, isCode) {
   return element("div", "", shown, all);
 }
 
-const FEW = 8; // parts of a value that is open beside its name
+const FEW = 8; // a value with at most so many parts is shown open, beside its name
 const plain = (value) => (typeof value === "string" ? value : isStructure(value) ? tree(value, isSmall(value, FEW) ? Infinity : 0) : JSON.stringify(value));
 const named = (name) => name.replaceAll("_", " ").replace(/ (tokens|usd)$/, "");
 
@@ -182,7 +182,7 @@ function offered(request) {
   });
 }
 
-// What the user can do about a call without a cost.
+// Return the advice for a call without a cost.
 function hint(reason) {
   const name = String(reason);
   if (name === "usage_unknown" || name === "background") return element("p", "hint", "The response did not report its tokens, so it has no price.");

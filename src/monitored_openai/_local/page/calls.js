@@ -45,7 +45,7 @@ async function fetched(parameters, extra) {
   return answer.json();
 }
 
-// The question of the list as it is shown, for the export.
+// Return the query of the list as it is shown, for the export.
 export const current = () => ({ ...question });
 
 // Update the list with the calls of a range: its start and, unless it ends now, its end in nanoseconds, and a key that stays
@@ -160,7 +160,7 @@ function shortly(call) {
   return item;
 }
 
-// The attributes as buttons that filter, and badges for what is special about the call.
+// Return the attributes as buttons that filter, and the call's special features as badges.
 function marks(call) {
   const attributes = Object.entries(call.labels).filter(([name]) => !NO_ATTRIBUTES.has(name));
   const chips = attributes.map(([name, value]) => {
@@ -226,7 +226,7 @@ list.addEventListener("keydown", (event) => {
   }
 });
 
-// Open a call by its id, even if it is outside of the list.
+// Open a call by its id, even if it is not in the list.
 export async function open(id) {
   const item = rows.get(id);
   if (item) {

@@ -23,7 +23,7 @@ async function answerTo(path, parameters) {
   return answer.json();
 }
 
-// Return the text of the newest calls of a question as parts, their number, and the number of older calls beyond the bounds.
+// Return the text of the newest calls of a query as parts, their number, and the number of older calls beyond the bounds.
 export async function collect(question, form, { most = MOST, progress = () => {} } = {}) {
   const { write, start, between, end, asked } = FORMS[form];
   const parts = [start];
@@ -87,7 +87,7 @@ export function said(number, left) {
   return `The file contains the newest ${several(number, "call")}. It leaves out ${several(left, "older matching call")}. ${bounds} To save the others, choose an earlier range or add a filter.`;
 }
 
-// Let the button save the calls of the question that `question` returns.
+// Let the button save the calls of the query that `question` returns.
 export function exporting(button, form, question) {
   const name = button.textContent;
   button.addEventListener("click", async () => {

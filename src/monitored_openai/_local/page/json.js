@@ -47,7 +47,7 @@ export function isSmall(value, most = MOST_OPEN) {
   return true;
 }
 
-// Return the tree of a value, of which the first levels are open: all of a small one, else the first.
+// Return the tree of a value. By default, all levels of a small value are open, and the first level of a large one.
 export const tree = (value, levels = isSmall(value) ? Infinity : 1) => element("div", "json", part(null, value, levels));
 
 function part(key, value, levels) {

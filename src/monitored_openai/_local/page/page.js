@@ -77,7 +77,7 @@ function local(at) {
 const isFiltered = () => Boolean(state.q || state.failed || state.grouping || [state.where, state.attr].some((one) => Object.keys(one).length));
 const hasSome = () => latest.total.calls > 0 || calls.hasSome(range());
 
-// Return true if the history contains calls outside of the range.
+// Return true if the history contains calls outside the range.
 async function hasHistory() {
   const [logged, counted] = await Promise.all([ask("api/calls", { limit: 1 }), ask("api/overview", { seconds: LONGEST })]);
   return (logged.ok && (await logged.json()).length > 0) || (counted.ok && (await counted.json()).total.calls > 0);

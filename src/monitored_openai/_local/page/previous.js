@@ -64,13 +64,13 @@ export function line(chart, group) {
   return { values, name: before.step === present.step ? "before" : `before, over ${span(before.step)}` };
 }
 
-// Read a value for each step of the present range, from the time at which the step's counterpart starts.
+// Call `read` for each step of the present range, with the start of the same step in the period before.
 function along(read) {
   const shift = present.times[0] - before.times[0];
   return present.times.map((time) => (time - shift + present.step <= before.end ? read(time - shift) : null));
 }
 
-// Return the part of a step of the period before that a step of the present length from a time on covers.
+// Return the share, from 0 to 1, of the old step at `start` that a step of the present length at `from` covers.
 function overlap(start, from) {
   const seconds = Math.min(start + before.step, from + present.step) - Math.max(start, from);
   return Math.max(0, seconds) / before.step;
