@@ -57,7 +57,7 @@ export async function refresh(parameters, range, grouping = "") {
   if (grouping) return showGroups(wanted, mine, { ...parameters, ...bounds }, grouping);
   order = parameters.order ?? "time";
   const isSorted = order !== "time";
-  const wantedRows = Math.min(Math.max(PAGE, rows.size), MOST_RELOADED); // an entry can arrive late, between older ones
+  const wantedRows = wanted === asked ? Math.min(Math.max(PAGE, rows.size), MOST_RELOADED) : PAGE; // an entry can arrive late, between older ones
   const found = await fetched(parameters, { ...bounds, limit: wantedRows });
   if (mine !== turn) return;
   const other = wanted !== asked;
