@@ -240,3 +240,14 @@ def test_a_mistake_is_one_line(ruler: FakeRuler, ask: Asked, arguments: tuple[st
 @pytest.fixture
 def tenant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONITORED_OPENAI_TENANT_ID", "shop")
+
+
+def test_a_refused_group_leaves_the_alerts_of_earlier_groups(ruler: FakeRuler, ask: Asked, tenant: None) -> None:
+    push = ("rules", "push", "--to", "ruler", "--url", f"{ruler.url}/prometheus", "--username", "user")
+    ask(*push, "--monthly-budget", 500)
+    before = set(ruler.namespaces["monitored-openai"])
+    ruler.rules_per_group = 0
+
+    ask(*push, "--scraped", code=2)
+
+    assert set(ruler.namespaces["monitored-openai"]) == before

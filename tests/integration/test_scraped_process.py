@@ -93,5 +93,6 @@ def test_totals_of_a_scraped_process_follow_its_restart(prometheus: Scraping) ->
     totals = {title: found[0][1] for title, found in shown.items()}
     tokens = truth.tokens_by_kind()
     right = {"Calls": float(sum(CALLS)), "Tokens": tokens["input"] + tokens["output"]}
-    # `increase` misses the first call of each start, and extrapolates by up to one scrape at both ends
-    assert totals == pytest.approx(right, rel=0.25)
+    # `increase` misses the first call of each start; it extrapolates, and the pause between the starts lengthens that
+    for title, total in right.items():
+        assert 0.9 * total < totals[title] < 1.5 * total, title

@@ -16,7 +16,6 @@ from monitored_openai._log_entry import log_entry
 from tests.support.local_page import Page, metrics_of, open_page
 from tests.support.records import full_record
 
-MINUTE_AGO_NS = time.time_ns() - 60 * 10**9
 SECONDS = [0.1, 0.2, 0.4, 0.8, 1.6, 3.1, 0.3, 0.5, 0.9, 2.0]
 
 
@@ -28,6 +27,10 @@ def page(tmp_path: Path) -> Iterator[Page]:
 def record(number: int, model: str = "gpt-4o") -> Any:
     one = replace(full_record(id=f"c{number}", request_model=model), duration=SECONDS[number])
     return replace(one, time_to_first_chunk=SECONDS[number] / 10)
+
+
+def minute_ago_ns() -> int:
+    return time.time_ns() - 60 * 10**9
 
 
 def line(one: Any) -> str:
@@ -70,7 +73,7 @@ def test_calls_without_counts_make_no_exact_percentile(page: Page) -> None:
     page.log(*map(line, counted))
     others = (replace(record(0), id=f"o{number}", duration=9.0) for number in range(100))
 
-    page.log(*map(line, others), at_ns=MINUTE_AGO_NS)
+    page.log(*map(line, others), at_ns=minute_ago_ns())
 
     told = page.overview()
     for figures in (told["total"], told["groups"][0]):
@@ -82,7 +85,7 @@ def test_missing_calls_make_no_exact_percentile(page: Page, missing: int) -> Non
     counted = [replace(record(number % 10), id=f"c{number}") for number in range(500)]
     page.push_process(metrics_of(*counted), "p")
 
-    page.log(*map(line, counted[missing:]), at_ns=MINUTE_AGO_NS)
+    page.log(*map(line, counted[missing:]), at_ns=minute_ago_ns())
 
     assert page.overview()["total"]["estimated"] is True
 
@@ -91,7 +94,7 @@ def test_a_missing_time_to_the_first_chunk_makes_no_exact_percentile(page: Page)
     counted = [record(number) for number in range(len(SECONDS))]
     page.push_process(metrics_of(*counted), "p")
 
-    page.log(*map(line, [replace(counted[0], time_to_first_chunk=None), *counted[1:]]), at_ns=MINUTE_AGO_NS)
+    page.log(*map(line, [replace(counted[0], time_to_first_chunk=None), *counted[1:]]), at_ns=minute_ago_ns())
 
     assert page.overview()["total"]["estimated"] is True
 
@@ -99,7 +102,7 @@ def test_a_missing_time_to_the_first_chunk_makes_no_exact_percentile(page: Page)
 def test_calls_of_the_last_seconds_may_not_be_counted_yet(page: Page) -> None:
     counted = [record(number) for number in range(len(SECONDS))]
     page.push_process(metrics_of(*counted[:7]), "p")
-    page.log(*map(line, counted[:7]), at_ns=MINUTE_AGO_NS)
+    page.log(*map(line, counted[:7]), at_ns=minute_ago_ns())
 
     page.log(*map(line, counted[7:]))
 

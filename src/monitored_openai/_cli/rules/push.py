@@ -104,16 +104,16 @@ def to_ruler(api: HttpApi, groups: Iterable[Group], links: Links, *, namespace: 
     path = f"{_RULER}/{quote(namespace, safe='')}"
     stored = _stored_groups(api, path, namespace)
     wanted = {str(group["name"]): group for group in prometheus_groups(groups, links)}
-    for name in stored:
-        if name not in wanted and _is_own(stored[name]):
-            api.delete(f"{path}/{quote(name, safe='')}")
-            yield name, "deleted"
     for name, group in wanted.items():
         if name in stored and _comparable(stored[name]) == _comparable(group):
             yield name, "unchanged"
             continue
         api.post_yaml(path, dump(group))
         yield name, "updated" if name in stored else "created"
+    for name in stored:  # last, so that a failure before leaves no alert out
+        if name not in wanted and _is_own(stored[name]):
+            api.delete(f"{path}/{quote(name, safe='')}")
+            yield name, "deleted"
 
 
 def _stored_groups(api: HttpApi, path: str, namespace: str) -> dict[str, Mapping[str, Any]]:
