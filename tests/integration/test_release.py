@@ -88,9 +88,22 @@ def test_the_wheel_holds_the_package_and_its_metadata_and_nothing_else(built: Bu
 
 
 def test_the_sdist_holds_all_that_the_tests_need_and_nothing_of_this_machine(built: Built) -> None:
-    folders = {"benchmarks", "chaos", "deploy", "docs", "examples", "scripts", "src", "tests", "tools"}
+    folders = {
+        ".ci",
+        ".github",
+        "benchmarks",
+        "chaos",
+        "deploy",
+        "docs",
+        "examples",
+        "scripts",
+        "src",
+        "tests",
+        "tools",
+    }
     files = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE.txt", "Makefile", "PKG-INFO", "README.md", "SECURITY.md"}
     files |= {".gitignore", "hatch_build.py", "noxfile.py", "pyproject.toml"}
+    files |= {".dockerignore", ".editorconfig", ".pre-commit-config.yaml", ".readthedocs.yaml"}
     assert {name.partition("/")[0] for name in built.sdist} == folders | files
     assert {name for name in built.sdist if name.startswith("src/")} == {
         str(path.relative_to(ROOT)) for path in files_below(ROOT / "src")
@@ -136,9 +149,13 @@ def test_links_that_are_absolute_or_lead_within_the_page_stay() -> None:
 
 
 def test_the_address_of_the_repository_appears_in_one_place() -> None:
-    hidden = [path for path in ROOT.glob(".*") if path.is_file() and path.name != ".git"]
+    built = {".git", "PKG-INFO"}  # the file of a worktree, and the metadata of an sdist, which name every address
+    hidden = [path for path in ROOT.glob(".*") if path.is_file() and path.name not in built]
     folders = ("src", "tests", "docs", "deploy", "examples", "scripts", "tools", "benchmarks", "chaos", ".github")
-    files = [*hidden, *(path for path in ROOT.iterdir() if path.is_file() and path not in hidden)]
+    files = [
+        *hidden,
+        *(path for path in ROOT.iterdir() if path.is_file() and path not in hidden and path.name not in built),
+    ]
     files += [path for folder in folders for path in files_below(ROOT / folder)]
     generated = {ROOT / "deploy" / "rules" / "monitored-openai.rules.yml", *ROOT.glob("deploy/grafana/alerting/*.yml")}
     assert [path.name for path in files if REPOSITORY.encode() in path.read_bytes() and path not in generated] == [
