@@ -120,7 +120,7 @@ def test_the_metadata_leads_to_the_project_and_names_each_licence(built: Built) 
     assert urls.keys() == {"Repository", "Documentation", "Changelog", "Issues"}
     assert urls["Repository"] == REPOSITORY
     assert all(url.startswith(REPOSITORY) for url in urls.values())
-    assert built.metadata["License-Expression"] == "GPL-3.0-only"
+    assert built.metadata["License-Expression"] == "GPL-3.0-only AND MIT"
     assert built.metadata["Author"]
 
 

@@ -66,7 +66,7 @@ def test_the_bill_of_materials_lists_what_the_package_needs_and_nothing_else(tmp
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
     root = bill["metadata"]["component"]
     assert (root["name"], root["version"]) == ("monitored-openai", version("monitored-openai"))
-    assert root["licenses"][0]["license"]["id"] == "GPL-3.0-only"
+    assert root["licenses"][0]["expression"] == "GPL-3.0-only AND MIT"
     components = {canonicalize_name(one["name"]): one for one in bill["components"]}
     needed = [Requirement(text) for text in requires("monitored-openai") or ()]
     assert {canonicalize_name(one.name) for one in needed if one.marker is None} <= components.keys()

@@ -24,7 +24,6 @@ from monitored_openai import CallRecord, Usage
 from monitored_openai._labels import clip_label_value
 from monitored_openai._metrics.metric_set import MetricSet, metric_set
 from monitored_openai._metrics.names import (
-    CALL_LABELS,
     CALL_METRICS,
     CHUNK_SECONDS,
     DURATION,
@@ -109,7 +108,7 @@ def test_the_names_and_types_are_the_promised_ones() -> None:
 
 
 def test_declared_labels_are_the_promised_ones() -> None:
-    declared = {metric.name: {*CALL_LABELS, "feature", *metric.labels} for metric in CALL_METRICS}
+    declared = {metric.name: {*CALL, *metric.labels} for metric in CALL_METRICS}
     of_failures = {DURATION.name: {"error_type"}}
     assert declared == {name: labels | of_failures.get(name, set()) for name, (_, labels) in LABELS.items()}
 

@@ -77,10 +77,7 @@ class DeliveryLedger:
 
         The caller holds `lock`, here and in the other methods for queued calls.
         """
-        fits = (
-            self._call_bytes + self.entry_bytes + size <= self._max_bytes
-            and self._queued + self._in_flight < self._max_entries
-        )
+        fits = self.memory_bytes + size <= self._max_bytes and self._queued + self._in_flight < self._max_entries
         self._ended += 1
         self._calls_queued += 1
         if fits:
@@ -122,7 +119,7 @@ class DeliveryLedger:
         self._call_bytes -= size
         if not (fits and self._logs):
             return False
-        if entry is not None and self._call_bytes + self.entry_bytes + entry <= self._max_bytes:
+        if entry is not None and self.memory_bytes + entry <= self._max_bytes:
             self.entry_bytes += entry
             self._cut += cut
             self._content_failed += failed

@@ -17,9 +17,6 @@ SECONDS = (
 CHUNK_SECONDS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 2.56)
 TOKENS = tuple(float(4**power) for power in range(14))
 
-CALL_LABELS = ("gen_ai_operation_name", "openai_api_type", "gen_ai_provider_name", "gen_ai_request_model")
-"""Labels of every metric of calls, in addition to the attributes that the setting `label_names` names."""
-
 INPUT_SIZES = ((1024, "1k"), (4096, "4k"), (16384, "16k"), (65536, "64k"), (262144, "256k"), (1048576, "1M"))
 """Upper bounds in tokens and values of the label `input_size`; `more` beyond them."""
 FINISH_REASONS = frozenset(
