@@ -18,7 +18,7 @@ LONGEST_WAIT = 1.0
 MAX_BYTES = 16 * 1024 * 1024
 """Bytes of entries put aside, beyond which the smallest is due immediately, to learn whether all are too large."""
 _LEARNED = 2
-"""Refusals of one entry with a full bucket after which its size is known to be too large."""
+"""After this number of refusals of one entry with a full bucket, the exporter knows that its size is too large."""
 
 
 class Turn(NamedTuple):
