@@ -27,7 +27,7 @@ FIELDS = {
     "service_tier": "the service tier in the response",
     "usage": "the tokens that the response reports; `input_tokens` and `output_tokens` include all other token counts",
     "usage_unknown": "[reason for a missing `usage`](#why-tokens-are-not-known)",
-    "cost": "cost in US dollars; its parts add up to `total_usd`, except `cache_savings_usd`, which is no part of it",
+    "cost": "cost in US dollars; `total_usd` is the sum of the parts; `cache_savings_usd` is not one of them",
     "cost_source": "source of the cost: `table` (published prices), `settings` (your own prices) or `reply` (a charge in the response)",
     "cost_incomplete": "[reasons why the call may cost more](prices.md#incomplete-costs) than `total_usd`",
     "unpriced": "[reason for a missing `cost`](#why-a-call-has-no-price)",

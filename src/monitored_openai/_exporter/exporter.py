@@ -203,7 +203,7 @@ class Exporter:
                 self._state.host.keep()
 
     def _gather_seconds(self) -> float:
-        """Return the seconds to wait for more calls; with a spool, the age of the oldest call is subtracted."""
+        """Return the seconds to wait for more calls; with a spool, less by the age of the oldest call."""
         if self._state.spool is None:
             return _GATHER_SECONDS
         oldest = self._calls.peek()

@@ -31,10 +31,10 @@ class _Group:
     """Calls that ended shortly before the range: their counts may be inside."""
     inside: list[Both] = field(default_factory=list)
     late: list[Both] = field(default_factory=list)
-    """Calls at the end of the range, or of the last seconds: their counts may be outside, or not have arrived."""
+    """Calls of the last seconds of the range, or before now: their counts may be later than the range, or still missing."""
 
     def times(self, name: str, counted: float) -> list[float] | None:
-        """Return the times of the calls in the range; `None` if these cannot be the counted calls."""
+        """Return the times of the calls in the range; `None` if their number cannot be that of the counted calls."""
         before, inside, late = (_present(calls, name) for calls in (self.before, self.inside, self.late))
         if len(inside) <= counted <= len(before) + len(inside) + len(late):
             return inside + late

@@ -21,7 +21,7 @@ class Sample(NamedTuple):
     value: float
     cumulative: bool = True
     at: float = 0.0
-    """Time of the response that the value comes from, in seconds since the epoch; 0 for a value of this moment."""
+    """Time of the response that the value comes from, in seconds since the epoch; 0 if the value is the current one."""
 
 
 def bound_text(bound: float) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LONGEST_WAIT = 1.0
 """Seconds after which the queue looks again, if no entry can go."""
 MAX_BYTES = 16 * 1024 * 1024
-"""Bytes of entries put aside, beyond which the smallest is due immediately, to learn whether all are too large."""
+"""If the entries put aside have more bytes, the smallest is sent immediately: its refusal means that all are too large."""
 _LEARNED = 2
 """After this number of refusals of one entry with a full bucket, the exporter knows that its size is too large."""
 

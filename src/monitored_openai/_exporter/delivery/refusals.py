@@ -32,7 +32,7 @@ _TRIES_AT_ONCE = 3
 _RESTS = 5
 """Minimum wait of an entry, as a multiple of the time in which the bucket fills for it."""
 _LEARNED = 2
-"""Refusals of one entry with a full bucket. After them, a single refusal drops any entry of at least its size."""
+"""After this number of refusals of one entry with a full bucket, an entry of at least its size gets only one try."""
 _CERTAIN = 3
 """Refusals of one entry with a full bucket after which it is dropped, if others pass."""
 
