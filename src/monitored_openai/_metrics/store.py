@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from monitored_openai._labels import OPTIONAL_LABELS, clip_label_value
 from monitored_openai._metrics import names
@@ -14,6 +15,8 @@ from monitored_openai._record import CallRecord
 from monitored_openai._redaction.redactor import without_secrets
 
 OTHER = "other"
+_Key = tuple[Metric, Label | None]
+_Value = TypeVar("_Value")
 
 
 _DETAILS = {
@@ -48,8 +51,8 @@ class _CallSeries:
         """The labels of all metrics of the call."""
         self.full = (*shared, ("gen_ai_response_model", response_model)) if response_model else shared
         """The labels of its counters."""
-        self.counters: dict[tuple[Metric, Label | None], Counter] = {}
-        self.histograms: dict[tuple[Metric, Label | None], Histogram] = {}
+        self.counters: dict[_Key, Counter] = {}
+        self.histograms: dict[_Key, Histogram] = {}
 
 
 class Metrics:
@@ -211,11 +214,7 @@ class Metrics:
             if not self._exposed.has(metric):
                 return
             series = self._counters.setdefault(metric, {})
-            admitted = self.admitted(_with(of.full, own), series)
-            if admitted is None:  # not remembered, so that each update is counted
-                counter = series.setdefault(self._fold_labels(_with(of.full, own)), Counter())
-            else:
-                counter = of.counters[metric, own] = series.setdefault(admitted, Counter())
+            counter = self._find(of.counters, series, (metric, own), of.full, Counter())
         counter.value += amount
 
     def _observe(self, of: _CallSeries, metric: Metric, values: Sequence[float], own: Label | None = None) -> None:
@@ -224,13 +223,21 @@ class Metrics:
             if not self._exposed.has(metric):
                 return
             series = self._histograms.setdefault(metric, {})
-            bounds = self._exposed.bounds[metric]
-            admitted = self.admitted(_with(of.shared, own), series)
-            if admitted is None:
-                histogram = series.setdefault(self._fold_labels(_with(of.shared, own)), Histogram(bounds))
-            else:
-                histogram = of.histograms[metric, own] = series.setdefault(admitted, Histogram(bounds))
+            new = Histogram(self._exposed.bounds[metric])
+            histogram = self._find(of.histograms, series, (metric, own), of.shared, new)
         histogram.observe(values)
+
+    def _find(
+        self, known: dict[_Key, _Value], series: dict[Labels, _Value], key: _Key, shared: Labels, new: _Value
+    ) -> _Value:
+        """Return the value of a series, which is `new` if the series is; a folded one is not added to `known`."""
+        labels = shared if key[1] is None else (*shared, key[1])
+        admitted = self.admitted(labels, series)
+        if admitted is None:  # not known, so that each update is counted
+            self._folded_label_sets += 1
+            return series.setdefault(self.folded(labels), new)
+        found = known[key] = series.setdefault(admitted, new)
+        return found
 
     def admitted(self, labels: Labels, series: Mapping[Labels, object]) -> Labels | None:
         """Return the labels of a new series, without secrets; `None` beyond the limit: use `folded` then."""
@@ -240,14 +247,6 @@ class Metrics:
     def folded(self, labels: Labels) -> Labels:
         """Return the labels with `other` in place of the unbounded values."""
         return tuple((name, OTHER if name in self._unbounded else value) for name, value in labels)
-
-    def _fold_labels(self, labels: Labels) -> Labels:
-        self._folded_label_sets += 1
-        return self.folded(labels)
-
-
-def _with(labels: Labels, own: Label | None) -> Labels:
-    return labels if own is None else (*labels, own)
 
 
 def _is_generation(record: CallRecord) -> bool:
