@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +21,6 @@ from monitored_openai._local.media import Media
 from tests.support.local_page import CALL, Page, open_page
 
 NUMBERS = st.one_of(st.none(), st.integers(0, 5), st.floats(0, 5, width=32))
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    yield from open_page(tmp_path / "history.sqlite3")
 
 
 def call(

@@ -9,7 +9,6 @@ import re
 import sys
 import time
 import tracemalloc
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -43,18 +42,13 @@ from tests.support.hostile import (
     snappy,
     varint,
 )
-from tests.support.local_page import CALL, Page, open_page
+from tests.support.local_page import CALL, Page
 
 pytestmark = pytest.mark.once
 
 HOST = "Host: 127.0.0.1"
 PUSH = loki([str(time.time_ns()), json.dumps(CALL)])
 QUICK = settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    yield from open_page(tmp_path / "history.sqlite3")
 
 
 def not_json(constant: str) -> NoReturn:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from monitored_openai._local.history import History
 from monitored_openai._local.server import LocalServer
 from monitored_openai._log_entry import log_entry
 from tests.support.chromium import Chromium
-from tests.support.local_page import CALL, Page, metrics_of, open_browser, open_page
+from tests.support.local_page import CALL, Page, metrics_of
 from tests.support.records import full_record, record
 
 pytestmark = pytest.mark.once
@@ -44,16 +43,6 @@ CONTRASTS = """['--text', '--quiet', '--faint', '--alert', '--accent'].map(name 
     return (pair[0] + 0.05) / (pair[1] + 0.05);
 })"""
 FOCUSED = "document.activeElement.id || document.activeElement.className || document.activeElement.tagName"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    yield from open_browser()
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    yield from open_page(tmp_path / "history.sqlite3")
 
 
 def call_of(one: Any) -> Any:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from monitored_openai._log_entry import log_entry
 from tests.support.chromium import Chromium, Tab
-from tests.support.local_page import Page, metrics_of, open_browser, open_page
+from tests.support.local_page import Page, metrics_of
 from tests.support.records import full_record
 
 pytestmark = pytest.mark.once
@@ -22,16 +20,6 @@ TOGGLE = "[...document.querySelectorAll('#key button')].find(one => one.textCont
 PRESSED = "[...document.querySelectorAll('#key button')].map(one => one.textContent + one.ariaPressed).join()"
 COUNTER = "gen_ai_client_operation_duration_seconds_count"
 CALLS = "document.querySelector('.tile:nth-child(2) dd')?.textContent"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    yield from open_browser()
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    yield from open_page(tmp_path / "history.sqlite3")
 
 
 def push(page: Page, numbers: dict[str, int], instance: str = "one") -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.chromium import Chromium, Tab
-from tests.support.local_page import CALL, Page, open_browser, open_page
+from tests.support.local_page import CALL, Page
 
 pytestmark = pytest.mark.once
 
@@ -18,16 +16,6 @@ BIG = 12345678901234567890
 TREE = "document.querySelector('{} .json')"
 TREES = "[...document.querySelector('{} .json').querySelectorAll('details')].map(one => [one.querySelector('summary').innerText, one.open])"
 ENTRY = "document.querySelector('.raw').open = true"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    yield from open_browser()
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    yield from open_page(tmp_path / "history.sqlite3")
 
 
 def opened(browser: Chromium, page: Page, **more: Any) -> Tab:

@@ -6,14 +6,12 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.chromium import Chromium, Tab
-from tests.support.local_page import CALL, Page, metrics_of, open_browser, open_page
+from tests.support.local_page import CALL, Page, metrics_of
 from tests.support.records import full_record
 
 pytestmark = pytest.mark.once
@@ -52,16 +50,6 @@ HOSTILE = """<img src=x onerror="window.hacked = 1"> <script>window.hacked = 1</
 [bad](javascript:window.hacked=1) [data](data:text/html,x) ![picture](https://evil.test/x.png)
 [**x**](//evil.test) `<b>` **<svg onload=window.hacked=1>**
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    yield from open_browser()
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    yield from open_page(tmp_path / "history.sqlite3")
 
 
 def call(number: int, **more: Any) -> Any:

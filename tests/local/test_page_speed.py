@@ -13,7 +13,7 @@ import pytest
 from monitored_openai._local import calls
 from monitored_openai._local.ingest import ReceivedEntry
 from tests.support.chromium import Chromium
-from tests.support.local_page import CALL, Page, metrics_of, open_browser, open_page
+from tests.support.local_page import CALL, Page, metrics_of, open_page
 from tests.support.records import full_record
 
 pytestmark = [pytest.mark.once, pytest.mark.alone]
@@ -33,11 +33,6 @@ ACTIONS = {
     "a model": "document.querySelector('#groups tbody button').click()",
     "the most expensive": "document.querySelector('[data-order=cost]').click()",
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    yield from open_browser()
 
 
 @pytest.fixture(scope="module")

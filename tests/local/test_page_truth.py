@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from monitored_openai._local.history import History
 from monitored_openai._local.server import LocalServer
 from monitored_openai._log_entry import log_entry
 from tests.support.chromium import Chromium, Tab
-from tests.support.local_page import CALL, Page, metrics_of, open_browser, open_page
+from tests.support.local_page import CALL, Page, metrics_of
 from tests.support.records import COST, full_record, record
 
 pytestmark = pytest.mark.once
@@ -31,16 +30,6 @@ FAULT = "document.querySelector('#fault:not([hidden])')?.textContent"
 UNPRICED: dict[str, Any] = {"cost": None, "unpriced": "model_unknown"}
 INCOMPLETE = replace(COST, incomplete=("tool_fee", "residency"))
 UNCOUNTED: dict[str, Any] = {"usage": None, "usage_unknown": "no_usage", **UNPRICED}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    yield from open_browser()
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    yield from open_page(tmp_path / "history.sqlite3")
 
 
 def choose(tab: Tab, seconds: int) -> None:

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from monitored_openai._local.percentiles import SHARES
 from monitored_openai._log_entry import log_entry
-from tests.support.local_page import Page, metrics_of, open_page
+from tests.support.local_page import Page, metrics_of
 from tests.support.records import full_record
 
 SECONDS = [0.1, 0.2, 0.4, 0.8, 1.6, 3.1, 0.3, 0.5, 0.9, 2.0]
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    yield from open_page(tmp_path / "history.sqlite3")
 
 
 def record(number: int, model: str = "gpt-4o") -> Any:

@@ -8,7 +8,6 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -36,11 +35,6 @@ from tests.support.records import full_record, record
 from tests.support.servers.openai_api import OpenAIServer
 
 pytestmark = pytest.mark.once
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    yield from open_page(tmp_path / "history.sqlite3")
 
 
 # Figures

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -13,21 +11,11 @@ from hypothesis import strategies as st
 from monitored_openai._local.history import RESOLUTIONS
 from monitored_openai._local.time_range import PRESETS, between, until_now
 from tests.support.chromium import Chromium
-from tests.support.local_page import Page, metrics_of, open_browser, open_page
+from tests.support.local_page import Page, metrics_of
 from tests.support.records import full_record
 
 NOW = 1_800_000_123.4
 TILES = "[...document.querySelectorAll('.tile')].map(tile => [...tile.children].map(part => part.textContent))"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    yield from open_browser()
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    yield from open_page(tmp_path / "history.sqlite3")
 
 
 @pytest.mark.parametrize("seconds", PRESETS)
