@@ -12,6 +12,9 @@ DEV := .venv/.complete
 DEMO := .venv-demo/.complete
 SOURCES := $(shell find src -name '__pycache__' -prune -o -type f -print)
 
+# Hundreds of tests start a Python: without cached bytecode, each would compile the SDK and the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # A worker for each core; tests/support/machine.py says which tests share one.
 PARALLEL := -n auto
 
