@@ -15,7 +15,7 @@ SOURCES := $(shell find src -name '__pycache__' -prune -o -type f -print)
 # Hundreds of tests start a Python: without cached bytecode, each would compile the SDK and the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# A worker for each core; tests/support/machine.py says which tests share one.
+# tests/support/machine.py says how many workers there are, and which tests share one.
 PARALLEL := -n auto
 
 # Real back ends, a browser and a newer Python for the tests; where there is no apt they are left out, but not in CI.

@@ -17,7 +17,7 @@ import nox
 
 OLDEST = (3, 11)
 PARALLEL = ("-n", "auto")
-"""A worker for each core, as in `make test`."""
+"""As in `make test`."""
 ASK = "import sys; v = sys.version_info; print(v[0], v[1], v.releaselevel, sys.executable)"
 
 nox.options.default_venv_backend = "uv"

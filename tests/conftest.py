@@ -17,10 +17,22 @@ import hypothesis
 import pytest
 
 from tests.support.back_ends import api, loki, proxy
-from tests.support.machine import pytest_runtest_protocol, pytest_xdist_make_scheduler
+from tests.support.machine import (
+    pytest_runtest_protocol,
+    pytest_xdist_auto_num_workers,
+    pytest_xdist_make_scheduler,
+)
 from tests.support.stocked import done
 
-__all__ = ["api", "done", "loki", "proxy", "pytest_runtest_protocol", "pytest_xdist_make_scheduler"]
+__all__ = [
+    "api",
+    "done",
+    "loki",
+    "proxy",
+    "pytest_runtest_protocol",
+    "pytest_xdist_auto_num_workers",
+    "pytest_xdist_make_scheduler",
+]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a shell's background job; the programs that tests start and interrupt would inherit it.

@@ -33,6 +33,13 @@ _held: list[ExitStack] = []
 """Keeps the machine from one `alone` test of this worker to the next, which would else wait for itself."""
 
 
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Start three workers for two cores: about half of their time, the tests wait for timers and replies."""
+    cores = yield
+    return cores + cores // 2
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Distribute the tests by `Units`, whatever the option `--dist` says."""
