@@ -27,6 +27,7 @@ def stage() -> Iterator[Stage]:
         yield built
         gc.unfreeze()
         built.close()
+    gc.freeze()  # as before
 
 
 @pytest.fixture(autouse=True)

@@ -50,8 +50,9 @@ def test_a_refused_port_stays_ours_and_serves_again(server: OpenAIServer) -> Non
 
 
 def test_two_hundred_connections_are_held_at_once(server: OpenAIServer) -> None:
-    with ThreadPoolExecutor(200) as pool:
-        answers = [pool.submit(post, server, Behaviour(hold="all")) for _ in range(200)]
+    url, headers = f"{server.base_url}/chat/completions", Behaviour(hold="all").header()
+    with httpx.Client(timeout=60, limits=httpx.Limits()) as client, ThreadPoolExecutor(200) as pool:
+        answers = [pool.submit(client.post, url, json=BODY, headers=headers) for _ in range(200)]
         server.gate("all").wait_reached(200, timeout=60)
         server.gate("all").set()
         assert {answer.result(60).status_code for answer in answers} == {200}
