@@ -63,7 +63,7 @@ class _Monitored:
 
         @property
         def _client_kind(self):
-            """`azure`, or the name of the SDK's `provider=` (since 3.x); `None` for a plain client."""
+            """`azure`, or the name of the SDK's `provider=`, if it has one; `None` for a plain client."""
             if isinstance(self, _AZURE):
                 return "azure"
             return getattr(getattr(self, "_provider_runtime", None), "name", None)
