@@ -239,6 +239,7 @@ class MonitoredOpenAI(_Sync, OpenAI):
             max_retries: int = 2,
             default_headers: Mapping[str, str] | None = None,
             default_query: Mapping[str, object] | None = None,
+            http_client: Any = None,
             **official: Any,
         ) -> None: ...
 
@@ -274,6 +275,7 @@ class AsyncMonitoredOpenAI(_Async, AsyncOpenAI):
             max_retries: int = 2,
             default_headers: Mapping[str, str] | None = None,
             default_query: Mapping[str, object] | None = None,
+            http_client: Any = None,
             **official: Any,
         ) -> None: ...
 
@@ -312,6 +314,7 @@ class MonitoredAzureOpenAI(_Sync, AzureOpenAI):
             max_retries: int = 2,
             default_headers: Mapping[str, str] | None = None,
             default_query: Mapping[str, object] | None = None,
+            http_client: Any = None,
             **official: Any,
         ) -> None: ...
 
@@ -350,6 +353,7 @@ class AsyncMonitoredAzureOpenAI(_Async, AsyncAzureOpenAI):
             max_retries: int = 2,
             default_headers: Mapping[str, str] | None = None,
             default_query: Mapping[str, object] | None = None,
+            http_client: Any = None,
             **official: Any,
         ) -> None: ...
 
