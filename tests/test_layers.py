@@ -100,9 +100,12 @@ LAYERS: dict[str, set[str]] = {
     },
     "_exporter": {"_exporter.handle"},
     # the public classes and functions
-    "_clients": {"_calls", "_endpoints", "_exporter", "_providers", "_record", "_resources", "_settings"},
-    "_monitor": {"_clients", "_exporter", "_settings"},
-    "_batches": {"_calls", "_clients", "_endpoints", "_exporter", "_json", "_pricing", "_record"},
+    "_observing_client": {"_calls", "_endpoints", "_exporter", "_providers", "_record", "_resources"},
+    "_clients": {"_exporter", "_observing_client", "_settings"},
+    "_monitor": {"_clients", "_exporter", "_observing_client", "_settings"},
+    "_batches": {
+        *("_calls", "_clients", "_endpoints", "_exporter", "_json", "_observing_client", "_pricing", "_record"),
+    },
     "__init__": {
         *("_batches", "_calls", "_clients", "_exporter", "_monitor", "_record", "_settings", "_stats", "_version"),
     },
@@ -193,7 +196,16 @@ RESERVED: dict[str, set[str]] = {
     "httpx": {"_cli.query", "_exporter", "_exporter.delivery"},
     "httpx2": set(),  # the HTTP library of the SDK's version 3, which may be missing
     "multiprocessing": set(),
-    "openai": {"_batches", "_calls", "_cli.demo", "_clients", "_endpoints", "_monitor", "_resources"},
+    "openai": {
+        "_batches",
+        "_calls",
+        "_cli.demo",
+        "_clients",
+        "_endpoints",
+        "_monitor",
+        "_observing_client",
+        "_resources",
+    },
     "prometheus_client": {"_metrics"},
     "pydantic": {"_settings"},
     "pydantic_core": {"_json", "_redaction", "_settings"},

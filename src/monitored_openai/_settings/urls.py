@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from monitored_openai._labels import InvalidValue
 
 Signal = Literal["metrics", "logs"]
+SIGNALS: tuple[Signal, ...] = ("metrics", "logs")
 """One kind of telemetry, each with its own push URL."""
 MetricsProtocol = Literal["remote_write", "influx"]
 Push = Literal["remote_write", "influx", "loki"]
