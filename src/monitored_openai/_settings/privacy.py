@@ -80,7 +80,7 @@ def redact(value: object) -> tuple[str, ...] | Callable[[str, str], str]:
 def redact_presets(value: object) -> tuple[RedactionPreset, ...]:
     names = set(listed(value))
     if not names <= set(PRESETS):
-        raise InvalidValue("has an unknown preset; use card, email, iban and phone")
+        raise InvalidValue("has an unknown preset; use card, email, iban or phone")
     return tuple(preset for preset in PRESETS if preset in names)
 
 

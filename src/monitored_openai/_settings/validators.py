@@ -147,7 +147,7 @@ def metrics_url(value: object, info: ValidationInfo) -> str | None:
 def optional_labels(value: object) -> tuple[str, ...]:
     names = sorted(set(listed(value)))
     if not set(names) <= OPTIONAL_LABELS.keys():
-        raise InvalidValue("has an unknown name; use service_tier, server_address and input_size")
+        raise InvalidValue("has an unknown name; use service_tier, server_address or input_size")
     return tuple(names)
 
 
