@@ -9,10 +9,10 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from monitored_openai import __version__
 from monitored_openai._cli import commands
 from monitored_openai._cli.terminal import escaped
 from monitored_openai._settings.urls import LOCAL_PORT
+from monitored_openai._version import __version__
 
 NAME = "monitored-openai"
 USER_ERROR = 2

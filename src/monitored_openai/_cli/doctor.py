@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from monitored_openai import MonitoringSettings, SettingsError
 from monitored_openai._cli.terminal import waiting
 from monitored_openai._exporter.diagnostics import check, misspelt_variables
+from monitored_openai._settings.model import MonitoringSettings, SettingsError
 
 
 def run(*, scraped: bool) -> int:
