@@ -155,23 +155,23 @@ LAYERS: dict[str, set[str]] = {
         *("__init__", "_cli.terminal", "_local.conversation", "_local.http", "_local.ingest", "_local.quantile"),
         *("_local.remote_write_decoder", "_local.server", "_metrics"),
     },
-    "_cli.doctor": {"__init__", "_cli.terminal", "_exporter.diagnostics"},
+    "_cli.doctor": {"_cli.terminal", "_exporter.diagnostics", "_settings"},
     "_cli.query": {
-        *("__init__", "_cli.errors", "_cli.terminal", "_exporter.delivery", "_exporter.price_updates"),
-        *("_local.conversation", "_metrics", "_pricing", "_settings"),
+        *("_cli.errors", "_cli.terminal", "_exporter.delivery", "_exporter.price_updates"),
+        *("_local.conversation", "_metrics", "_pricing", "_settings", "_version"),
     },
     "_cli.grafana": {"_cli.query"},
     "_cli.dashboards": {"_cli.export", "_cli.grafana", "_cli.query"},
     "_cli.rules": {"_cli.dashboards", "_cli.errors", "_cli.export", "_cli.grafana", "_cli.query", "_metrics"},
     "_cli.local": {
-        *("__init__", "_cli.demo", "_cli.errors", "_cli.query", "_cli.terminal", "_files", "_local.calls"),
-        *("_local.counters", "_local.history", "_local.http", "_local.server", "_settings"),
+        *("_cli.demo", "_cli.errors", "_cli.query", "_cli.terminal", "_files", "_local.calls"),
+        *("_local.counters", "_local.history", "_local.http", "_local.server", "_settings", "_version"),
     },
     "_cli.commands": {
         *("_cli.dashboards", "_cli.demo", "_cli.doctor", "_cli.errors", "_cli.local", "_cli.query", "_cli.rules"),
         "_cli.terminal",
     },
-    "_cli.arguments": {"__init__", "_cli.commands", "_cli.terminal", "_settings"},
+    "_cli.arguments": {"_cli.commands", "_cli.terminal", "_settings", "_version"},
     "_cli.main": {"_cli.arguments", "_cli.errors", "_cli.terminal"},
 }
 """Each unit of the package and the units that it may import; a row names only rows above it.

@@ -1,4 +1,7 @@
-"""The entry of the command `monitored-openai`: its exit codes and its one-line errors."""
+"""Runs the command `monitored-openai`: its exit codes and its one-line errors.
+
+The console script calls `_monitored_openai_command.py` beside this package, which handles interrupts during the imports.
+"""
 
 from __future__ import annotations
 

@@ -9,12 +9,13 @@ import base64
 import re
 from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pydantic import SecretStr
-
 from monitored_openai._labels import InvalidValue
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 Signal = Literal["metrics", "logs"]
 SIGNALS: tuple[Signal, ...] = ("metrics", "logs")
