@@ -82,9 +82,10 @@ LAYERS: dict[str, set[str]] = {
         *("_exporter.metrics_state", "_exporter.recovery", "_exporter.idle", "_exporter.spool", "_exporter.state"),
         *("_logging", "_settings", "_stats"),
     },
+    "_exporter.flushes": {"_exporter.delivery", "_logging"},
     "_exporter.exporter": {
         *("_calls", "_endpoints", "_exporter.build", "_exporter.call_queue", "_exporter.clients"),
-        *("_exporter.delivery", "_exporter.encoders", "_exporter.ledger", "_exporter.losses"),
+        *("_exporter.delivery", "_exporter.encoders", "_exporter.flushes", "_exporter.ledger", "_exporter.losses"),
         *("_exporter.metrics_state", "_exporter.idle", "_exporter.price_updates", "_exporter.state", "_legacy_series"),
         *("_hashing", "_log_entry", "_logging"),
         *("_pricing", "_record", "_redaction", "_settings", "_stats"),
@@ -181,7 +182,8 @@ RESERVED: dict[str, set[str]] = {
     "anyio": {"_exporter.delivery"},
     "argparse": {"_cli.arguments", "_cli.commands"},
     "asyncio": {
-        *("_cli.demo", "_exporter.delivery", "_exporter.diagnostics", "_exporter.exporter", "_exporter.handle"),
+        *("_cli.demo", "_exporter.delivery", "_exporter.diagnostics", "_exporter.exporter", "_exporter.flushes"),
+        "_exporter.handle",
         *("_exporter.host", "_exporter.recovery", "_exporter.idle", "_exporter.runner", "_exporter.runtime"),
     },
     "certifi": {"_exporter.delivery"},
