@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 
 from monitored_openai._exporter.runtime.process import PROCESS
 from tests.support.handles import MANUAL, ask, call, handle, imbalance, in_process, settled
 from tests.support.servers._steps import Gate
-from tests.support.servers.loki import FakeLoki, Hold, NeverAnswer
+from tests.support.servers.loki import FakeLoki, Hold, NeverAnswer, Status
 from tests.support.servers.remote_write import RemoteWriteProxy
 
 CALLS = "gen_ai_client_operation_duration_seconds_count"
@@ -136,6 +137,26 @@ async def test_with_flush_on_call_and_a_dead_back_end_an_event_loops_calls_pile_
         loki.listen()
         await monitoring.aflush(30)
         assert (len(loki.entries), imbalance(monitoring.stats())) == (52, (0, 0))
+
+
+async def test_with_flush_on_call_a_failing_back_end_gets_quick_retries_for_two_seconds(loki: FakeLoki) -> None:
+    with (
+        handle(logs_url=loki.push_url, flush_on_call=True, **MANUAL) as monitoring,
+        in_process(monitoring) as client,
+    ):
+        ask(client)
+        await monitoring.aflush(30)
+        loki.always = Status(503)
+        began = time.monotonic()
+        ask(client)
+        exporter = monitoring._runner._exporter
+        assert exporter is not None
+        await asyncio.to_thread(loki.wait_until, lambda: loki.faulted >= 4)
+        await asyncio.to_thread(loki.wait_until, lambda: not exporter._flush_gate.flush_in_progress)
+        assert time.monotonic() - began >= 2
+        loki.always = None
+        ask(client)
+        await asyncio.to_thread(loki.wait_until, lambda: len(loki.entries) == 3)
 
 
 def test_an_exporter_whose_thread_has_died_is_started_again_by_the_next_call(loki: FakeLoki) -> None:

@@ -12,6 +12,7 @@ from monitored_openai._logging import warn_sparsely
 if TYPE_CHECKING:
     from monitored_openai._exporter.delivery.flush_gate import FlushGate
 
+_EXPEDITED_SECONDS = 2.0
 _Deliver = Callable[[], Awaitable[object]]
 
 
@@ -57,8 +58,9 @@ class Flushes:
         return not flushing.cancelled() and flushing.result()
 
     def flush_after_call(self) -> None:
-        """Begin to deliver the data of a call that has ended."""
+        """Begin to deliver the data of a call that has ended. If a back end is down, the usual pace applies after 2 s."""
         self.owes_totals = self._push is not None
+        self._gate.expedite_for(_EXPEDITED_SECONDS)
         for one in self._after_calls:
             one.repeat()
 
@@ -71,9 +73,8 @@ class Flushes:
             return pushed
 
     async def _deliver(self, deliver: _Deliver) -> None:
-        with self._gate.expedite():
-            await self._record_calls()
-            await deliver()
+        await self._record_calls()
+        await deliver()
 
     async def _push_totals(self) -> bool:
         if self._push is None:
