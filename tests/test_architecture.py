@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -35,3 +36,23 @@ def test_each_file_that_the_text_names_exists() -> None:
     named = set(re.findall(r"`((?:_\w+|tools|tests|scripts|docs)(?:/\w+)*(?:\.py|/))`", PAGE))
     assert len(named) > 30
     assert [name for name in sorted(named) if not (SOURCE / name).exists() and not (ROOT / name).exists()] == []
+
+
+def test_no_function_of_the_package_is_an_asynchronous_generator() -> None:
+    """The collector finalizes those in any order; pytest's filter of warnings relies on their absence."""
+    functions = [
+        node
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.AsyncFunctionDef)
+    ]
+    assert len(functions) > 50
+    assert [function.name for function in functions if any(_yields(part) for part in function.body)] == []
+
+
+def _yields(node: ast.AST) -> bool:
+    """Return True if a function with this node in its body is a generator."""
+    if isinstance(node, ast.Yield):
+        return True
+    inner = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+    return not inner and any(map(_yields, ast.iter_child_nodes(node)))

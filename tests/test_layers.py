@@ -100,12 +100,16 @@ LAYERS: dict[str, set[str]] = {
     },
     "_exporter": {"_exporter.handle"},
     # the public classes and functions
-    "_clients": {"_calls", "_endpoints", "_exporter", "_providers", "_record", "_resources", "_settings"},
-    "_monitor": {"_clients", "_exporter", "_settings"},
-    "_batches": {"_calls", "_clients", "_endpoints", "_exporter", "_json", "_pricing", "_record"},
-    "__init__": {
-        *("_batches", "_calls", "_clients", "_exporter", "_monitor", "_record", "_settings", "_stats", "_version"),
+    "_observing_client": {"_calls", "_endpoints", "_exporter", "_providers", "_record", "_resources"},
+    "_clients": {"_exporter", "_observing_client", "_settings"},
+    "_monitor": {"_clients", "_exporter", "_observing_client", "_settings"},
+    "_batches": {
+        *("_calls", "_clients", "_endpoints", "_exporter", "_json", "_observing_client", "_pricing", "_record"),
     },
+    "_public": {
+        *("_batches", "_calls", "_clients", "_exporter", "_monitor", "_record", "_settings", "_stats"),
+    },
+    "__init__": {"_public", "_version"},
     "compat": {"_exporter", "_monitor", "_settings"},
     # the embedded back end
     "_local": set(),
@@ -178,6 +182,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "_cli.arguments": {"_cli.commands", "_cli.terminal", "_settings", "_version"},
     "_cli.main": {"_cli.arguments", "_cli.errors", "_cli.terminal"},
+    "_cli.entry": {"_cli.main"},
 }
 """Each unit of the package and the units that it may import; a row names only rows above it.
 
@@ -201,7 +206,16 @@ RESERVED: dict[str, set[str]] = {
     "httpx": {"_cli.query", "_exporter", "_exporter.delivery"},
     "httpx2": set(),  # the HTTP library of the SDK's version 3, which may be missing
     "multiprocessing": set(),
-    "openai": {"_batches", "_calls", "_cli.demo", "_clients", "_endpoints", "_monitor", "_resources"},
+    "openai": {
+        "_batches",
+        "_calls",
+        "_cli.demo",
+        "_clients",
+        "_endpoints",
+        "_monitor",
+        "_observing_client",
+        "_resources",
+    },
     "prometheus_client": {"_metrics"},
     "pydantic": {"_settings"},
     "pydantic_core": {"_json", "_redaction", "_settings"},
@@ -213,7 +227,7 @@ RESERVED: dict[str, set[str]] = {
     "select": {"_local.http"},
     "selectors": {"_exporter.runtime"},
     "shtab": {"_cli.arguments"},
-    "signal": {"_cli.local", "_exporter.runtime"},
+    "signal": {"_cli.entry", "_cli.local", "_exporter.runtime"},
     "socket": {"_exporter.runtime", "_local.http"},
     "socketserver": {"_local.http"},
     "sqlite3": {

@@ -1,4 +1,4 @@
-"""Explains a back end's refusal and how to fix it, from its status, cause and signal. Does no I/O."""
+"""Explains a back end's refusal of metrics or logs and how to fix it, from its status and cause. Does no I/O."""
 
 from __future__ import annotations
 

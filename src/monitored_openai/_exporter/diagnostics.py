@@ -20,11 +20,11 @@ from monitored_openai._exporter.encoders import loki
 from monitored_openai._exporter.encoders.protocols import PROTOCOLS
 from monitored_openai._exporter.runtime.thread import ExporterLoop
 from monitored_openai._metrics.names import DOCTOR
-from monitored_openai._settings.model import unknown_variables
+from monitored_openai._settings.model import MonitoringSettings
 from monitored_openai._settings.urls import LOCAL_URL
+from monitored_openai._settings.variables import unknown_variables
 
 if TYPE_CHECKING:
-    from monitored_openai._settings.model import MonitoringSettings
     from monitored_openai._settings.urls import Signal
 
 _MOST_SKEW_SECONDS = 60.0
@@ -66,7 +66,7 @@ def misspelt_variables(names: Iterable[str]) -> list[Finding]:
     """Return a finding for each variable that has the prefix of the settings but is not a setting."""
     return [
         Finding(about="settings", is_well=False, says=f"{name} {text}", advice="rename the variable, or remove it")
-        for name, text in unknown_variables(names).items()
+        for name, text in unknown_variables(names, MonitoringSettings.model_fields).items()
     ]
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
 Signal = Literal["metrics", "logs"]
+SIGNALS: tuple[Signal, ...] = ("metrics", "logs")
 """One kind of telemetry, each with its own push URL."""
 MetricsProtocol = Literal["remote_write", "influx"]
 Push = Literal["remote_write", "influx", "loki"]
