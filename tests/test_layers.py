@@ -130,7 +130,8 @@ LAYERS: dict[str, set[str]] = {
     },
     "_local.counters": {"_local.history", "_local.remote_write_decoder", "_metrics"},
     "_local.time_range": {"_local.history"},
-    "_local.percentiles": {"_local.history", "_local.time_range"},
+    "_local.stored_times": {"_json", "_local.history"},
+    "_local.percentiles": {"_local.stored_times", "_local.time_range"},
     "_local.overview": {"_local.percentiles", "_local.counters", "_local.quantile", "_local.time_range", "_metrics"},
     "_local.query": {
         *(
@@ -146,7 +147,14 @@ LAYERS: dict[str, set[str]] = {
     "_local.server": {
         *("_json", "_local.call_columns", "_local.calls", "_local.counters", "_local.history", "_local.http"),
         "_local.ingest",
-        *("_local.overview", "_local.percentiles", "_local.query", "_local.remote_write_decoder", "_local.time_range"),
+        *(
+            "_local.overview",
+            "_local.percentiles",
+            "_local.query",
+            "_local.remote_write_decoder",
+            "_local.stored_times",
+        ),
+        "_local.time_range",
     },
     # the command
     "_cli": set(),
@@ -235,6 +243,7 @@ RESERVED: dict[str, set[str]] = {
             "_local.query",
             "_local.renewal",
             "_local.server",
+            "_local.stored_times",
         ),
     },
     "ssl": {"_exporter.delivery", "_settings"},
