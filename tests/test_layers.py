@@ -107,10 +107,9 @@ LAYERS: dict[str, set[str]] = {
     "_batches": {
         *("_calls", "_clients", "_endpoints", "_exporter", "_json", "_observing_client", "_pricing", "_record"),
     },
-    "_public": {
-        *("_batches", "_calls", "_clients", "_exporter", "_monitor", "_record", "_settings", "_stats"),
+    "__init__": {
+        *("_batches", "_calls", "_clients", "_exporter", "_monitor", "_record", "_settings", "_stats", "_version"),
     },
-    "__init__": {"_public", "_version"},
     "compat": {"_exporter", "_monitor", "_settings"},
     # the embedded back end
     "_local": set(),
@@ -183,7 +182,6 @@ LAYERS: dict[str, set[str]] = {
     },
     "_cli.arguments": {"_cli.commands", "_cli.terminal", "_settings", "_version"},
     "_cli.main": {"_cli.arguments", "_cli.errors", "_cli.terminal"},
-    "_cli.entry": {"_cli.main"},
 }
 """Each unit of the package and the units that it may import; a row names only rows above it.
 
@@ -229,7 +227,7 @@ RESERVED: dict[str, set[str]] = {
     "select": {"_local.http"},
     "selectors": {"_exporter.runtime"},
     "shtab": {"_cli.arguments"},
-    "signal": {"_cli.entry", "_cli.local", "_exporter.runtime"},
+    "signal": {"_cli.local", "_exporter.runtime"},
     "socket": {"_exporter.runtime", "_local.http"},
     "socketserver": {"_local.http"},
     "sqlite3": {
