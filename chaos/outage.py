@@ -22,7 +22,7 @@ def run(directory: Path) -> str:
         seen = outage(prometheus, directory, seconds=SECONDS, per_second=PER_SECOND, interval=INTERVAL)
     tokens = all(seen.tokens.get(kind) == number * seen.made for kind, number in TOKENS.items())
     return (
-        f"{SECONDS:.0f} s without both back ends, {len(seen.by_process)} processes of {PER_SECOND} calls a second; "
+        f"both back ends down for {SECONDS:.0f} s, {len(seen.by_process)} processes of {PER_SECOND} calls a second; "
         f"two of them ended during the outage: {seen.made:,} calls, {seen.in_prometheus:,.0f} in a real Prometheus "
         f"({'' if tokens else 'NOT '}with exact tokens), {seen.in_loki:,} in the log, {seen.missing} missing there, "
         f"{seen.stored_twice} stored twice, {len(seen.refused)} refused; {seen.refused_pushes} pushes refused; "

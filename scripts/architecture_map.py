@@ -18,7 +18,16 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN = "<!-- map: written by scripts/architecture_map.py -->"
 END = "<!-- end of the map -->"
 PARTS = {
-    "Public classes and functions": ("__init__", "_clients", "_resources", "_monitor", "_batches", "compat"),
+    "Public classes and functions": (
+        "__init__",
+        "_public",
+        "_clients",
+        "_observing_client",
+        "_resources",
+        "_monitor",
+        "_batches",
+        "compat",
+    ),
     "The caller's thread: settings, endpoints, calls": ("_settings", "_providers", "_endpoints", "_calls"),
     "Values": ("_record", "_frozen", "_stats", "_version"),
     "A record becomes a price, series and a log entry": (

@@ -15,12 +15,10 @@ from typing import Any, get_args
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-from monitored_openai import _labels  # noqa: E402 - found by the path above
 from monitored_openai._calls import error_types  # noqa: E402 - found by the path above
 from monitored_openai._log_entry import log_entry  # noqa: E402
 from monitored_openai._pricing.rates import Unpriced  # noqa: E402
 from monitored_openai._record import ErrorType, UsageUnknown  # noqa: E402
-from monitored_openai._settings import model, urls, validators  # noqa: E402 - found by the path above
 from monitored_openai._stats import DropReason  # noqa: E402
 from scripts.reference_words import DROPPED, ERRORS, FIELDS, METADATA, USAGE_UNKNOWN  # noqa: E402
 from tests.support.records import COST, full_record  # noqa: E402
@@ -28,6 +26,8 @@ from tests.support.records import COST, full_record  # noqa: E402
 PAGE = ROOT / "docs" / "reference.md"
 BEGIN = "<!-- reference tables: written by scripts/reference_tables.py -->"
 END = "<!-- end of the reference tables -->"
+SETTINGS = ROOT / "src" / "monitored_openai" / "_settings"
+LABELS = SETTINGS.parent / "_labels.py"
 MOST_BYTES = 240 * 1024
 FAILED = {"error_type": "timeout", "error_message": "Request timed out.", "usage_unknown": "timeout"}
 EVERYTHING = {**FAILED, "unpriced": "usage_unknown", "provider_cost": 0.0003}
@@ -104,26 +104,25 @@ def errors() -> Iterator[tuple[str, ...]]:
 
 
 def settings_errors() -> Iterator[tuple[str, ...]]:
-    """Yield each message about a setting as its two parts, fault and fix."""
-    texts = dict.fromkeys(text for module in (validators, model, urls, _labels) for text in complaints(module.__file__))
-    for text in texts:
+    """Yield each message about a setting as its two parts, fault and fix, in alphabetical order."""
+    for text in sorted({text for path in (*SETTINGS.glob("*.py"), LABELS) for text in complaints(path)}):
         wrong, _, mend = text.rpartition("; ") if "; " in text else (text, "", "")
         yield wrong, mend
 
 
-def complaints(path: str) -> Iterator[str]:
+def complaints(path: Path) -> Iterator[str]:
     """Yield the messages about settings that the module contains, in the order of its code."""
-    for node in ast.walk(ast.parse(Path(path).read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         found: list[ast.expr] = []
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "InvalidValue":
             found = node.args
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_Conflicts":
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Conflicts":
             found = [pair.elts[1] for pair in ast.walk(node) if isinstance(pair, ast.Tuple)]
         elif isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
             found = node.value.elts[1:]
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and "WRONG" in node.target.id:
             found = [one for one in ast.walk(node) if isinstance(one, ast.Constant)]
-        elif isinstance(node, ast.FunctionDef) and node.name == "_unknown":
+        elif isinstance(node, ast.FunctionDef) and node.name == "not_a_setting":
             found = [one.value for one in ast.walk(node) if isinstance(one, ast.Return) and one.value is not None]
         for one in found:
             text = written(one)
@@ -161,10 +160,10 @@ def text() -> str:
             "## Errors of calls",
             table(("`error_type`", "meaning", "HTTP status", "exceptions", "codes"), errors()),
             "## Why tokens are not known",
-            "If a call failed without an error status of the server, the reason is its `error_type`. A call with an error status has no reason. The other reasons are:",
+            "If a call failed without an error status of the server, the reason is its `error_type`. If the server replied with an error status, the entry has no `usage_unknown`: the library assumes that the call used no tokens. The other reasons are:",
             reasons(USAGE_UNKNOWN, usage_unknown),
             "## Why a call has no price",
-            f"The reasons are {unpriced}. The page on prices describes [each reason](prices.md#what-is-unpriced-and-how-much).",
+            f"The reasons are {unpriced}. The page on prices describes [each reason](prices.md#unpriced-calls).",
             "## Why something was dropped",
             reasons(DROPPED, get_args(DropReason)),
             "## Messages about settings",

@@ -114,7 +114,7 @@ DROPPED = {
     "misconfigured": "the replies of the back end showed a wrong URL, token or path, until the library stopped retrying",
     "retry_exhausted": "the back end was down or failed, until the library stopped retrying",
     "unconfirmed": "the library sent a sample and received no reply; a retry could count it twice",
-    "clock": "the machine's clock was set back by more than 10 minutes; a new sample must have a later time than the last one, but this time would be too far in the future",
+    "clock": "the machine's clock was set back by more than 10 minutes; the back end accepts a new sample only with a later time than the last one, and the library sends no time that is more than 10 minutes ahead of the clock",
     "shutdown": "the process ended before the delivery",
     "closed": "the call ended after `close()`, or `close()` could not deliver it in time",
     "spool_full": "the spool reached `spool_bytes` and dropped its oldest entries",

@@ -19,7 +19,8 @@ from pydantic.fields import FieldInfo
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
-from monitored_openai._settings.model import ENV_PREFIX, MonitoringSettings  # noqa: E402 - found by the path above
+from monitored_openai._settings.model import MonitoringSettings  # noqa: E402 - found by the path above
+from monitored_openai._settings.variables import ENV_PREFIX  # noqa: E402 - found by the path above
 
 PAGE = ROOT / "docs" / "settings.md"
 BEGIN = "<!-- settings table: written by scripts/settings_table.py -->"

@@ -100,12 +100,16 @@ LAYERS: dict[str, set[str]] = {
     },
     "_exporter": {"_exporter.handle"},
     # the public classes and functions
-    "_clients": {"_calls", "_endpoints", "_exporter", "_providers", "_record", "_resources", "_settings"},
-    "_monitor": {"_clients", "_exporter", "_settings"},
-    "_batches": {"_calls", "_clients", "_endpoints", "_exporter", "_json", "_pricing", "_record"},
-    "__init__": {
-        *("_batches", "_calls", "_clients", "_exporter", "_monitor", "_record", "_settings", "_stats", "_version"),
+    "_observing_client": {"_calls", "_endpoints", "_exporter", "_providers", "_record", "_resources"},
+    "_clients": {"_exporter", "_observing_client", "_settings"},
+    "_monitor": {"_clients", "_exporter", "_observing_client", "_settings"},
+    "_batches": {
+        *("_calls", "_clients", "_endpoints", "_exporter", "_json", "_observing_client", "_pricing", "_record"),
     },
+    "_public": {
+        *("_batches", "_calls", "_clients", "_exporter", "_monitor", "_record", "_settings", "_stats"),
+    },
+    "__init__": {"_public", "_version"},
     "compat": {"_exporter", "_monitor", "_settings"},
     # the embedded back end
     "_local": set(),
@@ -152,24 +156,25 @@ LAYERS: dict[str, set[str]] = {
         *("__init__", "_cli.terminal", "_local.conversation", "_local.http", "_local.ingest", "_local.quantile"),
         *("_local.remote_write_decoder", "_local.server", "_metrics"),
     },
-    "_cli.doctor": {"__init__", "_cli.terminal", "_exporter.diagnostics"},
+    "_cli.doctor": {"_cli.terminal", "_exporter.diagnostics", "_settings"},
     "_cli.query": {
-        *("__init__", "_cli.errors", "_cli.terminal", "_exporter.delivery", "_exporter.price_updates"),
-        *("_local.conversation", "_metrics", "_pricing", "_settings"),
+        *("_cli.errors", "_cli.terminal", "_exporter.delivery", "_exporter.price_updates"),
+        *("_local.conversation", "_metrics", "_pricing", "_settings", "_version"),
     },
     "_cli.grafana": {"_cli.query"},
     "_cli.dashboards": {"_cli.export", "_cli.grafana", "_cli.query"},
     "_cli.rules": {"_cli.dashboards", "_cli.errors", "_cli.export", "_cli.grafana", "_cli.query", "_metrics"},
     "_cli.local": {
-        *("__init__", "_cli.demo", "_cli.errors", "_cli.query", "_cli.terminal", "_files", "_local.calls"),
-        *("_local.counters", "_local.history", "_local.http", "_local.server", "_settings"),
+        *("_cli.demo", "_cli.errors", "_cli.query", "_cli.terminal", "_files", "_local.calls"),
+        *("_local.counters", "_local.history", "_local.http", "_local.server", "_settings", "_version"),
     },
     "_cli.commands": {
         *("_cli.dashboards", "_cli.demo", "_cli.doctor", "_cli.errors", "_cli.local", "_cli.query", "_cli.rules"),
         "_cli.terminal",
     },
-    "_cli.arguments": {"__init__", "_cli.commands", "_cli.terminal", "_settings"},
+    "_cli.arguments": {"_cli.commands", "_cli.terminal", "_settings", "_version"},
     "_cli.main": {"_cli.arguments", "_cli.errors", "_cli.terminal"},
+    "_cli.entry": {"_cli.main"},
 }
 """Each unit of the package and the units that it may import; a row names only rows above it.
 
@@ -193,7 +198,16 @@ RESERVED: dict[str, set[str]] = {
     "httpx": {"_cli.query", "_exporter", "_exporter.delivery"},
     "httpx2": set(),  # the HTTP library of the SDK's version 3, which may be missing
     "multiprocessing": set(),
-    "openai": {"_batches", "_calls", "_cli.demo", "_clients", "_endpoints", "_monitor", "_resources"},
+    "openai": {
+        "_batches",
+        "_calls",
+        "_cli.demo",
+        "_clients",
+        "_endpoints",
+        "_monitor",
+        "_observing_client",
+        "_resources",
+    },
     "prometheus_client": {"_metrics"},
     "pydantic": {"_settings"},
     "pydantic_core": {"_json", "_redaction", "_settings"},
@@ -205,7 +219,7 @@ RESERVED: dict[str, set[str]] = {
     "select": {"_local.http"},
     "selectors": {"_exporter.runtime"},
     "shtab": {"_cli.arguments"},
-    "signal": {"_cli.local", "_exporter.runtime"},
+    "signal": {"_cli.entry", "_cli.local", "_exporter.runtime"},
     "socket": {"_exporter.runtime", "_local.http"},
     "socketserver": {"_local.http"},
     "sqlite3": {

@@ -311,7 +311,7 @@ import json, logging, sys, threading
 import openai
 happened = []
 sys.addaudithook(lambda event, args: happened.append([event, str(args[0]) if args else ""]))
-import monitored_openai
+from monitored_openai import MonitoredOpenAI
 print(json.dumps({
     "happened": happened,
     "threads": [thread.name for thread in threading.enumerate()],

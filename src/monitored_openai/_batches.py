@@ -11,12 +11,13 @@ from operator import add
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from monitored_openai._clients import AsyncMonitoredOpenAI, MonitoredOpenAI, provider_at
+from monitored_openai._clients import AsyncMonitoredOpenAI, MonitoredOpenAI
 from monitored_openai._endpoints.base import Endpoint, ParsedResponse, dictionary, text
 from monitored_openai._endpoints.jobs import BATCH_RESULT
 from monitored_openai._endpoints.registry import endpoint_of
 from monitored_openai._exporter import tracker_of
 from monitored_openai._json import decode
+from monitored_openai._observing_client import provider_at
 from monitored_openai._record import Cost, Usage
 
 if TYPE_CHECKING:

@@ -10,14 +10,13 @@ from typing import Any, TypeAlias, overload
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 
 from monitored_openai._clients import (
-    OFFICIAL_NAMES,
-    OVERRIDDEN,
     AsyncMonitoredAzureOpenAI,
     AsyncMonitoredOpenAI,
     MonitoredAzureOpenAI,
     MonitoredOpenAI,
 )
 from monitored_openai._exporter import Monitoring, client_token, monitoring_for
+from monitored_openai._observing_client import OVERRIDDEN, official_name
 from monitored_openai._settings.model import MonitoringSettings
 
 _MONITORED: dict[type[Any], type[Any]] = {
@@ -124,7 +123,7 @@ def _twin_class(kind: type[Any]) -> type[Any]:
     official, monitored = next(pair for pair in _MONITORED.items() if issubclass(kind, pair[0]))
     bases = (kind,) if issubclass(kind, monitored) else (monitored, kind)
     return type(
-        OFFICIAL_NAMES.get(kind, kind.__name__),
+        official_name(kind),
         bases,
         {
             "__slots__": ("_monitoring", "_token"),

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import email.utils
 import re
+import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +15,8 @@ import respx
 from monitored_openai import MonitoringSettings
 from monitored_openai._cli.main import main
 from monitored_openai._exporter.diagnostics import Finding, check
+from monitored_openai._local.history import History
+from monitored_openai._local.server import LocalServer
 from monitored_openai._metrics.names import DOCTOR
 from tests.support.servers.loki import FakeLoki, Status
 from tests.support.servers.remote_write import RemoteWriteProxy
@@ -204,7 +208,7 @@ LOKI = {
     "2026-01-01T01:00:00Z": (400, "NTP"),
     "no org id": (401, "set tenant_id"),
     "tenant ID 'a b' contains unsupported character ' '": (400, "check tenant_id"),
-    '{"status":"error","error":"authentication error: invalid token for tenant"}': (401, "check access_token"),
+    '{"status":"error","error":"authentication error: invalid token for tenant"}': (401, "set access_token"),
     "<html><h1>403 Forbidden</h1></html>": (403, "logs:write"),
     "error at least one label pair is required per stream": (400, "extra_labels"),
     "unsupported media type": (415, "/loki/api/v1/push"),
@@ -267,7 +271,9 @@ def test_the_command_says_it_and_its_exit_code_too(
     loki: FakeLoki, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["doctor"]) == 1
-    assert "neither metrics_url nor logs_url is set" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "neither metrics_url nor logs_url is set: the library pushes nothing" in said
+    assert "if Prometheus scrapes the metrics and you need no logs, run `monitored-openai doctor --scraped`" in said
     monkeypatch.setenv("MONITORED_OPENAI_LOGS_URL", loki.push_url)
     assert main(["doctor"]) == 0
     assert capsys.readouterr().out == (
@@ -275,6 +281,79 @@ def test_the_command_says_it_and_its_exit_code_too(
     )
     monkeypatch.setenv("MONITORED_OPENAI_LOGS_URL", "nonsense")
     assert main(["doctor"]) == 2
+
+
+def test_settings_for_scraping_alone_are_well_if_the_metrics_are_scraped(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--scraped"]) == 0
+
+    assert capsys.readouterr().out == (
+        "ok     scraping the collector is available; open your page /metrics to see whether the application has "
+        "registered it\n"
+        "ok     metrics  metrics_url is not set: the library pushes no metrics\n"
+        "ok     logs     logs_url is not set: the library pushes no logs\n"
+    )
+
+
+def test_scraping_without_its_package_is_found(monkeypatch: pytest.MonkeyPatch, loki: FakeLoki) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.delitem(sys.modules, "prometheus_client", raising=False)
+    for url in (loki.push_url, None):
+        finding = found("scraping", check(MonitoringSettings(logs_url=url), scraped=True))
+        assert (finding.is_well, finding.advice) == (False, "pip install 'monitored-openai[scrape]'")
+
+
+def test_settings_that_switch_the_library_off_are_found(
+    loki: FakeLoki, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MONITORED_OPENAI_LOGS_URL", loki.push_url)
+    monkeypatch.setenv("MONITORED_OPENAI_ENABLED", "false")
+    assert main(["doctor"]) == 1
+    assert "WRONG  settings enabled is false: the library monitors no calls" in capsys.readouterr().out
+
+    monkeypatch.setenv("MONITORED_OPENAI_ENABLED", "true")
+    monkeypatch.setenv("MONITORED_OPENAI_ON_ERROR", "disable")
+    monkeypatch.setenv("MONITORED_OPENAI_LOGS_URL", "nonsense")
+    assert main(["doctor"]) == 2
+    assert capsys.readouterr().err.startswith("logs_url (MONITORED_OPENAI_LOGS_URL): ")
+
+
+def test_a_directory_for_the_host_without_metrics_to_push_has_no_effect(loki: FakeLoki, tmp_path: Path) -> None:
+    findings = check(MonitoringSettings(logs_url=loki.push_url, host_dir=str(tmp_path / "host")))
+
+    assert found("host", findings) == Finding(
+        about="host", is_well=True, says="host_dir has no effect, because metrics_url is not set"
+    )
+    assert not (tmp_path / "host").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        ({}, "set access_token (or logs_token)"),
+        ({"access_token": "wrong-one"}, "check access_token (or logs_token)"),
+        ({"headers": {"authorization": "Bearer wrong-one"}}, "check access_token (or logs_token)"),
+    ],
+)
+def test_a_missing_token_is_to_be_set_and_a_wrong_one_to_be_checked(given: dict[str, Any], advice: str) -> None:
+    with FakeLoki(bearer="right") as strict:
+        finding = found("logs", check(MonitoringSettings(logs_url=strict.push_url, **given)))
+
+    assert (finding.is_well, finding.advice[: len(advice)]) == (False, advice)
+
+
+def test_the_local_page_refuses_a_wrong_token_and_another_protocol(tmp_path: Path) -> None:
+    token = "a-long-random-text"
+    with (
+        closing(History(tmp_path / "history.sqlite3", say=lambda _: None)) as history,
+        LocalServer(history, token=token) as server,
+    ):
+        right = check(MonitoringSettings.local(server.url, access_token=token))
+        wrong = check(MonitoringSettings.local(server.url, access_token="another-text"))
+        influx = check(MonitoringSettings(metrics_url=server.url, metrics_protocol="influx", access_token=token))
+
+    assert [one.is_well for one in right] == [True, True]
+    assert [(one.is_well, one.advice.partition(" (")[0]) for one in wrong] == [(False, "check access_token")] * 2
+    assert found("metrics", influx).advice.startswith("check metrics_protocol and the path in metrics_url")
 
 
 def test_what_vanishes_while_the_spool_is_looked_at_is_no_trouble(loki: FakeLoki, tmp_path: Path) -> None:

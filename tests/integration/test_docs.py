@@ -351,7 +351,7 @@ def test_the_reference_is_what_the_code_says() -> None:
 def test_the_page_on_prices_names_every_reason_for_none() -> None:
     page = (ROOT / "docs" / "prices.md").read_text()
     for heading, reasons in (
-        ("## What is unpriced", list(Unpriced)),
+        ("## Unpriced calls", list(Unpriced)),
         ("## Incomplete costs", get_args(CostIncomplete)),
     ):
         section = page.partition(heading)[2].partition("\n## ")[0]

@@ -259,5 +259,5 @@ def test_the_environment_names_presets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^redact_presets: has an unknown preset; use card, email, iban and phone$"):
+    with pytest.raises(ValueError, match=r"^redact_presets: has an unknown preset; use card, email, iban or phone$"):
         MonitoringSettings(redact_presets="emial")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from monitored_openai._settings.model import ENV_PREFIX, MonitoringSettings
+from monitored_openai._settings.model import MonitoringSettings
+from monitored_openai._settings.variables import ENV_PREFIX
 from tests.support.settings import SECRET, refusal
 
 

@@ -76,7 +76,7 @@ def _sums() -> list[Panel]:
         ),
         panels.single(
             "Incomplete costs",
-            "Calls that cost more than shown, because a part of them has no known price; the table below shows the reasons.",
+            "Calls that may cost more than shown, because the price of a part of them is unknown; the table below shows the reasons.",
             incomplete,
             panels.CALLS,
             width=5,

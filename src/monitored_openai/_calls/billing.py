@@ -1,4 +1,4 @@
-"""Adds the facts that decide the cost to a response: from its provider's documented rules, and from the request."""
+"""Completes a response with the facts that decide its cost, by its provider's documented rules and from the request."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from monitored_openai import __version__
 from monitored_openai._cli import commands
 from monitored_openai._cli.terminal import escaped
 from monitored_openai._settings.urls import LOCAL_PORT
+from monitored_openai._version import __version__
 
 NAME = "monitored-openai"
 USER_ERROR = 2
@@ -63,7 +63,8 @@ def build_parser() -> Parser:
     parser.set_defaults(error_prefix=NAME)
     subparsers = _add_commands(parser)
     _add_demo(_add_command(subparsers, "demo", commands.demo))
-    _add_command(subparsers, "doctor", commands.doctor)
+    doctor = _add_command(subparsers, "doctor", commands.doctor)
+    doctor.switch("--scraped", "Prometheus scrapes the metrics, so no URL needs to be set")
     _add_local(_add_command(subparsers, "local", commands.local))
     _add_report(_add_command(subparsers, "report", commands.report))
     _add_top(_add_command(subparsers, "top", commands.top))

@@ -38,7 +38,7 @@ def demo(arguments: argparse.Namespace) -> int:
     return live.run(terminal) if arguments.live else run.run(terminal)
 
 
-def doctor(_: argparse.Namespace) -> int:
+def doctor(arguments: argparse.Namespace) -> int:
     """Check that the back ends accept pushes with the settings in the environment.
 
     Sends one harmless sample and one harmless log entry, checks the spool and the clock, and prints each problem with
@@ -46,7 +46,7 @@ def doctor(_: argparse.Namespace) -> int:
     """
     from monitored_openai._cli import doctor
 
-    return doctor.run()
+    return doctor.run(scraped=arguments.scraped)
 
 
 def local(arguments: argparse.Namespace) -> None:

@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from monitored_openai import __version__
-from monitored_openai._cli.demo import run as demo
-from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
 from monitored_openai._cli.errors import UserError
 from monitored_openai._cli.query.tokens import read_token
 from monitored_openai._cli.terminal import Terminal
@@ -25,6 +22,7 @@ from monitored_openai._local.history import FILE_NAME, Bounds, History
 from monitored_openai._local.http.auth import bind_error
 from monitored_openai._local.server import LocalServer
 from monitored_openai._settings.urls import LOCAL_URL
+from monitored_openai._version import __version__
 
 _BYTES_PER_MIB = 1024 * 1024
 _TOKEN_VARIABLE = "MONITORED_OPENAI_ACCESS_TOKEN"  # noqa: S105  # a name, not a token
@@ -85,6 +83,9 @@ def run_demo(terminal: Terminal) -> int:
     Returns:
         The exit code of the demo.
     """
+    from monitored_openai._cli.demo import run as demo
+    from monitored_openai._cli.demo.receivers import LogsReceiver, MetricsReceiver
+
     with (
         _interruptible(),
         tempfile.TemporaryDirectory() as folder,

@@ -1,4 +1,7 @@
-"""The entry of the command `monitored-openai`: its exit codes and its one-line errors."""
+"""Runs the command `monitored-openai`: its exit codes and its one-line errors.
+
+The console script calls it by `_cli/entry.py`, which handles interrupts during the imports.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explains a back end's refusal and how to fix it, from its status, cause and signal. Does no I/O."""
+"""Explains a back end's refusal of metrics or logs and how to fix it, from its status and cause. Does no I/O."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _ADVICE: dict[Signal, dict[Cause, str]] = {
     },
 }
 _PATHS: dict[Signal, str] = {
-    "metrics": _METRICS_PATH,
+    "metrics": "check metrics_protocol and the path in metrics_url; Prometheus itself needs --web.enable-remote-write-receiver",
     "logs": "check the path in logs_url; Loki accepts logs at /loki/api/v1/push",
 }
 _PROTOCOLS: dict[Signal, str] = {
@@ -75,18 +75,18 @@ _UNKNOWN: dict[Signal, str] = {
     "logs": "check extra_labels and the path in logs_url against the reply",
 }
 _ACCESS = (
-    "check access_token (or {signal}_token) and {signal}_username; on Grafana Cloud the token needs the scope "
+    "{check} access_token (or {signal}_token) and {signal}_username; on Grafana Cloud the token needs the scope "
     "{signal}:write, and the user name is the instance ID of {name}"
 )
 
 
-def refusal(signal: Signal, reply: Reply) -> tuple[str, str]:
+def refusal(signal: Signal, reply: Reply, *, has_credentials: bool) -> tuple[str, str]:
     """Return the meaning of a refusal, with the reply's own text, and how to fix it.
 
-    The text may quote the request: call this only for a request without content.
+    `has_credentials` is true if the request had a token. The text may quote the request: call this only for a request without content.
     """
     meaning, advice = _meaning(signal, reply)
-    names = {"name": NAMES[signal], "signal": signal}
+    names = {"name": NAMES[signal], "signal": signal, "check": "check" if has_credentials else "set"}
     quoted = f"HTTP {reply.status} {reply.text[:_MAX_EXCERPT_CHARACTERS]}".rstrip()
     return f"{meaning.format(**names)}: {quoted}", advice.format(**names)
 

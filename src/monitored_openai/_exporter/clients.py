@@ -1,4 +1,4 @@
-"""Tracks whether a handle still has clients: all clients of a handle hold the same token."""
+"""Tracks whether a handle still has clients, by an object that all of them hold."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,11 @@ from monitored_openai._exporter.encoders import loki
 from monitored_openai._exporter.encoders.protocols import PROTOCOLS
 from monitored_openai._exporter.runtime.thread import ExporterLoop
 from monitored_openai._metrics.names import DOCTOR
-from monitored_openai._settings.model import unknown_variables
+from monitored_openai._settings.model import MonitoringSettings
 from monitored_openai._settings.urls import LOCAL_URL
+from monitored_openai._settings.variables import unknown_variables
 
 if TYPE_CHECKING:
-    from monitored_openai._settings.model import MonitoringSettings
     from monitored_openai._settings.urls import Signal
 
 _MOST_SKEW_SECONDS = 60.0
@@ -35,7 +36,7 @@ class Finding:
     """The result of one check."""
 
     about: str
-    """Subject of the check: `settings`, `metrics`, `logs`, `clock`, `spool` or `host`."""
+    """Subject of the check: `settings`, `metrics`, `scraping`, `logs`, `clock`, `spool` or `host`."""
     is_well: bool
     says: str
     """Description of the result."""
@@ -43,32 +44,45 @@ class Finding:
     """How to fix the problem; empty if `is_well`."""
 
 
-def check(settings: MonitoringSettings) -> list[Finding]:
-    """Check every back end and the spool that the settings name, in at most 10 seconds for each back end."""
+def check(settings: MonitoringSettings, *, scraped: bool = False) -> list[Finding]:
+    """Check every back end and the spool that the settings name, in at most 10 seconds for each back end.
+
+    If the metrics are `scraped`, settings without any URL are right.
+    """
+    if not settings.enabled:
+        return [
+            Finding(
+                about="settings",
+                is_well=False,
+                says="enabled is false: the library monitors no calls",
+                advice="set MONITORED_OPENAI_ENABLED to true, or remove it",
+            )
+        ]
     with asyncio.Runner(loop_factory=ExporterLoop) as runner:
-        return runner.run(_check(settings))
+        return runner.run(_check(settings, scraped=scraped))
 
 
 def misspelt_variables(names: Iterable[str]) -> list[Finding]:
     """Return a finding for each variable that has the prefix of the settings but is not a setting."""
     return [
         Finding(about="settings", is_well=False, says=f"{name} {text}", advice="rename the variable, or remove it")
-        for name, text in unknown_variables(names).items()
+        for name, text in unknown_variables(names, MonitoringSettings.model_fields).items()
     ]
 
 
-async def _check(settings: MonitoringSettings) -> list[Finding]:
-    if settings.metrics_url is None and settings.logs_url is None:
+async def _check(settings: MonitoringSettings, *, scraped: bool) -> list[Finding]:
+    if settings.metrics_url is None and settings.logs_url is None and not scraped:
         return [
             Finding(
                 about="settings",
                 is_well=False,
-                says="neither metrics_url nor logs_url is set: calls are counted in memory only",
-                advice="set MONITORED_OPENAI_METRICS_URL, unless Prometheus scrapes, and MONITORED_OPENAI_LOGS_URL",
+                says="neither metrics_url nor logs_url is set: the library pushes nothing",
+                advice="set MONITORED_OPENAI_METRICS_URL and MONITORED_OPENAI_LOGS_URL; if Prometheus scrapes the metrics "
+                "and you need no logs, run `monitored-openai doctor --scraped`",
             )
         ]
     now_ns = time.time_ns()
-    found: list[Finding] = []
+    found = [_scraping()] if scraped else []
     if settings.metrics_url is not None:
         protocol = PROTOCOLS[settings.metrics_protocol]
         labels = {"job": settings.job, **settings.shared_labels, "instance": f"{settings.instance}:doctor"}
@@ -85,13 +99,31 @@ async def _check(settings: MonitoringSettings) -> list[Finding]:
         found.append(_unset("logs"))
     if settings.spool_dir is not None:
         found.append(_spool(Path(settings.spool_dir)))
-    if settings.host_dir is not None and settings.metrics_url is not None:
-        found.append(_host(settings))
+    if settings.host_dir is not None:
+        found.append(_UNUSED_HOST_DIR if settings.metrics_url is None else _host(settings))
     return found
+
+
+def _scraping() -> Finding:
+    if find_spec("prometheus_client") is None:
+        return Finding(
+            about="scraping",
+            is_well=False,
+            says="the package prometheus-client is missing: the library has no collector",
+            advice="pip install 'monitored-openai[scrape]'",
+        )
+    return Finding(
+        about="scraping",
+        is_well=True,
+        says="the collector is available; open your page /metrics to see whether the application has registered it",
+    )
 
 
 def _unset(signal: Signal) -> Finding:
     return Finding(about=signal, is_well=True, says=f"{signal}_url is not set: the library pushes no {signal}")
+
+
+_UNUSED_HOST_DIR = Finding(about="host", is_well=True, says="host_dir has no effect, because metrics_url is not set")
 
 
 async def _push(
@@ -100,7 +132,8 @@ async def _push(
     sender = Sender(url, signal, settings)
     outcome = await sender.post(body, headers)
     await sender.aclose()
-    finding = judged(signal, outcome, sender.trouble)
+    has_credentials = any(name.lower() == "authorization" for name in settings.request_headers(signal))
+    finding = judged(signal, outcome, sender.trouble, has_credentials=has_credentials)
     if outcome is Failure.CONNECT and url.startswith(f"{LOCAL_URL}/"):
         finding = replace(finding, advice=f"start `monitored-openai local`, or check {signal}_url")
     found = [finding]
@@ -118,8 +151,8 @@ async def _push(
     return found
 
 
-def judged(signal: Signal, outcome: Reply | Failure, trouble: str = "") -> Finding:
-    """Return the finding for the outcome of a test push."""
+def judged(signal: Signal, outcome: Reply | Failure, trouble: str = "", *, has_credentials: bool = True) -> Finding:
+    """Return the finding for the outcome of a test push, which had a token or user name if `has_credentials`."""
     name = NAMES[signal]
     if isinstance(outcome, Failure):
         says = f"{name} cannot be reached" if outcome is Failure.CONNECT else f"{name} does not answer"
@@ -128,7 +161,7 @@ def judged(signal: Signal, outcome: Reply | Failure, trouble: str = "") -> Findi
         return Finding(about=signal, is_well=False, says=says, advice=advice)
     if outcome.is_success:
         return Finding(about=signal, is_well=True, says=f"{name} accepts {signal}")
-    says, advice = refusal(signal, outcome)
+    says, advice = refusal(signal, outcome, has_credentials=has_credentials)
     return Finding(about=signal, is_well=False, says=says, advice=advice)
 
 

@@ -122,7 +122,7 @@ SAVINGS = Metric(
 COST_INCOMPLETE = Metric(
     "gen_ai_client_cost_incomplete_total",
     "counter",
-    "Calls that cost more than the cost metric counts. A call with several reasons counts under the first.",
+    "Calls that may cost more than the cost metric counts. A call with several reasons counts under the first.",
     (*_RESPONSE_MODEL, "reason"),
 )
 TOOL_CALLS = Metric(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Unpack
+from typing import Annotated, Any, Literal, Self, Unpack
 
 from pydantic import (
     BeforeValidator,
@@ -20,39 +19,23 @@ from pydantic import (
     field_serializer,
     model_validator,
 )
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitored_openai._labels import OPTIONAL_LABELS, InvalidValue
 from monitored_openai._logging import DECIDED, logger
 from monitored_openai._metrics.metric_set import Histograms
 from monitored_openai._redaction.presets import RedactionPreset
-from monitored_openai._settings import urls, validators
+from monitored_openai._settings import forms, paths, privacy, urls, validators
 from monitored_openai._settings.arguments import SettingsArguments
-from monitored_openai._settings.urls import MetricsProtocol, Signal
+from monitored_openai._settings.faults import Conflicts, fault_lines
+from monitored_openai._settings.urls import SIGNALS, MetricsProtocol, Signal
+from monitored_openai._settings.variables import ENV_PREFIX, UNKNOWN_VARIABLES, Variables
 
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
-    from pydantic_core import ErrorDetails
-
-ENV_PREFIX = "MONITORED_OPENAI_"
-"""Prefix of the environment variable of each setting; the field's name in capitals follows."""
-
-_SIGNALS: tuple[Signal, ...] = ("metrics", "logs")
 _RANDOM_TEXT = "`python -c 'import secrets; print(secrets.token_hex(32))'`"
-_UNKNOWN_VARIABLES = "unknown variables"
-"""Key under which a source adds its warnings about unknown variables to the values of the fields."""
 
 
 class SettingsError(ValueError):
     """Invalid settings. The message has one line per field: its name, the fault and the fix."""
-
-
-class _Conflicts(ValueError):
-    """Raised for fields that conflict, with (field, message) pairs."""
-
-    def __init__(self, faults: list[tuple[str, str]]) -> None:
-        super().__init__()
-        self.faults = faults
 
 
 class MonitoringSettings(BaseSettings):
@@ -80,7 +63,7 @@ class MonitoringSettings(BaseSettings):
     library keeps the metrics in memory.
     """
     logs_url: Annotated[
-        str | None, validators.optional(lambda value: urls.push_url(validators.plain_text(value), "loki"))
+        str | None, validators.optional(lambda value: urls.push_url(forms.plain_text(value), "loki"))
     ] = None
     """URL of the Loki to which the library pushes log entries. If it has no path, the library adds the standard path.
     If unset, the library creates no log entries.
@@ -103,11 +86,11 @@ class MonitoringSettings(BaseSettings):
     """Tenant of a self-hosted Mimir or Loki, for the header `X-Scope-OrgID`."""
     headers: Annotated[Mapping[str, SecretStr], PlainValidator(validators.headers)] = validators.NO_ITEMS
     """More headers for every push, except those that the protocol fixes, such as `Content-Type`."""
-    verify: Annotated[bool | str, PlainValidator(validators.verify)] = True
+    verify: Annotated[bool | str, PlainValidator(paths.verify)] = True
     """CA certificates that the library trusts: `True` for those of the package `certifi`, or the path of your own ones, in
     a PEM file or a directory. `False` turns verification off; only code can set it, not a variable.
     """
-    client_cert: Annotated[tuple[str, ...] | None, validators.optional(validators.client_cert)] = None
+    client_cert: Annotated[tuple[str, ...] | None, validators.optional(paths.client_cert)] = None
     """Client certificate for TLS: the path of one PEM file with certificate and key, or the paths of both files."""
     proxy: Annotated[SecretStr | None, validators.optional(validators.proxy)] = None
     """URL of the HTTP proxy for the pushes. The library does not read `HTTP_PROXY` and similar variables."""
@@ -162,19 +145,19 @@ class MonitoringSettings(BaseSettings):
 
     capture_content: bool = True
     """Whether log entries contain the requests and the responses."""
-    redact: Annotated[tuple[str, ...] | Callable[[str, str], str], PlainValidator(validators.redact)] = ()
+    redact: Annotated[tuple[str, ...] | Callable[[str, str], str], PlainValidator(privacy.redact)] = ()
     """Regular expressions whose matches the library removes from content, or a function `(text, field) -> text` that
     returns the text to send.
     """
-    redact_presets: Annotated[tuple[RedactionPreset, ...], PlainValidator(validators.redact_presets)] = ()
+    redact_presets: Annotated[tuple[RedactionPreset, ...], PlainValidator(privacy.redact_presets)] = ()
     """Kinds of personal data that the library removes from content before it applies `redact`: `email` (addresses),
     `phone` (numbers), `card` (numbers of payment cards) and `iban` (bank account numbers).
     """
-    hash_attributes: Annotated[tuple[str, ...], PlainValidator(validators.hash_attributes)] = ()
+    hash_attributes: Annotated[tuple[str, ...], PlainValidator(privacy.hash_attributes)] = ()
     """Names of attributes, and of fields of the request such as `user`, `safety_identifier` and
     `metadata.NAME`. The library replaces their values with keyed hashes in log entries, labels and `on_record`.
     """
-    hash_secret: Annotated[SecretStr | None, validators.optional(validators.hash_secret)] = None
+    hash_secret: Annotated[SecretStr | None, validators.optional(privacy.hash_secret)] = None
     """Key of the hashes for `hash_attributes`, at least 16 characters. Processes with the same key create the same hashes.
     """
     max_content_bytes: validators.Whole = Field(240 * 1024, ge=1024, le=240 * 1024)
@@ -205,11 +188,11 @@ class MonitoringSettings(BaseSettings):
     """Type of your Azure deployments, which decides their prices. If unset, the library prices calls to Azure as those of
     a global deployment and marks their cost as incomplete.
     """
-    on_record: Annotated[Callable[..., None] | None, validators.optional(validators.on_record)] = None
+    on_record: Annotated[Callable[..., None] | None, validators.optional(privacy.on_record)] = None
     """Function that the exporter's thread calls with the `CallRecord` of each finished call, after it has priced the call.
     """
 
-    push_interval: Annotated[float | None, BeforeValidator(validators.not_bool)] = Field(None, ge=0.01, le=60)
+    push_interval: Annotated[float | None, BeforeValidator(forms.not_bool)] = Field(None, ge=0.01, le=60)
     """Seconds between two pushes of metrics. If unset, 60 for a host of grafana.net and 15 for any other."""
     log_linger: validators.Number = Field(1.0, ge=0, le=60)
     """Longest time in seconds that a log entry waits, so that later entries can go out in the same request."""
@@ -221,12 +204,12 @@ class MonitoringSettings(BaseSettings):
     """Largest number of bytes of content that memory holds until delivery. A call beyond it gets no log entry, as for
     `queue_size`. The value must be at least `max_content_bytes`.
     """
-    spool_dir: Annotated[str | None, validators.optional(validators.spool_dir)] = None
+    spool_dir: Annotated[str | None, validators.optional(paths.spool_dir)] = None
     """Absolute path of the directory in which log entries and counter snapshots wait for delivery, so that they survive
     a crash. Its files have mode 0600 and contain the redacted requests and responses in plain text. If unset, both wait
     only in memory.
     """
-    host_dir: Annotated[str | None, validators.optional(validators.host_dir)] = None
+    host_dir: Annotated[str | None, validators.optional(paths.host_dir)] = None
     """Absolute path of a directory on a local disk, in which the processes of this host keep the totals of their metrics.
     They then push one common set of series instead of one for each process. May be the same as `spool_dir`.
     """
@@ -271,7 +254,7 @@ class MonitoringSettings(BaseSettings):
                 raise FileNotFoundError
             super().__init__(_env_file=_env_file, **values)
         except ValidationError as error:
-            wrong = _lines(error, given=values.keys())
+            wrong = fault_lines(error, fields=type(self).model_fields, given=values.keys())
         except (OSError, UnicodeDecodeError):
             wrong = ["_env_file: is not a readable file of UTF-8 text; correct its path or its content"]
         if wrong:  # raised here and not above: the caught errors hold the values
@@ -352,7 +335,7 @@ class MonitoringSettings(BaseSettings):
         """Secrets that the pushes contain, in each form that a reply may repeat, in clear text; the longest first."""
         given = (*self.headers.values(), self.access_token, self.metrics_token, self.logs_token, self.proxy)
         texts = {secret.get_secret_value() for secret in given if secret is not None}
-        sent = (self.request_headers(signal).get("Authorization", "") for signal in _SIGNALS)
+        sent = (self.request_headers(signal).get("Authorization", "") for signal in SIGNALS)
         texts |= {part for header in sent for part in (header, header.rpartition(" ")[2]) if part}
         return tuple(sorted(texts, key=len, reverse=True))
 
@@ -366,28 +349,28 @@ class MonitoringSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it by name
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: arguments, then the environment, then the `.env` file if one is named."""
-        return init_settings, _Variables(settings_cls, env_settings), _Variables(settings_cls, dotenv_settings)
+        return init_settings, Variables(settings_cls, env_settings), Variables(settings_cls, dotenv_settings)
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
         if faults := list(self._faults()):
-            raise _Conflicts(faults)
+            raise Conflicts(faults)
         return self
 
     @model_validator(mode="wrap")
     @classmethod
     def _check(cls, data: dict[str, Any], validate: ModelWrapValidatorHandler[Self]) -> Self:
         data = dict(data)
-        warnings: Mapping[str, str] = data.pop(_UNKNOWN_VARIABLES, {})
+        warnings: Mapping[str, str] = data.pop(UNKNOWN_VARIABLES, {})
         try:
             made = validate(_without_userinfo(data))
             _log_all(warnings if made.log_warnings else {})
             return made
-        except (ValidationError, _Conflicts) as error:
+        except (ValidationError, Conflicts) as error:
             _log_all(warnings)
             if data.get("on_error") != "disable":
                 raise
-            lines = _lines(error, given=())
+            lines = fault_lines(error, fields=cls.model_fields)
         _log_once(logging.ERROR, "monitoring is disabled because of invalid settings: " + "; ".join(lines))
         return validate({"on_error": "disable", "enabled": False, "service_name": None, "instance": "localhost"})
 
@@ -403,27 +386,31 @@ class MonitoringSettings(BaseSettings):
 
     def _faults(self) -> Iterator[tuple[str, str]]:
         """Yield (field, text) for fields that conflict."""
-        for signal in _SIGNALS:
+        for signal in SIGNALS:
             yield from self._signal_faults(signal)
         if self.proxy is not None:
             proxy = self.proxy.get_secret_value()
-            yield from self._host_faults("proxy", proxy, credentials="@" in proxy)
+            yield from self._address_faults("proxy", proxy, credentials="@" in proxy)
         names = {name.lower() for name in self.headers}
         if "authorization" in names and (self.access_token or self.metrics_token or self.logs_token):
             yield "headers", "sets authorization, and so does the token; remove one of them"
         if "x-scope-orgid" in names and self.tenant_id is not None:
             yield "headers", "sets x-scope-orgid, and so does tenant_id; remove one of them"
-        if not self.extra_labels.keys().isdisjoint(self.label_names):
-            yield "label_names", "has a name that extra_labels also has; remove one of them"
-        if not self.metric_labels.keys().isdisjoint({*self.label_names} - self.extra_labels.keys()):
-            yield "label_names", "has a label that otel_genai sets itself; remove it, or otel_genai from metric_names"
-        taken = {*self.label_names, *self.extra_labels}
-        if any(OPTIONAL_LABELS[name] in taken for name in self.optional_labels):
-            yield "optional_labels", "has a name that label_names or extra_labels also has; remove one of them"
+        yield from self._label_faults()
         if self.hash_attributes and self.hash_secret is None:
             yield "hash_secret", f"is required by hash_attributes; set it to a random text, such as from {_RANDOM_TEXT}"
         if self.queue_bytes < self.max_content_bytes:
             yield "queue_bytes", "is less than max_content_bytes, so a full log entry does not fit; raise it"
+
+    def _label_faults(self) -> Iterator[tuple[str, str]]:
+        names = {*self.label_names}
+        if not self.extra_labels.keys().isdisjoint(names):
+            yield "label_names", "has a name that extra_labels also has; remove one of them"
+        if not self.metric_labels.keys().isdisjoint(names - self.extra_labels.keys()):
+            yield "label_names", "has a label that otel_genai sets itself; remove it, or otel_genai from metric_names"
+        taken = {*names, *self.extra_labels}
+        if any(OPTIONAL_LABELS[name] in taken for name in self.optional_labels):
+            yield "optional_labels", "has a name that label_names or extra_labels also has; remove one of them"
 
     def _signal_faults(self, signal: Signal) -> Iterator[tuple[str, str]]:
         url, username, token = self._destination(signal)
@@ -440,9 +427,9 @@ class MonitoringSettings(BaseSettings):
             )
         if url is not None:
             secret = token is not None or any(map(urls.is_secret_header, self.headers))
-            yield from self._host_faults(f"{signal}_url", url, credentials=secret, proxy=self.proxy)
+            yield from self._address_faults(f"{signal}_url", url, credentials=secret, proxy=self.proxy)
 
-    def _host_faults(
+    def _address_faults(
         self, field: str, url: str, *, credentials: bool, proxy: SecretStr | None = None
     ) -> Iterator[tuple[str, str]]:
         if self.allow_insecure:
@@ -451,38 +438,6 @@ class MonitoringSettings(BaseSettings):
             yield field, "is a link-local address, where clouds serve secrets; use another, or set allow_insecure=True"
         if credentials and not urls.is_private(url, proxy):
             yield field, "would carry credentials unencrypted; use https://, or set allow_insecure=True"
-
-
-class _Variables(PydanticBaseSettingsSource):
-    """Read settings from one set of variables; ignore blank variables and warn about unknown ones."""
-
-    def __init__(self, settings_cls: type[BaseSettings], variables: PydanticBaseSettingsSource) -> None:
-        super().__init__(settings_cls)
-        self._variables = variables
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        return self._variables.get_field_value(field, field_name)
-
-    def __call__(self) -> dict[str, Any]:
-        fields = self.settings_cls.model_fields
-        names = self._variables.env_vars if isinstance(self._variables, EnvSettingsSource) else {}
-        found = {name: value for name, value in self._variables().items() if name in fields and str(value).strip()}
-        unknown = unknown_variables(names)
-        return {**found, _UNKNOWN_VARIABLES: unknown} if unknown else found
-
-
-def unknown_variables(names: Iterable[str]) -> dict[str, str]:
-    """Return a warning for each variable that has the prefix and belongs to no setting, by name."""
-    fields = [name.lower().removeprefix(ENV_PREFIX.lower()) for name in names if _has_prefix(name)]
-    return {
-        _printable(ENV_PREFIX + field.upper()): _unknown(field, prefix=ENV_PREFIX)
-        for field in fields
-        if field not in MonitoringSettings.model_fields
-    }
-
-
-def _has_prefix(name: str) -> bool:
-    return name.lower().startswith(ENV_PREFIX.lower())
 
 
 def _log_all(warnings: Mapping[str, str]) -> None:
@@ -495,22 +450,10 @@ def _log_once(level: int, text: str) -> None:
     logger.log(level, "%s", text, extra={DECIDED: True})
 
 
-def _printable(name: str) -> str:
-    """Return ``name`` as one line of at most 80 ASCII characters."""
-    return ascii(name)[1:-1][:80]
-
-
-def _unknown(name: str, prefix: str = "") -> str:
-    nearest = get_close_matches(name.lower(), MonitoringSettings.model_fields, n=1)
-    if not nearest:
-        return "is not a setting; remove it"
-    return f"is not a setting; did you mean {prefix + nearest[0].upper() if prefix else nearest[0]}?"
-
-
 def _without_userinfo(data: dict[str, Any]) -> dict[str, Any]:
     """Return ``data`` with user names and passwords moved from the URLs to their own fields."""
     moved = dict(data)
-    for signal in _SIGNALS:
+    for signal in SIGNALS:
         field = f"{signal}_url"
         if not isinstance(url := data.get(field), str):
             continue
@@ -521,49 +464,7 @@ def _without_userinfo(data: dict[str, Any]) -> dict[str, Any]:
         moved[field] = bare
         for name, value in zip((f"{signal}_username", f"{signal}_token"), credentials, strict=True):
             if value is not None and data.get(name) is not None:
-                raise _Conflicts([(field, f"contains a credential, and {name} is also set; remove one of them")])
+                raise Conflicts([(field, f"contains a credential, and {name} is also set; remove one of them")])
             if value is not None:
                 moved[name] = value
     return moved
-
-
-def _lines(error: ValidationError | _Conflicts, *, given: Collection[str]) -> list[str]:
-    """Return a line for each wrong field; a field not ``given`` in code also names its environment variable."""
-    faults = (
-        error.faults
-        if isinstance(error, _Conflicts)
-        else [
-            fault
-            for details in error.errors(include_url=False, include_input=False)
-            for fault in _details_faults(details)
-        ]
-    )
-    named = (
-        (
-            field
-            if field in given or field not in MonitoringSettings.model_fields
-            else f"{field} ({_variable(field)})",
-            text,
-        )
-        for field, text in faults
-    )
-    return [f"{field}: {text}" for field, text in dict.fromkeys(named)]
-
-
-def _details_faults(details: ErrorDetails) -> list[tuple[str, str]]:
-    cause = details.get("ctx", {}).get("error")
-    if isinstance(cause, _Conflicts):
-        return cause.faults
-    field = str(details["loc"][0]) if details["loc"] else "settings"
-    if details["type"] == "extra_forbidden":
-        return [(_printable(field), _unknown(field))]
-    if isinstance(cause, InvalidValue):
-        return [(field, str(cause))]
-    if isinstance(cause, ValueError):  # not our own exception: its message may contain the value
-        return [(field, "is not valid; correct it")]
-    return [(field, f"{details['msg'].replace('Input should be', 'must be')}; correct it")]
-
-
-def _variable(field: str) -> str:
-    variable = ENV_PREFIX + field.upper()
-    return f"{variable} or OTEL_SERVICE_NAME" if field == "service_name" else variable

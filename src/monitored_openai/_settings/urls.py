@@ -9,14 +9,16 @@ import base64
 import re
 from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
-
-from pydantic import SecretStr
 
 from monitored_openai._labels import InvalidValue
 
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
 Signal = Literal["metrics", "logs"]
+SIGNALS: tuple[Signal, ...] = ("metrics", "logs")
 """One kind of telemetry, each with its own push URL."""
 MetricsProtocol = Literal["remote_write", "influx"]
 Push = Literal["remote_write", "influx", "loki"]

@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from monitored_openai import MonitoringSettings, SettingsError, __version__
 from monitored_openai._cli.errors import UserError
 from monitored_openai._cli.query import replies
 from monitored_openai._cli.terminal import escaped
 from monitored_openai._exporter.delivery.http import ssl_context, without
 from monitored_openai._settings import urls
+from monitored_openai._settings.model import MonitoringSettings, SettingsError
 from monitored_openai._settings.urls import Push, Signal, is_grafana_cloud, is_link_local, is_private, is_secret_header
+from monitored_openai._version import __version__
 
 _TIMEOUT_SECONDS = 60.0
 _MAX_CHARACTERS = 300

@@ -45,7 +45,7 @@ def _unknown(limits: Limits) -> Iterator[Alert]:
             (_COST, "Incomplete costs by reason"),
             COST_INCOMPLETE,
             "have a part without a price",
-            "They cost more than shown, for example by the fee of a tool, so the cost shown is too low.",
+            "They may cost more than shown, for example by the fee of a tool, so the cost shown may be too low.",
         ),
         (
             "OpenAIUsageUnknown",

@@ -1,0 +1,40 @@
+"""The public classes and functions. The package imports this module, and with it the SDK, when one of them is first used."""
+
+from monitored_openai._batches import BatchUsage, abatch_usage, batch_usage
+from monitored_openai._calls.context import attributes, no_content
+from monitored_openai._calls.executors import carry
+from monitored_openai._clients import (
+    AsyncMonitoredAzureOpenAI,
+    AsyncMonitoredOpenAI,
+    MonitoredAzureOpenAI,
+    MonitoredOpenAI,
+)
+from monitored_openai._exporter import Monitoring
+from monitored_openai._monitor import monitor
+from monitored_openai._record import CallRecord, Cost, Usage
+from monitored_openai._settings.model import MonitoringSettings, SettingsError
+from monitored_openai._stats import FlushResult, HostStats, SampleStats, Stats
+
+__all__ = [
+    "AsyncMonitoredAzureOpenAI",
+    "AsyncMonitoredOpenAI",
+    "BatchUsage",
+    "CallRecord",
+    "Cost",
+    "FlushResult",
+    "HostStats",
+    "MonitoredAzureOpenAI",
+    "MonitoredOpenAI",
+    "Monitoring",
+    "MonitoringSettings",
+    "SampleStats",
+    "SettingsError",
+    "Stats",
+    "Usage",
+    "abatch_usage",
+    "attributes",
+    "batch_usage",
+    "carry",
+    "monitor",
+    "no_content",
+]
