@@ -20,7 +20,6 @@ END = "<!-- end of the map -->"
 PARTS = {
     "Public classes and functions": (
         "__init__",
-        "_public",
         "_clients",
         "_observing_client",
         "_resources",

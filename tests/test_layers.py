@@ -82,9 +82,10 @@ LAYERS: dict[str, set[str]] = {
         *("_exporter.metrics_state", "_exporter.recovery", "_exporter.idle", "_exporter.spool", "_exporter.state"),
         *("_logging", "_settings", "_stats"),
     },
+    "_exporter.flushes": {"_exporter.delivery", "_logging"},
     "_exporter.exporter": {
         *("_calls", "_endpoints", "_exporter.build", "_exporter.call_queue", "_exporter.clients"),
-        *("_exporter.delivery", "_exporter.encoders", "_exporter.ledger", "_exporter.losses"),
+        *("_exporter.delivery", "_exporter.encoders", "_exporter.flushes", "_exporter.ledger", "_exporter.losses"),
         *("_exporter.metrics_state", "_exporter.idle", "_exporter.price_updates", "_exporter.state", "_legacy_series"),
         *("_hashing", "_log_entry", "_logging"),
         *("_pricing", "_record", "_redaction", "_settings", "_stats"),
@@ -106,10 +107,9 @@ LAYERS: dict[str, set[str]] = {
     "_batches": {
         *("_calls", "_clients", "_endpoints", "_exporter", "_json", "_observing_client", "_pricing", "_record"),
     },
-    "_public": {
-        *("_batches", "_calls", "_clients", "_exporter", "_monitor", "_record", "_settings", "_stats"),
+    "__init__": {
+        *("_batches", "_calls", "_clients", "_exporter", "_monitor", "_record", "_settings", "_stats", "_version"),
     },
-    "__init__": {"_public", "_version"},
     "compat": {"_exporter", "_monitor", "_settings"},
     # the embedded back end
     "_local": set(),
@@ -129,7 +129,8 @@ LAYERS: dict[str, set[str]] = {
     },
     "_local.counters": {"_local.history", "_local.remote_write_decoder", "_metrics"},
     "_local.time_range": {"_local.history"},
-    "_local.percentiles": {"_local.history", "_local.time_range"},
+    "_local.stored_times": {"_json", "_local.history"},
+    "_local.percentiles": {"_local.stored_times", "_local.time_range"},
     "_local.overview": {"_local.percentiles", "_local.counters", "_local.quantile", "_local.time_range", "_metrics"},
     "_local.query": {
         *(
@@ -145,7 +146,14 @@ LAYERS: dict[str, set[str]] = {
     "_local.server": {
         *("_json", "_local.call_columns", "_local.calls", "_local.counters", "_local.history", "_local.http"),
         "_local.ingest",
-        *("_local.overview", "_local.percentiles", "_local.query", "_local.remote_write_decoder", "_local.time_range"),
+        *(
+            "_local.overview",
+            "_local.percentiles",
+            "_local.query",
+            "_local.remote_write_decoder",
+            "_local.stored_times",
+        ),
+        "_local.time_range",
     },
     # the command
     "_cli": set(),
@@ -174,7 +182,6 @@ LAYERS: dict[str, set[str]] = {
     },
     "_cli.arguments": {"_cli.commands", "_cli.terminal", "_settings", "_version"},
     "_cli.main": {"_cli.arguments", "_cli.errors", "_cli.terminal"},
-    "_cli.entry": {"_cli.main"},
 }
 """Each unit of the package and the units that it may import; a row names only rows above it.
 
@@ -186,7 +193,8 @@ RESERVED: dict[str, set[str]] = {
     "anyio": {"_exporter.delivery"},
     "argparse": {"_cli.arguments", "_cli.commands"},
     "asyncio": {
-        *("_cli.demo", "_exporter.delivery", "_exporter.diagnostics", "_exporter.exporter", "_exporter.handle"),
+        *("_cli.demo", "_exporter.delivery", "_exporter.diagnostics", "_exporter.exporter", "_exporter.flushes"),
+        "_exporter.handle",
         *("_exporter.host", "_exporter.recovery", "_exporter.idle", "_exporter.runner", "_exporter.runtime"),
     },
     "certifi": {"_exporter.delivery"},
@@ -219,7 +227,7 @@ RESERVED: dict[str, set[str]] = {
     "select": {"_local.http"},
     "selectors": {"_exporter.runtime"},
     "shtab": {"_cli.arguments"},
-    "signal": {"_cli.entry", "_cli.local", "_exporter.runtime"},
+    "signal": {"_cli.local", "_exporter.runtime"},
     "socket": {"_exporter.runtime", "_local.http"},
     "socketserver": {"_local.http"},
     "sqlite3": {
@@ -233,6 +241,7 @@ RESERVED: dict[str, set[str]] = {
             "_local.query",
             "_local.renewal",
             "_local.server",
+            "_local.stored_times",
         ),
     },
     "ssl": {"_exporter.delivery", "_settings"},

@@ -311,7 +311,7 @@ import json, logging, sys, threading
 import openai
 happened = []
 sys.addaudithook(lambda event, args: happened.append([event, str(args[0]) if args else ""]))
-from monitored_openai import MonitoredOpenAI
+import monitored_openai
 print(json.dumps({
     "happened": happened,
     "threads": [thread.name for thread in threading.enumerate()],
@@ -355,6 +355,11 @@ def test_the_import_leaves_to_the_exporter_what_only_that_needs() -> None:
 
     assert {"prometheus_client", "genai_prices", "cramjam", "monitored_openai._cli"}.isdisjoint(modules)
     assert "monitored_openai._exporter.exporter" not in modules
+
+
+def test_the_import_loads_the_http_libraries_because_a_later_import_would_break_calls_in_other_threads() -> None:
+    """The SDK reads `httpx` from `sys.modules` during each call, even while another thread is still importing it."""
+    assert {"httpx", "openai"} <= set(json.loads(run(IMPORTING))["modules"])
 
 
 def test_a_client_without_a_key_fails_as_ever_and_starts_no_thread() -> None:

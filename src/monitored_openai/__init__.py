@@ -1,11 +1,20 @@
 """The official OpenAI clients, with every call's tokens, cost, latency and content sent to Prometheus and Loki."""
 
-from typing import TYPE_CHECKING, Any
-
+from monitored_openai._batches import BatchUsage, abatch_usage, batch_usage
+from monitored_openai._calls.context import attributes, no_content
+from monitored_openai._calls.executors import carry
+from monitored_openai._clients import (
+    AsyncMonitoredAzureOpenAI,
+    AsyncMonitoredOpenAI,
+    MonitoredAzureOpenAI,
+    MonitoredOpenAI,
+)
+from monitored_openai._exporter import Monitoring
+from monitored_openai._monitor import monitor
+from monitored_openai._record import CallRecord, Cost, Usage
+from monitored_openai._settings.model import MonitoringSettings, SettingsError
+from monitored_openai._stats import FlushResult, HostStats, SampleStats, Stats
 from monitored_openai._version import __version__
-
-if TYPE_CHECKING:
-    from monitored_openai._public import *
 
 __all__ = [
     "AsyncMonitoredAzureOpenAI",
@@ -31,17 +40,3 @@ __all__ = [
     "monitor",
     "no_content",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Import the public names at the first use of one, so that the command starts without the SDK's import of a second."""
-    if name in __all__:
-        from monitored_openai import _public
-
-        globals().update({public: getattr(_public, public) for public in _public.__all__})
-        return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -12,6 +12,7 @@ import socket
 import struct
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import cramjam
 import httpx
@@ -19,7 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitored_openai._cli.demo import counts, output, replies, workload
+from monitored_openai import MonitoredOpenAI, MonitoringSettings
+from monitored_openai._cli.demo import client_app, counts, output, replies, workload
 from monitored_openai._cli.demo import run as demo
 from monitored_openai._cli.demo.counts import Counts
 from monitored_openai._cli.demo.openai_server import Api
@@ -217,6 +219,33 @@ def test_a_lost_series_is_named_and_fails_the_demo() -> None:
     assert re.findall("No: (.*)", done.text) == [
         f"the Prometheus side has 0 repeated requests of gpt-5-mini instead of {retries:,}"
     ]
+
+
+class Overrun(Api):
+    """Ends its first connections without reading their requests, so that the SDK sends them again."""
+
+    ended = 0
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self.ended < 4:
+            self.ended += 1
+            self.shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
+
+
+def test_all_sides_count_a_call_once_if_its_first_request_does_not_reach_the_api() -> None:
+    jobs = [job for job in workload.phases()[0].in_threads if job.fault is None]
+    phase = workload.Phase(name="overrun", how="at once", in_threads=jobs[:4], in_tasks=jobs[4:8])
+    with MetricsReceiver() as metrics, LogsReceiver() as logs:
+        settings = MonitoringSettings(metrics_url=metrics.push_url, logs_url=logs.push_url, provider="openai")
+        with Overrun(pace=0) as api, MonitoredOpenAI(api_key="none", monitoring=settings) as client:
+            errors = client_app.run([phase], api.base_url, settings)
+            assert client.monitoring.close(20).complete
+        sides = {"metrics": counts.Metrics(metrics.series).counts(), "log": counts.log_counts(logs.entries)}
+
+    assert counts.differences(api.served + errors, sides) == []
+    assert (counts.total(api.served, "calls"), counts.total(api.served, "repeated requests")) == (8, 4)
 
 
 def test_costs_that_differ_between_the_sides_are_named() -> None:

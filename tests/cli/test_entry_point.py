@@ -9,22 +9,33 @@ import sys
 
 import pytest
 
-from monitored_openai._cli import entry
+import _monitored_openai_command as entry
 from tests.support.command import COMMAND
 
 AT_EXIT = """
 import atexit, os, signal, sys
-from monitored_openai._cli.entry import main
+from _monitored_openai_command import main
 atexit.register(os.kill, os.getpid(), signal.SIGINT)
 sys.argv = ["monitored-openai", "--version"]
 sys.exit(main())
 """
-HELP = """
+DEFERRED = """
 import sys
-from monitored_openai._cli.entry import main
+import _monitored_openai_command
 sys.argv = ["monitored-openai", "--help"]
-assert main() == 0
-assert not {"httpx", "openai", "pydantic"} & sys.modules.keys()
+assert _monitored_openai_command.main() == 0
+assert "openai" not in sys.modules
+
+import monitored_openai
+from monitored_openai import MonitoredOpenAI, attributes
+assert "openai" in sys.modules
+assert {*monitored_openai.__all__} <= {*dir(monitored_openai)}
+assert "__getattr__" not in vars(monitored_openai)
+assert MonitoredOpenAI is sys.modules["monitored_openai._clients"].MonitoredOpenAI
+try:
+    monitored_openai.nonsense
+except AttributeError as error:
+    assert str(error) == "module 'monitored_openai' has no attribute 'nonsense'"
 """
 SMALLEST_PIPE = 4096
 
@@ -75,8 +86,8 @@ def test_another_action_of_the_interrupt_stays(before: signal.Handlers, monkeypa
         signal.signal(signal.SIGINT, original)
 
 
-def test_the_help_needs_no_sdk() -> None:
-    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, timeout=60, check=False)
+def test_the_help_needs_no_sdk_and_the_package_is_complete_when_it_is_used() -> None:
+    done = subprocess.run([sys.executable, "-c", DEFERRED], capture_output=True, text=True, timeout=60, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
 

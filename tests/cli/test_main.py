@@ -18,7 +18,7 @@ from tests.support.back_ends import Reality
 from tests.support.servers.openai_api import Behaviour
 from tests.support.servers.remote_write import Status
 
-COMMAND = [sys.executable, "-c", "import sys; from monitored_openai._cli.entry import main; sys.exit(main())"]
+COMMAND = [sys.executable, "-c", "import sys; from _monitored_openai_command import main; sys.exit(main())"]
 SECRET = "sk-test-0123456789abcdefghij"
 AS_EXPECTED = [Behaviour()] * 4 + [Behaviour(status=404)]
 

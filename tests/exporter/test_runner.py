@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from functools import partial
 
 from monitored_openai._exporter.runtime.process import PROCESS
 from tests.support.handles import MANUAL, ask, call, handle, imbalance, in_process, settled
 from tests.support.servers._steps import Gate
-from tests.support.servers.loki import FakeLoki, Hold, NeverAnswer
+from tests.support.servers.loki import FakeLoki, Hold, NeverAnswer, Status
 from tests.support.servers.remote_write import RemoteWriteProxy
 
 CALLS = "gen_ai_client_operation_duration_seconds_count"
@@ -76,7 +78,50 @@ async def test_with_flush_on_call_an_event_loop_is_not_held_up(loki: FakeLoki) -
         assert monitoring.stats().delivered == 1
 
 
+async def test_with_flush_on_call_the_calls_of_an_event_loop_during_a_push_share_the_next_one(
+    proxy: RemoteWriteProxy,
+) -> None:
+    with (
+        handle(metrics_url=proxy.write_url, flush_on_call=True, **MANUAL) as monitoring,
+        in_process(monitoring) as client,
+    ):
+        gates = Gate(), Gate()
+        for gate in gates:
+            proxy.fail_next(Hold(gate))
+        ask(client)
+        await asyncio.to_thread(gates[0].wait_reached)
+        ask(client)
+        gates[0].set()
+        await asyncio.to_thread(gates[1].wait_reached)
+        for _ in range(20):
+            ask(client)
+        gates[1].set()
+        await asyncio.to_thread(proxy.wait_until, lambda: proxy.total(CALLS) == 22)
+        await monitoring.aflush(20)  # waits for a push in progress
+        assert len(proxy.stored) < 8
+
+
+async def test_with_flush_on_call_a_silent_back_end_does_not_hold_up_the_totals_of_an_event_loops_calls(
+    loki: FakeLoki, proxy: RemoteWriteProxy
+) -> None:
+    loki.always = NeverAnswer()
+    with (
+        handle(logs_url=loki.push_url, metrics_url=proxy.write_url, flush_on_call=True, **MANUAL) as monitoring,
+        in_process(monitoring) as client,
+    ):
+        for number in range(1, 5):
+            ask(client)
+            await asyncio.to_thread(proxy.wait_until, partial(_has, proxy, number))
+
+
+def _has(proxy: RemoteWriteProxy, calls: int) -> bool:
+    return proxy.total(CALLS) == calls
+
+
 async def test_with_flush_on_call_and_a_dead_back_end_an_event_loops_calls_pile_no_flushes_up(loki: FakeLoki) -> None:
+    async def all_tasks() -> int:
+        return len(asyncio.all_tasks())
+
     with (
         handle(logs_url=loki.push_url, flush_on_call=True, **MANUAL) as monitoring,
         in_process(monitoring) as client,
@@ -84,14 +129,34 @@ async def test_with_flush_on_call_and_a_dead_back_end_an_event_loops_calls_pile_
         ask(client)
         await monitoring.aflush(30)
         loki.refuse()
+        ask(client)
+        before = PROCESS.thread().submit(all_tasks()).result(30)
         for _ in range(50):
             ask(client)
-        await monitoring.aflush(0.5)
-        assert monitoring._runner._exporter is not None
-        assert len(monitoring._runner._exporter._flushes) <= 3
+        assert PROCESS.thread().submit(all_tasks()).result(30) < before + 10
         loki.listen()
         await monitoring.aflush(30)
-        assert (len(loki.entries), imbalance(monitoring.stats())) == (51, (0, 0))
+        assert (len(loki.entries), imbalance(monitoring.stats())) == (52, (0, 0))
+
+
+async def test_with_flush_on_call_a_failing_back_end_gets_quick_retries_for_two_seconds(loki: FakeLoki) -> None:
+    with (
+        handle(logs_url=loki.push_url, flush_on_call=True, **MANUAL) as monitoring,
+        in_process(monitoring) as client,
+    ):
+        ask(client)
+        await monitoring.aflush(30)
+        loki.always = Status(503)
+        began = time.monotonic()
+        ask(client)
+        exporter = monitoring._runner._exporter
+        assert exporter is not None
+        await asyncio.to_thread(loki.wait_until, lambda: loki.faulted >= 4)
+        await asyncio.to_thread(loki.wait_until, lambda: not exporter._flush_gate.flush_in_progress)
+        assert time.monotonic() - began >= 2
+        loki.always = None
+        ask(client)
+        await asyncio.to_thread(loki.wait_until, lambda: len(loki.entries) == 3)
 
 
 def test_an_exporter_whose_thread_has_died_is_started_again_by_the_next_call(loki: FakeLoki) -> None:

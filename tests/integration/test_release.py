@@ -83,7 +83,8 @@ def test_the_wheel_holds_the_package_and_its_metadata_and_nothing_else(built: Bu
     information = "monitored_openai-{}.dist-info/".format(built.metadata["Version"])
     names = ["METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE.txt"]
     names.append("licenses/src/monitored_openai/_local/page/uplot-license.txt")
-    assert built.wheel.keys() == package | {information + name for name in names}
+    command = {"_monitored_openai_command.py"}
+    assert built.wheel.keys() == package | command | {information + name for name in names}
     assert {Path(name).suffix for name in package} == {".css", ".html", ".js", ".json", ".py", ".svg", ".txt", ".typed"}
 
 

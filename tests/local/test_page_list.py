@@ -177,6 +177,38 @@ def test_groups_keep_the_focus_and_follow_new_calls_and_filters(browser: Chromiu
         assert tab.complaints() == []
 
 
+INSIDE = "[...document.querySelectorAll('.inside > li')].map(one => one.dataset.id ?? one.textContent)"
+
+
+def test_an_open_group_follows_its_calls_and_keeps_focus_and_scroll(browser: Chromium, page: Page) -> None:
+    session = {"attributes": {"session_id": "s"}}
+    page.log(*(call(number, **session) for number in range(190)), call(500, attributes={"session_id": "other"}))
+    with browser.tab(f"{page.server.url}#grouping=session", height=600) as tab:
+        tab.wait_for("document.querySelectorAll('#list > .grouped').length === 2")
+        tab.ask("document.querySelector('.group[data-key=s]').click()")
+        tab.wait_for(f"{INSIDE}.length === 190")
+        tab.ask("document.querySelector('.inside > li[data-id=c100] .call').click()")
+        tab.wait_for("document.querySelector('.inside .facts') !== null")
+        tab.ask("(button => (button.focus(), button.scrollIntoView()))(document.querySelector('[data-id=c100] .call'))")
+        before = tab.ask("document.querySelector('[data-id=c100]').getBoundingClientRect().top")
+
+        page.log(call(190, **session), call(191, **session, error_type="timeout"))
+        tab.wait_for(f"{INSIDE}.length === 192")
+        assert tab.ask(INSIDE) == [f"c{number}" for number in reversed(range(192))]
+        assert any("192 calls|s|1 failed" in text for text in tab.ask(GROUPS))
+        assert tab.ask("document.activeElement.closest('li').dataset.id") == "c100"
+        assert tab.ask("document.querySelector('[data-id=c100] .facts') !== null")
+        assert abs(tab.ask("document.querySelector('[data-id=c100]').getBoundingClientRect().top") - before) <= 1
+
+        page.log(*(call(number, **session) for number in range(192, 210)))
+        tab.wait_for(f"{INSIDE}.at(-1) === 'and 10 earlier calls'")
+        assert tab.ask(INSIDE)[:-1] == [f"c{number}" for number in reversed(range(10, 210))]
+        page.log(call(210, **session))
+        tab.wait_for(f"{INSIDE}.at(-1) === 'and 11 earlier calls'")
+        assert tab.ask(f"{INSIDE}.length") == 201
+        assert tab.complaints() == []
+
+
 def test_an_attribute_whose_name_is_no_label_does_not_filter(browser: Chromium, page: Page) -> None:
     page.log(call(1, attributes={"user.id": "u1"}))
     with browser.tab(page.server.url) as tab:

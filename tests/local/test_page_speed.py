@@ -1,4 +1,4 @@
-"""The page with 10,000 calls in a real headless Chromium: it is painted and filtered at once.
+"""The page in a real headless Chromium: with 10,000 calls it is painted and filtered at once, and no text takes long.
 
 The bars are 1 s to the first paint and 0.2 s for a filter; the limits are four times as long, for a busy machine.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,21 @@ ACTIONS = {
     "a model": "document.querySelector('#groups tbody button').click()",
     "the most expensive": "document.querySelector('[data-order=cost]').click()",
 }
+
+LAID_OUT = """(() => {
+    const box = document.querySelector('SELECTOR');
+    box.hidden = false;
+    const once = (width) => {
+        box.style.width = `${width}px`;
+        const started = performance.now();
+        box.offsetHeight;
+        return performance.now() - started;
+    };
+    return Math.min(...[500, 510, 520].map(once));
+})()"""
+"""The milliseconds in which Chromium lays a text out again."""
+TEXTS = {"asked": ".turn.asked .text", "Markdown": ".markdown", "plain": ".turn.answered > .text"}
+LENGTH = 19_000
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +92,20 @@ def test_a_filter_answers_within_a_fifth_of_a_second(
         took = tab.wait_for("window.took")
     record_testsuite_property(f"filtered by {name} in ms", took)
     assert took < 4 * 200
+
+
+@pytest.mark.parametrize("sign", ["[a", "x(y`"])
+def test_the_layout_of_no_long_text_takes_seconds(browser: Chromium, tmp_path: Path, sign: str) -> None:
+    with contextmanager(open_page)(tmp_path / "history.sqlite3") as page:
+        for number, part in enumerate(("`word` ", sign)):
+            text = (part * LENGTH)[:LENGTH]
+            asked = {"messages": [{"role": "user", "content": text}]}
+            answer = {"choices": [{"message": {"role": "assistant", "content": text}}]}
+            page.log({**CALL, "id": f"c{number}", "request": asked, "response": answer})
+        took = []
+        for number in range(2):
+            with browser.tab(f"{page.server.url}#call=c{number}") as tab:
+                tab.wait_for("document.querySelector('#linked .facts, #list .facts') !== null")
+                took.append([tab.ask(LAID_OUT.replace("SELECTOR", selector)) for selector in TEXTS.values()])
+        words, signs = (dict(zip(TEXTS, times, strict=True)) for times in took)
+    assert {name: (words[name], time) for name, time in signs.items() if time > 10 * max(words[name], 5)} == {}

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from datetime import datetime
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 
 from monitored_openai import MonitoringSettings
 from monitored_openai._redaction.cards import _ISSUERS
+from monitored_openai._redaction.emails import _CODE, _FILE
 from monitored_openai._redaction.ibans import _FORMS
 from monitored_openai._redaction.personal_data import without_personal_data
 from monitored_openai._redaction.presets import PRESETS, RedactionPreset
 from monitored_openai._redaction.redactor import redacted, redactor
+from monitored_openai._redaction.widths import narrow
 from tests.support.no_personal_data import NEGATIVES
 from tests.support.personal_data import POSITIVES
 
@@ -55,6 +58,17 @@ HOSTILE = {
     "escapes": "\\u0040" * 16_000,
     "backslashes": "\\" * 100_000,
     "backslashes behind an escape": "x\\u0040" + "\\" * 100_000,
+    "full-width digits": "\uff14" * 100_000,
+    "full-width groups of digits": "\uff14\uff11\uff11\uff11\u3000" * 20_000,
+    "full-width at signs": "a\uff20" * 50_000,
+    "long dashes": "1\u30fc" * 50_000,
+    "unspaced letters": "\u4e00" * 100_000,
+    "unspaced letters and digits": "\u4e001" * 50_000,
+    "a hex dump": "01 23 45 67 89 ab cd ef " * 4_000,
+    "bytes": "de " * 33_000,
+    "bytes and numbers": "ab 06 12 34 56 79 ab " * 5_000,
+    "offsets": "0x00: 06 12 34 56 79 " * 5_000,
+    "code": "a@functools.wraps" * 6_000,
     "order numbers": "order number " * 8_000 + "030 1234567",
 }
 
@@ -261,3 +275,22 @@ def test_the_environment_names_presets(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^redact_presets: has an unknown preset; use card, email, iban or phone$"):
         MonitoringSettings(redact_presets="emial")
+
+
+def test_no_name_of_code_is_a_top_level_domain() -> None:
+    domains = (files("hypothesis") / "vendor" / "tlds-alpha-by-domain.txt").read_text().lower().split()
+    assert len(domains) > 1000
+    assert [domain for domain in domains if _CODE.search(f"a.{domain}") or _FILE.search(f"a.{domain}")] == []
+
+
+@given(st.binary(min_size=16, max_size=16).filter(lambda row: any(byte & 0x0F > 9 for byte in row[::2])))
+@settings(max_examples=200, deadline=None)
+def test_a_row_of_a_hex_dump_stays(row: bytes) -> None:
+    for text in (row.hex(" "), row.hex(" ", 2), f"0x10:  {row.hex(' ', 2)}", row.hex(":"), row.hex(" ").upper()):
+        assert without_personal_data(text, PRESETS) == text
+
+
+@given(st.text(st.sampled_from("4\uff11\u0664\u4e00\u30fc\uff0d\uff20@a\uff0e.\uff08 \u3000"), max_size=40))
+@settings(max_examples=200, deadline=None)
+def test_a_narrow_text_is_equally_long(text: str) -> None:
+    assert len(narrow(text)) == len(text)

@@ -145,8 +145,8 @@ class Storm:
         self.stop()
 
     def fill_disk(self) -> None:
-        """Let no process write for two seconds."""
-        for worker in filter(Worker.is_ready, self._workers):
+        """Let no process write for two seconds that has opened its files; the others would push series of their own."""
+        for worker in filter(self._has_opened, self._workers):
             os.killpg(worker.program.pid, signal.SIGUSR1)
         self.disks_filled += 1
 
@@ -168,6 +168,13 @@ class Storm:
 
     def _has_calls(self, worker: Worker) -> bool:
         return worker.is_ready() and all(self._on_disk(self._databases[0], pid)[CALLS] for pid in worker.pids)
+
+    def _has_opened(self, worker: Worker) -> bool:
+        return worker.is_ready() and all(
+            database.exists() and self._one(database, "SELECT count(*) FROM process WHERE pid = ?", pid)
+            for database in self._databases
+            for pid in worker.pids
+        )
 
     def _stopped(self, victim: Worker) -> list[dict[str, float]]:
         """Stop a worker, and return what it has on disk for each destination.
@@ -195,9 +202,9 @@ class Storm:
                         found[names[series]] += value
         return found
 
-    def _one(self, database: Path, query: str) -> object:
+    def _one(self, database: Path, query: str, *parameters: object) -> object:
         with closing(_opened(database)) as open_database:
-            return open_database.execute(query).fetchone()[0]
+            return open_database.execute(query, parameters).fetchone()[0]
 
 
 def _sum(parts: Iterable[dict[str, float]]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Runs the command `monitored-openai`: its exit codes and its one-line errors.
 
-The console script calls it by `_cli/entry.py`, which handles interrupts during the imports.
+The console script calls `_monitored_openai_command.py` beside this package, which handles interrupts during the imports.
 """
 
 from __future__ import annotations

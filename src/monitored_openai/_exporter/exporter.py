@@ -15,6 +15,7 @@ from monitored_openai._exporter.delivery.flush_gate import FlushGate
 from monitored_openai._exporter.delivery.legacy_sample_pusher import LegacySamplePusher
 from monitored_openai._exporter.delivery.log_pusher import LogPusher
 from monitored_openai._exporter.encoders import loki
+from monitored_openai._exporter.flushes import Flushes
 from monitored_openai._exporter.idle import Rest
 from monitored_openai._exporter.losses import Failures
 from monitored_openai._exporter.price_updates import PriceUpdates
@@ -48,7 +49,6 @@ _GATHER_SECONDS_TO_SPOOL = 0.05
 _CALLS_IN_A_ROW = 64
 """Calls recorded before other tasks of the loop may run."""
 _RESTART_SECONDS = 1.0
-_ENOUGH_FLUSHES = 2
 
 
 class Exporter:
@@ -91,9 +91,13 @@ class Exporter:
         self._metrics_pusher = build_metrics_pusher(*parts, ledger=ledger, rest=self._rest)
         self._sample_pusher = build_sample_pusher(*parts)
         self._recovery = build_recovery(state, ledger, self._log_pusher, self._metrics_pusher)
-        self._owes_totals = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._flushes: set[asyncio.Task[bool]] = set()
+        self._flushes = Flushes(
+            self._flush_gate,
+            self._record_calls,
+            push_totals=self._metrics_pusher.flush if self._metrics_pusher is not None else None,
+            others=[pusher.idle for pusher in (self._log_pusher, self._sample_pusher) if pusher is not None],
+        )
 
     def start(self) -> None:
         """Start to record calls, and start the pushers."""
@@ -109,39 +113,16 @@ class Exporter:
         self._woken.set()
         self._rest.end()
 
-    @property
-    def has_enough_flushes(self) -> bool:
-        """True if two flushes are in progress. More would pile up while a back end is down."""
-        return len(self._flushes) >= _ENOUGH_FLUSHES
-
     async def flush(self) -> bool:
         """Record and deliver everything; true if the metrics back end has the latest totals, or if no URL for it is set.
 
         `stop` cancels the flush, even if no thread waits for it.
         """
-        flushing = asyncio.get_running_loop().create_task(self._flush())
-        self._flushes.add(flushing)
-        flushing.add_done_callback(self._flushes.discard)
-        try:
-            await asyncio.wait([flushing])
-        finally:
-            flushing.cancel()
-        return not flushing.cancelled() and flushing.result()
+        return await self._flushes.flush()
 
-    async def _flush(self) -> bool:
-        with self._flush_gate.expedite():
-            self._owes_totals = self._metrics_pusher is not None
-            await self._record_calls()
-            pushed, *_ = await asyncio.gather(
-                self._push_totals(self._metrics_pusher) if self._metrics_pusher else _true(),
-                self._log_pusher.idle() if self._log_pusher else _true(),
-                self._sample_pusher.idle() if self._sample_pusher else _true(),
-            )
-            return pushed
-
-    async def _push_totals(self, pusher: TotalsPusher) -> bool:
-        self._owes_totals = not await pusher.flush()
-        return not self._owes_totals
+    def flush_after_call(self) -> None:
+        """Begin to deliver the data of a call that has ended."""
+        self._flushes.flush_after_call()
 
     @property
     def failures(self) -> Failures:
@@ -150,7 +131,7 @@ class Exporter:
             logs=self._log_pusher.failure if self._log_pusher else "",
             metrics=self._metrics_pusher.failure if self._metrics_pusher else "",
             samples=self._sample_pusher.failure if self._sample_pusher else "",
-            owes_totals=self._owes_totals and not self._keeps_totals,
+            owes_totals=self._flushes.owes_totals and not self._keeps_totals,
         )
 
     @property
@@ -174,7 +155,7 @@ class Exporter:
 
     async def stop(self) -> None:
         """Cancel all tasks, and close the connections and the spool."""
-        ending = [*self._tasks, *self._flushes]
+        ending = [*self._tasks, *self._flushes.tasks]
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
@@ -312,7 +293,3 @@ async def _run_for_ever(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         except Exception:
             warn_sparsely("loop", "a task of the exporter failed and will restart", exc_info=True)
             await asyncio.sleep(_RESTART_SECONDS)
-
-
-async def _true() -> bool:
-    return True

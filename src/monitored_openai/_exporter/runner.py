@@ -198,7 +198,7 @@ class Runner:
         """Queue the call and flush. Without an event loop, wait up to 2 s: the process may be frozen afterwards."""
         self.calls.put(call)
         if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the documented one raises without a loop
-            self._begin(self._flush_for_call)
+            self._begin(self._flush_after_call)
         elif (flush := self.begin_flush()) is not None:
             wait([flush], _FLUSH_ON_CALL_SECONDS)
             end_flush(flush)
@@ -262,8 +262,11 @@ class Runner:
     async def _spool_all(self) -> int:
         return 0 if self._exporter is None else await self._exporter.spool_all()
 
-    async def _flush_for_call(self) -> bool:
-        return self._exporter is not None and not self._exporter.has_enough_flushes and await self._exporter.flush()
+    async def _flush_after_call(self) -> bool:
+        if self._exporter is None:
+            return False
+        self._exporter.flush_after_call()
+        return True
 
     async def _flush(self) -> bool:
         return self._exporter is not None and await self._exporter.flush()

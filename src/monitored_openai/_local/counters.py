@@ -11,7 +11,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import groupby
@@ -49,6 +49,9 @@ _GROWN = """
 SELECT dimension, slot * resolution / ?1 * ?1 AS at, sum(value) FROM point
 WHERE resolution = ?2 AND slot >= ?3 AND slot < ?4 GROUP BY dimension, at ORDER BY dimension, at
 """
+_FIRST = "SELECT min(slot) * ?1 FROM point WHERE resolution = ?1"
+_MOST_KEPT_VALUES, _VALUES_OF_LABEL_SET = 100_000, 10
+"""Growth that stays in memory between two readings: about 10 MB; a label set takes as much memory as some values."""
 _REWRITE_MS = 3_600_000
 """Interval at which an unchanged series is written again, because pruning deletes series without writes."""
 
@@ -82,16 +85,12 @@ def keep(history: History, received: Iterable[Series]) -> None:
 def growth(history: History, *, since: int, until: int, step: int) -> Iterator[Callable[[], Iterator[Growth]]]:
     """Open a snapshot of the growth in each step from `since` to before `until`, which can be read more than once.
 
-    All arguments are multiples of a stored resolution, in seconds. Reading holds one label set in memory at a time.
+    All arguments are multiples of a stored resolution, in seconds. Memory holds all growth if it is small, for the next
+    reading, else one label set at a time.
     """
     resolution = max(seconds for seconds in RESOLUTIONS if step % seconds == 0)
-    with history.reading() as connection:
-        connection.execute("BEGIN")
-        try:
-            yield lambda: _growth(connection, (step, resolution, since // resolution, until // resolution))
-        finally:
-            with suppress(sqlite3.Error):  # the caller needs the error that ended the block
-                connection.execute("ROLLBACK")
+    with history.snapshot() as connection:
+        yield _Reader(connection, (step, resolution, since // resolution, until // resolution)).read
 
 
 def oldest(history: History) -> int | None:
@@ -101,7 +100,7 @@ def oldest(history: History) -> int | None:
     one, only the end of the long slot is certain.
     """
     with history.reading() as connection:
-        firsts = dict(connection.execute("SELECT resolution, min(slot * resolution) FROM point GROUP BY resolution"))
+        firsts = {width: connection.execute(_FIRST, (width,)).fetchone()[0] for width in RESOLUTIONS}
     found: tuple[int, int] | None = None
     for width in sorted(RESOLUTIONS, reverse=True):
         first = firsts.get(width)
@@ -110,6 +109,27 @@ def oldest(history: History) -> int | None:
     if found is None:
         return None
     return found[0] if found[1] == min(RESOLUTIONS) else sum(found)
+
+
+class _Reader:
+    """Reads the growth, from the history or, if it is small, from memory after the first time."""
+
+    def __init__(self, connection: sqlite3.Connection, bounds: tuple[int, int, int, int]) -> None:
+        self._connection = connection
+        self._bounds = bounds
+        self._kept: list[Growth] | None = None
+
+    def read(self) -> Iterator[Growth]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept, values = list[Growth](), 0
+        for growth in _growth(self._connection, self._bounds):
+            values += len(growth.steps) + _VALUES_OF_LABEL_SET
+            if values <= _MOST_KEPT_VALUES:
+                kept.append(growth)
+            yield growth
+        self._kept = kept if values <= _MOST_KEPT_VALUES else None
 
 
 def _growth(connection: sqlite3.Connection, bounds: tuple[int, int, int, int]) -> Iterator[Growth]:

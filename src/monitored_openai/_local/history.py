@@ -151,6 +151,17 @@ class History:
             yield self._reader
 
     @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Open a connection that reads the same committed data in the whole block."""
+        with self.reading() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                with suppress(sqlite3.Error):  # the caller needs the error that ended the block
+                    connection.execute("ROLLBACK")
+
+    @contextmanager
     def _detect_damage(self) -> Iterator[None]:
         try:
             yield

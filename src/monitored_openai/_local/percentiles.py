@@ -3,52 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
 
-from monitored_openai._local.history import History
+from monitored_openai._local.stored_times import StoredTimes, Times
 from monitored_openai._local.time_range import TimeRange
 
 SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 FIRST_CHUNKS = "first_chunks"
 """Name of the number of counted calls with a time to the first chunk in the figures of an overview."""
-Both: TypeAlias = Sequence[float | None]
 _COUNTS = {"duration": "calls", "first_chunk": FIRST_CHUNKS}
 _LATEST_COUNT_SECONDS = 30
 """Longest time between a call's end and its count in the history: two default push intervals."""
-_SQL = """
-SELECT at_ns, coalesce(json_extract(labels, ?), ''), duration, first_chunk FROM call WHERE at_ns >= ? AND at_ns < ?
-"""
+_NO_TIMES = Times([], [])
 
 
-@dataclass(slots=True)
-class _Group:
-    """The stored calls of a group: duration and time to the first chunk of each, in seconds."""
+class _Parts(NamedTuple):
+    """The times of the stored calls of a group, or of all groups, in three parts of time."""
 
-    before: list[Both] = field(default_factory=list)
+    before: Times
     """Calls that ended shortly before the range: their counts may be inside."""
-    inside: list[Both] = field(default_factory=list)
-    late: list[Both] = field(default_factory=list)
+    inside: Times
+    late: Times
     """Calls of the last seconds of the range, or before now: their counts may be later than the range, or still missing."""
 
     def times(self, name: str, counted: float) -> list[float] | None:
         """Return the times of the calls in the range; `None` if their number cannot be that of the counted calls."""
-        before, inside, late = (_present(calls, name) for calls in (self.before, self.inside, self.late))
+        before, inside, late = (list[float](getattr(part, name)) for part in self)
         if len(inside) <= counted <= len(before) + len(inside) + len(late):
             return inside + late
         return None
 
-    def add(self, other: _Group) -> None:
-        """Add the calls of another group."""
-        self.before += other.before
-        self.inside += other.inside
-        self.late += other.late
-
 
 def from_stored_calls(
-    history: History, found: dict[str, Any], *, over: TimeRange, by: str, where: Mapping[str, str]
+    stored: StoredTimes, found: dict[str, Any], *, over: TimeRange, by: str, where: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return an overview with the percentiles of the stored calls in the total and in each group.
 
@@ -56,41 +45,28 @@ def from_stored_calls(
     calls near the ends of the range may differ, since the count of a call arrives later. `stored` is the number of
     calls behind the percentiles.
     """
-    late = min(over.end, found["now"]) - _LATEST_COUNT_SECONDS
-    groups = _groups(history, over, late, by, where)
-    everything = _Group()
-    for group in groups.values():
-        everything.add(group)
+    late = max(over.start, min(over.end, found["now"]) - _LATEST_COUNT_SECONDS)
+    bounds = (over.start - _LATEST_COUNT_SECONDS, over.start, late, over.end)
+    parts = stored.between([int(bound * 10**9) for bound in bounds], by, where)
     return {
         **found,
-        "total": _exact(found["total"], everything),
-        "groups": [_exact(figures, groups.get(figures["name"], _Group())) for figures in found["groups"]],
+        "total": _exact(found["total"], _Parts(*(_joined(groups.values()) for groups in parts))),
+        "groups": [
+            _exact(figures, _Parts(*(groups.get(figures["name"], _NO_TIMES) for groups in parts)))
+            for figures in found["groups"]
+        ],
     }
 
 
-def _groups(history: History, over: TimeRange, late: float, by: str, where: Mapping[str, str]) -> dict[str, _Group]:
-    start_ns, late_ns = over.start * 10**9, int(late * 10**9)
-    conditions, values = "", list[object]([f'$."{by}"', start_ns - _LATEST_COUNT_SECONDS * 10**9, over.end * 10**9])
-    for name, value in where.items():
-        conditions += " AND coalesce(json_extract(labels, ?), '') = ?"
-        values += [f'$."{name}"', value]
-    groups: defaultdict[str, _Group] = defaultdict(_Group)
-    with history.reading() as connection:
-        for at_ns, name, *both in connection.execute(_SQL + conditions, values):
-            group = groups[name]
-            (group.before if at_ns < start_ns else group.late if at_ns >= late_ns else group.inside).append(both)
-    return groups
+def _joined(times: Collection[Times]) -> Times:
+    """Return the times of several groups as those of one."""
+    return Times(*(list(chain.from_iterable(lists)) for lists in zip(*times, strict=True))) if times else _NO_TIMES
 
 
-def _present(calls: Sequence[Both], name: str) -> list[float]:
-    place = list(_COUNTS).index(name)
-    return [value for both in calls if (value := both[place]) is not None]
-
-
-def _exact(figures: Mapping[str, Any], group: _Group) -> dict[str, Any]:
+def _exact(figures: Mapping[str, Any], stored: _Parts) -> dict[str, Any]:
     """Return the figures with the percentiles of the stored calls if these can be the counted ones."""
     kept = {name: value for name, value in figures.items() if name != FIRST_CHUNKS}
-    times = {name: group.times(name, figures[count]) for name, count in _COUNTS.items()}
+    times = {name: stored.times(name, figures[count]) for name, count in _COUNTS.items()}
     exact = {name: _percentiles(those) for name, those in times.items() if those is not None}
     if not times["duration"] or len(exact) < len(times):
         return {**kept, "estimated": bool(figures["calls"]), "stored": None}

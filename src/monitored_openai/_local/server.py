@@ -25,6 +25,7 @@ from monitored_openai._local.overview import overview
 from monitored_openai._local.percentiles import from_stored_calls
 from monitored_openai._local.query import queries
 from monitored_openai._local.remote_write_decoder import Oversized
+from monitored_openai._local.stored_times import StoredTimes
 from monitored_openai._local.time_range import PRESETS, TimeRange, between, until_now
 
 METRICS_PATH, LOGS_PATH = "/api/v1/write", "/loki/api/v1/push"
@@ -59,6 +60,7 @@ class LocalServer(Server):
         """
         super().__init__(host, port, timeouts=timeouts, report=report)
         self._history = history
+        self._stored_times = StoredTimes(history)
         self._token = token
         self._ingest_lock = threading.Lock()
         self._computing = threading.BoundedSemaphore(_MOST_ANSWERS_AT_ONCE)
@@ -181,7 +183,7 @@ class LocalServer(Server):
         with self._room_for_answer(connection):
             with counters.growth(self._history, since=over.start, until=over.end, step=over.step) as read:
                 found = overview(read, now=now, over=over, by=by, where=where)
-            found = from_stored_calls(self._history, found, over=over, by=by, where=where)
+            found = from_stored_calls(self._stored_times, found, over=over, by=by, where=where)
             body = encode({**found, "oldest": counters.oldest(self._history)})
         connection.reply(200, body, headers)
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from monitored_openai._redaction.secrets import Span
+from monitored_openai._redaction.widths import UNSPACED
 
-_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-"""Scripts that put no space between a word and an address: an ASCII address ends where they begin."""
 _LOCAL = re.compile(r"[\w.+'&%!$~^#*-]+")
-_ASCII_LOCAL = re.compile(rf"[^{_UNSPACED}]+")
+_ASCII_LOCAL = re.compile(rf"[^{UNSPACED}]+")
+"""An ASCII address ends where a script begins that puts no space before it."""
 _NO_START = ".'&%!$~^#*-"
 _DOMAIN = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9_-]*+)\.)+(?:xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,63})(?![A-Za-z0-9_(])"
@@ -18,6 +18,15 @@ _DOMAIN = re.compile(
 )
 _FILE = re.compile(r"(?:png|jpe?g|gif|svg|webp|avif|heic|css|tgz|whl|gz|xml|json|ya?ml|txt)\Z", re.IGNORECASE)
 """File names such as `logo@2x.png`; none of these extensions is a top-level domain."""
+_CODE = re.compile(
+    r"\.(?:abstractmethod|array|asarray|astype|asynccontextmanager|cached?|cachedmethod|callback|classmethod|command|compile"
+    r"|conj|contextmanager|coroutine|dataclass|delete|deleter|deprecated|errorhandler|fixture|flatten|get|getter|given"
+    r"|guvectorize|hookimpl|hookspec|jit|listener|mark|matmul|mean|memoize|middleware|ndarray|njit|overload|override"
+    r"|parametrize|partial|patch|put|receiver|reduce|register|reshape|route|setter|shape|singledispatch"
+    r"|singledispatchmethod|skipif|softmax|squeeze|staticmethod|sum|task|toarray|todense|transpose|typechecked|usefixtures"
+    r"|validates|validator|vectorize|websocket|wraps|xfail)\Z"
+)
+"""Code such as `decorator@functools.wraps`; none of these names is a top-level domain."""
 _LONGEST_LOCAL, _LONGEST_DOMAIN = 256, 256
 
 
@@ -50,6 +59,10 @@ def _local_start(text: str, first: int, at: int) -> int:
 
 def _is_address(text: str, start: int, at: int, domain: re.Match[str]) -> bool:
     labels = domain[0].split(".")[:-1]
-    if (len(labels) > 1 and all(label.isdigit() for label in labels)) or _FILE.search(domain[0]):
-        return False  # a version such as lib@4.17.21.dev, or a file
+    if (
+        (len(labels) > 1 and all(label.isdigit() for label in labels))
+        or _FILE.search(domain[0])
+        or _CODE.search(domain[0])
+    ):
+        return False  # a version such as lib@4.17.21.dev, a file, or code
     return not (text[start:at] == "git" and text[domain.end() : domain.end() + 1] == ":")

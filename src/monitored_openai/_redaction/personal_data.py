@@ -12,6 +12,7 @@ from monitored_openai._redaction.phones import phone_spans
 from monitored_openai._redaction.presets import RedactionPreset
 from monitored_openai._redaction.secrets import Span, holds
 from monitored_openai._redaction.unescape import SIGNS, Unescaped
+from monitored_openai._redaction.widths import narrow
 
 _FINDERS: dict[RedactionPreset, Callable[[str], Iterator[Span]]] = {
     "iban": iban_spans,
@@ -31,6 +32,7 @@ def without_personal_data(text: str, presets: Collection[RedactionPreset]) -> st
     plain = text if unescaped is None else unescaped.text
     if "\\" in plain:
         plain = _ESCAPED_BREAK.sub("\n\n", plain)
+    plain = narrow(plain)
     found = _disjoint((span, name) for name in _FINDERS if name in presets for span in _FINDERS[name](plain))
     pieces: list[str] = []
     end = 0

@@ -40,7 +40,7 @@ _NATIONAL = re.compile(
     rf"|0[1-9][{_SPACE}{_DASH}](?:[0-9]{{4}}[{_SPACE}{_DASH}][0-9]{{4}}|[0-9]{{8}})"
     rf"|(?!0[0-9]{{4}}-[0-9]{{4}}\b|0[0-9]{{2}}-[0-9]{{2}}-[0-9]{{4}}\b)0[1-9][0-9]{{1,3}}(?:[{_SPACE}{_DASH}]|[{_SPACE}]?/[{_SPACE}]?|[{_SPACE}]-[{_SPACE}])"
     rf"[0-9]{{2,8}}(?:[{_SPACE}{_DASH}][0-9]{{2,6}}){{0,3}}"
-    rf"|\([1-9][0-9]\)[{_SPACE}]?9?[0-9]{{4}}-[0-9]{{4}}){_AFTER}"
+    rf"|\([1-9][0-9]\)[{_SPACE}]?9?[0-9]{{4}}-[0-9]{{4}}|0[1-9][0-9]{{0,3}}\([0-9]{{2,4}}\)[0-9]{{4}}){_AFTER}"
 )
 _ANY = re.compile(rf"[+(]{{0,2}}(?P<digits>[0-9]++(?:{_GAP}[0-9]++)*+)(?!\w|[.,][0-9]|%)")
 _WORD_BEFORE = re.compile(
@@ -58,6 +58,15 @@ _OTHER_WORD_BEFORE = re.compile(
 )
 _MOST_BEFORE = 48
 """Number of characters before a number that are searched for a word that names it."""
+_BYTES = r"[0-9A-Fa-f]{2}(?:[0-9A-Fa-f]{2})?"
+_BYTES_BEFORE = re.compile(rf"(?<![^\s:|]){_BYTES}(?: {{1,2}}{_BYTES}){{0,9}} {{1,2}}\Z")
+_BYTES_AFTER = re.compile(rf"(?: {{1,2}}{_BYTES}(?![^\s|])){{1,9}}")
+_OFFSET_BEFORE = re.compile(r"(?<![\w.])0x[0-9A-Fa-f]{1,16}:? {1,2}\Z")
+_NO_WORD = re.compile(
+    r"a[acf0-9]|b[a-df0-9]|c[bf0-9]|d[bcdf0-9]|e[bcef0-9]|f[bcdf0-9]|0[a-f]|(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{4}",
+    re.IGNORECASE,
+)
+"""Hexadecimal bytes that hardly occur in a sentence, unlike `de` or `3e`."""
 _DATE_OR_ADDRESS = re.compile(
     r"(?:19|20)[0-9]{2}[-/.][0-9]{2}[-/.][0-9]{2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.](?:19|20)[0-9]{2}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}\Z"
 )
@@ -90,7 +99,8 @@ def _number_at(text: str, start: int) -> Span | None:
     for pattern, is_phone in _FORMS.get(text[start], _FORMS["1"]):
         found = pattern.match(text, start)
         if found is not None and is_phone(_DIGITS.findall(found[0])):
-            return None if _names_other_number(text, start) else found.span()
+            is_other = _names_other_number(text, start) or _is_in_dump(text, *found.span())
+            return None if is_other else found.span()
     found = _INTERNATIONAL.match(text, start) if text[start] in "+0" else None
     return None if found is None else _international(found)
 
@@ -110,7 +120,9 @@ def _international(found: re.Match[str]) -> Span | None:
     if digits[0] in "17" and (len(digits) != 11 or (digits[0] == "1" and digits[1] in "01")):
         return None
     if not is_plus and (
-        {len(group) for group in _DIGITS.findall(found[0])} == {4} or _names_other_number(found.string, start)
+        {len(group) for group in _DIGITS.findall(found[0])} == {4}
+        or _names_other_number(found.string, start)
+        or _is_in_dump(found.string, start, end)
     ):
         return None  # such as code points: 0031 2044 0034
     return start, end
@@ -129,6 +141,17 @@ def _after_word(text: str, start: int) -> Span | None:
 def _names_other_number(text: str, start: int) -> bool:
     """Return true if the words before a number name something else, such as an order."""
     return _OTHER_WORD_BEFORE.search(text, max(0, start - _MOST_BEFORE), start) is not None
+
+
+def _is_in_dump(text: str, start: int, end: int) -> bool:
+    """Return true if hexadecimal bytes surround a number, or if the offset of a dump precedes it."""
+    first = max(0, start - _MOST_BEFORE)
+    if _OFFSET_BEFORE.search(text, first, start):
+        return True
+    found = (_BYTES_BEFORE.search(text, first, start), _BYTES_AFTER.match(text, end, end + _MOST_BEFORE))
+    around = [byte for one in found if one is not None for byte in one[0].split()]
+    is_dump = any(map(_NO_WORD.fullmatch, around)) or (len(around) > 3 and not "".join(around).isdigit())
+    return len(around) > 1 and is_dump
 
 
 def _no_sizes(groups: list[str]) -> bool:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +26,7 @@ import pytest
 from monitored_openai import MonitoredOpenAI, Monitoring, MonitoringSettings, _logging, attributes
 from monitored_openai._exporter.diagnostics import check
 from monitored_openai._exporter.host.directory import HostDirectory, destination, file_system_of
+from monitored_openai._exporter.host.lock_holder import pid_in
 from monitored_openai._exporter.host.merge import merge_gauges
 from monitored_openai._metrics.names import ACTIVE, DURATION
 from monitored_openai._metrics.series import Sample
@@ -193,6 +197,54 @@ def test_a_stopped_pusher_is_reported_once_and_keeps_its_lock(
         turn.release()
         settled(monitoring)
         assert proxy.total(CALLS) == 2
+
+
+_TRANSACTION = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("BEGIN IMMEDIATE")
+print("begun", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system does not tell who holds a lock")
+def test_a_process_that_is_stopped_inside_a_transaction_is_named(
+    proxy: RemoteWriteProxy, of_host: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with handle(**of_host) as monitoring:
+        call(monitoring)
+        settled(monitoring)
+        command = [sys.executable, "-c", _TRANSACTION, str(directory_of(monitoring).database)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            try:
+                assert other.stdout is not None
+                assert other.stdout.readline() == b"begun\n"
+                other.send_signal(signal.SIGSTOP)
+                os.waitid(os.P_PID, other.pid, os.WSTOPPED)
+                says = f"locked by process {other.pid}, which is stopped"
+                call(monitoring)
+                wait_until(lambda: any(says in message for message in caplog.messages))
+                (found,) = [one for one in check(monitoring.settings) if one.about == "host"]
+                assert (found.is_well, found.says) == (False, f"this host's totals are {says}")
+            finally:
+                other.kill()
+        settled(monitoring)
+        assert proxy.total(CALLS) == 2
+        assert next(one.is_well for one in check(monitoring.settings) if one.about == "host")
+
+
+def test_a_lock_belongs_to_the_process_that_may_write_to_the_file() -> None:
+    locks = """\
+1: FLOCK  ADVISORY  WRITE 11 fe:0a:77 0 EOF
+2: POSIX  ADVISORY  WRITE 12 fe:0b:77 1073741825 1073741825
+2: -> POSIX  ADVISORY  WRITE 13 fe:0a:77 1073741825 1073741825
+3: POSIX  ADVISORY  READ 14 fe:0a:77 1073741826 1073742335
+4: POSIX  ADVISORY  WRITE 0 fe:0a:77 1073741825 1073741825
+5: POSIX  ADVISORY  WRITE 15 fe:0a:77 1073741825 1073741825
+"""
+    assert pid_in(locks, os.makedev(0xFE, 0x0A), 77) == 15
+    assert pid_in(locks, os.makedev(0xFE, 0x0A), 78) is None
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,11 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import islice
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 from monitored_openai import AsyncMonitoredOpenAI, MonitoredOpenAI, MonitoringSettings, attributes
 from monitored_openai._cli.demo.counts import Counts
+from monitored_openai._cli.demo.openai_server import CALL_HEADER
 from monitored_openai._cli.demo.workload import Job, Phase
 
 Watch: TypeAlias = Callable[[Phase], AbstractContextManager[Callable[[], None]]]
@@ -91,6 +93,6 @@ async def call_async(client: AsyncMonitoredOpenAI, job: Job) -> None:
 
 
 def _create(client: MonitoredOpenAI | AsyncMonitoredOpenAI, job: Job) -> Any:
-    client = client.with_options(**job.client_options)
+    client = client.with_options(default_headers={CALL_HEADER: uuid4().hex}, **job.client_options)
     endpoint: Any = client.completions if "prompt" in job.arguments else client.chat.completions
     return endpoint.create(**job.arguments)

@@ -17,6 +17,8 @@ from monitored_openai._local.http.server import Server
 Fault = Literal["busy", "overloaded", "broken", "too long", "silent", "cut off", "stalled"]
 """A failure that a request selects; with `busy` the first retry succeeds, with the others no retry does."""
 FAULT_HEADER = "x-demo-fault"
+CALL_HEADER = "x-demo-call"
+"""Identifies a call in all its requests; a request without it is a call of its own."""
 
 _RATE_LIMIT = (429, "requests", "rate_limit_exceeded", "Rate limit reached. Please try again in 40ms.")
 _ERRORS: Mapping[str, tuple[int, str, str | None, str]] = {
@@ -45,7 +47,8 @@ class Api(Server):
     """Answers chat completions and legacy completions, plain and streamed.
 
     `served` counts only numbers that a client can learn from the replies: a call and its retries are one call, and tokens
-    count if the client received the usage.
+    count if the client received the usage. A client may retry a request that has not arrived: on a busy machine, its
+    attempt to connect may exceed the SDK's limit of 5 seconds. So the API counts as many retries as the client states.
     """
 
     def __init__(self, *, pace: float = 1.0) -> None:
@@ -55,6 +58,8 @@ class Api(Server):
         self._pace = pace
         self._counting = threading.Lock()
         self._numbers = itertools.count(1)
+        self._retries: dict[str, int] = {}
+        """Retries of each call."""
 
     @property
     def base_url(self) -> str:
@@ -69,9 +74,9 @@ class Api(Server):
             connection.reply(400)
             return
         model, fault = request["model"], connection.headers.get(FAULT_HEADER, "")
-        is_retry = int(connection.headers.get("x-stainless-retry-count", "0")) > 0
-        self._count(model, {"repeated requests" if is_retry else "calls": 1})
-        if fault in _ERRORS and not (fault == "busy" and is_retry):
+        retries = int(connection.headers.get("x-stainless-retry-count", "0"))
+        self._count_request(model, connection.headers.get(CALL_HEADER, str(number)), retries)
+        if fault in _ERRORS and not (fault == "busy" and retries):
             status, kind, code, message = _ERRORS[fault]
             error = {"message": message, "type": kind, "param": None, "code": code}
             headers = {**_headers(number, "application/json"), "retry-after-ms": "40"}
@@ -115,6 +120,15 @@ class Api(Server):
     def _wait(self, connection: Connection, seconds: float) -> None:
         if connection.client_leaves_within(seconds * self._pace):
             raise ConnectionAbortedError
+
+    def _count_request(self, model: str, call: str, retries: int) -> None:
+        with self._counting:
+            before = self._retries.get(call)
+            self._retries[call] = max(retries, before or 0)
+        if before is None:
+            self._count(model, {"calls": 1})
+        if retries > (before or 0):
+            self._count(model, {"repeated requests": retries - (before or 0)})
 
     def _count(self, model: str, numbers: Mapping[Kind, int]) -> None:
         with self._counting:

@@ -49,8 +49,8 @@ class Job:
 
     @property
     def client_options(self) -> dict[str, Any]:
-        """Arguments for the client's `with_options`; the connect timeout stays long, for busy machines."""
-        return {"timeout": Timeout(10.0, read=0.5), "max_retries": 0} if self.fault == "silent" else {}
+        """Arguments for the client's `with_options`; a call without retries must reach the API, so it has long to connect."""
+        return {"timeout": Timeout(600.0, read=0.5), "max_retries": 0} if self.fault == "silent" else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ class FlushGate:
     def __init__(self) -> None:
         self._holders = 0
         self._flushing = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def flush_in_progress(self) -> bool:
@@ -26,14 +27,32 @@ class FlushGate:
     @contextmanager
     def expedite(self) -> Iterator[None]:
         """Mark a flush as in progress for as long as the block lasts."""
-        self._holders += 1
-        self._flushing.set()
+        self._begin()
         try:
             yield
         finally:
-            self._holders -= 1
-            if not self._holders:
-                self._flushing.clear()
+            self._end()
+
+    def expedite_for(self, seconds: float) -> None:
+        """Mark a flush as in progress for this time from now on."""
+        if self._timer is None:
+            self._begin()
+        else:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._time_out)
+
+    def _time_out(self) -> None:
+        self._timer = None
+        self._end()
+
+    def _begin(self) -> None:
+        self._holders += 1
+        self._flushing.set()
+
+    def _end(self) -> None:
+        self._holders -= 1
+        if not self._holders:
+            self._flushing.clear()
 
     async def wait(self, seconds: float, until: asyncio.Event | None = None) -> None:
         """Wait for `seconds`, or until a flush begins or `until` is set."""

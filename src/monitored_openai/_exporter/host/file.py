@@ -23,6 +23,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from monitored_openai._exporter.host.lock_holder import Locked, lock_holder
 from monitored_openai._exporter.host.merge import (
     Counters,
     add_counters,
@@ -119,6 +120,7 @@ class HostFile:
         """Make all changes of the block, or none. If `durable`, they survive a power failure.
 
         Raises:
+            Locked: another process has not ended its transaction within a second.
             sqlite3.Error: the disk fails, or the file is damaged.
             OSError: another file has replaced this one.
         """
@@ -128,9 +130,7 @@ class HostFile:
             uri = f"{self._path.absolute().as_uri()}?mode=rw"
             database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
             with closing(database):
-                database.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = OFF")
-                database.execute("PRAGMA journal_mode = TRUNCATE")
-                database.execute("BEGIN IMMEDIATE")
+                self._begin(database, durable=durable)
                 try:
                     yield HostTransaction(database)
                     database.execute("COMMIT")
@@ -138,6 +138,16 @@ class HostFile:
                     with suppress(sqlite3.Error):
                         database.execute("ROLLBACK")
                     raise
+
+    def _begin(self, database: sqlite3.Connection, *, durable: bool) -> None:
+        try:
+            database.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = OFF")
+            database.execute("PRAGMA journal_mode = TRUNCATE")
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            raise Locked(lock_holder(self._path)) from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from monitored_openai._exporter.host.directory import HostDirectory, destination
 from monitored_openai._exporter.host.file import HostFile, State
+from monitored_openai._exporter.host.lock_holder import Locked
 
 if TYPE_CHECKING:
     from monitored_openai._settings.model import MonitoringSettings
@@ -43,8 +44,12 @@ def report(settings: MonitoringSettings) -> PushReport:
         )
     if not directory.database.exists():
         return PushReport("no process of this host has common totals for these settings yet")
-    with HostFile(directory.database).transaction() as file:
-        return _described(file.state())
+    try:
+        with HostFile(directory.database).transaction() as file:
+            return _described(file.state())
+    except Locked as locked:
+        by = "another process" if locked.holder is None else str(locked.holder)
+        return PushReport(f"this host's totals are locked by {by}", "continue or end that process if it is stopped")
 
 
 def _described(state: State) -> PushReport:

@@ -5,6 +5,7 @@ import { isSmall, isStructure, parse, structure, tree } from "./json.js";
 import { markdown } from "./markdown.js";
 
 const MOST_SHOWN = 20_000;
+const LONG = 2000; // characters from which on the layout of a text with kerning may take noticeable time
 const MAIN = new Set(["input_tokens", "output_tokens", "total_usd"]); // also shown when 0
 const HIDDEN_PARAMETERS = new Set(["messages", "input", "prompt", "instructions", "tools", "functions", "model", "stream", "stream_options"]);
 const MARKUP = /[`*_#|>[~]|^\s*(?:-|\d+[.)])\s/m; // signs of Markdown
@@ -75,7 +76,7 @@ function said(turns) {
     const media = (turn.media ?? []).map(({ kind, detail }) => element("span", "chip media", detail ? `${kind}: ${detail}` : kind));
     return element(
       "div",
-      `turn ${turn.side}`,
+      `turn ${turn.side}${turn.text.length > LONG ? " long" : ""}`,
       element("h3", "", speaker),
       ...(turn.text || !media.length ? written(turn.text, isData, turn.side === "answered") : []),
       media.length ? element("div", "chips", ...media) : null,

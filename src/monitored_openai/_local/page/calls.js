@@ -2,7 +2,8 @@
 
 import { isLabel } from "./address.js";
 import { fill } from "./call.js";
-import { ask, atLeast, clock, count, element, lowest, money, plus, seconds } from "./format.js";
+import { ask, atLeast, clock, count, element, money, seconds } from "./format.js";
+import { showGrouped } from "./grouped.js";
 
 const PAGE = 50;
 const MOST_LIVE = 300;
@@ -251,49 +252,10 @@ async function showGroups(wanted, mine, parameters, by) {
   const isSame = wanted === asked;
   asked = wanted;
   question = parameters;
-  if (isSame && list.querySelector(".grouped > [aria-expanded=true]")) {
-    return groups.forEach((group) => groupButton(group.key)?.replaceChildren(...sums(group))); // what the user reads does not move
-  }
-  const focused = document.activeElement.closest(".grouped > .call")?.dataset.key;
   rows.clear();
-  list.replaceChildren(...groups.map((group) => groupOf(group, filters, by)));
-  if (focused != null) groupButton(focused)?.focus();
   more.hidden = true;
   none.hidden = groups.length > 0;
   none.textContent = `No call of this time range has a ${by}.`;
-}
-
-const groupButton = (key) => [...list.querySelectorAll(".grouped > .call")].find((button) => button.dataset.key === key);
-
-function sums(group) {
-  const tokens = plus(group.input_tokens, group.output_tokens);
-  return [
-    element("span", "when", clock(new Date(Number(BigInt(group.last_ns) / 1000000n)))),
-    element("span", "model", `${count(group.calls)} call${group.calls === 1 ? "" : "s"}`),
-    element("span", "asked", group.key),
-    group.errors > 0 && element("span", "error", `${count(group.errors)} failed`),
-    element("span", "number duration", seconds(group.duration)),
-    element("span", "number tokens", lowest(count, tokens, group.usage_unknown, group.calls)),
-    element("span", "number cost", lowest(money, group.cost, group.cost_incomplete, group.calls)),
-  ].filter(Boolean);
-}
-
-function groupOf(group, filters, by) {
-  const button = element("button", "call group", ...sums(group));
-  button.type = "button";
-  button.dataset.key = group.key;
-  button.setAttribute("aria-expanded", "false");
-  const item = element("li", "grouped", button);
-  item.dataset.by = by;
-  button.addEventListener("click", async () => {
-    const inside = item.querySelector("ol");
-    button.setAttribute("aria-expanded", String(!inside));
-    if (inside) return inside.remove();
-    const place = element("ol", "inside", element("li", "faint", "Loading"));
-    item.append(place);
-    const found = await fetched({ ...filters, [`group.${by}`]: group.key }, { limit: MOST_RELOADED });
-    const rest = found.length < group.calls ? element("li", "faint", `and ${count(group.calls - found.length)} earlier calls`) : null;
-    place.replaceChildren(...[...found.map(shortly), rest].filter(Boolean));
-  });
-  return item;
+  const callsOf = (key) => fetched({ ...filters, [`group.${by}`]: key }, { limit: MOST_RELOADED });
+  await showGrouped(list, groups, { by, callsOf, row: shortly, isSame });
 }
