@@ -238,14 +238,14 @@ class Clients:
             return openai.AsyncOpenAI(api_key="sk-bench", http_client=connection)
         return AsyncMonitoredOpenAI(api_key="sk-bench", http_client=connection, monitoring=self.monitoring)
 
-    def settle(self) -> None:
-        """Wait until the back ends have received everything recorded.
+    def settle(self, seconds: float = 30) -> None:
+        """Wait at most `seconds` until the back ends have received everything recorded.
 
         Raises:
             RuntimeError: The delivery is incomplete, which makes the results meaningless.
         """
         if self.monitoring is not None:
-            result = self.monitoring.flush(30)
+            result = self.monitoring.flush(seconds)
             if not result.complete or result.dropped:
                 raise RuntimeError(f"not everything was delivered: {result}")
 

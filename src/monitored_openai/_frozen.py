@@ -19,11 +19,14 @@ def quick_init(cls: _Class) -> _Class:
     defaults = {one.name: one.default for one in members if one.default is not MISSING}
     factories = [(one.name, one.default_factory) for one in members if one.default_factory is not MISSING]
     required = {one.name for one in members} - defaults.keys() - {name for name, _ in factories}
-    official, number = cls.__init__, len(members)
+    official, number, names = cls.__init__, len(members), frozenset(one.name for one in members)
 
     @wraps(official)
     def init(self: Any, /, **given: Any) -> None:
         values = self.__dict__
+        if given.keys() == names:  # no default is needed, which saves a quarter of the time
+            values.update(given)
+            return
         values.update(defaults)
         for name, factory in factories:
             if name not in given:

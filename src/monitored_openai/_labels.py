@@ -60,9 +60,14 @@ def check_label_value(text: str) -> str:
     return text
 
 
+def is_short(text: str) -> bool:
+    """Return true if `clip_label_value` surely returns the text, and any part of it, unchanged."""
+    return len(text) <= _MOST_VALUE_BYTES // 4 and text.isascii()
+
+
 def clip_label_value(text: str) -> str:
     """Return the text as valid UTF-8, cut to 1,024 bytes; a value of a call is never refused."""
-    if len(text) <= _MOST_VALUE_BYTES // 4 and text.isascii():
+    if is_short(text):
         return text
     whole = without_secrets(text)  # before the cut, because no rule finds a secret whose end is cut off
     return whole.encode("utf-8", "replace")[:_MOST_VALUE_BYTES].decode("utf-8", "ignore")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
 from typing import Any
@@ -12,7 +13,7 @@ from zlib import crc32
 
 from monitored_openai._calls.request_fields import IDENTIFIERS
 from monitored_openai._json import decode, encode
-from monitored_openai._labels import clip_label_value
+from monitored_openai._labels import clip_label_value, is_short
 from monitored_openai._legacy_series import log_fields, prompt_of
 from monitored_openai._record import CallRecord, Cost, Usage
 from monitored_openai._redaction.redactor import (
@@ -33,7 +34,9 @@ _USAGE = tuple(field.name for field in fields(Usage))
 _usage_values = attrgetter(*_USAGE)
 _IDENTIFIER_NAMES = {name: f"openai_{name}" for name in IDENTIFIERS}
 _CONTENT = ("request", "response", "prompt", "identifiers", "error_message")
-_ALWAYS_IN_COST = frozenset({"input", "input_cached", "output"})
+_COST = (*(f"{kind}_usd" for kind in Cost().by_kind()), "cache_savings_usd", "total_usd")
+_cost_values = attrgetter(*_COST)
+_ALWAYS_IN_COST = frozenset({"input_usd", "input_cached_usd", "output_usd", "cache_savings_usd", "total_usd"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +125,7 @@ def _facts(record: CallRecord) -> dict[str, Any]:
         "response_model": record.response_model,
         "response_id": record.response_id,
         "request_id": record.request_id,
-        "started": datetime.fromtimestamp(record.started_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
+        "started": f"{_second(record.started_ns // 10**9)}.{record.started_ns // 10**6 % 1000:03d}+00:00",
         "duration_seconds": round(record.duration, 6),
         "time_to_first_chunk_seconds": _rounded(record.time_to_first_chunk),
         "chunks": record.chunks,
@@ -148,15 +151,20 @@ def _facts(record: CallRecord) -> dict[str, Any]:
     return _known(facts)
 
 
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    """Return a time in UTC, from seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def _usage(usage: Usage) -> dict[str, Any]:
     return {name: value for name, value in zip(_USAGE, _usage_values(usage), strict=True) if value is not None}
 
 
 def _cost(cost: Cost) -> dict[str, float]:
     """Return the parts of a cost in USD, without parts that are rare and zero."""
-    parts = {f"{kind}_usd": usd for kind, usd in cost.by_kind().items() if usd or kind in _ALWAYS_IN_COST}
-    parts |= {"cache_savings_usd": cost.cache_savings_usd, "total_usd": cost.total_usd}
-    return {name: round(usd, 12) if usd else usd for name, usd in parts.items()}
+    values = zip(_COST, _cost_values(cost), strict=True)
+    return {name: round(usd, 12) if usd else usd for name, usd in values if usd or name in _ALWAYS_IN_COST}
 
 
 def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, str]:
@@ -180,10 +188,13 @@ def _metadata(record: CallRecord, identifiers: Mapping[str, Any], names: Mapping
         **{_IDENTIFIER_NAMES[name]: value for name, value in identifiers.items() if name in _IDENTIFIER_NAMES},
         **names,
     }
-    texts = {**_filterable(record.attributes), **{name: str(value) for name, value in _known(own).items()}}
+    texts = _filterable(record.attributes)
+    texts.update({name: str(value) for name, value in own.items() if value is not None})
     together = "\n".join(texts.values())
-    if without_secrets(together) != together:
+    if without_secrets(together) is not together:
         texts = {name: without_secrets(value) for name, value in texts.items()}
+    elif is_short(together):
+        return texts
     return {name: clip_label_value(value) for name, value in texts.items()}
 
 

@@ -23,6 +23,23 @@ _RECORDED_HEADERS = {
         *(f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")),
     )
 }
+_MOST_NAMES = 1024
+
+
+class _RecordedNames(dict[bytes, str | None]):
+    """The names of headers as a record has them, by their raw names; `None` for a header that no record contains.
+
+    A cache, because the conversion of a name to lower case takes longer than all else in the loop over the headers.
+    """
+
+    def __missing__(self, raw: bytes) -> str | None:
+        if len(self) >= _MOST_NAMES:
+            self.clear()
+        name = self[raw] = _RECORDED_HEADERS.get(raw.lower())
+        return name
+
+
+_recorded_names = _RecordedNames()
 MOST_PIECES_BYTES = 16 * 1024 * 1024
 """Limit in bytes for a body that the caller reads in pieces; a longer body counts as not read."""
 
@@ -183,7 +200,7 @@ class FinishedCall:
     def recorded_headers(self) -> dict[str, str]:
         """Return those headers of the response that a record contains."""
         return {
-            _RECORDED_HEADERS[lower]: value.decode("latin-1")
-            for name, value in self.headers.items()
-            if (lower := name.lower()) in _RECORDED_HEADERS
+            name: value.decode("latin-1")
+            for raw, value in self.headers.items()
+            if (name := _recorded_names[raw]) is not None
         }

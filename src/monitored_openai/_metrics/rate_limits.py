@@ -20,6 +20,7 @@ _RESOURCES = tuple(
     for resource in ("requests", "tokens")
 )
 """Each resource, with the names of its headers."""
+_MOST_DIGITS = 16
 _NUMBER = re.compile(r"[0-9]{1,16}(?:\.[0-9]{1,12})?", re.ASCII)
 _PART = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,12})?)(d|h|ms|m|us|µs|μs|ns|s)", re.ASCII)
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
@@ -34,7 +35,10 @@ _SET_BACK_SECONDS = 300.0
 
 def number(text: str | None) -> float | None:
     """Parse a number of zero or more; return `None` for other texts."""
-    return float(text) if text is not None and _NUMBER.fullmatch(text) else None
+    if text is None:
+        return None
+    whole = text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS  # of most headers, and fast to check
+    return float(text) if whole or _NUMBER.fullmatch(text) else None
 
 
 def seconds(text: str | None) -> float | None:

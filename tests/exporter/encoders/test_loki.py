@@ -55,12 +55,16 @@ def push(loki: FakeLoki, *streams: tuple[Mapping[str, str], list[bytes]]) -> int
     return httpx.post(loki.push_url, content=body, headers=encoder.HEADERS, timeout=10).status_code
 
 
+def as_json(text: str) -> str:
+    return json.dumps({"text": text}, ensure_ascii=False)
+
+
 def cleaned(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
 @shared_server
-@given(lines=st.lists(st.tuples(texts, metadata), min_size=1, max_size=5))
+@given(lines=st.lists(st.tuples(texts.map(as_json), metadata), min_size=1, max_size=5))
 def test_entries_of_any_text_are_taken_whole(loki: FakeLoki, lines: list[tuple[str, dict[str, str]]]) -> None:
     loki.entries.clear()
     entries = [encoder.encode_entry(NOW + at, line, facts) for at, (line, facts) in enumerate(lines)]

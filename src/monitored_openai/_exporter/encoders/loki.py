@@ -18,8 +18,14 @@ future, and accepts one up to an hour behind its stream."""
 
 
 def encode_entry(timestamp_ns: int, line: str, metadata: Mapping[str, str]) -> bytes:
-    """Return one encoded entry. Lone surrogates become `?`, because Loki would refuse the whole request for one."""
-    return encode([str(timestamp_ns), line, metadata])
+    """Return one encoded entry, from a line without control characters, such as one of compact JSON.
+
+    Lone surrogates become `?`, because Loki would refuse the whole request for one.
+    """
+    text = (
+        line.encode("utf-8", "replace").replace(b"\\", rb"\\").replace(b'"', rb"\"")
+    )  # half as long as `encode` takes
+    return b'["%d","%b",%b]' % (timestamp_ns, text, encode(metadata))
 
 
 def encode_push(streams: Sequence[tuple[Mapping[str, str], Sequence[bytes]]]) -> bytes:
