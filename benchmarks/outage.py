@@ -19,21 +19,20 @@ from benchmarks.short_processes import refusing
 _CALLS, _PACED_CALLS = 1000, 100
 _PAUSE_SECONDS = 0.005
 _TICK_SECONDS = 0.001
-_MOST_WAIT_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Spooling(Clients):
     """Clients whose telemetry waits on disk."""
 
-    def settle(self) -> None:
-        """Wait until everything recorded is on disk.
+    def settle(self, seconds: float = 60) -> None:
+        """Wait at most `seconds` until everything recorded is on disk.
 
         Raises:
             RuntimeError: A part is not on disk, which makes the results meaningless.
         """
         assert self.monitoring is not None
-        deadline = time.monotonic() + _MOST_WAIT_SECONDS
+        deadline = time.monotonic() + seconds
         while (stats := self.monitoring.stats()).queued or stats.metrics_queued:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"not everything reached the disk: {stats}")

@@ -114,6 +114,14 @@ def test_a_server_of_another_kind_is_told_from_the_right_one(
         assert "is the address right?" in ask(*arguments.split(), server.url, code=2)
 
 
+def test_a_closed_output_leaves_the_page_its_own_errors() -> None:
+    command = ["sh", "-c", '"$0" local --port 0 --history /dev/null >&-', COMMAND]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("monitored-openai local: ")
+
+
 @pytest.mark.parametrize(("out", "code"), [("/dev/full", 1), (None, 0)], ids=["full", "closed"])
 def test_an_output_that_takes_nothing_is_no_traceback(out: str | None, code: int, tmp_path: Path) -> None:
     where = ">&-" if out is None else f"> {out}"

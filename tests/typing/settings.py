@@ -14,6 +14,7 @@ from typing import Any, assert_type
 from openai.types import Batch
 from pydantic import SecretStr
 
+import monitored_openai
 from monitored_openai import (
     AsyncMonitoredOpenAI,
     BatchUsage,
@@ -34,6 +35,7 @@ def recorded(record: CallRecord) -> None:
 
 
 def wrong_names() -> None:
+    monitored_openai.MonitoredOpenAl  # type: ignore[attr-defined]  # noqa: B018 - a small L at the end
     MonitoringSettings(metrics_ulr="https://prometheus.example")  # type: ignore[call-arg]
     MonitoringSettings.local(environmnt="test")  # type: ignore[call-arg]
 

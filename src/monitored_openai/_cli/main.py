@@ -29,10 +29,10 @@ def main(argv: list[str] | None = None) -> int:
         The exit code: 0 for success, 1 if a check failed or the output cannot be written, 2 for an error that the user
         can fix, 130 after an interrupt.
     """
+    _replace_closed_streams()
     try:
         code = _run(argv)
-        if sys.stdout is not None:  # `>&-` closes it
-            sys.stdout.flush()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return _INTERRUPTED
@@ -64,6 +64,13 @@ def _run(argv: list[str] | None) -> int:
             f"{arguments.prog}: this command needs more packages: pip install 'monitored-openai[cli]'", file=sys.stderr
         )
     return USER_ERROR
+
+
+def _replace_closed_streams() -> None:
+    """Let the command write to the null device what it would write to a stream that `>&-` has closed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
 
 
 def _discard_output() -> None:
