@@ -115,8 +115,10 @@ def test_a_server_of_another_kind_is_told_from_the_right_one(
 
 
 def test_a_closed_output_leaves_the_page_its_own_errors() -> None:
-    command = ["sh", "-c", '"$0" local --port 0 --history /dev/null >&-', COMMAND]
-    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        ["sh", "-c", '"$0" local --port 0 --history /dev/null >&-', COMMAND],
+        stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
 
     assert ended.returncode == 2
     assert ended.stderr.startswith("monitored-openai local: ")
