@@ -29,7 +29,7 @@ def main() -> int:
     from monitored_openai._cli.main import main as run
 
     code = run()
-    if signal.getsignal(signal.SIGINT) is _interrupt:
+    if signal.getsignal(signal.SIGINT) in (_interrupt, signal.default_int_handler):
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python would show a traceback if it is interrupted at its end
     return code
 

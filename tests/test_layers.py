@@ -227,7 +227,7 @@ RESERVED: dict[str, set[str]] = {
     "select": {"_local.http"},
     "selectors": {"_exporter.runtime"},
     "shtab": {"_cli.arguments"},
-    "signal": {"_cli.local", "_exporter.runtime"},
+    "signal": {"_cli.commands", "_cli.local", "_exporter.runtime"},
     "socket": {"_exporter.runtime", "_local.http"},
     "socketserver": {"_local.http"},
     "sqlite3": {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ def demo(arguments: argparse.Namespace) -> int:
     from monitored_openai._cli import local
     from monitored_openai._cli.demo import live, run
 
+    if callable(signal.getsignal(signal.SIGINT)):  # under another handler, `asyncio.run` would not cancel its tasks
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     terminal = _terminal()
     if arguments.page:
         return local.run_demo(terminal)
