@@ -119,7 +119,6 @@ class Stage:
 
     def play(self, client: Any, cell: Cell) -> Sight:
         """Play the case with a client."""
-        gc.freeze()  # what is there already need not be gone through when the script has garbage collected
         seen: list[Any] = []
         outcome, way = cell.outcome, self.way(cell)
         gate = f"{next(self._gates)}"
@@ -127,7 +126,7 @@ class Stage:
         if limits := outcome.limits:
             client = client.with_options(**limits)
         script = _script(way, client, cell, partial(_note, seen))
-        with self._closed() if outcome.refused else nullcontext():
+        with _short_collections(), self._closed() if outcome.refused else nullcontext():
             if outcome.cancels:
                 self._async.cancel_at(self.server.gate(gate), script)
             else:
@@ -149,6 +148,16 @@ class Stage:
             yield
         finally:
             self.server.listen()
+
+
+@contextmanager
+def _short_collections() -> Iterator[None]:
+    """Spare the script's collections all objects that exist already; only meanwhile: Hypothesis looks for its own."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 async def _script(way: Way, client: Any, cell: Cell, see: See) -> None:

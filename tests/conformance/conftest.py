@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,9 +24,7 @@ def stage() -> Iterator[Stage]:
         runner.run(asyncio.to_thread(int))
         built = Stage(server, runner)
         yield built
-        gc.unfreeze()
         built.close()
-    gc.freeze()  # as before
 
 
 @pytest.fixture(autouse=True)
