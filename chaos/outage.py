@@ -25,7 +25,7 @@ def run(directory: Path) -> str:
         f"both back ends down for {SECONDS:.0f} s, {len(seen.by_process)} processes of {PER_SECOND} calls a second; "
         f"two of them ended during the outage: {seen.made:,} calls, {seen.in_prometheus:,.0f} in a real Prometheus "
         f"({'' if tokens else 'NOT '}with exact tokens), {seen.in_loki:,} in the log, {seen.missing} missing there, "
-        f"{seen.stored_twice} stored twice, {len(seen.refused)} refused; {seen.refused_pushes} pushes refused; "
+        f"{seen.stored_twice} stored twice, {len(seen.refused)} refused; {len(seen.refused_pushes)} pushes refused; "
         f"{seen.most_spooled / 2**20:.1f} MiB in the spool at the end of the outage, {len(seen.left)} files left; the first "
         f"delivery came {seen.first_after:.1f} s after it"
     )

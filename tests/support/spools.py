@@ -120,9 +120,13 @@ def survives(directory: Path, damage: Callable[[bytes], bytes]) -> tuple[int, fl
     return len(found) - 1, took
 
 
+def calls_in(file: Path) -> list[str]:
+    """The calls that a program says that it has made; the last line may be cut."""
+    return [line for line in file.read_text().splitlines() if len(line) == 19]
+
+
 def made_in(file: Path) -> set[str]:
-    """What a program says that it has made; the last line may be cut."""
-    return {line for line in file.read_text().splitlines() if len(line) == 19}
+    return set(calls_in(file))
 
 
 def kill_after(program: Program, file: Path, calls: int) -> int:

@@ -8,7 +8,8 @@
 
 Faults (``fail_next``, ``always``) are those of ``_faults``; ``refuse()`` and ``listen()`` close and open the port.
 The proxy checks every request that arrives, even one that it then fails. Samples of a series must be later than the
-stored ones. A sender may repeat the bytes of its last request after a lost reply.
+stored ones. A sender that got no reply in time may repeat the bytes of any request: its newest samples change
+nothing, and a Prometheus refuses its older ones.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from itertools import pairwise
 from urllib.parse import urlsplit
 
@@ -68,11 +70,14 @@ class RemoteWriteProxy(BackEnd):
         """The series of the requests that were taken in and, with an upstream, answered with 2xx by it."""
         self.statuses: list[int] = []
         """What the upstream (or the proxy alone) answered to the requests that reached it."""
+        self.refusals: list[str] = []
+        """Statuses and texts of the answers that were no success, but for those to repeated bytes."""
         self.violations: list[str] = []
         """What broke a rule, in words."""
         self._bucket = None if rate is None else Bucket(rate, rate.burst, time.time_ns())
         self._last: dict[Labels, int] = {}
-        self._last_body = b""
+        self._bodies: set[bytes] = set()
+        """Digests of the requests taken in or passed on."""
 
     @property
     def write_url(self) -> str:
@@ -110,24 +115,35 @@ class RemoteWriteProxy(BackEnd):
         try:
             series = decode(request.body)
         except ValueError as error:
-            self.statuses.append(400)
-            return whole(400, f"{error}\n".encode())
+            return self._answered(whole(400, f"{error}\n".encode()))
         samples = sum(len(one.samples) for one in series)
         if self._bucket is not None and not self._bucket.allow(samples, time.time_ns()):
-            self.statuses.append(429)
-            return whole(429, b"the request has been rejected because the tenant exceeded the ingestion rate limit\n")
-        late = [] if request.body == self._last_body else list(self._order_violations(series))
+            text = b"the request has been rejected because the tenant exceeded the ingestion rate limit\n"
+            return self._answered(whole(429, text))
+        digest = sha256(request.body).digest()
+        is_repeated = digest in self._bodies
+        self._bodies.add(digest)
+        late = [] if is_repeated else list(self._order_violations(series))
         self.violations.extend(late)
         answer = whole(400, b"out of order sample\n") if late else whole(_PATHS[request.path])
         if self._upstream is not None:
             to = urlsplit(self._upstream)
             answer = await post(to.hostname or "", to.port or 80, request, "/api/v1/write")
+        if self._answered(answer, is_repeated=is_repeated).startswith(b"HTTP/1.1 2"):
+            self.stored.append(series)
+            for one in series:
+                for ts, _ in one.samples:
+                    key = tuple(sorted(one.labels))
+                    self._last[key] = max(ts, self._last.get(key, ts))
+        return answer
+
+    def _answered(self, answer: bytes, *, is_repeated: bool = False) -> bytes:
+        """Note an answer's status, and its text where it is no success."""
         status = int(answer.split(b" ", 2)[1])
         self.statuses.append(status)
-        if 200 <= status < 300:
-            self._last_body = request.body
-            self.stored.append(series)
-            self._last.update((tuple(sorted(one.labels)), ts) for one in series for ts, _ in one.samples)
+        if not (200 <= status < 300 or is_repeated):
+            text = answer.partition(b"\r\n\r\n")[2].decode(errors="replace")
+            self.refusals.append(f"{status} {text}")
         return answer
 
     def _order_violations(self, batch: list[Series]) -> Iterator[str]:
