@@ -171,6 +171,9 @@ def test_groups_keep_the_focus_and_follow_new_calls_and_filters(browser: Chromiu
         page.log(call(6, attributes={"session_id": "s1"}, error_type="timeout"))
         tab.wait_for(f"{GROUPS}.some(text => text.includes('4 calls|s1|1 failed'))")
         assert tab.ask("document.querySelectorAll('.inside > li[data-id]').length") == 2
+        page.log(call(7, attributes={"session_id": "s2"}))
+        tab.wait_for(f"{GROUPS}.length === 3 && {GROUPS}[2].includes('1 call|s2')")
+        assert tab.ask("document.activeElement.dataset.key") == "s0"
 
         tab.ask("document.getElementById('failed').click()")
         tab.wait_for(f"{GROUPS}.length === 1 && {GROUPS}[0].includes('1 call|s1|1 failed')")

@@ -19,7 +19,7 @@ const isEqual = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 const items = (list) => [...list.querySelectorAll(":scope > .grouped")];
 const keyOf = (item) => item.querySelector(".call").dataset.key;
 
-// Update the groups that the list shows. They keep their places, so that what the user reads does not move.
+// Update the groups that the list shows, and add new ones at its end: what the user reads does not move.
 async function follow(list, groups, source) {
   const found = new Map(groups.map((group) => [group.key, group]));
   const changed = [];
@@ -33,6 +33,8 @@ async function follow(list, groups, source) {
     latest.set(item, group);
     if (item.querySelector(".inside") && !isEqual(group, filled.get(item))) changed.push(item);
   }
+  const shown = new Set(items(list).map(keyOf));
+  list.append(...groups.filter((group) => !shown.has(group.key)).map((group) => groupOf(group, source)));
   await Promise.all(changed.map((item) => fill(item, source)));
 }
 
