@@ -22,7 +22,7 @@ END_PROVIDERS = "<!-- end of the providers -->"
 STREAM_USAGE: dict[StreamUsage, str] = {
     "unrequested": "in every stream; the client neither requests nor hides it",
     "on_request": "the client requests it",
-    "untried": "the client requests it, until the server rejects the request",
+    "untried": "the client requests it until the server rejects the option",
 }
 
 

@@ -1,4 +1,4 @@
-"""Opens a `Call` for each request of one handle's clients, and never raises into the request."""
+"""Opens a `Call` for each request of the clients that share settings. Its own faults never reach the request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tracks whether a handle still has clients, by an object that all of them hold."""
+"""Tracks whether a handle still has clients, by a weak reference to an object that all its clients hold."""
 
 from __future__ import annotations
 

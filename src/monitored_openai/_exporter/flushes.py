@@ -1,4 +1,4 @@
-"""Delivers everything at once: for a flush that a thread waits for, and after each async call with `flush_on_call`."""
+"""Delivers all data at once: when a thread requests a flush, and after each async call with `flush_on_call`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Private files and SQLite databases, and the checks that this program made them."""
+"""Private files and SQLite databases, and functions that check whether this program made them."""

@@ -1,4 +1,4 @@
-"""Percentiles of the stored calls. They replace estimates from buckets if all counted calls are stored."""
+"""Computes percentiles from the stored calls, if the history contains all calls that the metrics count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The series of the scheme `otel_genai`, derived from those of the calls. Pure."""
+"""Derives the series of the scheme `otel_genai` from the series of the calls. Does no I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Estimates the compiled size of a user's pattern, because `regex` copies each part that a count repeats."""
+"""Estimates the compiled size of a user's pattern, because `regex` compiles `a{50}` into 50 copies of `a`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Replaces wide characters, the digits of other scripts and unspaced letters beside digits, one for one."""
+"""Replaces full-width characters and the digits of other scripts with ASCII, and keeps the length of the text.
+
+In scripts without spaces, such as Chinese, a full stop replaces a letter beside a digit.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schedules the retries of log entries that a rate limit refuses while it accepts others.
+"""Schedules the retries of log entries that a rate limit refuses although it accepts other entries.
 
 Such an entry is put aside with its own due time. Only the smallest one is retried, after a rest in which the limit's
 bucket fills: while the limit refuses the smallest, it refuses larger ones too.

@@ -1,4 +1,4 @@
-"""Waits that end early for a flush, or if enough data is queued."""
+"""Provides waits that a flush, or enough queued data, ends early."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps the values of this process in the host's file, usually about a second old, for any process to push."""
+"""Writes the values of this process to the host's file, usually every second, so that any process can push them."""
 
 from __future__ import annotations
 
