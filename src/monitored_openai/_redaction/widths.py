@@ -1,4 +1,4 @@
-"""Replaces wide characters, the digits of other scripts and unspaced letters beside digits, one for one."""
+"""Replaces one for one: full-width characters, other scripts' digits, and letters of unspaced scripts beside digits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SIGN = f"[\u3000\uff08-\uff5a{_OTHER_DIGITS}{_DASHES}{UNSPACED}]"
 
 
 def narrow(text: str) -> str:
-    """Return the text, equally long, with digits, letters and signs of ASCII as far as it has them in another width.
+    """Return a text of the same length, with ASCII in place of full-width characters, other digits and dashes.
 
     A full stop replaces each letter of an unspaced script beside a digit, because the finders take such a letter for a part
     of the number.
