@@ -62,7 +62,7 @@ class DatabaseKind:
     upgrades: tuple[str, ...] = ()
     """SQL statements that turn version 1 into 2, 2 into 3, and so on; they add tables, columns and indexes."""
     renew: Callable[[sqlite3.Connection], None] | None = None
-    """Fills the tables and columns that upgrades have added, in the transaction of the upgrades."""
+    """Renews the stored rows after the upgrades, in the same transaction."""
     starts_blank: bool = False
     """True if the file may have no schema, because earlier versions wrote it to the write-ahead log first."""
 
