@@ -48,7 +48,7 @@ def _interrupt(_signal: int, frame: FrameType | None) -> None:
 
 
 def _defer_package() -> None:
-    """Let this process import modules of the package before the package itself, whose code runs at the first use.
+    """Postpone the package's own code to its first use. This process can import its modules before that.
 
     The command reads public names such as `MonitoredOpenAI` only if it makes calls.
     """

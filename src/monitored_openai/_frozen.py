@@ -10,10 +10,11 @@ _Class = TypeVar("_Class", bound=type[Any])
 
 
 def quick_init(cls: _Class) -> _Class:
-    """Give a frozen dataclass with keyword arguments and without slots an `__init__` that takes a third of the time.
+    """Replace the `__init__` of a frozen dataclass by one that takes a third of the time.
 
-    The `__init__` of `dataclass` sets each field by a call of `object.__setattr__`; this one fills the instance's
-    dictionary in one step. All else stays the same: the signature, the defaults, and that instances cannot be changed.
+    The dataclass must have keyword arguments only and no slots. Its own `__init__` sets each field by a call of
+    `object.__setattr__`; the new one fills the instance's dictionary in one step. The signature, the defaults and the
+    immutability stay the same.
     """
     members = fields(cls)
     defaults = {one.name: one.default for one in members if one.default is not MISSING}

@@ -30,7 +30,10 @@ def value_hasher(names: Collection[str], secret: str | None) -> ValueHasher | No
 
 
 class ValueHasher:
-    """Hashes the values of `names` with HMAC-SHA256. Equal texts get equal hashes in every field and process."""
+    """Hashes the values of `names` with HMAC-SHA256.
+
+    Equal texts get equal hashes in every field, and in every process with the same secret.
+    """
 
     def __init__(self, names: Collection[str], secret: str) -> None:
         self._names = frozenset(names)
@@ -48,7 +51,7 @@ class ValueHasher:
         return {name: self.hashed(text) if name in self._names else text for name, text in attributes.items()}
 
     def record(self, record: CallRecord) -> CallRecord:
-        """Return a record with the chosen fields of request, response and identifiers hashed, also in its errors.
+        """Return a record with the chosen values hashed in its request, response, identifiers and error texts.
 
         The attributes were hashed when the call started.
         """
@@ -82,7 +85,7 @@ class ValueHasher:
         return {**fields, **changed}
 
     def _deep(self, value: Any, seen: dict[str, str]) -> Any:
-        """Return the hash of a value; of each value inside an object or a list."""
+        """Return the hash of a value; hash each value inside an object or a list separately."""
         if value is None:
             return None
         if isinstance(value, Mapping):
@@ -134,7 +137,7 @@ def _in_texts(value: Any, replace: Callable[[str], str]) -> Any:
 
 
 def _replacer(seen: Mapping[str, str]) -> Callable[[str], str]:
-    """Return a function that replaces raw values in a text, also where JSON or Python has escaped them, even repeatedly."""
+    """Return a function that replaces raw values in a text, even if JSON or Python has escaped them several times."""
     raws = sorted(seen, key=len, reverse=True)
     if len(raws[0]) > _LONGEST:
         return lambda _: _LEFT_OUT

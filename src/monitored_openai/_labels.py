@@ -19,7 +19,7 @@ OPTIONAL_LABELS = {
     "server_address": "server_address",
     "input_size": "input_size",
 }
-"""Labels by their names in the setting `optional_labels`. All metrics of finished calls have them."""
+"""Labels by their names in the setting `optional_labels`. The setting adds them to all metrics of finished calls."""
 _MOST_VALUE_BYTES = 1024
 """Half of the default limit of Mimir and Loki, because the library appends text to the label `instance`."""
 

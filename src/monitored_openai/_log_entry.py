@@ -91,7 +91,10 @@ def log_entry(record: CallRecord, *, redact: Redact | None, max_bytes: int, pred
 
 
 def _plain_line(record: CallRecord, facts: Mapping[str, Any], prompt: str | None, max_bytes: int) -> str | None:
-    """Return the line of a typical call, which is short and has no secrets; `None` for any other call."""
+    """Return the line of a typical call, without secrets.
+
+    Returns `None` if the line or the error message is too long, or if the line may hold media or cannot be encoded.
+    """
     parts = (
         *_content(record),
         ("prompt", prompt),

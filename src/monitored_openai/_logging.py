@@ -15,7 +15,7 @@ from contextlib import suppress
 
 logger = logging.getLogger("monitored_openai")
 DECIDED = "monitored_openai_decided"
-"""Marks a log record that its own settings allow, so that other settings do not suppress it."""
+"""Marks a log record about one settings object; `log_warnings` of other settings objects does not suppress it."""
 
 
 def _for_last_resort(record: logging.LogRecord) -> bool:

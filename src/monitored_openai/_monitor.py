@@ -46,7 +46,7 @@ def monitor(client: Any, settings: _Settings = None) -> Any:
     Args:
         client: an official client, an instance of your own subclass, or a monitored client.
         settings: settings, the handle of another client, or `None` for the settings in the environment variables
-            `MONITORED_OPENAI_*`. The twin of a monitored client has these settings too, not those of `client`.
+            `MONITORED_OPENAI_*`. If `client` is monitored, its own settings do not apply to the twin.
 
     Returns:
         The twin, which is also an instance of the client's class.

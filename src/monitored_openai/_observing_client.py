@@ -66,7 +66,7 @@ class _Observing:
 
         @property
         def _client_kind(self):
-            """`azure`, or the name of the SDK's `provider=`, if it has one; `None` for a plain client."""
+            """`azure` for an Azure client, or the name of the client's SDK `provider=`; `None` for a plain client."""
             if isinstance(self, (AzureOpenAI, AsyncAzureOpenAI)):
                 return "azure"
             return getattr(getattr(self, "_provider_runtime", None), "name", None)

@@ -117,7 +117,7 @@ def provider_of(host: str, *, kind: str | None, port: int | None = None) -> str:
     Args:
         host: the host of the base URL.
         kind: the kind of client, which takes precedence over the host: `azure`, or the name of the SDK's `provider=`.
-        port: the port of the base URL, which names the server at a host without a domain.
+        port: the port of the base URL, which identifies the server at a local host.
     """
     found = _find(host, kind)
     if found is None and port is not None and _is_local(host):

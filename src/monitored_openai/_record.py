@@ -275,7 +275,7 @@ class CallRecord:
     content_captured: bool = True
     """False if the setting ``capture_content`` or a block ``no_content`` keeps the content out of the record."""
     attributes: Mapping[str, str] = field(default_factory=dict)
-    """The labels from ``attributes`` and ``with_attributes``, by name."""
+    """The attributes from blocks ``attributes`` and from ``with_attributes``, by name."""
     identifiers: Mapping[str, Any] = field(default_factory=dict)
     """The request's ``user``, ``safety_identifier``, ``prompt_cache_key``, ``metadata``, ``conversation`` and
     ``previous_response_id``, and ``prompt_id`` and ``prompt_version`` of its ``prompt``, even without content.

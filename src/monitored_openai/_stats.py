@@ -95,7 +95,7 @@ class Stats:
     spool_bytes: int
     """Size of the spool directory in bytes, as this exporter last measured it."""
     cut: int
-    """Delivered or waiting log entries without some part: the rest of long content, or a part that Loki refused."""
+    """Delivered or waiting log entries that lack the rest of long content, or a part that Loki refused."""
     content_failed: int
     """Log entries without content, because the redaction failed."""
     folded: int

@@ -1,4 +1,4 @@
-"""Completes a response with the facts that decide its cost, by its provider's documented rules and from the request."""
+"""Adds the facts that decide the cost to a response: from the provider's documented rules and from the request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SEARCH_FIELDS = ("web_search_options", "search_parameters")
 
 
 def read_bill(provider: str, parsed: ParsedResponse, request: Mapping[str, Any]) -> ParsedResponse:
-    """Return a response with the usage and charge that its provider's rules give, and the billed facts of the request.
+    """Return a response with its usage and charge by its provider's rules, and with the billed facts of the request.
 
     Args:
         provider: OpenTelemetry's name of the provider.

@@ -217,8 +217,8 @@ class Call:
     def on_closed(self, error: BaseException | None = None) -> None:
         """End the call as abandoned, because the caller closed the response, or dropped its last reference to it.
 
-        `error`: the exception that was active at the close. If the SDK's stream helper raised it between two chunks,
-        because it cannot parse an output that was cut off, it becomes the error of the call.
+        `error`: the exception that was active at the close. If the SDK's stream helper raised this exception
+        between two chunks, because it cannot parse a truncated output, the exception becomes the error of the call.
         """
         if not self.waiting and self._emit:
             word = error_type(error) if error is not None else None

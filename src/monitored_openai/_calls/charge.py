@@ -22,7 +22,7 @@ def reported_charge(form: Charge, usage: Mapping[str, Any]) -> Cost | str | None
 
 
 def _cost(usage: Mapping[str, Any]) -> Cost | str | None:
-    """Return OpenRouter's charge: with the user's own key, its fee plus the charge of the provider behind it."""
+    """Return OpenRouter's charge; with the user's own key, OpenRouter's fee plus the provider's charge."""
     charge = _dollars(usage.get("cost"))
     if charge is None or isinstance(charge, str):
         return charge
@@ -30,7 +30,7 @@ def _cost(usage: Mapping[str, Any]) -> Cost | str | None:
     if isinstance(upstream, str):
         return upstream
     own_key = usage.get("is_byok")
-    # In an older reply, the cost is below the upstream charge only if it is the fee for the use of the user's own key.
+    # An older response lacks `is_byok`; a cost below the upstream charge is only the fee for the user's own key.
     if not isinstance(own_key, bool):
         own_key = upstream is not None and upstream > charge
     if not own_key:

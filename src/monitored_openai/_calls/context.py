@@ -74,7 +74,7 @@ class Block(AbstractContextManager[None], Generic[_T]):
 
 
 def attributes(**labels: object) -> Block[Mapping[str, str]]:
-    """Add attributes to every call that starts inside the block, also after an `await` and in tasks that it starts.
+    """Add attributes to every call that starts inside the block, also after an `await` and in tasks that start there.
 
     Use it in a `with` statement or as a decorator. Blocks may be nested; the inner value applies. Each log entry contains
     all attributes. The metrics have labels only for the attributes that `MonitoringSettings.label_names` lists.

@@ -15,7 +15,7 @@ from monitored_openai._record import ErrorType
 SPECIFIC: frozenset[ErrorType] = frozenset(
     {"insufficient_quota", "content_filter", "context_length_exceeded", "model_not_found", "invalid_api_key"}
 )
-"""Types that only the API's code reveals, because several causes share one status."""
+"""Types that a code in the error can reveal; they replace the type of the status, which several causes may share."""
 STATUSES: dict[int, ErrorType] = {
     400: "bad_request",
     401: "authentication",

@@ -15,7 +15,7 @@ _WITHOUT_SHARED_MEMORY = frozenset({"ProcessPoolExecutor", "InterpreterPoolExecu
 
 
 def carry(executor: Executor) -> Executor:
-    """Return an executor for which the blocks around `submit` or `map` also apply to the submitted functions.
+    """Return an executor that applies `attributes()` and `no_content()` blocks to the functions submitted inside them.
 
     Without this function, these blocks do not apply in the threads of a `ThreadPoolExecutor`. With the returned
     executor, `attributes()`, `no_content()` and all other context variables, such as the current span of OpenTelemetry,

@@ -94,7 +94,7 @@ class FinishedCall:
     error: ErrorType | None = None
     message: str | None = None
     error_body: Any = None
-    """The body of a response with an error status, as bytes; the error object of a stream."""
+    """The body of a response with an error status, as bytes, or the error object of a stream."""
     api_error: ApiError | None = None
     """The facts in the error, once `discard_content` has removed the error itself."""
     wait_before_chunks = 0.0

@@ -172,7 +172,7 @@ class ObservedBody(_Body):
     """Observes a body that has not been read yet."""
 
     def __iter__(self) -> Iterator[bytes]:
-        """Iterate the stream; observe it unless the SDK parses it into chunks, which the call observes instead."""
+        """Iterate and observe the pieces; if the SDK parses them into chunks, the call observes the chunks instead."""
         pieces: Iterator[bytes] = iter(self._stream)
         return pieces if self._call.sdk_iterates() else observe_chunks(self._call, pieces, self._call.on_piece)
 
@@ -189,7 +189,7 @@ class AsyncObservedBody(_Body):
     """The async form of `ObservedBody`."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Iterate the stream; observe it unless the SDK parses it into chunks, which the call observes instead."""
+        """Iterate and observe the pieces; if the SDK parses them into chunks, the call observes the chunks instead."""
         pieces: AsyncIterator[bytes] = aiter(self._stream)
         if self._call.sdk_iterates():
             return pieces

@@ -28,7 +28,7 @@ class PendingUsage:
             )
 
     def resolve(self, server: str, response_id: str) -> Mapping[str, Any] | None:
-        """Stop tracking a finished response; return its billed fields, or `None` if its usage does not count now."""
+        """Stop tracking a finished response. Return its billed fields; `None` if it was not tracked."""
         return self._ids.pop((server, response_id), None)
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""Reads fields of a request that a record keeps even without content: model, identifiers, descriptions of files."""
+"""Reads the model, the identifiers and the billed fields of a request, and describes its files."""
 
 from __future__ import annotations
 

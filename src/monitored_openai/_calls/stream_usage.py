@@ -94,8 +94,9 @@ class Injection:
     def on_visible_usage(self, chunk: Any) -> None:
         """Stop injections for the server if the caller receives a chunk with usage and without choices.
 
-        The library cannot hide the chunk, because it also has other data. Without the field, a server such as llama.cpp
-        sends that data in the last chunk with choices, and ``chunk.choices[0]`` does not raise an `IndexError`.
+        The library cannot hide the chunk, because the chunk also has other data, and ``chunk.choices[0]`` in the
+        caller's code raises an `IndexError`. Without the field, a server such as llama.cpp sends this data in the last
+        chunk with choices.
         """
         if self._only_adds_usage or choices_of(chunk):
             return

@@ -58,11 +58,11 @@ class DatabaseKind:
     name: str
     """Name with its article, for messages."""
     schema: str
-    """SQL that creates an empty database and sets `application_id` and its first `user_version`, 1 if it has upgrades."""
+    """SQL that creates an empty database and sets `application_id` and `user_version`, which is 1 with `upgrades`."""
     upgrades: tuple[str, ...] = ()
     """SQL statements that turn version 1 into 2, 2 into 3, and so on; they add tables, columns and indexes."""
     renew: Callable[[sqlite3.Connection], None] | None = None
-    """Fills what upgrades have added, in their transaction."""
+    """Renews the stored rows after the upgrades, in the same transaction."""
     starts_blank: bool = False
     """True if the file may have no schema, because earlier versions wrote it to the write-ahead log first."""
 

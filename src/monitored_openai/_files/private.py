@@ -1,4 +1,4 @@
-"""Creates and checks private files and directories; follows no links and uses no files of other users.
+"""Creates and checks private files and directories; opens no symbolic links and no files of other users.
 
 Windows has no such owners and modes, so the module does not check them there.
 """
@@ -113,7 +113,7 @@ def _check_folder(path: Path, found: os.stat_result) -> None:
 
 
 def _is_outside_of_namespace(uid: int) -> bool:
-    """Return true if the system shows this uid for owners that this process's user namespace does not have.
+    """Return true if this uid stands for all owners outside of this process's user namespace.
 
     Sandboxes map one user only, so that even the root directory seems to belong to `nobody`.
     """

@@ -103,16 +103,16 @@ SCHEME_METRICS: Mapping[str, frozenset[Metric]] = {
     "otel_genai": frozenset({*OTEL_GENAI_METRICS, TOKEN_USAGE, *(REQUIRED - {*OWN_METRICS})}),
     "grafana_openai": frozenset(),
 }
-"""The metrics of calls in each metric-name scheme. The required ones belong to each scheme that has any, so that the
-package's own dashboards show nothing false with it.
+"""The metrics of calls in each metric-name scheme. Each scheme with metrics of calls includes the required ones, so
+that the package's own dashboards show nothing false with it.
 """
 SCHEME_BUCKETS: Mapping[str, frozenset[Metric]] = {
     "gen_ai": frozenset({DURATION, TIME_TO_FIRST_CHUNK}),
     "otel_genai": frozenset({DURATION, TIME_TO_FIRST_CHUNK, TIME_TO_FIRST_TOKEN, TOKEN_USAGE, USAGE_COST}),
     "grafana_openai": frozenset(),
 }
-"""The histograms whose buckets the dashboards of each metric-name scheme read, and their sources: they have buckets in
-every detail.
+"""The histograms that have buckets in every detail, by metric-name scheme: the scheme's dashboards read these buckets,
+or those of a metric derived from the histogram.
 """
 CALL_SCHEMES = frozenset(scheme for scheme, metrics in SCHEME_METRICS.items() if metrics)
 """The schemes with counters and histograms of calls."""
@@ -169,7 +169,7 @@ def metric_set(
 
 
 def bounds_of(grown: Iterable[float]) -> Bounds:
-    """Return the bounds of the histogram whose buckets with these upper bounds have grown.
+    """Return the bounds of a histogram, from the upper bounds of those buckets that have grown.
 
     The counts of buckets are cumulative, so every bucket above a grown one has grown as well. If
     the grown buckets fit no single detail, processes with different settings filled them; the result then has all

@@ -218,7 +218,7 @@ PRODUCED = Metric(
 DELIVERED = Metric(
     "monitored_openai_delivered_total",
     "counter",
-    "Calls added to the counters (metrics), log entries (logs) and legacy samples (samples) that the back end accepted.",
+    "Calls added to the counters (metrics); log entries (logs) and legacy samples (samples) that the back end accepted.",
     _SIGNAL,
 )
 DROPPED = Metric(

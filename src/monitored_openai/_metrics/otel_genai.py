@@ -28,13 +28,13 @@ _WHOLE = frozenset({TOKEN_USAGE.bucket, USAGE_COST.bucket})
 
 
 def otel_genai_samples(samples: Iterable[Sample], shown: AbstractSet[str], *, whole_bounds: bool) -> Iterator[Sample]:
-    """Yield the samples with the labels of the scheme, and those that the scheme adds.
+    """Yield the samples with the labels of the scheme, and the samples that the scheme adds.
 
     Args:
         samples: the current values of all series.
         shown: the names of the series to yield.
-        whole_bounds: whether the bound of a bucket is `16`, as the dashboards select it, or `16.0`, as OpenMetrics
-            requires.
+        whole_bounds: True to write the bound of a bucket as `16`, as the dashboards select it; False to write `16.0`,
+            as OpenMetrics requires.
     """
     for name, own, value, cumulative, at in samples:
         labels = _with_system(own)

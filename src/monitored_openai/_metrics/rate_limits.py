@@ -37,7 +37,7 @@ def number(text: str | None) -> float | None:
     """Parse a number of zero or more; return `None` for other texts."""
     if text is None:
         return None
-    whole = text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS  # of most headers, and fast to check
+    whole = text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS  # fast, and true for most headers
     return float(text) if whole or _NUMBER.fullmatch(text) else None
 
 

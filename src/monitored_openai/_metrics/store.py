@@ -230,7 +230,7 @@ class Metrics:
     def _find(
         self, known: dict[_Key, _Value], series: dict[Labels, _Value], key: _Key, shared: Labels, new: _Value
     ) -> _Value:
-        """Return the value of a series, which is `new` if the series is; a folded one is not added to `known`."""
+        """Return the value of a series, or `new` for a new series. Add it to `known`, except with folded labels."""
         labels = shared if key[1] is None else (*shared, key[1])
         admitted = self.admitted(labels, series)
         if admitted is None:  # not known, so that each update is counted
@@ -250,7 +250,10 @@ class Metrics:
 
 
 def _is_generation(record: CallRecord) -> bool:
-    """Return whether the call generated its response; a later `retrieve` counts once, with the response's usage."""
+    """Return whether the finish reasons of a call count.
+
+    A `retrieve` or `cancel` of a response counts only if its record has the usage, so that a response counts once.
+    """
     if record.operation in ("chat", "text_completion"):
         return True
     return record.api_type == "responses" and record.operation in ("retrieve", "cancel") and record.usage is not None

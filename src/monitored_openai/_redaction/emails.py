@@ -10,7 +10,7 @@ from monitored_openai._redaction.widths import UNSPACED
 
 _LOCAL = re.compile(r"[\w.+'&%!$~^#*-]+")
 _ASCII_LOCAL = re.compile(rf"[^{UNSPACED}]+")
-"""An ASCII address ends where a script begins that puts no space before it."""
+"""Pattern for the reversed local part of an ASCII address; stops at a script that puts no space before the address."""
 _NO_START = ".'&%!$~^#*-"
 _DOMAIN = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9_-]*+)\.)+(?:xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,63})(?![A-Za-z0-9_(])"

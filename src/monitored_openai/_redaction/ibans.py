@@ -64,7 +64,7 @@ def _has_one_case(number: str) -> bool:
 
 
 def _is_valid(number: str) -> bool:
-    """Check digits of ISO 7064, MOD 97-10."""
+    """Return true if the check digits are correct (ISO 7064, MOD 97-10)."""
     return int("".join(str(int(character, 36)) for character in number[4:] + number[:4])) % 97 == 1
 
 

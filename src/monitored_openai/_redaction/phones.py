@@ -106,7 +106,7 @@ def _number_at(text: str, start: int) -> Span | None:
 
 
 def _international(found: re.Match[str]) -> Span | None:
-    """Return the digits that belong to the number: at most 15, and the country's length if it is fixed."""
+    """Return start and end of the number: at most 15 digits, and 11 for the country codes 1 and 7."""
     start, is_plus = found.start(), found[0][0] == "+"
     digits, end = "", start
     for group in _DIGITS.finditer(found.string, start + (0 if is_plus else 2), found.end()):
@@ -174,4 +174,4 @@ _FORMS: dict[str, tuple[tuple[re.Pattern[str], Callable[[list[str]], bool]], ...
     "0": ((_PAIRS, _no_steps), (_NATIONAL, _is_national)),
     "1": ((_NORTH_AMERICAN, _no_sizes),),
 }
-"""The national forms that can begin with a character; `1` stands for all other digits."""
+"""The national forms by their first character; `1` stands for the digits 1 to 9."""

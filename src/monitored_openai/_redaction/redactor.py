@@ -51,7 +51,10 @@ def redactor(redact: tuple[str, ...] | Redact | None, presets: Sequence[Redactio
 
 
 class _Presets:
-    """Removes secrets and personal data, then applies the user's function or patterns."""
+    """Removes personal data, then applies the user's function or patterns.
+
+    Removes secrets only from a text with personal data; `without_secrets` later removes them from each log line.
+    """
 
     def __init__(self, presets: Sequence[RedactionPreset], redact: Redact | None) -> None:
         from monitored_openai._redaction.personal_data import without_personal_data  # compiles its patterns
@@ -63,7 +66,7 @@ class _Presets:
     def __call__(self, text: str, field: str) -> str:
         clean = self._without(text, self._presets)
         if clean is not text and (no_secrets := without_secrets(text)) is not text:
-            # Again, because a marker may have hidden a part of a secret.
+            # Remove the secrets first: a marker of personal data inside a secret would hide the secret from its rule.
             clean = self._without(no_secrets, self._presets)
         return clean if self._redact is None else self._redact(clean, field)
 

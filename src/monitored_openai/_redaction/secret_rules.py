@@ -172,7 +172,7 @@ PREFIXED = (
     Prefixed("eyJ", rf"{_URL}.", 24, _is_jwt),
 )
 _SPACE = r"(?:\s|\\+[nrt]){0,40}"
-# A quoted name needs a quoted value: a word in place of a number would break JSON.
+# After a quoted name, only a quoted value matches: a marker in place of a number would break JSON.
 _SIGN = r"(?::=|=>|={1,3}|:)"
 _QUOTE = r"[bBrRfF]?\\*[\"']"
 _IS = rf"(?:\\*[\"']\]?{_SPACE}{_SIGN}{_SPACE}{_QUOTE}|{_SPACE}{_SIGN}{_SPACE}(?:{_QUOTE})?|>)"

@@ -25,7 +25,7 @@ class Conflicts(ValueError):
 def fault_lines(
     error: ValidationError | Conflicts, *, fields: Collection[str], given: Collection[str] = ()
 ) -> list[str]:
-    """Return a line for each wrong field; a field not ``given`` in code also names its environment variable."""
+    """Return a line for each wrong field; the line names the environment variable of a field not ``given`` in code."""
     faults = error.faults if isinstance(error, Conflicts) else _faults(error, fields)
     named = (
         (field if field in given or field not in fields else f"{field} ({_variable(field)})", text)

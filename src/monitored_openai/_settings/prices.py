@@ -20,7 +20,7 @@ TOKEN_KINDS = (
     *("input", "cached_input", "cache_write", "cache_write_12h", "audio_input", "image_input"),
     *("output", "reasoning_output", "audio_output", "image_output"),
 )
-"""Kinds of tokens; each is USD per million tokens, also under its name with `_per_million_tokens`."""
+"""Kinds of tokens, with prices in USD per million tokens. `KIND_per_million_tokens` is a longer name of each kind."""
 LENGTH_KINDS = {"minute": "minute_of_audio", "characters": "million_characters"}
 """Kinds that are billed by length, with their longer names: USD per minute of audio, USD per million characters."""
 FEES = (

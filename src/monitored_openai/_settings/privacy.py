@@ -21,7 +21,10 @@ _SHORTEST_HASH_SECRET = 16
 
 
 def _importable(function: object, arguments: int) -> Callable[..., Any]:
-    """Return a top-level function. Refuse any other: each evaluation creates a new one, so equal settings would differ."""
+    """Return a top-level function; refuse any other.
+
+    Each evaluation of a lambda, a local function or a method creates a new object, so equal settings would differ.
+    """
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not callable(function) or not isinstance(module, str) or not isinstance(name, str):
         raise InvalidValue(

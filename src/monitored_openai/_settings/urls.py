@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Signal = Literal["metrics", "logs"]
 SIGNALS: tuple[Signal, ...] = ("metrics", "logs")
-"""One kind of telemetry, each with its own push URL."""
+"""The kinds of telemetry, each with its own push URL."""
 MetricsProtocol = Literal["remote_write", "influx"]
 Push = Literal["remote_write", "influx", "loki"]
 """The protocol of the pushes to a URL."""
@@ -269,7 +269,7 @@ def _authority(parts: SplitResult) -> str:
 
 
 def _without_query(url: str) -> tuple[str, str]:
-    """Return an Influx URL without its query, and the query, which may only select the database or bucket."""
+    """Return an Influx URL without its query, and the query, which may contain only the parameters in `_QUERY`."""
     bare, mark, query = url.partition("?")
     if not mark:
         return url, ""
