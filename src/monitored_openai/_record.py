@@ -224,7 +224,9 @@ class CallRecord:
     error_type: ErrorType | None = None
     """The type of the error; ``None`` if the call succeeded."""
     error_message: str | None = None
-    """The message of the error or, if content is not captured, only the error's class and code."""
+    """The message of the error. If content is not captured: the class and the code of an exception, or only the code of an
+    error that a response contains.
+    """
     api_error: Mapping[str, str] = field(default_factory=dict)
     """The fields ``code``, ``type`` and ``param`` of the API's error, and ``reason``: a more specific code inside the
     error, such as that of Azure's content filter. Present even if content is not captured. Empty if the API reported no

@@ -50,6 +50,7 @@ COMMANDS: dict[str, str] = {
     "export MONITORED_OPENAI_ACCESS_TOKEN=glc_example": "as above",
     "monitored-openai demo --live": "tests/cli/test_main.py runs it against a loopback API",
     "python -m benchmarks.instructions": "tests/integration/test_instructions.py runs its processes without valgrind",
+    "python -m benchmarks.versions --beside PATH": "tests/integration/test_versions.py runs its processes",
     "python -m benchmarks.fleet 1000": "tests/integration/test_scaling.py runs it with five processes",
     "pip install monitored-openai": "make demo installs the package so, from the checkout",
     "pip install 'monitored-openai[cli]'": "as below",

@@ -274,7 +274,7 @@ def _without_query(url: str) -> tuple[str, str]:
     if not mark:
         return url, ""
     if not query or not all(_QUERY.fullmatch(part) for part in query.split("&")):
-        raise InvalidValue("has a query with other names than db, rp, org, bucket and consistency; remove them")
+        raise InvalidValue("has a query with other names than db, rp, org, orgID, bucket and consistency; remove them")
     return bare, f"?{query}"
 
 
