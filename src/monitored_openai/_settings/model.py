@@ -88,7 +88,7 @@ class MonitoringSettings(BaseSettings):
     """More headers for every push, except those that the protocol fixes, such as `Content-Type`."""
     verify: Annotated[bool | str, PlainValidator(paths.verify)] = True
     """CA certificates that the library trusts: `True` for those of the package `certifi`, or the path of your own ones, in
-    a PEM file or a directory. `False` turns verification off; only code can set it, not a variable.
+    a PEM file or a directory. `False` turns verification off; you can set `False` only in code.
     """
     client_cert: Annotated[tuple[str, ...] | None, validators.optional(paths.client_cert)] = None
     """Client certificate for TLS: the path of one PEM file with certificate and key, or the paths of both files."""
@@ -129,8 +129,8 @@ class MonitoringSettings(BaseSettings):
     with all its buckets.
     """
     metrics_left_out: Annotated[tuple[str, ...], PlainValidator(validators.metrics_left_out)] = ()
-    """Names of metrics that the library leaves out. Panels that show these metrics are then empty. You cannot leave out a
-    metric without which a dashboard or an alert would be wrong.
+    """Names of metrics that the library leaves out. Panels that show these metrics are then empty. The settings refuse a
+    metric that the dashboards or the alerts need for correct results.
     """
     provider: validators.OptionalLabelValue = None
     """Value of the label `gen_ai_provider_name`. If unset, the library derives it from the API's host."""
@@ -197,11 +197,11 @@ class MonitoringSettings(BaseSettings):
     log_linger: validators.Number = Field(1.0, ge=0, le=60)
     """Longest time in seconds that a log entry waits, so that later entries can go out in the same request."""
     queue_size: validators.Whole = Field(50_000, ge=1, le=200_000)
-    """Largest number of calls that memory holds with their content until delivery. A call beyond it gets no log entry
+    """Largest number of calls whose content waits in memory for delivery. A call beyond it gets no log entry
     and counts as `queue_full`; the metrics still count it.
     """
     queue_bytes: validators.Whole = Field(32 * 1024 * 1024, ge=1024, le=1024**3)
-    """Largest number of bytes of content that memory holds until delivery. A call beyond it gets no log entry, as for
+    """Largest number of bytes of content that wait in memory for delivery. A call beyond it gets no log entry, as for
     `queue_size`. The value must be at least `max_content_bytes`.
     """
     spool_dir: Annotated[str | None, validators.optional(paths.spool_dir)] = None
@@ -232,8 +232,8 @@ class MonitoringSettings(BaseSettings):
     on_error: Literal["raise", "disable"] = "raise"
     """Reaction to invalid settings: `raise` raises `SettingsError`; `disable` logs the messages and monitors nothing."""
     log_warnings: bool = True
-    """Whether the logger `monitored_openai` logs warnings. If a process uses several settings objects, it logs warnings
-    unless all of them have `False`.
+    """Whether the logger `monitored_openai` logs warnings. If a process uses several settings objects, one object
+    with `True` is enough for the warnings of all.
     """
     enabled: bool = True
     """Whether the library monitors calls."""
