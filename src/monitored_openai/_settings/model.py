@@ -232,8 +232,8 @@ class MonitoringSettings(BaseSettings):
     on_error: Literal["raise", "disable"] = "raise"
     """Reaction to invalid settings: `raise` raises `SettingsError`; `disable` logs the messages and monitors nothing."""
     log_warnings: bool = True
-    """Whether the logger `monitored_openai` logs warnings. If a process uses several settings objects, one object
-    with `True` is enough for the warnings of all.
+    """Whether the logger `monitored_openai` logs warnings. If a process uses several settings objects, the logger
+    logs warnings if at least one of them has `True`.
     """
     enabled: bool = True
     """Whether the library monitors calls."""
