@@ -103,8 +103,8 @@ CostIncomplete = Literal["tool_fee", "unit", "residency", "retention", "deployme
 - ``tool_fee``: a hosted tool without a known price or count.
 - ``unit``: another billed unit without a known price or count.
 - ``residency``: the host's region may cost more, by an unknown factor.
-- ``retention``: cached tokens are kept for a time without a known price.
-- ``deployment``: the type of an Azure deployment without a known price.
+- ``retention``: the server keeps cached tokens for 12 hours; their price is unknown, or their number is not reported.
+- ``deployment``: the type of an Azure deployment is unknown, or the price of the model is not certain for this type.
 - ``own_price``: the setting ``prices`` has no price for a kind that the call used.
 """
 
