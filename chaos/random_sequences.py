@@ -28,7 +28,7 @@ def run(_: Path) -> str:
             ),
         )
     return (
-        f"{EXAMPLES:,} random sequences each for the ledger and for the spool, of up to {STEPS} steps: the ledger balanced "
-        "after every step, no entry was stored under two label sets, every lost entry that had been on disk was counted, no "
-        "file was left"
+        f"{EXAMPLES:,} random sequences for the ledger, which keeps the counts, and {EXAMPLES:,} for the spool, of at most "
+        f"{STEPS} steps each: the ledger balanced after every step, no entry was stored under two "
+        "label sets, every lost entry that had been on disk was counted, no file was left"
     )

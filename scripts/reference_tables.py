@@ -160,7 +160,7 @@ def text() -> str:
             "## Errors of calls",
             table(("`error_type`", "meaning", "HTTP status", "exceptions", "codes"), errors()),
             "## Why tokens are not known",
-            "If a call failed without an error status of the server, the reason is its `error_type`. If the server replied with an error status, the entry has no `usage_unknown`: the library assumes that the call used no tokens. The other reasons are:",
+            "If a call failed and the server sent no error status, the reason is the `error_type` of the call. If the server sent an error status, the entry has no `usage_unknown`: the library assumes that the call used no tokens. The other reasons are:",
             reasons(USAGE_UNKNOWN, usage_unknown),
             "## Why a call has no price",
             f"The reasons are {unpriced}. The page on prices describes [each reason](prices.md#unpriced-calls).",

@@ -219,7 +219,9 @@ class CallRecord:
     chunk_intervals: Sequence[float] = ()
     """Seconds that the caller waited for each chunk after the first."""
     chunks: int | None = None
-    """Number of chunks, except events before the first output and a hidden usage chunk; ``None`` if not streamed."""
+    """Number of chunks, except events before the first output and a usage chunk that the library hides from the caller;
+    ``None`` if not streamed.
+    """
 
     error_type: ErrorType | None = None
     """The type of the error; ``None`` if the call succeeded."""

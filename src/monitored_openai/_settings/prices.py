@@ -95,7 +95,9 @@ def _price(price: object, *, inside: str | None = None) -> FrozenMapping[Any]:
             )
     by_length, by_token = _KINDS & LENGTH_KINDS.keys() & checked.keys(), set(TOKEN_KINDS) & checked.keys()
     if by_length and by_token:
-        raise InvalidValue("has a price by length and a price by the token for one model; remove one of them")
+        raise InvalidValue(
+            "has a price per token and a price per character or minute for one model; remove one of them"
+        )
     if not _KINDS & checked.keys() and (not inside or "multiplier" not in checked):
         raise InvalidValue("has a model, tier or step without a price; add, for example, input and output")
     return FrozenMapping(checked)

@@ -31,9 +31,12 @@ _MAX_LABELS = 10  # with the library's own labels, within Mimir's limit of 30 pe
 
 
 def _label(text: str) -> str:
-    """Return a label's name or value; refuse one with a secret, because nothing redacts labels."""
+    """Return a label's name or value; refuse a secret, because the library does not redact labels of the settings."""
     if secret_spans(text):
-        raise InvalidValue("contains a text that looks like a secret, and nothing redacts labels; remove the secret")
+        raise InvalidValue(
+            "contains a text that looks like a secret, and the library does not redact labels of the settings; "
+            "remove the secret"
+        )
     return text
 
 
