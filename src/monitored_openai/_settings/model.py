@@ -222,8 +222,8 @@ class MonitoringSettings(BaseSettings):
     exit_timeout: validators.Number = Field(5.0, ge=0, le=300)
     """Longest time in seconds that the delivery at exit takes."""
     flush_on_call: bool = False
-    """Whether each call waits up to 2 seconds for the delivery of its telemetry. An async call starts the delivery and
-    does not wait; calls that end during a delivery share the next one.
+    """Whether each call waits up to 2 seconds for the delivery of its telemetry. A call in an event loop starts the
+    delivery and does not wait; calls that end during a delivery share the next one.
     """
     handle_sigterm: bool = False
     """Whether the library delivers the remaining telemetry on SIGTERM before the program ends. If the program has its
