@@ -193,7 +193,7 @@ def test_a_client_certificate_is_one_file_or_two(tmp_path: Path) -> None:
         ({"m": {}}, "without a price"),
         ({"m": {"multiplier": 2}}, "without a price"),
         ({"m": {"input": 1, "output": 2, "audio": 3}}, "unknown kind"),
-        ({"m": {"input": 1, "minute": 2}}, "by length"),
+        ({"m": {"input": 1, "minute": 2}}, "per token"),
         ({"m": {"input": 1, "input_per_million_tokens": 1}}, "two prices for input"),
         ({"m": {"input": 1, "tiers": {"flex": {"output": -1}}}}, "number"),
         ({"m": {"input": 1, "tiers": {"flex": {"tiers": {}}}}}, "unknown kind"),
