@@ -120,7 +120,7 @@ class MonitoringSettings(BaseSettings):
     """
     metric_names: Annotated[tuple[str, ...], PlainValidator(validators.metric_names)] = ("gen_ai",)
     """Sets of metrics that the library pushes: one or more of `gen_ai`, which the package's dashboards read, `otel_genai`
-    (the names and labels that the dashboards of Grafana Cloud's AI Observability and of OpenLIT read) and `grafana_openai`
+    (the names and labels that the dashboards of Grafana Cloud's AI Observability and of LiteLLM read) and `grafana_openai`
     (the series of the predecessor `grafana-openai-monitoring`).
     """
     histograms: Histograms = "lean"
