@@ -43,7 +43,7 @@ def run(directory: Path) -> str:
             raise AssertionError(f"{off}, {resets} resets, {sets} sets of series")
         (truth, _), (other, _) = ends
         return (
-            f"{PROCESSES} processes (half of them forked) with one host_dir, which push to two real Prometheus servers; "
+            f"{PROCESSES} processes (half of them forked) with one host_dir push to two real Prometheus servers; "
             f"{storm.kills} kills ({storm.pushers_killed} of them hit the process that had pushed last), {storm.restarts} "
             f"restarts of all processes, a full disk {storm.disks_filled} times for 2 s. The files contained {truth[CALLS]:,.0f} calls, "
             f"{truth[TOKENS]:,.0f} tokens and {truth[COST]:.4f} USD for the first server, {other[CALLS]:,.0f} calls, "
