@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> Parser:
-    """Return the parser of all commands; `run` in its namespace handles the chosen one."""
+    """Return the parser of all commands; `run` in the parsed arguments is the function of the chosen command."""
     parser = Parser(
         prog=NAME,
         description="Tools for the monitored OpenAI clients, which push every call's tokens, cost, latency and content "

@@ -218,7 +218,7 @@ def _terminal() -> Terminal:
 
 
 def _api(arguments: argparse.Namespace) -> HttpApi:
-    """Return the client of the server to query, from the options of `report`, `top` and `tail`."""
+    """Return the client of the server, from the options of `report`, `top`, `tail` and `rules push --to ruler`."""
     from monitored_openai._cli.query.http_api import HttpApi
     from monitored_openai._cli.query.tokens import read_token
 

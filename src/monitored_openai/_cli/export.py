@@ -23,10 +23,12 @@ _MAX_BYTES = 16 * 1024 * 1024
 
 
 def write(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
-    """Write each text to the file of its name; yield the paths. Write nothing if one of the files is foreign.
+    """Write each text to the file of its name; yield the paths. Write no file if an existing one is foreign.
+
+    A file is foreign if its content is neither the new text nor the text that the last export wrote.
 
     Raises:
-        UserError: a file is foreign or was changed, or the folder is not writable.
+        UserError: a file is foreign, or the folder is not writable.
     """
     contents = {name: text.encode() for name, text in texts.items()}
     try:

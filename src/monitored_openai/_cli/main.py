@@ -67,12 +67,12 @@ def _run(argv: list[str] | None) -> int:
 
 
 def _replace_closed_streams() -> None:
-    """Let the command write to the null device what it would write to a stream that `>&-` has closed."""
+    """Replace each standard stream that `>&-` has closed with the null device."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
 
 
 def _discard_output() -> None:
-    """Redirect the output to the null device, because Python flushes its buffer at exit."""
+    """Redirect the output to the null device, because Python's flush at exit would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -31,7 +31,7 @@ class Terminal:
 
     @classmethod
     def of(cls, out: TextIO, environment: Mapping[str, str]) -> Terminal:
-        """Detect the abilities of `out` from itself and from the variables NO_COLOR, TERM and COLUMNS."""
+        """Detect the abilities from `out`, NO_COLOR and TERM, the width from COLUMNS or else from standard output."""
         interactive = out.isatty() and environment.get("TERM") != "dumb"
         columns = shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns
         return cls(
@@ -110,7 +110,7 @@ class Terminal:
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Show `what` on standard error until the block ends, if it is a terminal that can clear a line."""
+    """Show `what` until the block ends, if standard error is a terminal that can clear a line."""
     terminal = Terminal.of(sys.stderr, os.environ)
     if terminal.redraws:
         terminal.write(f"{what} ...")

@@ -18,7 +18,7 @@ from monitored_openai._cli.demo.openai_server import CALL_HEADER
 from monitored_openai._cli.demo.workload import Job, Phase
 
 Watch: TypeAlias = Callable[[Phase], AbstractContextManager[Callable[[], None]]]
-"""A context for each phase; the application calls its function after each call."""
+"""Returns a context for a phase; the context yields a function, which the application calls after each API call."""
 _THREADS, _TASKS = 8, 32
 
 

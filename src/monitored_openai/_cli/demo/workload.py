@@ -49,13 +49,13 @@ class Job:
 
     @property
     def client_options(self) -> dict[str, Any]:
-        """Arguments for the client's `with_options`; a call without retries must reach the API, so it has long to connect."""
+        """Arguments for the client's `with_options`; without retries, a long time to connect lets the call arrive."""
         return {"timeout": Timeout(600.0, read=0.5), "max_retries": 0} if self.fault == "silent" else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """Calls made in one way: some in threads, some in tasks of an event loop."""
+    """A part of the workload: calls in threads, in tasks of an event loop, or in both."""
 
     name: str
     how: str

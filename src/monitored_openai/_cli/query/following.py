@@ -19,7 +19,7 @@ _CHECK_NS = 15 * _SECOND
 """Interval for comparing Loki's count of the last `LATE_NS` with the entries read."""
 BEHIND_NS = 60 * _SECOND
 _MAX_POLL_NS = 20 * _SECOND
-"""After this time, a poll whose next entry is older than `BEHIND_NS` skips to the last `TRAIL_NS`."""
+"""After this time, a poll that still reads entries older than `BEHIND_NS` skips to the last `TRAIL_NS`."""
 PAGE, MAX_PAGE = 1000, 5000
 """Entries per request; Loki's default limit is 5,000."""
 
@@ -38,7 +38,7 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """The maximum number of entries that were not read: Loki may count an entry twice that was sent twice."""
+    """An upper bound of the number of unread entries: Loki may count an entry twice if a client sent it twice."""
 
     number: int
 
@@ -77,7 +77,7 @@ class Follower:
             self._seen = {key for key in self._seen if key[0] >= oldest}
 
     def _late_entries(self, now: int) -> Iterator[Entry | Skipped]:
-        """Yield entries of the last `LATE_NS` that `_read` missed; read them only if Loki counts more."""
+        """Yield entries of the last `LATE_NS` that `_read` missed; read only if Loki counts more than were seen."""
         start, end = max(self._since, now - LATE_NS), now - TRAIL_NS
         if self._log.count(start, end) > self._seen_within(start, end):
             yield from self._read(start, end)

@@ -34,7 +34,7 @@ _QUERY_BASES: Mapping[Push, Mapping[str, str]] = {
     },
     "loki": {"/loki/api/v1/push": "", "/api/prom/push": ""},
 }
-"""For each protocol: the push paths, longest first, and the base path of the query API."""
+"""For each protocol: the push paths, each before the paths that it ends with, and the base path of the query API."""
 
 
 def environment_settings() -> MonitoringSettings:

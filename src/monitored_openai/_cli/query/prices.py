@@ -96,7 +96,7 @@ def _in_tier(call: Billed, tier: str) -> Billed:
 
 
 def _fee_lines(provider: str, model: str, price: AppliedPrice) -> Iterator[str]:
-    """Yield a line for each unit other than tokens with a known price."""
+    """Yield a line for each known price of a unit that is not a token."""
     known: dict[str, float] = {} if price.own else {unit: fee.usd for unit, fee in FEES.get(provider, {}).items()}
     known |= (
         {} if price.own else {unit: usd for unit in VIDEO_UNITS if (usd := fee_of(provider, model, unit)) is not None}

@@ -18,6 +18,6 @@ def tracked(items: Iterable[_Item], what: str, total: int) -> Iterator[_Item]:
     if not console.is_interactive:  # rich before 14 ends even a disabled bar with an empty line
         yield from items
         return
-    # A line that the program prints appears above the bar if both go to the terminal; otherwise it is not redirected.
+    # If standard output is a terminal too, rich prints the program's lines above the bar; a file gets them directly.
     with Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as progress:
         yield from progress.track(items, total=total, description=what)

@@ -29,7 +29,7 @@ REFUSALS = "insufficient_quota|invalid_api_key|model_not_found"
 """Error types that no retry fixes, because the account, the key or the model is wrong."""
 
 LOOK_BACK = "1h"
-"""How far before a range a query looks for the value at its start; after a longer outage, totals count calls twice."""
+"""The time before a range in which a query finds the starting value; after a longer outage, totals count calls twice."""
 LONGEST_OUTAGE = "12h"
 """The look-back of queries that must stay correct after a night without telemetry; they read more samples."""
 

@@ -17,7 +17,7 @@ _MAX_SECONDS = 120.0
 
 
 class Oversized(UserError):
-    """The body exceeds the limit."""
+    """The body exceeds the limit, or the server refuses the request with 413."""
 
 
 def body(reply: httpx.Response, *, max_bytes: int = MAX_BYTES, max_seconds: float = _MAX_SECONDS) -> bytes:

@@ -193,7 +193,10 @@ def _expressions(report: Report, by: tuple[str, ...]) -> dict[tuple[str, bool], 
 
 
 def _query(prometheus: HttpApi, expr: str, report: Report, *, split: bool) -> dict[str, float]:
-    """Return the number for each value of the label, or `(none)`; without `split`, the total under an empty name."""
+    """Return the number for each value of the label; `(none)` stands for a missing label.
+
+    Without `split`, return the total under an empty name.
+    """
     reply = prometheus.post_form("/api/v1/query", {"query": expr, "time": f"{report.at:.3f}"})
     with prometheus.expecting("Prometheus"):
         result = reply["data"]["result"]

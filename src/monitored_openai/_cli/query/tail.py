@@ -24,7 +24,7 @@ _EVERY_SECONDS = 2.0
 _EARLIER_NS = 24 * 3600 * 10**9
 _STREAM_LABELS = ("environment", "service_name")
 _FIELD_NAMES = {"service": "service_name", "model": "request_model", "response_model": "model"}
-"""Fields of an entry by the short names of `report`; in an entry, `model` is the responding model."""
+"""The field of an entry for each short name of `report`; the field `model` is the response's model if it names one."""
 _MAX_CHARACTERS = 1000
 
 

@@ -15,7 +15,7 @@ _FAST_SHARE, _SLOW_SHARE = 0.02, 0.1
 
 
 def hourly() -> Group:
-    """Return recordings of each series' increase in the last hour over all processes, for sums over weeks.
+    """Return the rules that record each series' increase in an hour, summed over processes; queries add up weeks of them.
 
     The interval divides an hour, so that the hours join without a gap, and is below Prometheus's lookback of 5 minutes.
     """

@@ -18,7 +18,7 @@ _MAX_TITLE_CHARACTERS = 190
 """Grafana's limit; it refuses a rule with a longer title."""
 _RANGE_SECONDS = 600
 _MAX_GROUP_RULES = 18
-"""Mimir's default limit is 20; 18 are the alerts of six budgets."""
+"""Mimir's default limit is 20; with 18, the three alerts of a budget stay in one group."""
 
 
 def prometheus_file(groups: Iterable[Group], links: Links) -> str:
@@ -38,7 +38,7 @@ def alerts(group: Group) -> list[Alert]:
 
 
 def prometheus_groups(groups: Iterable[Group], links: Links) -> list[dict[str, Any]]:
-    """Return the groups as Prometheus and Mimir read them; a group with more rules than Mimir accepts is divided."""
+    """Return the groups as Prometheus and Mimir read them; divide a group of more than `_MAX_GROUP_RULES` rules."""
     parts = []
     for group in groups:
         rules = [_prometheus_rule(rule, links) for rule in group.rules]
@@ -109,7 +109,7 @@ def _title(alert: Alert) -> str:
 
 
 def _provisioned(rule: dict[str, Any]) -> dict[str, Any]:
-    """Return a rule of the API for a file, in which Grafana expands environment variables except in annotations."""
+    """Escape `$` in a rule, because Grafana expands environment variables in a file, except in annotations."""
     query, condition = rule["data"]
     query = {**query, "model": {**query["model"], "expr": _escape_variables(query["model"]["expr"])}}
     return {

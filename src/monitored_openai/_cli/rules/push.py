@@ -1,7 +1,7 @@
 """`monitored-openai rules push`: put the rules into Grafana's alerting, or into the ruler of Mimir and Grafana Cloud.
 
-Both create, update and delete only the package's own rules. Grafana's rules are recognised by their uids, the groups of
-a ruler by their names and those of their rules.
+A push creates, updates and deletes only the package's own rules. It recognises a rule in Grafana by the rule's uid, and
+a group in a ruler by the names of the group and of its rules.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def to_ruler(api: HttpApi, groups: Iterable[Group], links: Links, *, namespace: 
             continue
         api.post_yaml(path, dump(group))
         yield name, "updated" if name in stored else "created"
-    for name in stored:  # last, so that a failure before leaves no alert out
+    for name in stored:  # last: if an update fails, the old alerts still exist
         if name not in wanted and _is_own(stored[name]):
             api.delete(f"{path}/{quote(name, safe='')}")
             yield name, "deleted"

@@ -105,7 +105,7 @@ class Limits:
     unknown_share: float = 0.05
     """The share of calls whose price or usage may be unknown."""
     prices_days: float = 180.0
-    """The age of a provider's newest price in days; the table does not show whether an old price still applies."""
+    """The maximum age in days of a provider's newest price; the table does not show if an old price still applies."""
     runaway_factor: float = 4.0
     """The maximum ratio of the answers' length to that of the day before."""
 

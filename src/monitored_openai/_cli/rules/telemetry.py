@@ -18,7 +18,7 @@ _NEW_FOR, _KNOWN_FOR = "1d", "7d"
 """A model is new for a day; a process that called it within the 7 days before makes it known."""
 _SILENT_AFTER, _REPORTED_FOR = "10m", "110m"
 _ACTIVE_FOR, _ACTIVE_SAMPLES = "2h", 24
-"""All samples of 2 h at one every 5 minutes; short-lived jobs have fewer."""
+"""The number of samples in 2 h with a sample every 5 minutes; short-lived jobs have fewer."""
 
 
 def telemetry(limits: Limits) -> Group:
