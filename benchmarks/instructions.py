@@ -1,6 +1,6 @@
 """Count the instructions of a call with valgrind's callgrind: `python -m benchmarks.instructions`.
 
-On a noisy machine, times differ from run to run by more than the measured cost. Instructions differ by about 2 % or less. Each
+On a noisy machine, times differ from run to run by more than the measured cost. Instructions differ by 2 % or less. Each
 round counts the bare SDK and the monitored client in separate processes. The output is a Markdown table.
 """
 
