@@ -55,7 +55,7 @@ class ParsedResponse:
     parts: tuple[tuple[str | None, Usage], ...] = ()
     """Usages of other models within the call, such as of the image tool, by model."""
     requested_tier: str | None = None
-    """The service tier in the request, unless it is the default; for responses that do not name their tier."""
+    """The service tier in the request, unless it is the default. It counts if the response names no tier."""
     cache_retention: str | None = None
     """The time for which the server keeps cached tokens: `30m`, `12h`, `24h` or `in_memory`."""
     background: bool = False
@@ -115,7 +115,9 @@ class Endpoint:
     defers_usage: bool = False
     """True if an endpoint with `reports_deferred_usage` may report a missing usage later, under the response's id."""
     reports_deferred_usage: bool = False
-    """True if it returns the response of an earlier call. The usage counts only while that call's usage is pending."""
+    """True if the endpoint returns the response of an earlier call. The usage counts only while that of the earlier call
+    is pending.
+    """
     billed: bool = True
     """False if calls are free: their records have neither usage nor cost."""
     non_json: bool = False

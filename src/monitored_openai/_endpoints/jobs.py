@@ -66,7 +66,7 @@ _VIDEO_UNITS = {
 """The unit that a second of video bills, by the size of the frame."""
 _job = partial(plain_endpoint, parse=parse_job, reports_usage=False)
 BATCH_RESULT = _job("", "batch_result", reports_usage=True)
-"""The endpoint, without a path, of the call that records a finished batch for `batch_usage(count=True)`."""
+"""The endpoint of the call that records a finished batch for `batch_usage(count=True)`; it has no path."""
 BATCHES = _job("/batches", "batch", parse=_parse_batch)
 VIDEOS = (
     _job("/videos", "video_generation", parse=_parse_video),

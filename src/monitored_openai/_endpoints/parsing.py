@@ -28,7 +28,7 @@ def parse_completion(body: Mapping[str, Any]) -> ParsedResponse:
 
 
 def error_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the error object of a body; empty unless all choices failed. OpenRouter puts it into the failed choice."""
+    """Return the error object of a body, or of its choices if all of them failed, as OpenRouter sends it; else `{}`."""
     choices = body.get("choices")
     if not choices or not isinstance(choices, list):
         return dictionary(body.get("error"))
@@ -57,7 +57,7 @@ _OF_EVERY_CHUNK = frozenset({"id", "object", "created", "model", "choices", "usa
 
 
 def adds_only_usage(chunk: Any, *earlier: Any) -> bool:
-    """Return whether a chunk has a usage, no choices, and no other value that the `earlier` chunks lack."""
+    """Return whether a chunk has a usage and no choices, and all its other values are also in the `earlier` chunks."""
     if chunk.usage is None or getattr(chunk, "choices", None):
         return False
     return all(

@@ -26,12 +26,12 @@ _SESSION_NAMES = ("session_id", "session")
 _CONVERSATION_NAMES = ("conversation_id", "conversation", "thread_id", "thread")
 """Attributes that name a session or a conversation, the most exact first."""
 _GAPS = {"unpriced": "cost", "usage_unknown": "usage"}
-"""Reasons for the absence of a part of the entry."""
+"""For each reason that an entry may give, the part of the entry that is then missing."""
 _TEXTS = ("id", "operation", "provider", "request_model", "response_model", "response_id", "request_id", "trace_id")
 
 
 def columns(entry: ReceivedEntry) -> tuple[Any, ...]:
-    """Return the values of the columns of `call` that are not computed."""
+    """Return the values of the columns of the table `call`, except those that SQLite computes."""
     call, spoken_turns = entry.call, turns(entry.call)
     identity = _name(call.get("id")) or f"{entry.timestamp_ns}"
     at_ns = min(max(entry.timestamp_ns, 0), 2**63 - 1)
@@ -76,7 +76,7 @@ def link_of(identity: str, call: Mapping[str, Any]) -> Link:
 
 
 def renewed(row: str, call: Mapping[str, Any]) -> str:
-    """Return the row of a call that an earlier version has stored, with what the present version adds to it."""
+    """Return the row of a call from an earlier version, with the values that the present version adds."""
     return encode({**json.loads(row), **_derived(call, turns(call))}).decode()
 
 
@@ -101,7 +101,7 @@ def _marks(call: Mapping[str, Any], spoken_turns: list[Turn]) -> dict[str, Any]:
 
 
 def _gaps(call: Mapping[str, Any]) -> dict[str, bool]:
-    """Return whether the cost and the usage are unknown; a failed call without usage costs nothing, which is known."""
+    """Return whether the cost and the usage are unknown; a failed call without usage is known to cost nothing."""
     failed = call.get("error_type") is not None
     missing = {name: not failed and call.get(part) is None for name, part in _GAPS.items()}
     return {name: missing[name] or call.get(name) is not None for name in _GAPS}

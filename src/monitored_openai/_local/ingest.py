@@ -52,7 +52,7 @@ def series_in(body: bytes) -> list[Series]:
 
 
 def entries_in(body: bytes) -> tuple[list[ReceivedEntry], int]:
-    """Return the entries in the body of a push to Loki (gzipped JSON), and the number of those with too long lines.
+    """Return the entries in the body of a push to Loki (gzipped JSON), and the number of entries with too long lines.
 
     Raises:
         ValueError: the body is malformed.

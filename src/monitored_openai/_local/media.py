@@ -75,7 +75,7 @@ def _detail(part: Mapping[str, Any], kind: Kind) -> str:
 
 
 def body_media(body: Mapping[str, Any]) -> Media | None:
-    """Return the media that a whole response is, such as speech; `None` for any other response."""
+    """Return the media of a response that is a file, such as speech; `None` for any other response."""
     kind = str(body.get("content_type")).partition("/")[0]
     if kind not in ("image", "audio", "video") or not isinstance(size := body.get("bytes"), int):
         return None

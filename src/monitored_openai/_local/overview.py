@@ -33,14 +33,14 @@ NAMES = {
 OTHER = "other"
 
 _PARTS = frozenset({"le", "gen_ai_token_type", "kind", "reason", "signal", "error_type"})
-"""Labels that separate values of the same call."""
+"""Labels whose values count parts of the same call."""
 _MOST_GROUPS = 8
 _MOST_ROWS = 100
 _MOST_VALUES = 200
 _MOST_VALUE_NAMES = 50
 _MOST_VALUE_CHARACTERS = 256 * 1024
 _MOST_LINES = 20
-"""Error types and reasons of drops; the sum of the others is one line."""
+"""Most error types, and most reasons of drops, that the page shows; the sum of the others is one line."""
 _TOKEN_TYPES = frozenset({"input", "output"})
 CALLS = DURATION.count
 _COUNTS = {

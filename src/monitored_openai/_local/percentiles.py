@@ -12,7 +12,7 @@ from monitored_openai._local.time_range import TimeRange
 
 SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 FIRST_CHUNKS = "first_chunks"
-"""Name of the number of counted calls with a time to the first chunk in the figures of an overview."""
+"""Name of a figure of the overview: the number of counted calls that have a time to the first chunk."""
 _COUNTS = {"duration": "calls", "first_chunk": FIRST_CHUNKS}
 _LATEST_COUNT_SECONDS = 30
 """Longest time between a call's end and its count in the history: two default push intervals."""
@@ -26,10 +26,10 @@ class _Parts(NamedTuple):
     """Calls that ended shortly before the range: their counts may be inside."""
     inside: Times
     late: Times
-    """Calls of the last seconds of the range, or before now: their counts may be later than the range, or still missing."""
+    """Calls of the last seconds, of the range or until now: their counts may be later than the range, or still missing."""
 
     def times(self, name: str, counted: float) -> list[float] | None:
-        """Return the times of the calls in the range; `None` if their number cannot be that of the counted calls."""
+        """Return the times of the calls in the range; `None` if their number cannot match that of the counted calls."""
         before, inside, late = (list[float](getattr(part, name)) for part in self)
         if len(inside) <= counted <= len(before) + len(inside) + len(late):
             return inside + late

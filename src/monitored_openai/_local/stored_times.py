@@ -17,7 +17,7 @@ from monitored_openai._local.history import History
 _SIZE = "SELECT (SELECT count(*) FROM call), (SELECT coalesce(min(at_ns), 0) FROM call)"
 _NEW = "SELECT rowid, at_ns, labels, duration, first_chunk FROM call WHERE rowid > ?"
 _MOST_LABEL_SETS, _MOST_LABEL_CHARACTERS = 50_000, 8 * 1024 * 1024
-"""Label sets that stay in memory from one answer to the next."""
+"""Most label sets, and most of their characters, that stay in memory from one answer to the next."""
 
 
 class Times(NamedTuple):

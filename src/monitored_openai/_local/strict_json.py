@@ -13,7 +13,7 @@ _UP_TO_A_MARK = re.compile(
          (?: [\[{,:] | \Z )""",
     re.DOTALL | re.VERBOSE,
 )
-"""Each value except the first follows one of these marks; the pattern needs linear time and no memory."""
+"""Matches up to a mark that a value follows, as each value except the first does; needs linear time and no memory."""
 
 
 def values_in(text: bytes, most: int) -> int:

@@ -33,7 +33,7 @@ def until_now(now: float, seconds: int) -> TimeRange:
 
 
 def between(now: float, start: float, end: float) -> TimeRange | None:
-    """Return the smallest range around two times for which the history has time slots; `None` if it has none."""
+    """Return the smallest range around two times for which the history has time slots; `None` without slots."""
     if not start < end or start > now:
         return None
     for resolution, kept in RESOLUTIONS.items():

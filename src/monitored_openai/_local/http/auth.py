@@ -76,7 +76,7 @@ def _names_this_machine(host: str) -> bool:
 
 
 def _has_token(authorization: str, token: str) -> bool:
-    """Return true if the token is the `Bearer` token or the password of `Basic`, which browsers prompt for."""
+    """Return true if the token is the `Bearer` token, or the `Basic` password, for which a browser prompts."""
     scheme, _, credentials = authorization.partition(" ")
     if scheme.lower() == "basic":
         try:

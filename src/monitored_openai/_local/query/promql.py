@@ -49,8 +49,8 @@ def evaluate(history: History, expression: str, at: float) -> dict[Labels, float
     """Return the value of each label set at a time in seconds since the epoch; empty labels are left out.
 
     Raises:
-        ValueError: `monitored-openai report` does not send such an expression, the history does not keep a label, or the
-            result has more than 20,000 label sets.
+        ValueError: `report` and `top` send no such expression, the history does not keep a label, or the result has more
+            than 20,000 label sets.
     """
     quantile = _QUANTILE.fullmatch(expression)
     if quantile is None:
