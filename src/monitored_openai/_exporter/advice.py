@@ -83,7 +83,8 @@ _ACCESS = (
 def refusal(signal: Signal, reply: Reply, *, has_credentials: bool) -> tuple[str, str]:
     """Return the meaning of a refusal, with the reply's own text, and how to fix it.
 
-    `has_credentials` is true if the request had a token. The text may quote the request: call this only for a request without content.
+    `has_credentials` is true if the request had a header `Authorization`. The text may quote the request: call this only
+    for a request without content.
     """
     meaning, advice = _meaning(signal, reply)
     names = {"name": NAMES[signal], "signal": signal, "check": "check" if has_credentials else "set"}

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 def build_state(
     settings: MonitoringSettings, ledger: DeliveryLedger, metrics: MetricsState, instance: str
 ) -> ExporterState:
-    """Build the state that outlives an exporter; `instance` is the value of that metrics label."""
+    """Build the state that outlives an exporter; `instance` is the value of the metrics label `instance`."""
     stream = {"job": settings.job, **settings.shared_labels}
     labels = {"job": settings.job, **settings.metric_labels, "instance": instance}
     spool = _build_spool(settings, ledger, stream)

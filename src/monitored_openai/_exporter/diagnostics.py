@@ -152,7 +152,7 @@ async def _push(
 
 
 def judged(signal: Signal, outcome: Reply | Failure, trouble: str = "", *, has_credentials: bool = True) -> Finding:
-    """Return the finding for the outcome of a test push, which had a token or user name if `has_credentials`."""
+    """Return the finding for the outcome of a test push, which had a header `Authorization` if `has_credentials`."""
     name = NAMES[signal]
     if isinstance(outcome, Failure):
         says = f"{name} cannot be reached" if outcome is Failure.CONNECT else f"{name} does not answer"
@@ -178,7 +178,7 @@ def _spool(path: Path) -> Finding:
         found = list(path.iterdir())
         free = directory.free_bytes()
         directory.create({}).close()
-    except Exception as error:  # also SQLite's errors; not every system has SQLite
+    except Exception as error:  # `sqlite3.Error` too, without an import of `sqlite3`, which some systems lack
         return _no_spool(what_failed(error))
     if free < LEAST_FREE_BYTES:
         return _no_spool(f"{free / 2**20:.0f} MiB of its disk are free, and the spool leaves 512 MiB to other programs")
@@ -202,7 +202,7 @@ def _host(settings: MonitoringSettings) -> Finding:
         return _no_host(str(missing))
     try:
         found: PushReport = report(settings)
-    except Exception as error:  # also SQLite's errors; not every system has SQLite
+    except Exception as error:  # `sqlite3.Error` too, without an import of `sqlite3`, which some systems lack
         return _no_host(what_failed(error))
     return Finding(about="host", is_well=not found.advice, says=found.says, advice=found.advice)
 

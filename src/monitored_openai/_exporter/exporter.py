@@ -77,7 +77,7 @@ class Exporter:
             azure_deployment=settings.azure_deployment,
             newest=(lambda: None) if updates is None else updates.snapshot,
         )
-        metrics.follow_prices(lambda: self._prices.table_dates)  # loads the table now, because a fork waits for this
+        metrics.follow_prices(lambda: self._prices.table_dates)  # loads the table now: a fork waits until this is done
         self._redact = redactor(settings.redact, settings.redact_presets)
         self._hasher = value_hasher(settings.hash_attributes, settings.hash_key)
         prefix = os.urandom(8).hex()
@@ -184,7 +184,7 @@ class Exporter:
                 self._state.host.keep()
 
     def _gather_seconds(self) -> float:
-        """Return the seconds to wait for more calls; with a spool, less by the age of the oldest call."""
+        """Return the seconds to wait for more calls. With a spool, subtract the age of the oldest call."""
         if self._state.spool is None:
             return _GATHER_SECONDS
         oldest = self._calls.peek()

@@ -1,8 +1,8 @@
 """Decides when the exporter pushes totals; the pushes stop some time after the last client is gone.
 
 While a client lives, unchanged totals are pushed repeatedly: without new samples a series ends after 5 minutes. Series
-that can no longer change may end, like those of an ended process. When a new client appears, the first push after the
-rest has the old totals, so that `rate` and `increase` see the growth by its calls.
+that can no longer change may end, like those of an ended process. This pause of the pushes is the *rest*. A new client
+ends the rest, and the next push has the old totals, so that `rate` and `increase` see the growth by the new calls.
 """
 
 from __future__ import annotations

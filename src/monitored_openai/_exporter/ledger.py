@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class DeliveryLedger:
-    """Counts everything that one exporter handles. After `close` it counts calls as dropped, and ignores the rest."""
+    """Counts everything that one exporter handles.
+
+    After `close` it counts calls as dropped, and ignores log entries and legacy samples.
+    """
 
     def __init__(self, *, max_entries: int, max_bytes: int, logs: bool) -> None:
         """`max_entries` and `max_bytes` bound what waits in memory; `logs`: each call becomes a log entry."""

@@ -21,7 +21,7 @@ class Failures:
     metrics: str = ""
     samples: str = ""
     owes_totals: bool = False
-    """True if totals are left that neither this process nor a spool will push."""
+    """True if totals are left that no process will push."""
 
 
 def losses(stats: Stats, failures: Failures, reason: DropReason) -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from monitored_openai._record import CallRecord
 
 _PUSHES_SHOWN = 2
-"""Push intervals for which a rate limit is shown at least: a push may be a little late, so one interval is too few."""
+"""Minimum push intervals for which a rate limit is shown. One is too few, because a push may be a little late."""
 
 
 class MetricsState:
@@ -70,7 +70,7 @@ class MetricsState:
         """Start from zero with a new lock, as a forked child must."""
         self._lock = gevent.lock()
         self.folded_by_host = 0
-        """Number of label sets that `other` replaced because all processes of the host have `max_label_sets`."""
+        """Number of label sets that `other` replaced because the host's processes together reached `max_label_sets`."""
         self._metrics = Metrics(
             label_names=self._label_names,
             optional_labels=self._optional_labels,
@@ -91,7 +91,7 @@ class MetricsState:
 
     def fold(self, record: CallRecord) -> None:
         """Add a finished call."""
-        if record.provider not in self._providers:  # a scrape does not read the dates, so a new provider's is read now
+        if record.provider not in self._providers:  # a scrape does not read the date, so read it now
             self._providers.add(record.provider)
             self._refresh_price_dates()
         with self._lock:
@@ -131,7 +131,7 @@ class MetricsState:
     def samples(self) -> list[Sample]:
         """Return the current value of every series for a scrape, without the labels that all series share.
 
-        Each histogram has its own buckets, because OpenMetrics requires this.
+        Unlike in a push, each sum and count has buckets with the same labels, because OpenMetrics requires this.
         """
         return self._samples()
 

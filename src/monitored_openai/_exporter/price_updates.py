@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
 
 DEFAULT = "true"
-"""The value of the setting for the URL of `genai-prices` itself."""
+"""The value of the setting `price_updates` that selects the default URL of `genai-prices`."""
 _DAY = 24 * 3600.0
 _RETRY = 3600.0
 """Seconds until the next download after a failed one."""

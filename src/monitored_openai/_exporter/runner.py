@@ -154,7 +154,7 @@ class Runner:
 
     @property
     def is_starting(self) -> bool:
-        """True while the exporter's thread imports the modules that it needs."""
+        """True until the exporter's thread has imported its modules and created the exporter."""
         return self._exporter is None and not self._ended
 
     def progress(self) -> int:

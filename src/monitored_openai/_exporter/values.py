@@ -9,7 +9,7 @@ class Entry(NamedTuple):
     """An encoded log entry on its way to Loki."""
 
     shard: int | None
-    """The shard of its stream; `None` without `log_shards`."""
+    """The shard of its stream; `None` if `log_shards` is 1."""
     encoded: bytes
     at_ns: int
     id: int = 0
@@ -17,7 +17,7 @@ class Entry(NamedTuple):
     smaller: bytes | None = None
     """A smaller form, after the back end has refused `encoded`."""
     is_cut: bool = False
-    """True if `smaller` is the first form that leaves something out, so that the entry is not counted as cut yet."""
+    """True if `smaller` leaves something out for the first time. The ledger does not count the entry as cut yet."""
 
     @property
     def sent(self) -> bytes:

@@ -13,7 +13,7 @@ from monitored_openai._settings.prices import ModelPrice, Prices
 BATCH = "batch"
 """The name of the batch price among a price's tiers."""
 _MOST_REMEMBERED = 1024
-_STANDARD_TIERS = frozenset({None, "default", "standard", "on_demand", "auto"})  # `auto`: servers without tiers
+_STANDARD_TIERS = frozenset({None, "default", "standard", "on_demand", "auto"})  # servers without tiers return `auto`
 _RATE_OF = {
     "input": "input",
     "cached_input": "input_cached",

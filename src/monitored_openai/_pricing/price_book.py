@@ -105,7 +105,7 @@ class PriceBook:
 
     @property
     def table_dates(self) -> Mapping[str, float]:
-        """The date of the published prices of each provider that a call had, in seconds since the epoch.
+        """The date of each provider's published prices, if a call has looked them up, in seconds since the epoch.
 
         The table in the package has no date. The result is then the newest day, up to today, on which one of the
         provider's prices took effect: they are at least that new. If the table was downloaded, the result is the time of

@@ -16,7 +16,7 @@ _Stamp = tuple[int, int, int]
 
 
 def follow_price_file(path: str | None, prices: Prices, *, every: float = _CHECK_SECONDS) -> Callable[[], Prices]:
-    """Return a function that returns the current prices: those of the setting `prices`, then those of the file.
+    """Return a function that returns the current prices: those of the file, replaced by those of the setting `prices`.
 
     The function checks the file at most once in `every` seconds. If it cannot read the file, or the file is invalid, it
     logs the problem and keeps the last valid prices. It returns the same object until the prices change.

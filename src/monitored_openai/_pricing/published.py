@@ -104,7 +104,10 @@ class PriceTable:
 
 
 def _date_of(snapshot: DataSnapshot, price_id: str) -> float:
-    """Return the newest day, up to today, on which a price of the provider took effect; NaN if none has a day."""
+    """Return the time of the download, for a downloaded table.
+
+    Otherwise return the newest day, up to today, on which a price of the provider took effect; NaN if none has a day.
+    """
     if snapshot.from_auto_update:
         return snapshot.timestamp.timestamp()
     models = chain.from_iterable(provider.models for provider in snapshot.providers if provider.id == price_id)

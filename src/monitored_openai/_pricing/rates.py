@@ -180,7 +180,7 @@ def _output_parts(rates: Rates, usage: Usage) -> Iterator[tuple[str, int, float 
 
 
 def _split_unknown(rates: Rates, usage: Usage) -> bool:
-    """Return whether the usage does not show which of its tokens have which price."""
+    """Return whether the usage does not separate tokens that have different prices."""
     separate = usage.input_audio_tokens or (usage.input_image_tokens if rates.input_image is not None else 0)
     if separate and (usage.input_cached_tokens or usage.input_cache_write_tokens):
         return True

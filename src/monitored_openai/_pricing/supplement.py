@@ -28,7 +28,10 @@ _LONG_PROMPT = 272_000
 
 
 def _text_model(name: str, *, input: str, cached: str, written: str, output: str, tiers: bool) -> types.ModelInfo:  # noqa: A002 - as the price list names it
-    """Return a model with its prices in USD per million tokens; `tiers`: batch at half and fast at twice the price."""
+    """Return a model with its prices in USD per million tokens.
+
+    `tiers`: it also has prices for batch, half the standard ones, and for priority and fast, twice the standard ones.
+    """
 
     def prices(factor: str) -> types.ModelPrice:
         return types.ModelPrice(
@@ -173,7 +176,7 @@ def find_supplementary(seller: types.Provider, model: str) -> types.ModelInfo | 
 
 
 def find_batch_price(seller: types.Provider, model: str) -> types.ModelInfo | None:
-    """Return an entry with the price in a batch of a model of OpenAI, if the table lacks that price, or `None`."""
+    """Return an entry with OpenAI's batch price of a model, if the table lacks that price; otherwise `None`."""
     return _BATCHES.get(model) if seller.id == "openai" else None
 
 

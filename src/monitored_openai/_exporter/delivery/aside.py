@@ -46,7 +46,7 @@ def turn_of(aside: Sequence[Batch], acceptance: Acceptance, now: float, last_req
 
 
 def goes_untried(batch: Batch, taken: Iterable[Batch], acceptance: Acceptance) -> bool:
-    """True if a smaller or equal batch put aside goes first, and shows whether the limit lets such a size pass."""
+    """True if `batch` waits without a try, because an entry put aside that is not larger tests the limit first."""
     if batch.due_at is not None or acceptance.is_known_over_limit(batch) or not acceptance.may_be_over_limit(batch):
         return False
     return any(other.due_at is not None and other.size <= batch.size for other in taken)

@@ -26,7 +26,7 @@ class Batch:
     as_replay: bool = False
     """True if the next request has the label `replay`."""
     reformed: Form | None = None
-    """The part of its one entry that was made smaller last."""
+    """The part that was made smaller last, if the batch has a single entry."""
     few_labels: bool = False
     """True if the entries go with few labels."""
     is_trial: bool = False

@@ -44,7 +44,7 @@ _KEPT_SECONDS = 30.0
 _KEPT_SECONDS_WITHOUT_CLIENTS = 1.0
 """Long enough for the batches of a backlog, which follow each other without a pause."""
 _MAX_IDLE = 32
-"""Maximum idle senders of one loop with open connections; one more closes those of the sender that is idle longest."""
+"""Maximum idle senders of one loop with open connections. Beyond it, the longest idle one closes its connections."""
 _MAX_READ_BYTES = 4096
 _MAX_ERROR_CHARACTERS = 300
 _LONGEST_RETRY_AFTER = 300.0
@@ -178,7 +178,7 @@ class Sender:
         self._closing = asyncio.get_running_loop().create_task(_close(old))
 
     async def _renew(self) -> None:
-        """Replace the transport: a connection cancelled while it closed may occupy its place in the pool forever."""
+        """Replace the transport: a request cancelled while its connection closes may block a place in the pool."""
         await self._replace_transport().aclose()
 
     def _replace_transport(self) -> httpx.AsyncHTTPTransport:

@@ -32,10 +32,10 @@ _STEADY = 4
 """Accepted requests in a row after which the pace at a refusal is close to the limit."""
 _SLOWDOWN = 0.9
 _NEAR = 1.5
-"""Ratio of a refused to the largest accepted size, up to which the refused size shows the capacity well."""
+"""A refused size of at most this multiple of the largest accepted size is a good estimate of the capacity."""
 _BELOW_REFUSED = 15 / 16
 _BOUND_GROWTH = 1 / 4096
-"""Growth of the size's bound with each accepted request after such a refusal; doubled every 64 requests."""
+"""Growth of `_most_size` with each accepted request; doubled every 64 requests."""
 _PROBE_AFTER = 20
 """Multiple of a refusal's Retry-After for which a bound of the size or the pace stays."""
 _JITTER = 0.25
@@ -68,7 +68,7 @@ class Pacer:
         self._calm = 0
         """Accepted requests in a row."""
         self._passed = 0
-        """Size of the largest accepted request, lowered to each smaller size refused since."""
+        """Size of the largest accepted request. A later refusal of a smaller size lowers it to that size."""
         self._volume = 0
         """Bytes or samples accepted since `_since`."""
         self._since = math.nan
@@ -86,8 +86,10 @@ class Pacer:
         self._size_probe_at = -math.inf
         self._largest = 0
         """Size of the largest accepted request: the capacity is not below, unless the limit changes."""
-        self._suspect = self._too_large = math.inf
-        """Smallest sizes refused alone: after a rest, and with a bucket that was surely full."""
+        self._suspect = math.inf
+        """Smallest size of an entry refused alone after a rest."""
+        self._too_large = math.inf
+        """Smallest size of an entry refused alone with a bucket that was surely full."""
         self._refused_alone = (math.inf, 0)
         """Smallest and largest size refused alone since the last accepted request."""
         self._measured = 0.0
@@ -103,7 +105,10 @@ class Pacer:
         return max(0.0, self._not_before - now)
 
     def rest(self, size: int, *, surely: bool = True) -> float:
-        """Return the seconds without a request after which the bucket `surely`, or else probably, holds `size`."""
+        """Return the seconds without a request after which the bucket holds `size`.
+
+        `surely`: with certainty; otherwise probably.
+        """
         if self._measured:
             return min(_REST * size / self._measured, LONGEST_PAUSE)
         return _USUAL_REST if surely else min(_REST * size / self._rate, LONGEST_PAUSE)

@@ -9,7 +9,7 @@ from monitored_openai._exporter.delivery.retry import Failure, Reply, is_limited
 _NOT_ALL_SENT = "not all sent in time"
 _NO_ANSWER = "no answer in time"
 _PATIENCE_SECONDS = 1.0
-"""After a failed request, the reason for a loss names a waiting request only if it has waited for at least this long."""
+"""After this time without a reply, the reason for a loss is the waiting request, not an earlier failure."""
 _LIMIT_SECONDS = 60.0
 """Twice the longest pause: while a limit sets the pace, at least one request in this time is refused."""
 

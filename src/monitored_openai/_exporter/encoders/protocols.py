@@ -16,7 +16,10 @@ class Protocol:
     encode_labels: Callable[[str, Iterable[tuple[str, str]]], bytes]
     """Encodes a name and labels as the bytes that identify a series."""
     encode_series: Callable[[bytes, Sequence[tuple[float | None, int]]], bytes]
-    """Encodes these bytes and samples, (value, milliseconds) by time, as a part of a body; `None` ends the series."""
+    """Encodes one series as a part of a body, from the bytes of `encode_labels` and samples in the order of time.
+
+    A sample is (value, milliseconds); the value `None` ends the series.
+    """
     encode_push: Callable[[Iterable[bytes]], bytes]
     """Joins parts into a body."""
 

@@ -180,7 +180,8 @@ class HostDirectory:
 def destination(settings: MonitoringSettings) -> str:
     """Return a hash of the settings that must be equal for common series: back end, account, labels and metrics.
 
-    Headers may name a tenant. So may a token without a user name; with one, the token may change.
+    The hash includes the headers, which may name a tenant. So may a token without a user name. With a user name, the
+    hash leaves the token out, because the token may change.
     """
     headers = settings.request_headers("metrics")
     if settings.metrics_username is not None:

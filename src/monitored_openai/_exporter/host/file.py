@@ -3,7 +3,8 @@
 Each process writes its own counters and gauges, adds the series that are missing, and numbers its writes. Only the
 process that holds the lock for a push changes the rest. An *epoch* is the life of one set of series; its name is a part
 of the label `instance`. The next epoch begins after a reboot, or when a sum is lower than the one that a push
-contained. The last sums of the previous epoch are then *retired*: a process pushes them once more and removes them.
+contained. While no process lives, it also begins if the label sets run short or the clock was ahead. The last sums of
+the previous epoch are then *retired*: a process pushes them once more and removes them.
 
 A commit reaches the system's page cache: it survives the death of the process, but perhaps not a power failure. Sums
 reach the disk itself before a push sends them, so that the back end never has more than the file.

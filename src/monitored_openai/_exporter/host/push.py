@@ -43,7 +43,7 @@ _MAX_SPREAD_SECONDS = 0.25
 _MOST_SECONDS_UNTIL_DUE = 600.0
 """A due time further ahead comes from before a reboot, and counts as passed: a system may have no boot id."""
 _SECONDS_UNTIL_STOPPED = 60.0
-"""Seconds beyond two intervals after which the process that holds the lock counts as stopped. A push is shorter."""
+"""A process that holds the lock for two intervals and this time counts as stopped. A push is shorter."""
 
 
 class HostPusher:
@@ -78,7 +78,7 @@ class HostPusher:
         self._seen: Holder | None = None
         self._reported: Holder | None = None
         self._due = 0.0
-        """Earliest next push of this process in monotonic seconds, because a full disk does not record when one is due."""
+        """Earliest next push of this process in monotonic seconds. On a full disk, the file cannot record this time."""
         self._pushing = asyncio.Lock()
         if host.turn is not None:  # the exporter's thread has died during a push
             host.turn.release()

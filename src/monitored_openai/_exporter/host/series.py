@@ -28,7 +28,7 @@ class HostSeries(PushedSeries):
         interval: float,
         instance: str,
     ) -> None:
-        """`labels` go on every series; `instance`: the label of that name without the epoch, which is appended."""
+        """`labels` go on every series; `instance`: beginning of the label `instance`, before the epoch."""
         super().__init__(metrics, protocol=protocol, labels=labels, interval=interval)
         self._shared_labels = dict(labels)
         self._instance = instance

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from monitored_openai._stats import DropReason
 
 _MOST_SECONDS_WITHOUT_PROGRESS = 1.7
-"""With one handle and no spool, this and the stops of the runner and the thread take less than 2.5 s in all."""
+"""With one handle, without `spool_dir` and `host_dir`, this and the stops of runner and thread take less than 2.5 s."""
 _LOOK_SECONDS = 0.05
 _STOP_SECONDS = 0.2
 _MOST_SECONDS_OF_IMPORTS = 5.0
@@ -42,11 +42,11 @@ class ProcessMember(Protocol):
 
     @property
     def is_starting(self) -> bool:
-        """True while the exporter's thread imports the modules that it needs."""
+        """True until the exporter's thread has imported its modules and created the exporter."""
         ...
 
     def progress(self) -> int:
-        """Return a number that grows with each success."""
+        """Return a number that grows while the flush makes progress."""
         ...
 
     def begin_flush(self) -> Future[bool] | None:

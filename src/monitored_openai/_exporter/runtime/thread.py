@@ -1,4 +1,4 @@
-"""The background thread of the process, with an asyncio loop. Name lookups work until the interpreter exits."""
+"""The background thread of the process, with an asyncio loop. Name lookups work even while the interpreter exits."""
 
 from __future__ import annotations
 

@@ -322,7 +322,7 @@ class SpoolFile:
         return self._used_bytes + 2 * self._unmeasured + _MEASURED_EVERY_BYTES <= most_bytes
 
     def _measure(self) -> None:
-        """Measure the used pages, and let checkpoints wait for the disk only if they are a backlog."""
+        """Measure the used pages, and let checkpoints wait for the disk only if these pages are a backlog."""
         self._used_bytes, self._unmeasured = self.size() - self._page_bytes("freelist_count"), 0
         waits = self._used_bytes >= _BACKLOG_BYTES
         if waits != self._waits_for_disk:

@@ -1,7 +1,8 @@
-"""The spool: a directory with one file for each process, for its entries and counters until the back end has them.
+"""The spool: a directory with one file for each exporter, for its entries and counters until the back end has them.
 
-Each process owns one file. The next process with the same destination adopts the file of a process that has died. Any
-process removes a file without an owner that has not changed for `spool_age` seconds.
+Each handle of a process has an exporter, which owns one file. The next process with the same destination adopts the
+files of a process that has died. Any process removes a file without an owner that has not changed for `spool_age`
+seconds.
 """
 
 from __future__ import annotations
