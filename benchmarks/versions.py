@@ -1,21 +1,21 @@
 """Measure two versions of this library beside the bare SDK: `python -m benchmarks.versions --beside PATH`.
 
 On a noisy machine, the speed of the processor drifts by more than the measured cost. One process for each version and
-two for the bare SDK therefore perform short blocks in turns, of less than a second each, and in an order that rotates. The output is a Markdown table of microseconds for each operation.
+two for the bare SDK therefore perform short blocks in turns, of less than a second each, and in an order that rotates.
+The output is a Markdown table of microseconds for each operation.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from benchmarks import child
 from benchmarks.api import CHUNKS
 from benchmarks.block_process import Blocks, Reading
 from benchmarks.calls import CASES
@@ -55,11 +55,8 @@ class Measured:
 @contextmanager
 def measured(name: str, source: Path, url: str | None) -> Iterator[Measured]:
     """Run a process that imports the package from the folder `source`; `url` is `None` for the bare SDK."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(source), str(ROOT)))}
-    command = [sys.executable, "-m", "benchmarks.block_process", json.dumps(asdict(Blocks(case=name, url=url)))]
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    work = json.dumps(asdict(Blocks(case=name, url=url)))
+    with child.start("-m", "benchmarks.block_process", work, source=source) as process:
         try:
             yield Measured(process)
         finally:

@@ -70,10 +70,14 @@ class Load:
         self._files: list[Path] = []
 
     @contextmanager
-    def process(self) -> Iterator[tuple[Program, Path]]:
+    def process(self, *, exit_timeout: float) -> Iterator[tuple[Program, Path]]:
+        """`exit_timeout`: seconds. A process that ends before the reply to its last push leaves older totals, which
+        Prometheus refuses. So it has to be long where the back ends work, however slow they are.
+        """
         file = self._directory / f"made-{len(self._files)}"
         self._files.append(file)
-        with running("spooling", self._per_second, file, env=self._env) as program:
+        env = self._env | settings(exit_timeout=exit_timeout)
+        with running("spooling", self._per_second, file, env=env) as program:
             yield program, file
 
     def more(self, file: Path) -> None:
@@ -108,12 +112,11 @@ def outage(prometheus: Prometheus, directory: Path, *, seconds: float, per_secon
             spool_dir=spool,
             push_interval=interval,
             log_linger=0.2,
-            exit_timeout=1,
             label_names="hundred",
             job="outage",
         ) | {"OPENAI_BASE_URL": "http://api.test/v1"}
         load = Load(directory, env, per_second)
-        with load.process() as long, load.process() as early:
+        with load.process(exit_timeout=30) as long, load.process(exit_timeout=1) as early:
             for _, file in (long, early):
                 load.more(file)
             began = time.monotonic()
@@ -121,10 +124,10 @@ def outage(prometheus: Prometheus, directory: Path, *, seconds: float, per_secon
                 back_end.refuse()
             load.more(early[1])
             assert end(*early).code == 0
-            with load.process() as brief:
+            with load.process(exit_timeout=1) as brief:
                 load.more(brief[1])
                 assert end(*brief).code == 0
-            with load.process() as late:
+            with load.process(exit_timeout=30) as late:
                 load.more(late[1])
                 wait_until(lambda: time.monotonic() >= began + seconds, seconds + 60)
                 spooled = sum(path.stat().st_size for path in spool.iterdir())
@@ -134,7 +137,7 @@ def outage(prometheus: Prometheus, directory: Path, *, seconds: float, per_secon
                 over = time.monotonic()
                 wait_until(lambda: len(loki.entries) > arrived, 90)
                 first_after = time.monotonic() - over
-                with load.process() as after:  # takes over what the dead have left
+                with load.process(exit_timeout=30) as after:  # takes over what the dead have left
                     for _, file in (after, late, long):
                         load.more(file)
                     for program, file in (late, long):
@@ -176,8 +179,5 @@ def test_an_outage_in_the_middle_of_a_load_changes_no_total_and_costs_no_entry(t
     assert seen.in_prometheus == seen.made
     assert seen.tokens == {kind: number * seen.made for kind, number in TOKENS.items()}
     assert len(seen.by_process) == 5
-    # On a slow machine, a process may end before the reply to its last push. What it left in the spool is then older.
-    assert all("sample at" in text for text in seen.violations), seen.violations
-    assert all("out of order sample" in text for text in seen.refused_pushes), seen.refused_pushes
-    assert seen.left == []
+    assert (seen.violations, seen.refused_pushes, seen.left) == ([], [], [])
     assert seen.most_spooled > 0

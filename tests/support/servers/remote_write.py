@@ -8,8 +8,9 @@
 
 Faults (``fail_next``, ``always``) are those of ``_faults``; ``refuse()`` and ``listen()`` close and open the port.
 The proxy checks every request that arrives, even one that it then fails. Samples of a series must be later than the
-stored ones. A sender that got no reply in time may repeat the bytes of any request: its newest samples change
-nothing, and a Prometheus refuses its older ones.
+stored ones. A sender that got no reply in time may repeat a request, with or without the zeros that begin new series,
+until newer samples of these series are stored: the newest samples of the repetition change nothing, and a Prometheus
+refuses the zeros.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from hashlib import sha256
 from itertools import pairwise
 from urllib.parse import urlsplit
 
@@ -71,13 +71,13 @@ class RemoteWriteProxy(BackEnd):
         self.statuses: list[int] = []
         """What the upstream (or the proxy alone) answered to the requests that reached it."""
         self.refusals: list[str] = []
-        """Statuses and texts of the answers that were no success, but for those to repeated bytes."""
+        """Statuses and texts of the answers that were no success, but for those to repetitions."""
         self.violations: list[str] = []
         """What broke a rule, in words."""
         self._bucket = None if rate is None else Bucket(rate, rate.burst, time.time_ns())
         self._last: dict[Labels, int] = {}
-        self._bodies: set[bytes] = set()
-        """Digests of the requests taken in or passed on."""
+        self._sent: set[int] = set()
+        """Hashes of the newest samples in each request taken in or passed on."""
 
     @property
     def write_url(self) -> str:
@@ -120,9 +120,10 @@ class RemoteWriteProxy(BackEnd):
         if self._bucket is not None and not self._bucket.allow(samples, time.time_ns()):
             text = b"the request has been rejected because the tenant exceeded the ingestion rate limit\n"
             return self._answered(whole(429, text))
-        digest = sha256(request.body).digest()
-        is_repeated = digest in self._bodies
-        self._bodies.add(digest)
+        newest = {tuple(sorted(one.labels)): one.samples[-1] for one in series if one.samples}
+        sent = hash(repr(sorted(newest.items())))
+        is_repeated = sent in self._sent and all(self._last.get(key, 0) <= ts for key, (ts, _) in newest.items())
+        self._sent.add(sent)
         late = [] if is_repeated else list(self._order_violations(series))
         self.violations.extend(late)
         answer = whole(400, b"out of order sample\n") if late else whole(_PATHS[request.path])
