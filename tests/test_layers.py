@@ -60,7 +60,6 @@ LAYERS: dict[str, set[str]] = {
     "_exporter.host": {
         *("_exporter.delivery", "_exporter.encoders", "_exporter.idle", "_exporter.ledger", "_exporter.metrics_state"),
         *(
-            "_exporter.runtime",
             "_exporter.spool",
             "_exporter.values",
             "_files",
@@ -87,7 +86,7 @@ LAYERS: dict[str, set[str]] = {
         *("_calls", "_endpoints", "_exporter.build", "_exporter.call_queue", "_exporter.clients"),
         *("_exporter.delivery", "_exporter.encoders", "_exporter.flushes", "_exporter.ledger", "_exporter.losses"),
         *("_exporter.metrics_state", "_exporter.idle", "_exporter.price_updates", "_exporter.state", "_legacy_series"),
-        *("_hashing", "_log_entry", "_logging"),
+        *("_exporter.runtime", "_hashing", "_log_entry", "_logging"),
         *("_pricing", "_record", "_redaction", "_settings", "_stats"),
     },
     "_exporter.runner": {

@@ -11,6 +11,7 @@ import pytest
 from genai_prices.data_snapshot import get_snapshot
 
 from monitored_openai._exporter.price_updates import PriceUpdates, fetch_prices
+from monitored_openai._exporter.runtime.fork_gate import ForkGate
 from monitored_openai._pricing.price_book import Billed, PriceBook, Unpriced
 from monitored_openai._record import Cost, Usage
 
@@ -66,7 +67,7 @@ def finish() -> None:
 
 def test_downloaded_prices_apply_without_a_change_for_other_libraries(table: TableServer) -> None:
     before = get_snapshot()
-    updates = PriceUpdates(table.url)
+    updates = PriceUpdates(table.url, ForkGate())
     book = PriceBook(newest=updates.snapshot)
 
     assert book.cost(CALL) is Unpriced.UNKNOWN_MODEL
@@ -81,7 +82,7 @@ def test_downloaded_prices_apply_without_a_change_for_other_libraries(table: Tab
 
 
 def test_download_runs_in_a_daemon_thread_that_ends(table: TableServer) -> None:
-    updates = PriceUpdates(table.url)
+    updates = PriceUpdates(table.url, ForkGate())
     updates.snapshot()
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "monitored-openai-prices")
     finish()
@@ -95,7 +96,7 @@ def test_failed_downloads_keep_the_prices_and_are_logged_once(
     failures = [(500, b""), (200, b"{"), (200, b"{}"), (200, b"[]"), (200, b'[{"id": 3}]')]
     call = CALL._replace(model="gpt-4o")
     for table.status, table.body in failures:
-        updates = PriceUpdates(table.url)
+        updates = PriceUpdates(table.url, ForkGate())
         book = PriceBook(newest=updates.snapshot)
         for _ in range(2):
             cost = book.cost(call)

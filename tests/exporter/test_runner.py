@@ -34,9 +34,13 @@ def test_a_handle_that_is_closed_while_its_exporter_starts_does_nothing_more(pro
         return PROCESS.thread().submit(all_tasks()).result(30)
 
     before = tasks()
-    with PROCESS.without_fork, handle(metrics_url=proxy.write_url, push_interval=0.01) as monitoring:
-        call(monitoring)
-        monitoring.close(0)
+    PROCESS.forks.close()
+    try:
+        with handle(metrics_url=proxy.write_url, push_interval=0.01) as monitoring:
+            call(monitoring)
+            monitoring.close(0)
+    finally:
+        PROCESS.forks.open()
     proxy.wait_until(lambda: tasks() == before)
     assert proxy.requests == []
 

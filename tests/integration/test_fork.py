@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from monitored_openai._exporter.runtime.process import PROCESS
 from monitored_openai._metrics.names import REQUESTS
 from tests.support.handles import MANUAL, call, handle, settled
 from tests.support.programs import run, settings
+from tests.support.programs.fork_moments import FORKS
 from tests.support.programs.forking import CALLS, CHILDREN, SITUATIONS
 from tests.support.servers.loki import FakeLoki
 from tests.support.servers.remote_write import RemoteWriteProxy
@@ -83,6 +85,19 @@ def test_children_are_silent_when_only_the_log_is_exported(proxy: RemoteWritePro
 
     assert (ended.code, quiet(ended.err)) == (0, "")
     assert len(loki.entries) == ended.said["calls"]
+
+
+def test_at_each_fork_the_exporters_thread_waits_and_holds_no_lock_that_a_child_would_inherit(
+    proxy: RemoteWriteProxy, loki: FakeLoki, tmp_path: Path
+) -> None:
+    files = settings(spool_dir=tmp_path / "spool", host_dir=tmp_path / "host")
+
+    ended = run("fork_moments", env=env(proxy, loki) | files, options=OPTIONS)
+
+    assert (ended.code, quiet(ended.err)) == (0, "")
+    assert ended.said["complete"]
+    assert len(ended.said["moments"]) >= FORKS
+    assert set(ended.said["moments"]) <= {"select", "end_step", "begin_step"}
 
 
 def raw_fork() -> int:

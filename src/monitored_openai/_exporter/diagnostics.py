@@ -18,6 +18,7 @@ from monitored_openai._exporter.delivery.http import Sender
 from monitored_openai._exporter.delivery.retry import Failure, Reply
 from monitored_openai._exporter.encoders import loki
 from monitored_openai._exporter.encoders.protocols import PROTOCOLS
+from monitored_openai._exporter.runtime.fork_gate import ForkGate
 from monitored_openai._exporter.runtime.thread import ExporterLoop
 from monitored_openai._metrics.names import DOCTOR
 from monitored_openai._settings.model import MonitoringSettings
@@ -58,7 +59,7 @@ def check(settings: MonitoringSettings, *, scraped: bool = False) -> list[Findin
                 advice="set MONITORED_OPENAI_ENABLED to true, or remove it",
             )
         ]
-    with asyncio.Runner(loop_factory=ExporterLoop) as runner:
+    with asyncio.Runner(loop_factory=lambda: ExporterLoop(ForkGate())) as runner:
         return runner.run(_check(settings, scraped=scraped))
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from monitored_openai._exporter.clients import Clients
     from monitored_openai._exporter.ledger import DeliveryLedger
     from monitored_openai._exporter.metrics_state import MetricsState
+    from monitored_openai._exporter.runtime.fork_gate import ForkGate
     from monitored_openai._exporter.state import ExporterState
     from monitored_openai._record import CallRecord, Cost
     from monitored_openai._settings.model import MonitoringSettings
@@ -64,6 +65,7 @@ class Exporter:
         *,
         clients: Clients,
         pending_usage: PendingUsage,
+        forks: ForkGate,
     ) -> None:
         """Create and use it on the exporter's loop only. `state` may come from an exporter whose thread has died."""
         self._settings = settings
@@ -71,7 +73,8 @@ class Exporter:
         self._metrics = metrics
         self._state = state
         self._pending_usage = pending_usage
-        updates = PriceUpdates(settings.price_updates) if settings.price_updates is not None else None
+        self._forks = forks
+        updates = PriceUpdates(settings.price_updates, forks) if settings.price_updates is not None else None
         self._prices = PriceBook(
             follow_price_file(settings.prices_file, settings.prices),
             azure_deployment=settings.azure_deployment,
@@ -196,7 +199,7 @@ class Exporter:
         while (call := self._calls.peek()) is not None:
             self._record(call)
             recorded += 1
-            if recorded % _CALLS_IN_A_ROW == 0:
+            if recorded % _CALLS_IN_A_ROW == 0 or self._forks.is_awaited:
                 self._state.log_queue.store()
                 await asyncio.sleep(0)
         self._state.log_queue.store()
@@ -255,7 +258,8 @@ class Exporter:
         if self._settings.on_record is None:
             return
         try:
-            self._settings.on_record(record)
+            with self._forks.user_code():
+                self._settings.on_record(record)
         except BaseException:  # the user's code may raise anything, and must not end this thread
             warn_sparsely("on_record", "the function given as on_record raised", exc_info=True)
 

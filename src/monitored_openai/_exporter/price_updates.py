@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from monitored_openai._exporter.runtime import gevent
 from monitored_openai._logging import warn_sparsely
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
+
+    from monitored_openai._exporter.runtime.fork_gate import ForkGate
 
 DEFAULT = "true"
 """The value of the setting `price_updates` that selects the default URL of `genai-prices`."""
@@ -25,8 +26,9 @@ class PriceUpdates:
     replaces the prices of the whole process.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, forks: ForkGate) -> None:
         self._url = url
+        self._forks = forks
         self._snapshot: DataSnapshot | None = None
         self._due = 0.0
         self._running = False
@@ -37,7 +39,7 @@ class PriceUpdates:
         if now >= self._due and not self._running:
             self._running, self._due = True, now + _DAY
             try:
-                gevent.thread(self._download, "monitored-openai-prices").start()
+                self._forks.start_aside(self._download, "monitored-openai-prices")
             except RuntimeError:  # the interpreter ends
                 self._running = False
         return self._snapshot

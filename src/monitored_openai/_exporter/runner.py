@@ -227,8 +227,7 @@ class Runner:
 
     async def _start(self) -> None:
         try:
-            with PROCESS.without_fork:
-                self._exporter = self._new_exporter()
+            self._exporter = self._new_exporter()
             if not self._ended:  # otherwise no later `end` would stop it
                 self._exporter.start()
         except Exception:
@@ -253,6 +252,7 @@ class Runner:
             self._state,
             clients=self.clients,
             pending_usage=PROCESS.pending_usage,
+            forks=PROCESS.forks,
         )
 
     def _wake_exporter(self) -> None:

@@ -36,7 +36,6 @@ from monitored_openai._exporter.host.merge import (
     unpack_counters,
     unpack_gauges,
 )
-from monitored_openai._exporter.runtime.process import PROCESS
 from monitored_openai._files.databases import DatabaseKind
 from monitored_openai._metrics.series import Labels, Sample
 
@@ -107,8 +106,7 @@ class HostFile:
             sqlite3.Error: it is damaged.
         """
         self._path = path
-        with PROCESS.without_fork:
-            self.found = KIND.recognise(path)
+        self.found = KIND.recognise(path)
         with self.transaction() as file:
             KIND.check(file.database, path, self.found)
 
@@ -125,20 +123,19 @@ class HostFile:
             sqlite3.Error: the disk fails, or the file is damaged.
             OSError: another file has replaced this one.
         """
-        with PROCESS.without_fork:
-            if not self.is_in_place():
-                raise FileNotFoundError("the file was removed or replaced")
-            uri = f"{self._path.absolute().as_uri()}?mode=rw"
-            database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
-            with closing(database):
-                self._begin(database, durable=durable)
-                try:
-                    yield HostTransaction(database)
-                    database.execute("COMMIT")
-                except BaseException:
-                    with suppress(sqlite3.Error):
-                        database.execute("ROLLBACK")
-                    raise
+        if not self.is_in_place():
+            raise FileNotFoundError("the file was removed or replaced")
+        uri = f"{self._path.absolute().as_uri()}?mode=rw"
+        database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
+        with closing(database):
+            self._begin(database, durable=durable)
+            try:
+                yield HostTransaction(database)
+                database.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    database.execute("ROLLBACK")
+                raise
 
     def _begin(self, database: sqlite3.Connection, *, durable: bool) -> None:
         try:

@@ -4,8 +4,7 @@ Exit: `atexit` runs in a plain process and in one that multiprocessing spawned. 
 process that multiprocessing forked; there `multiprocessing.util.Finalize` does. Neither runs in a process that a signal
 ends or that calls `os._exit`.
 
-Fork: a module that another thread is importing at that moment stays half imported in the child for ever, and code that
-needs it there hangs or fails. So a fork waits until the exporter's thread has imported its modules.
+Fork: `ForkGate` makes it wait until the exporter's thread holds no lock that the child would inherit.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from monitored_openai._calls.pending_usage import PendingUsage
 from monitored_openai._exporter.runtime import gevent
+from monitored_openai._exporter.runtime.fork_gate import ForkGate
 from monitored_openai._exporter.runtime.thread import ExporterThread
 from monitored_openai._logging import DECIDED, logger
 
@@ -32,7 +32,6 @@ _MOST_SECONDS_WITHOUT_PROGRESS = 1.7
 """With one handle, without `spool_dir` and `host_dir`, this and the stops of runner and thread take less than 2.5 s."""
 _LOOK_SECONDS = 0.05
 _STOP_SECONDS = 0.2
-_MOST_SECONDS_OF_IMPORTS = 5.0
 
 
 class ProcessMember(Protocol):
@@ -87,9 +86,7 @@ class _Process:
         self._starting = False
         self.sharing = gevent.reentrant_lock()
         """Held while a handle or a client's token is looked up or created, so that each exists once."""
-        self.without_fork = gevent.reentrant_lock()
-        """Held while no fork may happen: during imports, and during transactions of a file that processes share."""
-        self._held_by_fork = False
+        self.forks = ForkGate()
 
     def thread(self) -> ExporterThread:
         """Return the exporter's thread, and start it if it does not run.
@@ -105,7 +102,7 @@ class _Process:
                 raise RuntimeError("the exporter's thread is being started")
             self._starting = True
             try:
-                self._thread = ExporterThread(self._on_thread_exit)
+                self._thread = ExporterThread(self._on_thread_exit, self.forks)
             finally:
                 self._starting = False
             _end_with_multiprocessing(self.at_exit)
@@ -130,13 +127,12 @@ class _Process:
             member.on_thread_exit()
 
     def before_fork(self) -> None:
-        """Wait at most 5 s until the exporter's thread imports nothing and is in no transaction."""
-        self._held_by_fork = self.without_fork.acquire(timeout=_MOST_SECONDS_OF_IMPORTS)
+        """Wait until a fork leaves no lock of the exporter's thread held in the child."""
+        self.forks.close()
 
     def after_fork_in_parent(self) -> None:
         """Let the exporter's thread continue."""
-        if self._held_by_fork:
-            self.without_fork.release()
+        self.forks.open()
 
     def after_fork_in_child(self) -> None:
         """Replace the thread, the locks and the counts of the parent in a forked child."""

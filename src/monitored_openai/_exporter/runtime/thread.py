@@ -7,13 +7,35 @@ import socket
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from monitored_openai._exporter.runtime import gevent
+
+if TYPE_CHECKING:
+    from selectors import DefaultSelector
+
+    from monitored_openai._exporter.runtime.fork_gate import ForkGate
+else:
+    DefaultSelector = gevent.original("selectors", "DefaultSelector")
 
 _T = TypeVar("_T")
 
 THREAD_NAME = "monitored-openai-exporter"
+
+
+class _StepSelector(DefaultSelector):
+    """Ends the current step of the loop before it waits for events, and then begins the next one."""
+
+    def __init__(self, forks: ForkGate) -> None:
+        super().__init__()
+        self._forks = forks
+
+    def select(self, timeout: float | None = None) -> Any:
+        self._forks.end_step()
+        try:
+            return super().select(timeout)
+        finally:
+            self._forks.begin_step()
 
 
 class ExporterLoop(asyncio.SelectorEventLoop):
@@ -23,8 +45,18 @@ class ExporterLoop(asyncio.SelectorEventLoop):
     start, this thread looks them up. If gevent has patched the sockets, connections use the original ones.
     """
 
-    def __init__(self) -> None:
-        super().__init__(gevent.original("selectors", "DefaultSelector")())
+    def __init__(self, forks: ForkGate) -> None:
+        """Let forks happen only while the loop waits for events."""
+        super().__init__(_StepSelector(forks))
+        self._forks = forks
+
+    def run_forever(self) -> None:
+        """Run until `stop`."""
+        self._forks.begin_step()
+        try:
+            super().run_forever()
+        finally:
+            self._forks.end_step()
 
     async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
         """Connect to a host and port, without TLS, which a layer above adds."""
@@ -54,7 +86,7 @@ class ExporterLoop(asyncio.SelectorEventLoop):
                 self.call_soon_threadsafe(_settle, answer, found, error)
 
         try:
-            gevent.thread(look_up, "monitored-openai-resolver").start()
+            self._forks.start_aside(look_up, "monitored-openai-resolver")
         except RuntimeError:
             look_up()
         return await answer
@@ -72,10 +104,13 @@ def _settle(answer: asyncio.Future[Any], found: Any, error: Exception | None) ->
 class ExporterThread:
     """A daemon thread that runs a loop until the process ends."""
 
-    def __init__(self, at_end: Callable[[], object]) -> None:
-        """`at_end` is called when the loop has ended, for any reason, and accepts no more work."""
+    def __init__(self, at_end: Callable[[], object], forks: ForkGate) -> None:
+        """`at_end` is called when the loop has ended, for any reason, and accepts no more work.
+
+        `forks` lets forks happen only while the loop waits for events.
+        """
         self._at_end = at_end
-        self._loop = ExporterLoop()
+        self._loop = ExporterLoop(forks)
         self._identity: int | None = None
         self._is_ending = False
         self._submitting = gevent.reentrant_lock()
