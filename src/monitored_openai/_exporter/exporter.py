@@ -81,7 +81,10 @@ class Exporter:
             newest=(lambda: None) if updates is None else updates.snapshot,
         )
         metrics.follow_prices(lambda: self._prices.table_dates)  # loads the table now: a fork waits until this is done
-        self._redact = redactor(settings.redact, settings.redact_presets)
+        redact, on_record = settings.redact, settings.on_record
+        # A fork waits for no function of the user, which may take long.
+        self._redact = redactor(forks.between_steps()(redact) if callable(redact) else redact, settings.redact_presets)
+        self._on_record = None if on_record is None else forks.between_steps()(on_record)
         self._hasher = value_hasher(settings.hash_attributes, settings.hash_key)
         prefix = os.urandom(8).hex()
         self._ids = (f"{prefix}{number:08x}" for number in itertools.count())
@@ -255,11 +258,10 @@ class Exporter:
             warn_sparsely("sample", "the samples of a call could not be created", exc_info=True)
 
     def _call_on_record(self, record: CallRecord) -> None:
-        if self._settings.on_record is None:
+        if self._on_record is None:
             return
         try:
-            with self._forks.user_code():
-                self._settings.on_record(record)
+            self._on_record(record)
         except BaseException:  # the user's code may raise anything, and must not end this thread
             warn_sparsely("on_record", "the function given as on_record raised", exc_info=True)
 

@@ -105,6 +105,7 @@ class Runner:
                 return _unfinished()
         if self._thread.is_current:  # called from `on_record`, which the work would have to wait for
             return _unfinished()
+        PROCESS.forks.give_way()
         return self._thread.submit(work())
 
     def begin_purge(self) -> Future[bool] | None:

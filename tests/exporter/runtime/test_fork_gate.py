@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -130,7 +131,7 @@ def test_a_fork_does_not_wait_for_a_function_of_the_user(gate: ForkGate, exporte
     begun, forked = threading.Event(), threading.Event()
 
     def step() -> None:
-        with gate.user_code():
+        with gate.between_steps():
             begun.set()
             log.append(f"forked {forked.wait(30)}")
         log.append("rest of the step")
@@ -158,12 +159,60 @@ def test_a_fork_does_not_wait_forever(
 
     done = finished(exporter, step)
     assert begun.wait(30)
-    Fork(gate, log).end()
+    for _ in range(2):
+        Fork(gate, log).end()
     over.set()
     assert done.wait(30)
     assert finished(exporter, lambda: log.append("next step")).wait(30)
 
-    assert log == ["fork", "fork over", "step", "next step"]
+    assert log == ["fork", "fork over", "fork", "fork over", "step", "next step"]
+
+
+def test_forks_do_not_wait_one_after_the_other_for_the_same_long_step(
+    gate: ForkGate, exporter: ExporterThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork_gate, "_MOST_SECONDS", 1.0)
+    begun, over = threading.Event(), threading.Event()
+
+    def step() -> None:
+        begun.set()
+        over.wait(60)
+
+    done = finished(exporter, step)
+    assert begun.wait(30)
+    started = time.monotonic()
+    forks = [Fork(gate, []) for _ in range(20)]
+    for fork in forks:
+        fork.end()
+    assert time.monotonic() - started < 8
+    over.set()
+    assert done.wait(30)
+
+
+def test_steps_go_on_after_a_fork_that_a_signal_handler_has_ended(
+    gate: ForkGate, exporter: ExporterThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork_gate, "_MOST_SECONDS", 0.01)
+
+    gate.close()
+
+    assert finished(exporter, lambda: None).wait(30)
+    gate.open()
+    assert finished(exporter, lambda: None).wait(30)
+
+
+def test_a_signal_handler_during_a_fork_may_wait_for_a_step(gate: ForkGate, exporter: ExporterThread) -> None:
+    other = Fork(gate, [])
+    assert other.closed.wait(30)
+    gate.give_way()  # another thread forks
+    waits = finished(exporter, lambda: None)
+    other.end()
+    assert waits.wait(30)
+    gate.close()
+    gate.give_way()
+    assert finished(exporter, lambda: None).wait(30)
+    gate.open()
+    assert finished(exporter, lambda: None).wait(30)
 
 
 def test_a_step_does_not_wait_forever_for_a_fork_that_a_signal_handler_interrupts(

@@ -1,4 +1,4 @@
-"""Forks many times while calls end, and prints in which functions the exporter's thread was at the forks."""
+"""Forks many times while calls end, and prints which function the exporter's loop was in at each fork."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ import os
 import sys
 import threading
 import time
+from types import FrameType
 
 FORKS = 60
+
+
+def called_by_the_loop(frame: FrameType | None) -> str | None:
+    """The function that asyncio's loop has called: the wait for events, or a callback."""
+    while frame is not None and frame.f_back is not None and frame.f_back.f_code.co_name != "_run_once":
+        frame = frame.f_back
+    return frame.f_code.co_name if frame is not None and frame.f_back is not None else None
 
 
 def main() -> None:
@@ -17,7 +25,7 @@ def main() -> None:
     def note() -> None:
         frames = sys._current_frames()
         exporters = [one.ident for one in threading.enumerate() if one.name == "monitored-openai-exporter"]
-        moments.extend(frames[ident].f_code.co_name for ident in exporters if ident in frames)
+        moments.extend(filter(None, (called_by_the_loop(frames.get(ident)) for ident in exporters if ident)))
 
     # The functions registered later, as those of the package, are called earlier.
     os.register_at_fork(before=note)

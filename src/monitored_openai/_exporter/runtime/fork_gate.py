@@ -31,22 +31,43 @@ class ForkGate:
         """Held by a fork that waits, so that the exporter's thread begins no further step before it."""
         self.is_awaited = False
         """True while a fork waits for the end of the current step."""
+        self._forking: int | None = None
+        """The thread that has closed the gate."""
         self._aside: set[gevent.Lock] = set()
 
     # On the exporter's thread
 
-    def begin_step(self) -> None:
-        """Begin a step, after the forks that wait."""
+    @contextmanager
+    def steps(self) -> Iterator[None]:
+        """Run the block in steps."""
+        self._begin_step()
+        try:
+            yield
+        finally:
+            self._step.release()
+
+    @contextmanager
+    def between_steps(self) -> Iterator[None]:
+        """End the current step, if any, so that forks may happen in the block; then begin the next step."""
+        try:
+            self._step.release()
+        except RuntimeError:  # no step runs on this thread
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._begin_step()
+
+    def _begin_step(self) -> None:
         if self.is_awaited:
             if self._queue.acquire(timeout=_MOST_SECONDS_BEHIND):
                 self._queue.release()
             else:  # a signal handler interrupts the fork, and may wait for this thread
                 self.is_awaited = False
-        self._step.acquire()
-
-    def end_step(self) -> None:
-        """End a step, so that forks may happen."""
-        self._step.release()
+        if not self._step.acquire(timeout=_MOST_SECONDS):  # a signal handler has ended the fork before `open`
+            self._step = gevent.reentrant_lock()
+            self._step.acquire()
 
     def start_aside(self, work: Callable[[], object], name: str) -> None:
         """Run `work` on another thread; a fork waits for it, but at most 0.2 s.
@@ -74,36 +95,35 @@ class ForkGate:
             end()
             raise
 
-    # On any thread
-
-    @contextmanager
-    def user_code(self) -> Iterator[None]:
-        """Let forks happen while the exporter's thread runs a function of the user, which may take long."""
-        try:
-            self.end_step()
-        except RuntimeError:  # another thread, on which no step runs
-            yield
-            return
-        try:
-            yield
-        finally:
-            self.begin_step()
+    # On the thread that forks
 
     def close(self) -> None:
-        """Wait for the current step, at most 5 s, and let no other step begin before `open`."""
+        """Wait for the current step, at most 5 s; unless that takes longer, no other step begins before `open`."""
         if not self._step.acquire(blocking=False):  # succeeds on the exporter's own thread
-            with self._queue:
-                self.is_awaited = True
-                try:
-                    self._step.acquire(timeout=_MOST_SECONDS)
-                finally:
-                    self.is_awaited = False
+            self._await_step(time.monotonic() + _MOST_SECONDS)
+        self._forking = gevent.current()
         deadline = time.monotonic() + _MOST_SECONDS_ASIDE
         for running in self._aside.copy():
             if running.acquire(timeout=max(0.0, deadline - time.monotonic())):
                 running.release()
 
+    def _await_step(self, deadline: float) -> None:
+        if not self._queue.acquire(timeout=_MOST_SECONDS):
+            return
+        try:
+            self.is_awaited = True
+            self._step.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        finally:
+            self.is_awaited = False
+            self._queue.release()
+
     def open(self) -> None:
         """Let the exporter's thread begin its next step."""
-        with suppress(RuntimeError):  # `close` has waited too long
+        self._forking = None
+        with suppress(RuntimeError):  # `close` has waited too long, or `give_way` has opened the gate
             self._step.release()
+
+    def give_way(self) -> None:
+        """Open the gate if this thread has closed it: a signal handler is about to wait for the exporter."""
+        if self._forking == gevent.current():
+            self.open()

@@ -2,7 +2,8 @@
 
 gevent turns threads into greenlets. A loop in a greenlet would run on the program's own thread, and `asyncio.run` there
 would find a running loop. gevent's locks are not safe between native threads. On the path of a call, the native locks
-delay no greenlet, because no code waits for anything else while it holds one. Only a fork and `join` may wait longer.
+delay no greenlet, because no code waits for anything else while it holds one of them. Only a fork and `join` may wait
+longer.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Exit: `atexit` runs in a plain process and in one that multiprocessing spawned. 
 process that multiprocessing forked; there `multiprocessing.util.Finalize` does. Neither runs in a process that a signal
 ends or that calls `os._exit`.
 
-Fork: `ForkGate` makes it wait until the exporter's thread holds no lock that the child would inherit.
+Fork: `ForkGate` makes it wait for the exporter's thread, so that the child inherits no lock that the thread holds.
 """
 
 from __future__ import annotations
@@ -127,7 +127,9 @@ class _Process:
             member.on_thread_exit()
 
     def before_fork(self) -> None:
-        """Wait until a fork leaves no lock of the exporter's thread held in the child."""
+        """Wait until a fork leaves no lock of the exporter's thread held in the child (see `ForkGate.close`)."""
+        if os.getpid() != self._pid:
+            self.after_fork_in_child()  # uWSGI forks without running Python's hooks, and no call has noticed yet
         self.forks.close()
 
     def after_fork_in_parent(self) -> None:

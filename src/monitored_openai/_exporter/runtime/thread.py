@@ -12,30 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from monitored_openai._exporter.runtime import gevent
 
 if TYPE_CHECKING:
-    from selectors import DefaultSelector
-
     from monitored_openai._exporter.runtime.fork_gate import ForkGate
-else:
-    DefaultSelector = gevent.original("selectors", "DefaultSelector")
 
 _T = TypeVar("_T")
 
 THREAD_NAME = "monitored-openai-exporter"
-
-
-class _StepSelector(DefaultSelector):
-    """Ends the current step of the loop before it waits for events, and then begins the next one."""
-
-    def __init__(self, forks: ForkGate) -> None:
-        super().__init__()
-        self._forks = forks
-
-    def select(self, timeout: float | None = None) -> Any:
-        self._forks.end_step()
-        try:
-            return super().select(timeout)
-        finally:
-            self._forks.begin_step()
 
 
 class ExporterLoop(asyncio.SelectorEventLoop):
@@ -47,16 +28,16 @@ class ExporterLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, forks: ForkGate) -> None:
         """Let forks happen only while the loop waits for events."""
-        super().__init__(_StepSelector(forks))
+        # Found now and not at the import, because eventlet may have replaced it since.
+        selector = gevent.original("selectors", "DefaultSelector")()
+        selector.select = forks.between_steps()(selector.select)
+        super().__init__(selector)
         self._forks = forks
 
     def run_forever(self) -> None:
         """Run until `stop`."""
-        self._forks.begin_step()
-        try:
+        with self._forks.steps():
             super().run_forever()
-        finally:
-            self._forks.end_step()
 
     async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:
         """Connect to a host and port, without TLS, which a layer above adds."""
